@@ -1,1 +1,3 @@
-//! placeholder
+//! The durable log of ofd-engine and its compaction to Parquet.
+
+pub mod envelope;
