@@ -1,0 +1,301 @@
+//! What a tag means: the dictionary of requisites, the tables of documents and the lists of values.
+//!
+//! Everything here is a static table written by `cargo run -p ofd-dictgen` from the files of `codec/dictionary/`
+//! into `dictionary/generated.rs`. A number alone does not name a requisite: 1082, 1115, 1119, 1120 and 1125 were
+//! given anew in 2025, and 1213 has two JSON keys. The key is (tag, parent), the ФФД version settles the rest.
+//!
+//! Cost: a tag number indexes a dense array, which gives a slice of one entry nearly always and of two at most.
+//!
+//! Source: order ЕД-7-20/662@ with its editions, the exchange protocol operator - ФНС for JSON keys; rows name
+//! theirs in `codec/dictionary/ffd.toml`.
+
+use crate::{FfdVersion, Tag};
+
+mod generated;
+
+/// How the bytes of a value are read.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Kind {
+    /// One unsigned byte.
+    Byte,
+    /// Two bytes, little-endian.
+    U16,
+    /// Four bytes, little-endian.
+    U32,
+    /// Unsigned little-endian integer of 0..=8 bytes; money is kopecks.
+    Vln,
+    /// Decimal: a byte with the number of digits after the point, then a VLN mantissa.
+    Fvln,
+    /// Four bytes, little-endian: seconds since 1970 of the register's own wall clock, without a zone.
+    UnixTime,
+    /// CP866 text, padded with spaces where the width is fixed.
+    Text,
+    /// Bit mask of one or four bytes, little-endian.
+    Bits,
+    /// TLVs laid end to end.
+    Stlv,
+    /// Bytes without a reading of their own.
+    Bytes,
+}
+
+/// One meaning of one tag: a row of `codec/dictionary/ffd.toml`.
+#[derive(Debug)]
+pub struct Entry {
+    /// Number on the wire.
+    pub tag: Tag,
+    /// Name in the order, Russian.
+    pub name_ru: &'static str,
+    /// Key in the ФНС JSON; `None` where none is published: such a tag is shown as `"t1078"` with its bytes in hex.
+    pub json_name: Option<&'static str>,
+    /// Keys that older schemas and public exports use for the same requisite; read, never written.
+    pub json_old: &'static [&'static str],
+    /// How the bytes are read.
+    pub kind: Kind,
+    /// Limit of the value in bytes, the larger one where sources differ; [`Entry::NO_LIMIT`] where none is known.
+    pub len_max: u16,
+    /// Every value has exactly `len_max` bytes.
+    pub fixed: bool,
+    /// May occur several times under one parent.
+    pub repeatable: bool,
+    /// Exists on paper only.
+    pub printed: bool,
+    /// Where it may stand: a form of document below 1000, else the tag around it. Empty: no table places it.
+    pub parents: &'static [u16],
+    /// First version whose tables place it.
+    pub since: FfdVersion,
+    /// Last version whose tables place it.
+    pub until: Option<FfdVersion>,
+    /// The list its value is taken from.
+    pub values: Option<&'static ValueList>,
+}
+
+impl Entry {
+    /// `len_max` of a value without a known limit.
+    pub const NO_LIMIT: u16 = u16::MAX;
+
+    /// True if the tables of `version` place this meaning somewhere.
+    #[must_use]
+    pub fn covers(&self, version: FfdVersion) -> bool {
+        self.since <= version && self.until.is_none_or(|last| version <= last)
+    }
+
+    /// How well this meaning fits the place: parent first, then version, then being placed at all.
+    fn fit(&self, parent: u16, version: FfdVersion) -> u8 {
+        (u8::from(self.parents.contains(&parent)) << 2)
+            | (u8::from(self.covers(version)) << 1)
+            | u8::from(!self.parents.is_empty())
+    }
+}
+
+/// Meaning of `tag` under `parent` (form code of the document or the tag around it) in `version`.
+///
+/// Lenient: a tag in a place where no table puts it still gets its likeliest meaning, so that it can be shown by
+/// name; whether it may stand there is asked of [`requirement`]. `None` only for a number that no source names.
+///
+/// ```
+/// use ofd_codec::{FfdVersion, Kind, tags, dictionary::lookup};
+/// let before = lookup(tags::RECEIPT_VAT_SUMS, 3, FfdVersion::V1_0).unwrap();
+/// let after = lookup(tags::RECEIPT_VAT_SUMS, 3, FfdVersion::V1_2).unwrap();
+/// assert_eq!((before.kind, before.json_name), (Kind::Text, Some("addressToCheckFiscalSign")));
+/// assert_eq!((after.kind, after.json_name), (Kind::Stlv, Some("amountsReceiptNds")));
+/// ```
+#[must_use]
+pub fn lookup(tag: Tag, parent: u16, version: FfdVersion) -> Option<&'static Entry> {
+    match meanings(tag) {
+        [] => None,
+        [only] => Some(only),
+        [first, rest @ ..] => Some(rest.iter().fold(first, |best, next| {
+            if next.fit(parent, version) > best.fit(parent, version) { next } else { best }
+        })),
+    }
+}
+
+/// Every meaning a number has or had.
+#[must_use]
+pub fn meanings(tag: Tag) -> &'static [Entry] {
+    let Some(slot) = slot(tag) else { return &[] };
+    match (generated::STARTS.get(slot), generated::STARTS.get(slot.saturating_add(1))) {
+        (Some(&from), Some(&to)) => generated::ENTRIES.get(usize::from(from)..usize::from(to)).unwrap_or(&[]),
+        _ => &[],
+    }
+}
+
+/// All meanings of all tags, ascending by number.
+#[must_use]
+pub fn entries() -> &'static [Entry] {
+    generated::ENTRIES
+}
+
+/// True if every meaning of the number is a nest of further TLVs, so that its inner lengths must close.
+///
+/// 1115 and 1119 are false: they are nests since 2025 and were text before. A reader who needs them asks [`lookup`]
+/// and walks them then.
+#[must_use]
+pub fn is_stlv(tag: Tag) -> bool {
+    let Some(slot) = slot(tag) else { return false };
+    generated::STLV.get(slot / 64).is_some_and(|word| (word >> (slot % 64)) & 1 == 1)
+}
+
+/// JSON key of a tag under a parent, `None` where the ФНС has none.
+#[must_use]
+pub fn json_name(tag: Tag, parent: u16, version: FfdVersion) -> Option<&'static str> {
+    lookup(tag, parent, version)?.json_name
+}
+
+/// The requisite that a JSON key names under a parent: the key of today first, older spellings after it.
+///
+/// Meant for encoding, not for hot paths: it walks the whole dictionary.
+#[must_use]
+pub fn by_json(key: &str, parent: u16, version: FfdVersion) -> Option<&'static Entry> {
+    let mut best: Option<(u8, &'static Entry)> = None;
+    for entry in entries().iter().filter(|entry| !entry.printed) {
+        let spelled = if entry.json_name == Some(key) {
+            8
+        } else if entry.json_old.contains(&key) {
+            0
+        } else {
+            continue;
+        };
+        // A spelling of today in the wrong place is worth less than an old one in the right place.
+        let worth = if entry.parents.contains(&parent) { 16 | spelled } else { spelled } | entry.fit(parent, version);
+        if best.is_none_or(|(known, _)| worth > known) {
+            best = Some((worth, entry));
+        }
+    }
+    best.map(|(_, entry)| entry)
+}
+
+/// Position of a number in the dense tables.
+fn slot(tag: Tag) -> Option<usize> {
+    tag.0.checked_sub(generated::FIRST_TAG).map(usize::from)
+}
+
+/// Must a tag be there?
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Need {
+    /// Always (code 1 of the order; "required" of a JSON schema).
+    Must,
+    /// Under the conditions of the table's notes (code 2), or listed without an obligation.
+    Conditional,
+    /// May be left out (code 3).
+    Optional,
+}
+
+/// Which of the two forms of a document a row of a table speaks of.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Carrier {
+    /// The electronic form (Э or ПЭ): what goes over the wire.
+    Wire,
+    /// The printed form only (П): never asked for on the wire.
+    Paper,
+    /// No column of the order was seen for the row (JSON schemas, requisites of 2025): allowed, never demanded.
+    Unstated,
+}
+
+/// One row of a table of the order: what one document says of one tag.
+#[derive(Copy, Clone, Eq, PartialEq, Debug)]
+pub struct Requirement {
+    /// The tag of the row.
+    pub tag: Tag,
+    /// Must it be there?
+    pub need: Need,
+    /// May it repeat under one parent?
+    pub repeats: bool,
+    /// Does the row speak of the wire?
+    pub carrier: Carrier,
+}
+
+/// The table for (version, form, parent), ascending by tag; parent 0 is the document itself. `None`: no table.
+#[must_use]
+pub fn table(version: FfdVersion, form: u8, parent: u16) -> Option<&'static [Requirement]> {
+    let form = generated::FORMS.iter().position(|&known| known == form)?;
+    let parent = generated::PARENTS.binary_search(&parent).ok()?;
+    let row = (version as usize).checked_mul(generated::FORMS.len())?.checked_add(form)?;
+    let cell = row.checked_mul(generated::PARENTS.len())?.checked_add(parent)?;
+    let number = *generated::CELLS.get(cell)?;
+    generated::TABLES.get(usize::from(number)).copied()
+}
+
+/// What the tables say of a tag in a place; `None`: the tables do not know it there (rule B1).
+///
+/// ```
+/// use ofd_codec::{FfdVersion, tags, dictionary::{Need, requirement}};
+/// let row = requirement(FfdVersion::V1_2, 3, 0, tags::TOTAL_SUM).unwrap();
+/// assert_eq!(row.need, Need::Must);
+/// assert!(requirement(FfdVersion::V1_2, 2, 0, tags::TOTAL_SUM).is_none());
+/// ```
+#[must_use]
+pub fn requirement(version: FfdVersion, form: u8, parent: u16, tag: Tag) -> Option<&'static Requirement> {
+    let rows = table(version, form, parent)?;
+    rows.binary_search_by_key(&tag, |row| row.tag).ok().and_then(|at| rows.get(at))
+}
+
+/// How the codes of a [`ValueList`] are to be read.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Codes {
+    /// One of the codes.
+    Number,
+    /// A sum of codes.
+    Bits,
+    /// One of the labels, as text.
+    Text,
+}
+
+/// A list of allowed values: a block of `codec/dictionary/enums.toml`.
+#[derive(Debug)]
+pub struct ValueList {
+    /// Name of the list, kebab-case.
+    pub name: &'static str,
+    /// How its codes are read.
+    pub codes: Codes,
+    /// Complete enough to measure documents by it.
+    pub strict: bool,
+    /// The values.
+    pub values: &'static [Meaning],
+}
+
+/// One value of a [`ValueList`].
+#[derive(Debug)]
+pub struct Meaning {
+    /// The code; of a text list its label read as a decimal number.
+    pub code: u32,
+    /// The label of a text list (`"030"`), empty elsewhere.
+    pub label: &'static str,
+    /// What it means, Russian.
+    pub meaning_ru: &'static str,
+}
+
+impl ValueList {
+    /// Meaning of one code (of one bit in a list of bits).
+    #[must_use]
+    pub fn meaning(&self, code: u32) -> Option<&'static str> {
+        self.values.iter().find(|value| value.code == code).map(|value| value.meaning_ru)
+    }
+
+    /// True if a number is one of the codes or, in a list of bits, a sum of them.
+    #[must_use]
+    pub fn allows(&self, number: u32) -> bool {
+        match self.codes {
+            Codes::Bits => number & !self.values.iter().fold(0, |mask, value| mask | value.code) == 0,
+            Codes::Number | Codes::Text => self.values.iter().any(|value| value.code == number),
+        }
+    }
+
+    /// True if a text is one of the labels.
+    #[must_use]
+    pub fn allows_text(&self, text: &[u8]) -> bool {
+        self.values.iter().any(|value| value.label.as_bytes() == text)
+    }
+}
+
+/// All lists of values.
+#[must_use]
+pub fn value_lists() -> &'static [ValueList] {
+    generated::VALUE_LISTS
+}
+
+/// A list by its name.
+#[must_use]
+pub fn value_list(name: &str) -> Option<&'static ValueList> {
+    value_lists().iter().find(|list| list.name == name)
+}
