@@ -1,10 +1,31 @@
-//! placeholder
+#![forbid(unsafe_code)]
+//! Russian fiscal documents (ФФД): wire bytes, checked views, encoding.
 
 pub mod dictionary;
+mod document;
+mod encode;
+mod error;
+pub mod frame;
 mod tag;
 pub mod tags;
+mod tlv;
+mod units;
+mod value;
 mod version;
 
-pub use dictionary::{Entry, Kind};
+pub use dictionary::{Entry, Kind, is_stlv};
+pub use document::{DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, open_answer, open_plain};
+pub use encode::{
+    CONFIRMATION_SIGN_STAND_IN, ConfirmationRequest, MESSAGE_SIGN_STAND_IN, Message, OPERATOR_SIGN_STAND_IN,
+    TlvWriter, cp866,
+};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
+pub use frame::{
+    CONTAINER_HEADER_LEN, CONTAINER_LEN_MAX, Channel, Container, Frame, SESSION_HEADER_LEN, SessionHeader,
+    TRAILER_LEN, container_crc,
+};
 pub use tag::Tag;
+pub use tlv::{TLV_HEADER_LEN, Tlv};
+pub use units::{DocumentNumber, DriveNumber, FiscalSign, Kopecks, LocalSeconds, Quantity};
+pub use value::{Cp866, VLN_LEN_MAX, Value};
 pub use version::FfdVersion;

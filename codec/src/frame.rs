@@ -1,0 +1,403 @@
+//! One message of a session: 30 bytes of session header, then a container.
+//!
+//! Shape of the session header, both ways:
+//! ```text
+//!  0       4      6      8                24       26     28     30
+//!  | sign. | S-v. | P-v. | drive, ASCII   | length | flags| CRC  | container …
+//!  | 2A 08 41 0A  |      | right-padded   | u16 LE |u16 LE|u16 LE|
+//! ```
+//! Shape of the container, at most 32768 bytes:
+//! ```text
+//!  0      2     4    5    6    7         9           17        20               32        len-10      len
+//!  | len  | CRC | A5 | form| 1 | 10 09   | drive BCD | number  | service data 2 | body …  | trailer     |
+//!  |u16 LE|u16LE| 5A |     |   | service1| 8 bytes   | 3 B, BE | …, u16 BE plain| TLV or  | 81 06 MAC×6 |
+//!  |      |     |    |     |   |         |           |         |    length      | cipher  | 00 00       |
+//! ```
+//! Invariants: a [`Frame`] has passed rules A1-A3 and a [`Container`] A2 and A3; whether the headers agree with the
+//! document inside is asked once it is open ([`open_plain`](crate::open_plain), A4 and A5).
+//! Errors: see [`DecodeErrorKind`]; offsets count from the beginning of the message.
+//! Source: KKT-OFD protocol; layouts, CRC and trailer as observed on live messages. The parameters of the session
+//! CRC are assumed to be those of the container, because every message seen has it switched off.
+
+use crc_fast::{CrcAlgorithm, Digest, checksum};
+
+use crate::{DecodeError, DecodeErrorKind, DriveNumber};
+
+/// Length of the session header in bytes.
+pub const SESSION_HEADER_LEN: usize = 30;
+/// Length of the container header in bytes.
+pub const CONTAINER_HEADER_LEN: usize = 32;
+/// Length of the container trailer in bytes: kind, 06, six bytes of sign, two zeros.
+pub const TRAILER_LEN: usize = 10;
+/// Longest container in bytes.
+pub const CONTAINER_LEN_MAX: usize = 32_768;
+/// Longest document TLV that fits a container, in bytes.
+pub const PLAIN_LEN_MAX: usize = CONTAINER_LEN_MAX - CONTAINER_HEADER_LEN - TRAILER_LEN;
+/// Longest session message in bytes.
+pub const MESSAGE_LEN_MAX: usize = SESSION_HEADER_LEN + CONTAINER_LEN_MAX;
+
+/// Signature of the channel register - operator.
+pub const SIGNATURE_OPERATOR: [u8; 4] = [0x2A, 0x08, 0x41, 0x0A];
+/// Signature of the marking server (ОИСМ) and of the key server (ОКП).
+pub const SIGNATURE_MARKING: [u8; 4] = [0xDD, 0x80, 0xCA, 0xA1];
+/// Version of the session protocol with the operator.
+pub const S_VERSION_OPERATOR: [u8; 2] = [0x81, 0xA2];
+/// Version of the session protocol of connection tests.
+pub const S_VERSION_TEST: [u8; 2] = [0x82, 0xFB];
+/// Version of the session protocol with the marking server.
+pub const S_VERSION_MARKING: [u8; 2] = [0x82, 0xA2];
+/// Version of the session protocol with the key server.
+pub const S_VERSION_KEYS: [u8; 2] = [0x82, 0xA1];
+/// Flags of every live message: there is a container, an answer is wanted, no session CRC.
+pub const FLAGS_USUAL: u16 = 0x0014;
+/// Container type of what a register sends.
+pub const CONTAINER_FROM_REGISTER: u8 = 0xA5;
+/// Container type of what is sent to a register.
+pub const CONTAINER_TO_REGISTER: u8 = 0x5A;
+/// The only container format version known.
+pub const CONTAINER_VERSION: u8 = 1;
+/// Service data 1 of every container seen.
+pub const SERVICE1_USUAL: [u8; 2] = [0x10, 0x09];
+
+/// The lower two bits of the flags say what the session CRC covers.
+const FLAG_CRC_MASK: u16 = 0b11;
+const CRC_HEADER: u16 = 1;
+const CRC_HEADER_AND_BODY: u16 = 2;
+
+/// Whom a session speaks to, told by signature and S-version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// Fiscal documents for the operator.
+    Operator,
+    /// The marking server (ОИСМ).
+    Marking,
+    /// The key server (ОКП).
+    Keys,
+    /// A test of the connection.
+    Test,
+}
+
+/// The 30 bytes before every message, both ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionHeader {
+    /// Bytes 0-3, as on the wire.
+    pub signature: [u8; 4],
+    /// Version of the session protocol, as on the wire.
+    pub s_version: [u8; 2],
+    /// Version of the application protocol, as on the wire; chosen by firmware, no proof of the document's version.
+    pub p_version: [u8; 2],
+    /// Drive number, ASCII, right-padded with spaces.
+    pub drive: [u8; 16],
+    /// Length of the container in bytes.
+    pub body_len: u16,
+    /// Bits 0-1 mode of the CRC, 2 container present, 4-5 answer wanted, 6-7 priority.
+    pub flags: u16,
+    /// Session CRC, 0 when the flags say that there is none.
+    pub crc: u16,
+}
+
+impl SessionHeader {
+    /// Reads a header and checks rule A1.
+    ///
+    /// # Errors
+    /// `Signature`, `SVersion`, `DriveNumber`, `BodyLength`, each with the offset of its field.
+    #[inline]
+    pub fn decode(bytes: &[u8; SESSION_HEADER_LEN]) -> Result<Self, DecodeError> {
+        let [s0, s1, s2, s3, v0, v1, p0, p1, middle @ .., l0, l1, f0, f1, c0, c1] = *bytes;
+        let header = Self {
+            signature: [s0, s1, s2, s3],
+            s_version: [v0, v1],
+            p_version: [p0, p1],
+            drive: middle,
+            body_len: u16::from_le_bytes([l0, l1]),
+            flags: u16::from_le_bytes([f0, f1]),
+            crc: u16::from_le_bytes([c0, c1]),
+        };
+        let fail = |kind, offset| Err(DecodeError::new(kind, offset));
+        if header.signature != SIGNATURE_OPERATOR && header.signature != SIGNATURE_MARKING {
+            return fail(DecodeErrorKind::Signature, 0);
+        }
+        if header.known_channel().is_none() {
+            return fail(DecodeErrorKind::SVersion, 4);
+        }
+        DriveNumber::from_wire(&header.drive).map_err(|error| error.shifted(8))?;
+        let body_len = usize::from(header.body_len);
+        if body_len <= CONTAINER_HEADER_LEN || body_len > CONTAINER_LEN_MAX {
+            return fail(DecodeErrorKind::BodyLength, 24);
+        }
+        Ok(header)
+    }
+
+    /// The 30 bytes of the wire, as the fields say, unchecked.
+    #[must_use]
+    pub fn encode(&self) -> [u8; SESSION_HEADER_LEN] {
+        let mut bytes = [0; SESSION_HEADER_LEN];
+        let fields: [&[u8]; 7] = [
+            &self.signature,
+            &self.s_version,
+            &self.p_version,
+            &self.drive,
+            &self.body_len.to_le_bytes(),
+            &self.flags.to_le_bytes(),
+            &self.crc.to_le_bytes(),
+        ];
+        for (place, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
+            *place = *byte;
+        }
+        bytes
+    }
+
+    /// Whom the session speaks to. A header made by hand with unknown versions counts as a test.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.known_channel().unwrap_or(Channel::Test)
+    }
+
+    fn known_channel(&self) -> Option<Channel> {
+        match (self.signature, self.s_version) {
+            (SIGNATURE_OPERATOR, S_VERSION_OPERATOR) => Some(Channel::Operator),
+            (SIGNATURE_MARKING, S_VERSION_MARKING) => Some(Channel::Marking),
+            (SIGNATURE_MARKING, S_VERSION_KEYS) => Some(Channel::Keys),
+            (_, S_VERSION_TEST) => Some(Channel::Test),
+            _ => None,
+        }
+    }
+
+    /// The drive number of the header.
+    ///
+    /// # Errors
+    /// `DriveNumber`; never after [`SessionHeader::decode`].
+    pub fn drive_number(&self) -> Result<DriveNumber, DecodeError> {
+        DriveNumber::from_wire(&self.drive).map_err(|error| error.shifted(8))
+    }
+}
+
+/// One whole session message for which rules A1-A3 hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    header: SessionHeader,
+    container: Container<'a>,
+}
+
+impl<'a> Frame<'a> {
+    /// Checks a message: header (A1), lengths (A2), checksum of the container (A3), and the session CRC where the
+    /// flags ask for one.
+    ///
+    /// # Errors
+    /// The kinds of [`SessionHeader::decode`] and [`Container::new_checked`], `Truncated`, `ContainerLength` when
+    /// the message is not exactly as long as its header says, `SessionCrc`.
+    pub fn new_checked(message: &'a [u8]) -> Result<Self, DecodeError> {
+        let Some((head, body)) = message.split_first_chunk::<SESSION_HEADER_LEN>() else {
+            return Err(DecodeError::new(DecodeErrorKind::Truncated, message.len()));
+        };
+        let header = SessionHeader::decode(head)?;
+        match body.len().cmp(&usize::from(header.body_len)) {
+            core::cmp::Ordering::Less => {
+                return Err(DecodeError::new(DecodeErrorKind::Truncated, message.len()));
+            }
+            core::cmp::Ordering::Greater => {
+                return Err(DecodeError::new(DecodeErrorKind::ContainerLength, 24));
+            }
+            core::cmp::Ordering::Equal => {}
+        }
+        if !session_crc_holds(&header, head, body) {
+            return Err(DecodeError::new(DecodeErrorKind::SessionCrc, 28));
+        }
+        let container = Container::new_checked(body).map_err(|error| error.shifted(SESSION_HEADER_LEN))?;
+        Ok(Self { bytes: message, header, container })
+    }
+
+    /// The session header.
+    #[must_use]
+    pub const fn header(&self) -> &SessionHeader {
+        &self.header
+    }
+
+    /// The container.
+    #[must_use]
+    pub const fn container(&self) -> Container<'a> {
+        self.container
+    }
+
+    /// The whole message.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Cuts one message off the front of a stream: `(message, rest)`, or `None` while more bytes are needed.
+    ///
+    /// The header is checked as soon as its 30 bytes are there, so that noise is refused before its supposed body
+    /// is waited for; the container is not looked at yet.
+    ///
+    /// # Errors
+    /// The kinds of [`SessionHeader::decode`].
+    pub fn split(stream: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, DecodeError> {
+        let Some(head) = stream.first_chunk::<SESSION_HEADER_LEN>() else {
+            return Ok(None);
+        };
+        let header = SessionHeader::decode(head)?;
+        Ok(stream.split_at_checked(SESSION_HEADER_LEN.saturating_add(usize::from(header.body_len))))
+    }
+}
+
+fn session_crc_holds(header: &SessionHeader, head: &[u8; SESSION_HEADER_LEN], body: &[u8]) -> bool {
+    let [covered @ .., _, _] = head;
+    match header.flags & FLAG_CRC_MASK {
+        CRC_HEADER => crc16(covered, &[]) == header.crc,
+        CRC_HEADER_AND_BODY => crc16(covered, body) == header.crc,
+        // Mode 0 has no CRC. Mode 3 is not described anywhere, so nothing can be demanded of it.
+        _ => true,
+    }
+}
+
+/// A container whose length and checksum hold (A2, A3).
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a> {
+    bytes: &'a [u8],
+    header: &'a [u8; CONTAINER_HEADER_LEN],
+    body: &'a [u8],
+    trailer: &'a [u8; TRAILER_LEN],
+}
+
+impl<'a> Container<'a> {
+    /// Checks that the bytes are one whole container: its length field names exactly them (A2) and the checksum
+    /// holds (A3).
+    ///
+    /// # Errors
+    /// `Truncated` below 42 bytes, `ContainerLength`, `Crc`.
+    pub fn new_checked(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let truncated = DecodeError::new(DecodeErrorKind::Truncated, bytes.len());
+        let (header, tail) = bytes.split_first_chunk::<CONTAINER_HEADER_LEN>().ok_or(truncated)?;
+        let (body, trailer) = tail.split_last_chunk::<TRAILER_LEN>().ok_or(truncated)?;
+        let [l0, l1, c0, c1, ..] = *header;
+        let len = usize::from(u16::from_le_bytes([l0, l1]));
+        if len != bytes.len() || len > CONTAINER_LEN_MAX {
+            return Err(DecodeError::new(DecodeErrorKind::ContainerLength, 0));
+        }
+        if container_crc(bytes) != u16::from_le_bytes([c0, c1]) {
+            return Err(DecodeError::new(DecodeErrorKind::Crc, 2));
+        }
+        Ok(Self { bytes, header, body, trailer })
+    }
+
+    /// Cuts one container off the front of `stream` by its length field, unchecked otherwise.
+    pub(crate) fn split(stream: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let len = stream.first_chunk::<2>().map(|len| usize::from(u16::from_le_bytes(*len)))?;
+        stream.split_at_checked(len)
+    }
+
+    /// The whole container.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Its header: what the sign of the message covers begins at byte 4.
+    #[must_use]
+    pub const fn header(&self) -> &'a [u8; CONTAINER_HEADER_LEN] {
+        self.header
+    }
+
+    /// Direction: A5 from a register, 5A to a register.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        let [_, _, _, _, kind, ..] = *self.header;
+        kind
+    }
+
+    /// Code of the document's form.
+    #[must_use]
+    pub const fn form(&self) -> u8 {
+        let [_, _, _, _, _, form, ..] = *self.header;
+        form
+    }
+
+    /// Version of the container format.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        let [_, _, _, _, _, _, version, ..] = *self.header;
+        version
+    }
+
+    /// Service data 1; 10 09 in everything seen.
+    #[must_use]
+    pub const fn service1(&self) -> [u8; 2] {
+        let [_, _, _, _, _, _, _, a, b, ..] = *self.header;
+        [a, b]
+    }
+
+    /// The drive number, packed decimal.
+    #[must_use]
+    pub const fn drive_bcd(&self) -> [u8; 8] {
+        let [_, _, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.header;
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// The document number: three bytes, big-endian.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        let [.., a, b, c, _, _, _, _, _, _, _, _, _, _, _, _] = *self.header;
+        u32::from_be_bytes([0, a, b, c])
+    }
+
+    /// Service data 2: opaque but for its last two bytes.
+    #[must_use]
+    pub const fn service2(&self) -> [u8; 12] {
+        let [.., a, b, c, d, e, f, g, h, i, j, k, l] = *self.header;
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// Length of the plain document TLV in bytes, as service data 2 claims: big-endian, readable even when the body
+    /// is encrypted.
+    #[must_use]
+    pub const fn plain_len(&self) -> u16 {
+        let [.., a, b] = *self.header;
+        u16::from_be_bytes([a, b])
+    }
+
+    /// What stands between header and trailer: the document TLV, plain or encrypted.
+    #[must_use]
+    pub const fn body(&self) -> &'a [u8] {
+        self.body
+    }
+
+    /// The ten bytes at the end.
+    #[must_use]
+    pub const fn trailer(&self) -> &'a [u8; TRAILER_LEN] {
+        self.trailer
+    }
+
+    /// Sign of the message: ФПС (81 06 …) of a document, ФПП (82 06 …) of a confirmation.
+    #[must_use]
+    pub const fn message_sign(&self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = *self.trailer;
+        [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// CRC-16/IBM-3740 (CCITT-FALSE) of a container: bytes 0-1 and 4 to the end, the field itself left out.
+///
+/// Stored little-endian at byte 2. Fewer than four bytes have no such field; all of them are covered then.
+#[must_use]
+pub fn container_crc(bytes: &[u8]) -> u16 {
+    match bytes {
+        [l0, l1, _, _, rest @ ..] => crc16(&[*l0, *l1], rest),
+        short => crc16(short, &[]),
+    }
+}
+
+/// CRC-16/IBM-3740 over two slices as if they were one.
+pub(crate) fn crc16(first: &[u8], second: &[u8]) -> u16 {
+    let crc = if second.is_empty() {
+        checksum(CrcAlgorithm::Crc16Ibm3740, first)
+    } else {
+        let mut digest = Digest::new(CrcAlgorithm::Crc16Ibm3740);
+        digest.update(first);
+        digest.update(second);
+        digest.finalize()
+    };
+    // A CRC of 16 bits comes in the low bits of a wider integer.
+    u16::try_from(crc & 0xFFFF).unwrap_or_default()
+}
