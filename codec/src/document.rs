@@ -18,7 +18,7 @@ use crate::frame::{CONTAINER_FROM_REGISTER, CONTAINER_TO_REGISTER, CONTAINER_VER
 use crate::tlv::TLV_HEADER_LEN;
 use crate::{
     Container, DecodeError, DecodeErrorKind, DocumentNumber, DriveNumber, FfdVersion, FiscalSign,
-    LocalSeconds, Tag, Tlv, Value, is_stlv,
+    LocalSeconds, ServiceHeader, Tag, Tlv, Value, is_stlv, tags,
 };
 
 /// Levels of TLVs in a document, its own requisites being the first. The deepest known nest is that of the counters:
@@ -27,18 +27,6 @@ pub const DEPTH_MAX: usize = 4;
 
 /// TLVs in one document, all levels together. A full container has room for about as many empty ones.
 pub const TAGS_MAX: usize = 8192;
-
-/// Tags that every document begins with; they are read for the header.
-mod head {
-    use crate::Tag;
-    pub(super) const DATE_TIME: Tag = Tag(1012);
-    pub(super) const SHIFT: Tag = Tag(1038);
-    pub(super) const NUMBER: Tag = Tag(1040);
-    pub(super) const DRIVE: Tag = Tag(1041);
-    pub(super) const IN_SHIFT: Tag = Tag(1042);
-    pub(super) const SIGN: Tag = Tag(1077);
-    pub(super) const FFD: Tag = Tag(1209);
-}
 
 /// Form of a document (форма ФД): the code in the container header and of the outer TLV. Open: an unknown form is a
 /// number, not an error.
@@ -239,13 +227,13 @@ impl<'a> DocumentView<'a> {
         };
         for (tag, value) in self.tags() {
             match tag {
-                head::DATE_TIME => keep(&mut header.date_time, value.unixtime()),
-                head::SHIFT => keep(&mut header.shift, value.u32()),
-                head::NUMBER => keep(&mut header.number, value.u32().map(DocumentNumber)),
-                head::DRIVE => keep(&mut header.drive, value.drive_number()),
-                head::IN_SHIFT => keep(&mut header.in_shift, value.u32()),
-                head::SIGN => keep(&mut header.sign, value.fiscal_sign()),
-                head::FFD => keep(&mut header.ffd, value.u8()),
+                tags::DATE_TIME => keep(&mut header.date_time, value.unixtime()),
+                tags::SHIFT_NUMBER => keep(&mut header.shift, value.u32()),
+                tags::FISCAL_DOCUMENT_NUMBER => keep(&mut header.number, value.u32().map(DocumentNumber)),
+                tags::FISCAL_DRIVE_NUMBER => keep(&mut header.drive, value.drive_number()),
+                tags::NUMBER_IN_SHIFT => keep(&mut header.in_shift, value.u32()),
+                tags::FISCAL_SIGN => keep(&mut header.sign, value.fiscal_sign()),
+                tags::FFD_VERSION => keep(&mut header.ffd, value.u8()),
                 _ => {}
             }
         }
@@ -290,7 +278,7 @@ pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
     let mut floor = 0_usize;
     let mut outer = [0_usize; DEPTH_MAX - 1];
     let mut depth = 0_usize;
-    let mut tags = 0_usize;
+    let mut seen = 0_usize;
     loop {
         while rest.len() == floor {
             if depth == 0 {
@@ -311,8 +299,8 @@ pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
         let Some((_, after)) = tail.split_at_checked(len).filter(|(_, after)| after.len() >= floor) else {
             return Err(DecodeError::at(DecodeErrorKind::TlvLength, tag, here()));
         };
-        tags = tags.saturating_add(1);
-        if tags > TAGS_MAX {
+        seen = seen.saturating_add(1);
+        if seen > TAGS_MAX {
             return Err(DecodeError::at(DecodeErrorKind::TooManyTags, tag, here()));
         }
         if is_stlv(tag) {
@@ -366,39 +354,62 @@ fn open<'a>(
     session_drive: Option<&[u8; 16]>,
     plain: &'a [u8],
 ) -> Result<DocumentView<'a>, DecodeError> {
-    let fail = |kind, offset| Err(DecodeError::new(kind, offset));
     if container.kind() != kind {
-        return fail(DecodeErrorKind::ContainerType, 4);
-    }
-    if container.version() != CONTAINER_VERSION {
-        return fail(DecodeErrorKind::ContainerVersion, 6);
-    }
-    let drive =
-        DriveNumber::from_bcd(container.drive_bcd()).map_err(|error| DecodeError { offset: 9, ..error })?;
-    if session_drive.is_some_and(|session| session != drive.as_bytes()) {
-        return fail(DecodeErrorKind::DriveMismatch, 9);
+        return Err(DecodeError::new(DecodeErrorKind::ContainerType, 4));
     }
     let view = DocumentView::new_checked(plain)?;
-    if usize::from(container.plain_len()) != plain.len() {
-        return fail(DecodeErrorKind::ServiceLength, 30);
+    // The service header begins at byte 4 of the container.
+    agree(container.service(), 4, session_drive, &view, 0)?;
+    Ok(view)
+}
+
+/// Rule A4 but for the direction, and the length of A5: `service`, which stands at `base`, speaks of `view`, which
+/// stands at `view_base`.
+pub(crate) fn agree(
+    service: ServiceHeader<'_>,
+    base: usize,
+    session_drive: Option<&[u8; 16]>,
+    view: &DocumentView<'_>,
+    view_base: usize,
+) -> Result<(), DecodeError> {
+    let fail = |kind, offset: usize| Err(DecodeError::new(kind, base.saturating_add(offset)));
+    if service.version() != CONTAINER_VERSION {
+        return fail(DecodeErrorKind::ContainerVersion, 2);
     }
-    if view.form().0 != container.form() {
-        return fail(DecodeErrorKind::FormMismatch, 5);
+    let Ok(drive) = DriveNumber::from_bcd(service.drive_bcd()) else {
+        return fail(DecodeErrorKind::DriveNumber, 5);
+    };
+    if session_drive.is_some_and(|session| session != drive.as_bytes()) {
+        return fail(DecodeErrorKind::DriveMismatch, 5);
+    }
+    if usize::from(service.plain_len()) != view.bytes().len() {
+        return fail(DecodeErrorKind::ServiceLength, 26);
+    }
+    if view.form().0 != service.form() {
+        return fail(DecodeErrorKind::FormMismatch, 1);
     }
     let optional = view.form().is_marking();
-    match view.get(head::DRIVE) {
+    match view.get(tags::FISCAL_DRIVE_NUMBER) {
         Some(value) if value.drive_number() != Ok(drive) => {
-            return Err(value.error(DecodeErrorKind::DriveMismatch));
+            return Err(value.error(DecodeErrorKind::DriveMismatch).shifted(view_base));
         }
-        None if !optional => return Err(DecodeError::at(DecodeErrorKind::DriveMismatch, head::DRIVE, 0)),
+        None if !optional => {
+            return Err(DecodeError::at(DecodeErrorKind::DriveMismatch, tags::FISCAL_DRIVE_NUMBER, view_base));
+        }
         _ => {}
     }
-    match view.get(head::NUMBER) {
-        Some(value) if value.u32() != Ok(container.number()) => {
-            return Err(value.error(DecodeErrorKind::NumberMismatch));
+    match view.get(tags::FISCAL_DOCUMENT_NUMBER) {
+        Some(value) if value.u32() != Ok(service.number()) => {
+            return Err(value.error(DecodeErrorKind::NumberMismatch).shifted(view_base));
         }
-        None if !optional => return Err(DecodeError::at(DecodeErrorKind::NumberMismatch, head::NUMBER, 0)),
+        None if !optional => {
+            return Err(DecodeError::at(
+                DecodeErrorKind::NumberMismatch,
+                tags::FISCAL_DOCUMENT_NUMBER,
+                view_base,
+            ));
+        }
         _ => {}
     }
-    Ok(view)
+    Ok(())
 }

@@ -13,7 +13,9 @@ use crate::frame::{
     CONTAINER_VERSION, FLAGS_USUAL, S_VERSION_OPERATOR, SERVICE1_USUAL, SIGNATURE_OPERATOR, TRAILER_LEN,
     container_crc,
 };
-use crate::{DriveNumber, EncodeError, EncodeErrorKind, Form, LocalSeconds, Quantity, SessionHeader, Tag};
+use crate::{
+    DriveNumber, EncodeError, EncodeErrorKind, Form, LocalSeconds, Quantity, SessionHeader, Tag, tags,
+};
 
 /// Stand-in for the sign of a register's message (ФПС) where there is no crypto.
 pub const MESSAGE_SIGN_STAND_IN: [u8; 8] = [0x81, 0x06, 0, 0, 0, 0, 0, 0];
@@ -365,13 +367,13 @@ impl ConfirmationRequest {
     /// None today; the signature is that of the writer.
     pub fn encode_plain(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         TlvWriter::new(out).document(Form::CONFIRMATION, |w| {
-            w.bytes(Tag(1017), &self.operator_inn)?;
-            w.bytes(Tag(1078), &self.operator_sign)?;
-            w.bytes(Tag(1041), self.drive.as_bytes())?;
-            w.u32(Tag(1040), self.number);
-            w.unixtime(Tag(1012), self.accepted_at);
-            w.nested(Tag(1068), |message| {
-                message.u8(Tag(1022), self.code);
+            w.bytes(tags::OFD_INN, &self.operator_inn)?;
+            w.bytes(tags::OPERATOR_SIGN, &self.operator_sign)?;
+            w.bytes(tags::FISCAL_DRIVE_NUMBER, self.drive.as_bytes())?;
+            w.u32(tags::FISCAL_DOCUMENT_NUMBER, self.number);
+            w.unixtime(tags::DATE_TIME, self.accepted_at);
+            w.nested(tags::MESSAGE_TO_DRIVE, |message| {
+                message.u8(tags::RESPONSE_CODE, self.code);
                 Ok(())
             })
         })

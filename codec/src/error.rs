@@ -63,6 +63,8 @@ pub enum DecodeErrorKind {
     Hex,
     /// The header of a rawData export is not the known one.
     RawHeader,
+    /// The body of a container is not the plain document that its header announces: it is encrypted, or damaged.
+    Sealed,
     /// The bytes begin with nothing known: no session message, container, rawData or document.
     Unrecognised,
 }
@@ -95,6 +97,7 @@ impl DecodeErrorKind {
             Self::Value => "value",
             Self::Hex => "hex",
             Self::RawHeader => "raw-header",
+            Self::Sealed => "sealed",
             Self::Unrecognised => "unrecognised",
         }
     }

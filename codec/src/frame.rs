@@ -27,6 +27,8 @@ use crate::{DecodeError, DecodeErrorKind, DriveNumber};
 pub const SESSION_HEADER_LEN: usize = 30;
 /// Length of the container header in bytes.
 pub const CONTAINER_HEADER_LEN: usize = 32;
+/// Length of the container header without length and checksum, in bytes.
+pub const SERVICE_HEADER_LEN: usize = CONTAINER_HEADER_LEN - 4;
 /// Length of the container trailer in bytes: kind, 06, six bytes of sign, two zeros.
 pub const TRAILER_LEN: usize = 10;
 /// Longest container in bytes.
@@ -256,7 +258,7 @@ fn session_crc_holds(header: &SessionHeader, head: &[u8; SESSION_HEADER_LEN], bo
 #[derive(Clone, Copy, Debug)]
 pub struct Container<'a> {
     bytes: &'a [u8],
-    header: &'a [u8; CONTAINER_HEADER_LEN],
+    service: ServiceHeader<'a>,
     body: &'a [u8],
     trailer: &'a [u8; TRAILER_LEN],
 }
@@ -269,9 +271,9 @@ impl<'a> Container<'a> {
     /// `Truncated` below 42 bytes, `ContainerLength`, `Crc`.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let truncated = DecodeError::new(DecodeErrorKind::Truncated, bytes.len());
-        let (header, tail) = bytes.split_first_chunk::<CONTAINER_HEADER_LEN>().ok_or(truncated)?;
-        let (body, trailer) = tail.split_last_chunk::<TRAILER_LEN>().ok_or(truncated)?;
-        let [l0, l1, c0, c1, ..] = *header;
+        let (&[l0, l1, c0, c1], tail) = bytes.split_first_chunk().ok_or(truncated)?;
+        let (service, tail) = tail.split_first_chunk().ok_or(truncated)?;
+        let (body, trailer) = tail.split_last_chunk().ok_or(truncated)?;
         let len = usize::from(u16::from_le_bytes([l0, l1]));
         if len != bytes.len() || len > CONTAINER_LEN_MAX {
             return Err(DecodeError::new(DecodeErrorKind::ContainerLength, 0));
@@ -279,7 +281,7 @@ impl<'a> Container<'a> {
         if container_crc(bytes) != u16::from_le_bytes([c0, c1]) {
             return Err(DecodeError::new(DecodeErrorKind::Crc, 2));
         }
-        Ok(Self { bytes, header, body, trailer })
+        Ok(Self { bytes, service: ServiceHeader(service), body, trailer })
     }
 
     /// Cuts one container off the front of `stream` by its length field, unchecked otherwise.
@@ -294,73 +296,73 @@ impl<'a> Container<'a> {
         self.bytes
     }
 
-    /// Its header: what the sign of the message covers begins at byte 4.
+    /// The header without length and checksum.
     #[must_use]
-    pub const fn header(&self) -> &'a [u8; CONTAINER_HEADER_LEN] {
-        self.header
+    pub const fn service(&self) -> ServiceHeader<'a> {
+        self.service
     }
 
     /// Direction: A5 from a register, 5A to a register.
     #[must_use]
     pub const fn kind(&self) -> u8 {
-        let [_, _, _, _, kind, ..] = *self.header;
-        kind
+        self.service.kind()
     }
 
     /// Code of the document's form.
     #[must_use]
     pub const fn form(&self) -> u8 {
-        let [_, _, _, _, _, form, ..] = *self.header;
-        form
+        self.service.form()
     }
 
     /// Version of the container format.
     #[must_use]
     pub const fn version(&self) -> u8 {
-        let [_, _, _, _, _, _, version, ..] = *self.header;
-        version
+        self.service.version()
     }
 
     /// Service data 1; 10 09 in everything seen.
     #[must_use]
     pub const fn service1(&self) -> [u8; 2] {
-        let [_, _, _, _, _, _, _, a, b, ..] = *self.header;
-        [a, b]
+        self.service.service1()
     }
 
     /// The drive number, packed decimal.
     #[must_use]
     pub const fn drive_bcd(&self) -> [u8; 8] {
-        let [_, _, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.header;
-        [a, b, c, d, e, f, g, h]
+        self.service.drive_bcd()
     }
 
     /// The document number: three bytes, big-endian.
     #[must_use]
     pub const fn number(&self) -> u32 {
-        let [.., a, b, c, _, _, _, _, _, _, _, _, _, _, _, _] = *self.header;
-        u32::from_be_bytes([0, a, b, c])
+        self.service.number()
     }
 
     /// Service data 2: opaque but for its last two bytes.
     #[must_use]
     pub const fn service2(&self) -> [u8; 12] {
-        let [.., a, b, c, d, e, f, g, h, i, j, k, l] = *self.header;
-        [a, b, c, d, e, f, g, h, i, j, k, l]
+        self.service.service2()
     }
 
-    /// Length of the plain document TLV in bytes, as service data 2 claims: big-endian, readable even when the body
-    /// is encrypted.
+    /// Length of the plain document TLV in bytes, as service data 2 claims; readable even when the body is encrypted.
     #[must_use]
     pub const fn plain_len(&self) -> u16 {
-        let [.., a, b] = *self.header;
-        u16::from_be_bytes([a, b])
+        self.service.plain_len()
     }
 
     /// What stands between header and trailer: the document TLV, plain or encrypted.
     #[must_use]
     pub const fn body(&self) -> &'a [u8] {
         self.body
+    }
+
+    /// Whether the body begins as the plain document that the header announces: its form, and the length that
+    /// service data 2 names. Otherwise it is encrypted, or damaged in a way the checksum of the container covers.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let Some([f0, f1, l0, l1]) = self.body.first_chunk() else { return false };
+        let inner = u16::from_le_bytes([*l0, *l1]);
+        [*f0, *f1] == [self.form(), 0] && inner.checked_add(4) == Some(self.plain_len())
     }
 
     /// The ten bytes at the end.
@@ -374,6 +376,81 @@ impl<'a> Container<'a> {
     pub const fn message_sign(&self) -> [u8; 8] {
         let [a, b, c, d, e, f, g, h, ..] = *self.trailer;
         [a, b, c, d, e, f, g, h]
+    }
+}
+
+/// Bytes 4 to 31 of a container: everything in its header that is neither length nor checksum. The ФНС keeps these
+/// 28 bytes in front of the document in its rawData.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceHeader<'a>(&'a [u8; SERVICE_HEADER_LEN]);
+
+impl<'a> ServiceHeader<'a> {
+    /// Reads the fields; nothing is checked.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8; SERVICE_HEADER_LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 28 bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8; SERVICE_HEADER_LEN] {
+        self.0
+    }
+
+    /// Direction: A5 from a register, 5A to a register.
+    #[must_use]
+    pub const fn kind(&self) -> u8 {
+        let [kind, ..] = *self.0;
+        kind
+    }
+
+    /// Code of the document's form.
+    #[must_use]
+    pub const fn form(&self) -> u8 {
+        let [_, form, ..] = *self.0;
+        form
+    }
+
+    /// Version of the container format.
+    #[must_use]
+    pub const fn version(&self) -> u8 {
+        let [_, _, version, ..] = *self.0;
+        version
+    }
+
+    /// Service data 1; 10 09 in everything seen.
+    #[must_use]
+    pub const fn service1(&self) -> [u8; 2] {
+        let [_, _, _, a, b, ..] = *self.0;
+        [a, b]
+    }
+
+    /// The drive number, packed decimal.
+    #[must_use]
+    pub const fn drive_bcd(&self) -> [u8; 8] {
+        let [_, _, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.0;
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// The document number: three bytes, big-endian.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        let [.., a, b, c, _, _, _, _, _, _, _, _, _, _, _, _] = *self.0;
+        u32::from_be_bytes([0, a, b, c])
+    }
+
+    /// Service data 2: opaque but for its last two bytes.
+    #[must_use]
+    pub const fn service2(&self) -> [u8; 12] {
+        let [.., a, b, c, d, e, f, g, h, i, j, k, l] = *self.0;
+        [a, b, c, d, e, f, g, h, i, j, k, l]
+    }
+
+    /// Length of the plain document TLV in bytes, big-endian.
+    #[must_use]
+    pub const fn plain_len(&self) -> u16 {
+        let [.., a, b] = *self.0;
+        u16::from_be_bytes([a, b])
     }
 }
 

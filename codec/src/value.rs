@@ -243,8 +243,8 @@ impl<'a> Cp866<'a> {
     /// The text, borrowed when it is plain ASCII.
     #[must_use]
     pub fn to_cow(self) -> Cow<'a, str> {
-        match core::str::from_utf8(self.0) {
-            Ok(text) if self.0.is_ascii() => Cow::Borrowed(text),
+        match self.0.is_ascii().then(|| core::str::from_utf8(self.0)) {
+            Some(Ok(text)) => Cow::Borrowed(text),
             _ => {
                 let mut out = String::with_capacity(self.0.len().saturating_mul(2));
                 self.for_each_piece(|piece| out.push_str(piece));

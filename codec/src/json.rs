@@ -1,0 +1,334 @@
+//! The ФНС JSON face of a document: `{"receipt":{…}}`, written straight into a `String`.
+//!
+//! Rules, for any document whose structure holds, whatever its values are:
+//! - The outer key is that of the form, `"form81"` where there is none. The first key inside is the form code, under
+//!   `receiptCode` or `bsoCode` for these two forms up to version 1.05 and under `code` everywhere else.
+//! - Keys are those of the dictionary for (tag, parent, version), in the order in which the tags first occur.
+//! - A tag that has no key, that is unknown, or whose value is not what its type allows: `"t1078":"<hex>"`.
+//! - A tag in a place where no table puts it is called by its likeliest name, unless another tag of the same level
+//!   has a better claim to the same key; then it is `"t1201":"<hex>"` too. So no object has a key twice.
+//! - Money is integer kopecks; a decimal is its exact literal with the zeros of the wire (`1.000`); flags, masks and
+//!   codes are integers; times are integer seconds of the register's clock; text is trimmed of the spaces at its end
+//!   where its width is fixed and untouched otherwise; bytes are lower-case hex; 1077 is the printed number.
+//! - Arrays: a repeatable structure (`items`, `amountsNds`, …), a repeatable phone and the reasons of 1101 are always
+//!   arrays, also when there is one; `properties` (1084) is one in version 1.0, where the schema has it so. Any other
+//!   tag is a bare value when it occurs once and an array when it occurs more often.
+//! - 1000, the name of the document, exists on paper only and is dropped, as operators do.
+//! - Caller's additions come last: `messageFiscalSign` as an integer of 64 bits, `rawData` in base64.
+//!
+//! Output is valid JSON for any bytes: text is decoded from CP866 and escaped. Nothing is parsed or rounded through
+//! floats. Cost: O(n log n) of the tags of a level.
+//! Source: exchange protocol operator - ФНС, version 13 of 1.2 and that of 1.05; the shapes of public exports.
+
+use core::fmt::Write as _;
+
+use crate::dictionary::{Entry, Kind, lookup};
+use crate::document::{DEPTH_MAX, DocumentView, Form};
+use crate::{DecodeError, FfdVersion, Tag, Tlv, Value, tags};
+
+/// What the caller knows beyond the document.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JsonOptions<'a> {
+    /// The first eight bytes of the trailer, for `messageFiscalSign`.
+    pub message_sign: Option<[u8; 8]>,
+    /// Bytes for `rawData`.
+    pub raw: Option<&'a [u8]>,
+}
+
+/// Writes one document without a line end.
+///
+/// ```
+/// # use ofd_codec::{DocumentView, FfdVersion, write_document};
+/// let view = DocumentView::new_checked(&[2, 0, 8, 0, 0x0E, 0x04, 4, 0, 7, 0, 0, 0])?; // opening of shift 7
+/// let mut json = String::new();
+/// write_document(&view, FfdVersion::V1_2, &mut json);
+/// assert_eq!(json, r#"{"openShift":{"code":2,"shiftNumber":7}}"#);
+/// # Ok::<(), ofd_codec::DecodeError>(())
+/// ```
+pub fn write_document(view: &DocumentView<'_>, version: FfdVersion, out: &mut String) {
+    write_document_with(view, version, &JsonOptions::default(), out);
+}
+
+/// As [`write_document`], with what the caller adds.
+pub fn write_document_with(
+    view: &DocumentView<'_>,
+    version: FfdVersion,
+    options: &JsonOptions<'_>,
+    out: &mut String,
+) {
+    let form = view.form();
+    let mut writer = Writer { out, version, fields: Vec::with_capacity(64) };
+    writer.put(format_args!("{{\"{form}\":{{\"{}\":{}", code_key(form, version), form.0));
+    writer.level(view.tags().map(|(_, value)| value), u16::from(form.0), 1, true);
+    if let Some(sign) = options.message_sign {
+        writer.put(format_args!(",\"messageFiscalSign\":{}", u64::from_be_bytes(sign)));
+    }
+    if let Some(raw) = options.raw {
+        writer.out.push_str(",\"rawData\":\"");
+        write_base64(raw, writer.out);
+        writer.out.push('"');
+    }
+    writer.out.push_str("}}");
+}
+
+fn code_key(form: Form, version: FfdVersion) -> &'static str {
+    match form {
+        Form::RECEIPT if version <= FfdVersion::V1_05 => "receiptCode",
+        Form::BSO if version <= FfdVersion::V1_05 => "bsoCode",
+        _ => "code",
+    }
+}
+
+/// Whether a tag is an array even when it occurs once.
+fn is_array(entry: &Entry, version: FfdVersion) -> bool {
+    match entry.tag {
+        tags::USER_PROPERTY => version == FfdVersion::V1_0,
+        tags::REREGISTRATION_REASON => true,
+        _ if !entry.repeatable => false,
+        _ => {
+            entry.kind == Kind::Stlv
+                || (entry.kind == Kind::Text && entry.json_name.is_some_and(|name| name.ends_with("Phone")))
+        }
+    }
+}
+
+/// One TLV of a level, with the place of the first one that has the same tag: sorting by it brings repeats together
+/// and keeps the order of first occurrence.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    value: Value<'a>,
+    first: u32,
+    index: u32,
+}
+
+struct Writer<'o, 'a> {
+    out: &'o mut String,
+    version: FfdVersion,
+    /// Used as a stack: each level of nesting puts its fields on top and takes them off again.
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Writer<'_, 'a> {
+    fn put(&mut self, arguments: core::fmt::Arguments<'_>) {
+        // Writing to a String cannot fail.
+        let _ = self.out.write_fmt(arguments);
+    }
+
+    /// Writes the members of an object; `comma` says whether some stand before them.
+    fn level(&mut self, values: impl Iterator<Item = Value<'a>>, parent: u16, depth: usize, mut comma: bool) {
+        let base = self.fields.len();
+        for (index, value) in (0_u32..).zip(values) {
+            self.fields.push(Field { value, first: index, index });
+        }
+        if let Some(level) = self.fields.get_mut(base..) {
+            level.sort_unstable_by_key(|field| (field.value.tag(), field.index));
+            let mut group: Option<(Tag, u32)> = None;
+            for field in level.iter_mut() {
+                match group {
+                    Some((tag, first)) if tag == field.value.tag() => field.first = first,
+                    _ => group = Some((field.value.tag(), field.index)),
+                }
+            }
+            level.sort_unstable_by_key(|field| (field.first, field.index));
+        }
+        let end = self.fields.len();
+        let mut start = base;
+        while let Some(field) = self.fields.get(start).copied().filter(|_| start < end) {
+            let same = |other: &&Field<'_>| other.first == field.first;
+            let count = self.fields.get(start..end).unwrap_or_default().iter().take_while(same).count();
+            let next = start.saturating_add(count.max(1));
+            if field.value.tag() != tags::DOCUMENT_NAME {
+                if comma {
+                    self.out.push(',');
+                }
+                comma = true;
+                self.member(field.value.tag(), base..end, start..next, parent, depth);
+            }
+            start = next;
+        }
+        self.fields.truncate(base);
+    }
+
+    /// Writes one member: all values of one tag of a level.
+    fn member(
+        &mut self,
+        tag: Tag,
+        level: core::ops::Range<usize>,
+        group: core::ops::Range<usize>,
+        parent: u16,
+        depth: usize,
+    ) {
+        let named = lookup(tag, parent, self.version)
+            .and_then(|entry| entry.json_name.map(|name| (entry, name)))
+            .filter(|(entry, name)| self.owns_key(entry, name, level, parent))
+            .filter(|(entry, _)| {
+                self.fields
+                    .get(group.clone())
+                    .unwrap_or_default()
+                    .iter()
+                    .all(|field| readable(entry, field.value, depth))
+            });
+        match named {
+            Some((_, name)) => self.put(format_args!("\"{name}\":")),
+            None => self.put(format_args!("\"t{}\":", tag.0)),
+        }
+        let array = group.len() > 1 || named.is_some_and(|(entry, _)| is_array(entry, self.version));
+        if array {
+            self.out.push('[');
+        }
+        let start = group.start;
+        for place in group {
+            let Some(field) = self.fields.get(place).copied() else { continue };
+            if place > start {
+                self.out.push(',');
+            }
+            match named {
+                Some((entry, _)) => self.value(entry, field.value, depth),
+                None => self.hex(field.value.bytes()),
+            }
+        }
+        if array {
+            self.out.push(']');
+        }
+    }
+
+    /// Whether no other tag of the level has a better claim to the key. The tables never give one key to two tags of
+    /// one parent (a test holds that), so only a tag out of its place has to look around.
+    fn owns_key(&self, entry: &Entry, name: &str, level: core::ops::Range<usize>, parent: u16) -> bool {
+        if entry.parents.contains(&parent) {
+            return true;
+        }
+        let mut met_self = false;
+        self.fields.get(level).unwrap_or_default().iter().all(|field| {
+            if field.value.tag() == entry.tag {
+                met_self = true;
+                return true;
+            }
+            if field.first != field.index {
+                return true;
+            }
+            match lookup(field.value.tag(), parent, self.version) {
+                Some(other) if other.json_name == Some(name) => met_self && !other.parents.contains(&parent),
+                _ => true,
+            }
+        })
+    }
+
+    /// Writes a value that [`readable`] has found good.
+    fn value(&mut self, entry: &Entry, value: Value<'a>, depth: usize) {
+        match entry.kind {
+            Kind::Stlv => {
+                self.out.push('{');
+                let children = value.children().map_while(Result::ok).map(|(_, value)| value);
+                self.level(children, entry.tag.0, depth.saturating_add(1), false);
+                self.out.push('}');
+            }
+            Kind::Text if entry.fixed => self.text(value.text().trimmed()),
+            Kind::Text => self.text(value.text()),
+            Kind::Fvln => {
+                if let Ok(quantity) = value.fvln() {
+                    self.put(format_args!("{quantity}"));
+                }
+            }
+            Kind::Bytes if entry.tag == tags::FISCAL_SIGN => {
+                if let Ok(sign) = value.fiscal_sign() {
+                    self.put(format_args!("{}", sign.printed()));
+                }
+            }
+            Kind::Bytes => self.hex(value.bytes()),
+            Kind::Byte | Kind::U16 | Kind::U32 | Kind::Vln | Kind::UnixTime | Kind::Bits => {
+                if let Ok(number) = integer(entry.kind, value) {
+                    self.put(format_args!("{number}"));
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, text: crate::Cp866<'_>) {
+        self.out.push('"');
+        text.for_each_piece(|piece| escape(piece, self.out));
+        self.out.push('"');
+    }
+
+    fn hex(&mut self, bytes: &[u8]) {
+        self.out.push('"');
+        for byte in bytes {
+            for nibble in [byte >> 4, byte & 0x0F] {
+                self.out.push(char::from_digit(u32::from(nibble), 16).unwrap_or_default());
+            }
+        }
+        self.out.push('"');
+    }
+}
+
+/// Whether a value is what its type allows.
+fn readable(entry: &Entry, value: Value<'_>, depth: usize) -> bool {
+    match entry.kind {
+        // The view has checked nearly all structures; those whose number was text before are checked here.
+        Kind::Stlv => depth < DEPTH_MAX && closes(value.children()),
+        Kind::Text => true,
+        Kind::Bytes => entry.tag != tags::FISCAL_SIGN || value.fiscal_sign().is_ok(),
+        Kind::Fvln => value.fvln().is_ok(),
+        Kind::Byte | Kind::U16 | Kind::U32 | Kind::Vln | Kind::UnixTime | Kind::Bits => {
+            integer(entry.kind, value).is_ok()
+        }
+    }
+}
+
+fn closes(mut level: Tlv<'_>) -> bool {
+    level.all(|item| item.is_ok())
+}
+
+fn integer(kind: Kind, value: Value<'_>) -> Result<u64, DecodeError> {
+    match kind {
+        Kind::Byte => value.u8().map(u64::from),
+        Kind::U16 => value.u16().map(u64::from),
+        Kind::Bits => value.bits().map(u64::from),
+        Kind::U32 | Kind::UnixTime => value.u32().map(u64::from),
+        Kind::Vln | Kind::Fvln | Kind::Text | Kind::Stlv | Kind::Bytes => value.vln(),
+    }
+}
+
+/// Appends text as the inside of a JSON string.
+fn escape(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+        let (clean, tail) = rest.split_at(at);
+        out.push_str(clean);
+        let mut tail = tail.chars();
+        match tail.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            None => {}
+        }
+        rest = tail.as_str();
+    }
+    out.push_str(rest);
+}
+
+/// Appends base64 with the standard alphabet and padding.
+fn write_base64(bytes: &[u8], out: &mut String) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digit = |bits: u32| {
+        let index = usize::try_from(bits & 0x3F).unwrap_or_default();
+        ALPHABET.get(index).map_or('=', |&byte| char::from(byte))
+    };
+    for chunk in bytes.chunks(3) {
+        let mut group = [0_u8; 3];
+        for (place, byte) in group.iter_mut().zip(chunk) {
+            *place = *byte;
+        }
+        let [a, b, c] = group;
+        let bits = u32::from_be_bytes([0, a, b, c]);
+        out.push(digit(bits >> 18));
+        out.push(digit(bits >> 12));
+        out.push(if chunk.len() > 1 { digit(bits >> 6) } else { '=' });
+        out.push(if chunk.len() > 2 { digit(bits) } else { '=' });
+    }
+}
