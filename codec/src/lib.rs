@@ -6,9 +6,14 @@ mod document;
 mod encode;
 mod error;
 pub mod frame;
+mod json;
+mod rawdata;
+mod reader;
+pub mod rules;
 mod tag;
 pub mod tags;
 mod tlv;
+mod tree;
 mod units;
 mod value;
 mod version;
@@ -21,11 +26,16 @@ pub use encode::{
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, EncodeErrorKind};
 pub use frame::{
-    CONTAINER_HEADER_LEN, CONTAINER_LEN_MAX, Channel, Container, Frame, SESSION_HEADER_LEN, SessionHeader,
-    TRAILER_LEN, container_crc,
+    CONTAINER_HEADER_LEN, CONTAINER_LEN_MAX, Channel, Container, Frame, SESSION_HEADER_LEN, ServiceHeader,
+    SessionHeader, TRAILER_LEN, container_crc,
 };
+pub use json::{JsonOptions, write_document, write_document_with};
+pub use rawdata::RawData;
+pub use reader::{Piece, Reader, parse_hex, read_any};
+pub use rules::{CheckContext, Datum, Level, Rule, RuleId, Violation, Violations, check};
 pub use tag::Tag;
 pub use tlv::{TLV_HEADER_LEN, Tlv};
+pub use tree::{Document, Node};
 pub use units::{DocumentNumber, DriveNumber, FiscalSign, Kopecks, LocalSeconds, Quantity};
 pub use value::{Cp866, VLN_LEN_MAX, Value};
 pub use version::FfdVersion;

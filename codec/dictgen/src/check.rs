@@ -65,6 +65,8 @@ fn structure(tables: &Tables) -> Result<()> {
                 table.parent
             );
         }
+        // The walk of the rules remembers the rows it saw in 128 bits.
+        ensure!(table.rows.len() <= 128, "structure.toml: {} rows in one table", table.rows.len());
         let mut last = 0;
         for row in &table.rows {
             let row = Requirement::parse(row)?;

@@ -57,6 +57,7 @@ fn sees(sees: Sees) -> &'static str {
     match sees {
         Sees::Message => "the message",
         Sees::Tag => "every requisite",
+        Sees::Nest => "the document and every nested structure",
         Sees::Document => "the whole document",
     }
 }

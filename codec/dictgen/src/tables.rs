@@ -159,6 +159,8 @@ pub(crate) struct RuleRow {
     pub(crate) name: String,
     pub(crate) level: Level,
     pub(crate) sees: Sees,
+    #[serde(default)]
+    pub(crate) tags: Vec<u16>,
     pub(crate) run: Option<String>,
     #[serde(default)]
     pub(crate) errors: Vec<String>,
@@ -181,6 +183,7 @@ pub(crate) enum Level {
 pub(crate) enum Sees {
     Message,
     Tag,
+    Nest,
     Document,
 }
 

@@ -1,0 +1,53 @@
+//! B4: a value has the length of its type and is one of those its list allows.
+
+use super::walk::Place;
+use super::{Datum, RuleId, Violations};
+use crate::dictionary::{Codes, Entry, Kind, ValueList};
+
+/// Length first: a value of the wrong length has no code to look at.
+pub(super) fn b4(place: &Place<'_>, out: &mut Violations) {
+    let Some(entry) = place.entry else { return };
+    let bytes = place.value.bytes();
+    if let Some(expected) = wrong_length(entry, bytes) {
+        let actual = Datum::Number(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        out.push(place.finding(RuleId::B4, actual, expected));
+        return;
+    }
+    if entry.kind == Kind::Stlv && place.value.children().any(|child| child.is_err()) {
+        out.push(place.finding(RuleId::B4, Datum::word("does not close"), Datum::word("nested TLV")));
+    }
+    if let Some(list) = entry.values.filter(|list| list.strict)
+        && let Some(actual) = foreign(list, entry.kind, bytes)
+    {
+        out.push(place.finding(RuleId::B4, actual, Datum::word(list.name)));
+    }
+}
+
+/// The length that should have been, if this one is wrong.
+fn wrong_length(entry: &Entry, bytes: &[u8]) -> Option<Datum> {
+    let len = bytes.len();
+    let max = usize::from(entry.len_max);
+    let number = |len: usize| Some(Datum::Number(u64::try_from(len).unwrap_or(u64::MAX)));
+    match entry.kind {
+        // Empty numbers occur in live documents and read as zero.
+        Kind::Byte | Kind::U16 | Kind::U32 | Kind::UnixTime | Kind::Bits if len == 0 => None,
+        Kind::Fvln if len == 0 => number(max),
+        _ if entry.len_max == Entry::NO_LIMIT => None,
+        _ if entry.fixed && len != max => number(max),
+        _ if len > max => Some(Datum::quote(format!("at most {max}"))),
+        _ => None,
+    }
+}
+
+/// The value, if its list does not know it.
+fn foreign(list: &ValueList, kind: Kind, bytes: &[u8]) -> Option<Datum> {
+    if list.codes == Codes::Text {
+        let text = bytes.trim_ascii_end();
+        return (!list.allows_text(text)).then(|| Datum::quote(String::from_utf8_lossy(text)));
+    }
+    if !matches!(kind, Kind::Byte | Kind::Bits | Kind::U32) || bytes.is_empty() || bytes.len() > 4 {
+        return None;
+    }
+    let number = bytes.iter().rev().fold(0u32, |number, &byte| number << 8 | u32::from(byte));
+    (!list.allows(number)).then_some(Datum::Number(u64::from(number)))
+}
