@@ -1,3 +1,45 @@
 //! The durable log of ofd-engine and its compaction to Parquet.
+//!
+//! ```text
+//! NewRecord ─▶ Log::append ─▶ Appended ─▶ batch ─▶ pwritev + fdatasync ─▶ Durable (one atomic number)
+//!                                                        └ one write in flight, the next batch fills meanwhile
+//! crash ─▶ recover ─▶ every proven record again, the unproven write once more into a new segment ─▶ Log
+//! readers: LogReader (pread of the open segment, maps of sealed ones) · Index (drive, number) ─▶ Location
+//! ```
+//!
+//! The promise: a record at or below the watermark was written and the device reported FLUSH success. After
+//! any crash, kill, torn write or I/O error it is read back identical or its damage is reported with its reach;
+//! it is never silently dropped. One copy detects rot, two survive it.
+//!
+//! Where to read on: `format` tells the bytes, `record` one record, `log` the writer, `recover` how a directory
+//! is opened after a crash, `disk` what is asked of the disk, `env` the door to the system, `testing` (feature
+//! `testing`) a disk that lies.
 
+#![deny(unsafe_code)]
+
+#[cfg(feature = "columns")]
+pub mod columns;
+mod disk;
+pub mod env;
 pub mod envelope;
+mod error;
+mod format;
+mod index;
+mod log;
+mod mmap;
+mod position;
+mod reader;
+mod record;
+mod recover;
+
+pub use disk::{Completion, DiskOp, Lane, execute};
+pub use env::{DiskQueue, Env, File, Now, RealEnv};
+pub use error::{Error, ErrorKind};
+pub use index::{Index, IndexEntry};
+pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
+pub use position::{Location, Lsn, Position, PositionError, SegmentId};
+pub use reader::{Damage, Durable, LogReader, Records, SealedSegment, SegmentRecords};
+pub use record::{
+    NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind, RecordRef,
+};
+pub use recover::{Cut, RecoveryReport, recover};

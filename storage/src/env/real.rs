@@ -1,0 +1,335 @@
+//! The machine: the only file with `std::fs`, threads, clocks and system randomness.
+//!
+//! Writes are `pwritev`, commits `fdatasync`, everything that changes a length `fsync`: tests inject faults by
+//! these names. EINTR is taken up again; every other error goes to the caller, once, as it came.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is the door that the ban on clocks, threads and files leads to"
+)]
+
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use rustix::io::Errno;
+
+use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
+use crate::disk::{Completion, DiskOp, Lane, execute};
+use crate::error::{Error, ErrorKind};
+use crate::mmap;
+
+/// The real files under one data directory, the real clocks, threads and randomness.
+#[derive(Clone)]
+pub struct RealEnv {
+    root: PathBuf,
+}
+
+impl RealEnv {
+    /// For this data directory, which need not exist yet.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self { root: data_dir.into() }
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.root
+    }
+
+    fn at(&self, path: &Path) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn open_with(&self, path: &Path, options: &fs::OpenOptions) -> Result<Arc<dyn File>, Error> {
+        let path = self.at(path);
+        let file = options.open(&path).map_err(|error| failed("open", &path, error))?;
+        Ok(Arc::new(RealFile { file, path }))
+    }
+}
+
+/// `failed("open", path, error)` reads "open /data/log/meta: No such file or directory".
+fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    Error::io(format!("{what} {}", path.display()), error)
+}
+
+/// All clocks of a process count from the same start, so that two `RealEnv` agree.
+fn process_start() -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    *START.get_or_init(Instant::now)
+}
+
+impl Env for RealEnv {
+    fn now(&self) -> Now {
+        // A clock before 1970 or after the year 294,000 is broken; any number is as good as another then.
+        let wall_us = match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
+            Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, i64::saturating_neg),
+        };
+        let mono_us = u64::try_from(process_start().elapsed().as_micros()).unwrap_or(u64::MAX);
+        Now { wall_us, mono_us }
+    }
+
+    fn random(&self) -> u64 {
+        // `RandomState` is keyed by the system's randomness and differs by a counter from call to call; its
+        // SipHash of a fresh clock reading is the one source of it in std.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u64(self.now().mono_us);
+        hasher.finish()
+    }
+
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
+        let handle = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .map_err(|error| Error::io(format!("start thread {name}"), error))?;
+        Ok(Box::new(RealTask { handle }))
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
+        self.open_with(path, fs::OpenOptions::new().read(true).write(true))
+    }
+
+    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
+        self.open_with(path, fs::OpenOptions::new().read(true))
+    }
+
+    fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
+        self.open_with(path, fs::OpenOptions::new().read(true).write(true).create(true).truncate(true))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let (from, to) = (self.at(from), self.at(to));
+        fs::rename(&from, &to).map_err(|error| failed("rename to", &to, error))
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), Error> {
+        let path = self.at(path);
+        fs::remove_file(&path).map_err(|error| failed("remove", &path, error))
+    }
+
+    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
+        let path = self.at(path);
+        fs::remove_dir(&path).map_err(|error| failed("remove", &path, error))
+    }
+
+    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
+        let dir = self.at(dir);
+        let read = || -> io::Result<Vec<DirEntry>> {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(&dir)? {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                // Names that are not UTF-8 are not ours; the lossy form shows them without matching ours.
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let is_dir = metadata.is_dir();
+                entries.push(DirEntry { name, len: if is_dir { 0 } else { metadata.len() }, is_dir });
+            }
+            entries.sort();
+            Ok(entries)
+        };
+        read().map_err(|error| failed("list", &dir, error))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
+        let dir = self.at(dir);
+        let synced = fs::File::open(&dir).and_then(|opened| opened.sync_all());
+        synced.map_err(|error| failed("sync directory", &dir, error))
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
+        // Also above the data directory: whoever names a fresh path gets all of it, durable.
+        let dir = self.at(dir);
+        let mut missing = Vec::new();
+        let mut at = dir.as_path();
+        while !at.as_os_str().is_empty() && !at.exists() {
+            missing.push(at);
+            at = at.parent().unwrap_or(Path::new(""));
+        }
+        for path in missing.into_iter().rev() {
+            match fs::create_dir(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(failed("create directory", path, error));
+                }
+                _ => {}
+            }
+            let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::File::open(above)
+                .and_then(|opened| opened.sync_all())
+                .map_err(|error| failed("sync directory", above, error))?;
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool, Error> {
+        let path = self.at(path);
+        path.try_exists().map_err(|error| failed("look for", &path, error))
+    }
+
+    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
+        let path = self.at(path);
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| failed("open", &path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(fs::TryLockError::WouldBlock) => {
+                Err(Error::new(ErrorKind::Busy, format!("{} is locked by another process", path.display())))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(failed("lock", &path, error)),
+        }
+    }
+
+    fn free_bytes(&self) -> Result<u64, Error> {
+        let stat = rustix::fs::statvfs(&self.root)
+            .map_err(|errno| failed("free space of", &self.root, io::Error::from(errno)))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
+        let (done, completions) = mpsc::channel();
+        Ok(Box::new(RealQueue {
+            commit: Some(self.lane("ofd-commit", &done, &wake)?),
+            background: Some(self.lane("ofd-background", &done, &wake)?),
+            completions,
+        }))
+    }
+}
+
+impl RealEnv {
+    fn lane(&self, name: &str, done: &Sender<Completion>, wake: &Wake) -> Result<LaneThread, Error> {
+        let (ops, incoming) = mpsc::channel::<DiskOp>();
+        let (env, done, wake) = (self.clone(), done.clone(), Arc::clone(wake));
+        let task = self.spawn(
+            name,
+            Box::new(move || {
+                for op in incoming {
+                    if done.send(execute(&env, op)).is_err() {
+                        return;
+                    }
+                    wake();
+                }
+            }),
+        )?;
+        Ok(LaneThread { ops, task })
+    }
+}
+
+struct LaneThread {
+    ops: Sender<DiskOp>,
+    task: Box<dyn Task>,
+}
+
+/// Two threads with a channel each. Dropping the queue finishes what was submitted and joins them, so that
+/// nothing writes to a directory whose lock is about to be let go.
+struct RealQueue {
+    commit: Option<LaneThread>,
+    background: Option<LaneThread>,
+    completions: Receiver<Completion>,
+}
+
+impl DiskQueue for RealQueue {
+    fn submit(&mut self, op: DiskOp) {
+        let lane = match op.lane() {
+            Lane::Commit => &self.commit,
+            Lane::Background => &self.background,
+        };
+        if let Some(lane) = lane {
+            // A lane ends before its queue only if `execute` panicked. The completion then never comes,
+            // nothing is acknowledged any more, and the caller's watchdog sees a log that stands still.
+            let _ = lane.ops.send(op);
+        }
+    }
+
+    fn poll(&mut self, completions: &mut Vec<Completion>) {
+        completions.extend(self.completions.try_iter());
+    }
+}
+
+impl Drop for RealQueue {
+    fn drop(&mut self) {
+        for lane in [self.commit.take(), self.background.take()].into_iter().flatten() {
+            let LaneThread { ops, task } = lane;
+            drop(ops);
+            let _ = task.join();
+        }
+    }
+}
+
+struct RealTask {
+    handle: thread::JoinHandle<()>,
+}
+
+impl Task for RealTask {
+    fn join(self: Box<Self>) -> Result<(), Error> {
+        self.handle.join().map_err(|_| Error::new(ErrorKind::Reopen, "a thread panicked"))
+    }
+}
+
+struct RealFile {
+    file: fs::File,
+    path: PathBuf,
+}
+
+impl RealFile {
+    fn failed(&self, what: &str, error: io::Error) -> Error {
+        failed(what, &self.path, error)
+    }
+}
+
+impl File for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        use std::os::unix::fs::FileExt;
+        loop {
+            match self.file.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => {
+                    return other.map_err(|error| self.failed(&format!("read at byte {offset} of"), error));
+                }
+            }
+        }
+    }
+
+    fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
+        loop {
+            match rustix::io::pwritev(&self.file, parts, offset) {
+                Err(Errno::INTR) => {}
+                other => {
+                    return other
+                        .map_err(|errno| self.failed(&format!("write at byte {offset} of"), errno.into()));
+                }
+            }
+        }
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        // Not repeated on EINTR: Linux does not return it here, and no error of a sync may be tried again.
+        rustix::fs::fdatasync(&self.file).map_err(|errno| self.failed("sync", errno.into()))
+    }
+
+    fn sync_all(&self) -> Result<(), Error> {
+        rustix::fs::fsync(&self.file).map_err(|errno| self.failed("sync", errno.into()))
+    }
+
+    fn len(&self) -> Result<u64, Error> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(|error| self.failed("length of", error))
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), Error> {
+        self.file.set_len(len).map_err(|error| self.failed("set the length of", error))
+    }
+
+    fn map(&self) -> Result<Bytes, Error> {
+        mmap::map_read_only(&self.file).map_err(|error| self.failed("map", error))
+    }
+}

@@ -1,0 +1,431 @@
+//! The bytes of a segment, format v1. The only place where they are told.
+//!
+//! ```text
+//! DIR/log/<id:016x>.seg, prewritten with zeros, so that fdatasync carries no metadata
+//!
+//!      0 ┌───────────────┐ header block: the same SegmentHeader at 0 and at 2048, each with its checksum
+//!   4096 ├───────────────┤ batch:  BatchHeader (64) │ record │ record │ … │ zeros up to a multiple of block_len
+//!        │               │ batch …
+//!   used ├───────────────┤ zeros, or what earlier lives of the blocks left there
+//! -4096  ├───────────────┤ footer block, written at seal: the same SegmentFooter at -4096 and at -2048
+//!        └───────────────┘
+//! ```
+//!
+//! - The header is written together with the first batch and covered by the same sync: both are there or the
+//!   segment was never **activated**.
+//! - A batch begins at a multiple of `block_len` (512, or 4096 on devices whose sectors are larger), so that
+//!   no sector with a durable byte is written twice. What is assumed of the device: a sector that the page
+//!   cache writes again with the same bytes keeps them (powersafe overwrite).
+//! - `proven` of a batch is the last LSN whose sync had returned when the batch was submitted. Whoever finds a
+//!   valid batch header, of whatever batch, knows that everything up to `proven` is durable truth. There is
+//!   one write in flight at a time, so the unproven window is one write.
+//! - A batch of no records is a **marker**: it proves the one before it and takes no LSN.
+//! - A segment with base LSN `b` cuts every segment before it at `b`: after a failed sync, and after a crash,
+//!   what was not proven is written again, into the next segment.
+//! - The chain of a segment is BLAKE3 over its used bytes in blocks of 1 MiB, each hash keyed by the one
+//!   before, beginning with the chain of the segment before it. The footer carries it. The header cannot: it is
+//!   written before the previous segment is sealed, so it names the newest chain that was known.
+//!
+//! Names and numbers of every struct below are frozen in v1; `tests/format.rs` holds them by golden bytes.
+
+use zerocopy::little_endian::{I64, U16, U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::position::{Lsn, SegmentId};
+use crate::record::PARTITIONS;
+
+/// Version of everything in this file, of records and of positions.
+pub const FORMAT_VERSION: u16 = 1;
+/// Length of the header block, bytes.
+pub const HEADER_BLOCK_LEN: u64 = 4096;
+/// Length of the footer block, bytes.
+pub const FOOTER_BLOCK_LEN: u64 = 4096;
+/// Where the second copy lies in its block.
+pub const SECOND_COPY_AT: usize = 2048;
+/// Length of a batch header, bytes.
+pub const BATCH_HEADER_LEN: usize = 64;
+/// Unit of the hash chain, bytes.
+pub const CHAIN_BLOCK_LEN: usize = 1 << 20;
+/// Smallest segment, bytes: for tests.
+pub const SEGMENT_LEN_MIN: u64 = 64 * 1024;
+/// Largest segment, bytes: offsets in it are 32 bits wide.
+pub const SEGMENT_LEN_MAX: u64 = 1 << 30;
+/// Name of the hash that spreads drives over partitions, as stored.
+pub const PARTITION_HASH: [u8; 8] = *b"crc32c\0\0";
+
+const SEGMENT_MAGIC: [u8; 8] = *b"OFDsegm\x01";
+const FOOTER_MAGIC: [u8; 8] = *b"OFDseal\x01";
+const BATCH_MAGIC: [u8; 4] = *b"OFDb";
+const META_MAGIC: [u8; 8] = *b"OFDmeta\x01";
+
+/// A BLAKE3 hash of the chain.
+pub type ChainHash = [u8; 32];
+
+/// What every batch and record of a segment carries: the three numbers that tell it from any other life of
+/// the same blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentStamp {
+    pub(crate) segment: SegmentId,
+    pub(crate) epoch: u32,
+    pub(crate) nonce: u64,
+}
+
+/// A struct with a magic and a CRC32C over everything behind the checksum.
+trait Sealed: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned + Copy {
+    /// Bytes before the covered part: magic and checksum.
+    const COVERED_FROM: usize;
+    fn magic_and_crc_hold(&self, crc: u32) -> bool;
+    fn set_crc(&mut self, crc: u32);
+
+    fn computed_crc(&self) -> u32 {
+        crc_fast::crc32_iscsi(self.as_bytes().get(Self::COVERED_FROM..).unwrap_or_default())
+    }
+
+    fn sealed(mut self) -> Self {
+        let crc = self.computed_crc();
+        self.set_crc(crc);
+        self
+    }
+
+    fn checked(bytes: &[u8]) -> Option<&Self> {
+        let (this, _) = Self::ref_from_prefix(bytes).ok()?;
+        this.magic_and_crc_hold(this.computed_crc()).then_some(this)
+    }
+}
+
+macro_rules! sealed {
+    ($name:ident, $magic:expr) => {
+        impl Sealed for $name {
+            const COVERED_FROM: usize = $magic.len() + 4;
+            fn magic_and_crc_hold(&self, crc: u32) -> bool {
+                self.magic == $magic && self.crc.get() == crc
+            }
+            fn set_crc(&mut self, crc: u32) {
+                self.crc = U32::new(crc);
+            }
+        }
+    };
+}
+
+/// The first of a segment's two header copies, 128 bytes.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct SegmentHeaderBytes {
+    magic: [u8; 8],
+    crc: U32,
+    version: U16,
+    partitions: U16,
+    segment: U32,
+    epoch: U32,
+    base_lsn: U64,
+    nonce: U64,
+    segment_len: U64,
+    block_len: U32,
+    chained_segment: U32,
+    created_at_us: I64,
+    partition_hash: [u8; 8],
+    chain: ChainHash,
+    zeros: [u8; 24],
+}
+const _: () = assert!(size_of::<SegmentHeaderBytes>() == 128);
+sealed!(SegmentHeaderBytes, SEGMENT_MAGIC);
+
+/// What a segment says of itself when it is activated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    pub(crate) stamp: SegmentStamp,
+    /// Of its first record. Cuts all segments before it.
+    pub(crate) base: Lsn,
+    pub(crate) len: u64,
+    pub(crate) block_len: u32,
+    pub(crate) created_at_us: i64,
+    /// The newest sealed segment when this one was activated, and its chain; 0 and zeros when there was none.
+    pub(crate) chained: SegmentId,
+    pub(crate) chain: ChainHash,
+}
+
+/// Why a header block is not one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderFault {
+    /// Neither copy holds.
+    Unreadable,
+    /// It holds, but of another format version, partition count or hash.
+    Foreign,
+}
+
+impl SegmentHeader {
+    /// The header block: two copies, zeros between.
+    pub(crate) fn encode(&self, block: &mut Vec<u8>) {
+        let bytes = SegmentHeaderBytes {
+            magic: SEGMENT_MAGIC,
+            crc: U32::ZERO,
+            version: U16::new(FORMAT_VERSION),
+            partitions: U16::new(PARTITIONS),
+            segment: U32::new(self.stamp.segment.get()),
+            epoch: U32::new(self.stamp.epoch),
+            base_lsn: U64::new(self.base.get()),
+            nonce: U64::new(self.stamp.nonce),
+            segment_len: U64::new(self.len),
+            block_len: U32::new(self.block_len),
+            chained_segment: U32::new(self.chained.get()),
+            created_at_us: I64::new(self.created_at_us),
+            partition_hash: PARTITION_HASH,
+            chain: self.chain,
+            zeros: [0; 24],
+        }
+        .sealed();
+        twice(bytes.as_bytes(), HEADER_BLOCK_LEN, block);
+    }
+
+    /// Reads a header block; one good copy is enough.
+    pub(crate) fn decode(block: &[u8]) -> Result<Self, HeaderFault> {
+        let bytes = one_of_two::<SegmentHeaderBytes>(block).ok_or(HeaderFault::Unreadable)?;
+        if bytes.version.get() != FORMAT_VERSION
+            || bytes.partitions.get() != PARTITIONS
+            || bytes.partition_hash != PARTITION_HASH
+        {
+            return Err(HeaderFault::Foreign);
+        }
+        Ok(Self {
+            stamp: SegmentStamp {
+                segment: SegmentId::new(bytes.segment.get()),
+                epoch: bytes.epoch.get(),
+                nonce: bytes.nonce.get(),
+            },
+            base: Lsn::new(bytes.base_lsn.get()),
+            len: bytes.segment_len.get(),
+            block_len: bytes.block_len.get(),
+            created_at_us: bytes.created_at_us.get(),
+            chained: SegmentId::new(bytes.chained_segment.get()),
+            chain: bytes.chain,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct SegmentFooterBytes {
+    magic: [u8; 8],
+    crc: U32,
+    version: U16,
+    zeros: U16,
+    segment: U32,
+    epoch: U32,
+    nonce: U64,
+    base_lsn: U64,
+    last_lsn: U64,
+    records: U64,
+    used: U64,
+    chain_before: ChainHash,
+    chain: ChainHash,
+}
+const _: () = assert!(size_of::<SegmentFooterBytes>() == 128);
+sealed!(SegmentFooterBytes, FOOTER_MAGIC);
+
+/// What a segment says of itself when it is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentFooter {
+    pub(crate) stamp: SegmentStamp,
+    pub(crate) base: Lsn,
+    /// The last record that counts; `base - 1` when there is none.
+    pub(crate) last: Lsn,
+    /// Records that could be read when it was sealed.
+    pub(crate) records: u64,
+    /// Bytes from the begin that the chain covers.
+    pub(crate) used: u64,
+    pub(crate) chain_before: ChainHash,
+    pub(crate) chain: ChainHash,
+}
+
+impl SegmentFooter {
+    /// The footer block: two copies, zeros between.
+    pub(crate) fn encode(&self, block: &mut Vec<u8>) {
+        let bytes = SegmentFooterBytes {
+            magic: FOOTER_MAGIC,
+            crc: U32::ZERO,
+            version: U16::new(FORMAT_VERSION),
+            zeros: U16::ZERO,
+            segment: U32::new(self.stamp.segment.get()),
+            epoch: U32::new(self.stamp.epoch),
+            nonce: U64::new(self.stamp.nonce),
+            base_lsn: U64::new(self.base.get()),
+            last_lsn: U64::new(self.last.get()),
+            records: U64::new(self.records),
+            used: U64::new(self.used),
+            chain_before: self.chain_before,
+            chain: self.chain,
+        }
+        .sealed();
+        twice(bytes.as_bytes(), FOOTER_BLOCK_LEN, block);
+    }
+
+    /// Reads a footer block; one good copy is enough.
+    pub(crate) fn decode(block: &[u8]) -> Option<Self> {
+        let bytes = one_of_two::<SegmentFooterBytes>(block)?;
+        (bytes.version.get() == FORMAT_VERSION).then(|| Self {
+            stamp: SegmentStamp {
+                segment: SegmentId::new(bytes.segment.get()),
+                epoch: bytes.epoch.get(),
+                nonce: bytes.nonce.get(),
+            },
+            base: Lsn::new(bytes.base_lsn.get()),
+            last: Lsn::new(bytes.last_lsn.get()),
+            records: bytes.records.get(),
+            used: bytes.used.get(),
+            chain_before: bytes.chain_before,
+            chain: bytes.chain,
+        })
+    }
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct BatchHeaderBytes {
+    magic: [u8; 4],
+    crc: U32,
+    first_lsn: U64,
+    records: U32,
+    len: U32,
+    segment: U32,
+    epoch: U32,
+    nonce: U64,
+    proven: U64,
+    sequence: U64,
+    offset: U32,
+    zeros: U32,
+}
+const _: () = assert!(size_of::<BatchHeaderBytes>() == BATCH_HEADER_LEN);
+sealed!(BatchHeaderBytes, BATCH_MAGIC);
+
+/// What begins every batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) stamp: SegmentStamp,
+    /// Of its first record; of a marker: the LSN that comes next.
+    pub(crate) first: Lsn,
+    /// 0 = marker.
+    pub(crate) records: u32,
+    /// Header and records, without the zeros behind them.
+    pub(crate) len: u32,
+    /// The last LSN known to be durable when this batch was submitted.
+    pub(crate) proven: Lsn,
+    /// Batches of this process are counted from 1; for people who read a log by eye.
+    pub(crate) sequence: u64,
+    /// Where it lies: a batch that the device wrote elsewhere is none.
+    pub(crate) offset: u32,
+}
+
+impl BatchHeader {
+    pub(crate) fn encode(&self) -> [u8; BATCH_HEADER_LEN] {
+        let bytes = BatchHeaderBytes {
+            magic: BATCH_MAGIC,
+            crc: U32::ZERO,
+            first_lsn: U64::new(self.first.get()),
+            records: U32::new(self.records),
+            len: U32::new(self.len),
+            segment: U32::new(self.stamp.segment.get()),
+            epoch: U32::new(self.stamp.epoch),
+            nonce: U64::new(self.stamp.nonce),
+            proven: U64::new(self.proven.get()),
+            sequence: U64::new(self.sequence),
+            offset: U32::new(self.offset),
+            zeros: U32::ZERO,
+        }
+        .sealed();
+        zerocopy::transmute!(bytes)
+    }
+
+    /// The batch header at the begin of `bytes`, whoever it belongs to.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        if !bytes.starts_with(&BATCH_MAGIC) {
+            return None;
+        }
+        let bytes = BatchHeaderBytes::checked(bytes)?;
+        Some(Self {
+            stamp: SegmentStamp {
+                segment: SegmentId::new(bytes.segment.get()),
+                epoch: bytes.epoch.get(),
+                nonce: bytes.nonce.get(),
+            },
+            first: Lsn::new(bytes.first_lsn.get()),
+            records: bytes.records.get(),
+            len: bytes.len.get(),
+            proven: Lsn::new(bytes.proven.get()),
+            sequence: bytes.sequence.get(),
+            offset: bytes.offset.get(),
+        })
+    }
+
+    /// The last LSN of the batch; of a marker: the one before it.
+    pub(crate) fn last(&self) -> Lsn {
+        Lsn::new(self.first.get().saturating_add(u64::from(self.records)).saturating_sub(1))
+    }
+}
+
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct MetaBytes {
+    magic: [u8; 8],
+    crc: U32,
+    version: U16,
+    partitions: U16,
+    partition_hash: [u8; 8],
+    epoch: U32,
+    zeros: [u8; 36],
+}
+const _: () = assert!(size_of::<MetaBytes>() == 64);
+sealed!(MetaBytes, META_MAGIC);
+
+/// `DIR/log/meta`: what never changes, and the epoch of the newest process that owned the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    pub(crate) epoch: u32,
+}
+
+impl Meta {
+    /// Length of the file, bytes.
+    pub(crate) const LEN: usize = 64;
+
+    pub(crate) fn encode(&self) -> [u8; Self::LEN] {
+        let bytes = MetaBytes {
+            magic: META_MAGIC,
+            crc: U32::ZERO,
+            version: U16::new(FORMAT_VERSION),
+            partitions: U16::new(PARTITIONS),
+            partition_hash: PARTITION_HASH,
+            epoch: U32::new(self.epoch),
+            zeros: [0; 36],
+        }
+        .sealed();
+        zerocopy::transmute!(bytes)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let bytes = MetaBytes::checked(bytes).ok_or(HeaderFault::Unreadable)?;
+        if bytes.version.get() != FORMAT_VERSION
+            || bytes.partitions.get() != PARTITIONS
+            || bytes.partition_hash != PARTITION_HASH
+        {
+            return Err(HeaderFault::Foreign);
+        }
+        Ok(Self { epoch: bytes.epoch.get() })
+    }
+}
+
+/// Hash of one block of the chain.
+pub(crate) fn chain_block(before: &ChainHash, block: &[u8]) -> ChainHash {
+    *blake3::keyed_hash(before, block).as_bytes()
+}
+
+/// A block of `len` bytes with the struct at both copy places.
+fn twice(bytes: &[u8], len: u64, block: &mut Vec<u8>) {
+    block.clear();
+    block.extend_from_slice(bytes);
+    block.resize(SECOND_COPY_AT, 0);
+    block.extend_from_slice(bytes);
+    block.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+}
+
+fn one_of_two<T: Sealed>(block: &[u8]) -> Option<&T> {
+    T::checked(block).or_else(|| T::checked(block.get(SECOND_COPY_AT..)?))
+}
