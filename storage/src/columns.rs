@@ -1,0 +1,182 @@
+//! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
+//!
+//! `documents` has one row a stored document (every variant), `items` one row an item, `containers` the bytes as
+//! received. The names, types and order of columns are those of the lists in [`document`], [`item`] and
+//! [`container`]; each column carries its Russian title.
+//!
+//! Formulas, stated once:
+//!
+//! - `revenue_sign`: receipts, strict reporting forms (БСО) and their corrections (forms 3, 4, 31, 41) with
+//!   1054 = 1 (income, приход) count +1, with 1054 = 2 (return of income) −1; 1054 = 3 and 4 are money the shop
+//!   pays out and takes back, no revenue: 0. Every other document: 0. So `sum(total * revenue_sign)` over
+//!   `realm = 'prod' and variant = 0` is revenue. In `items` a storno (1071) has the opposite sign.
+//! - `vat_rate_guess`: see [`vat`]. - `date` of the folder: see [`day`].
+//! - `late_s` is `received_at` minus `ts_local` in the zone of the place; with the zone unknown
+//!   (`zone_min` NULL) it is NULL.
+//! - `ffd` is tag 1209; without one the P-version of the session header; else 1.0.
+//! - `answered_at` is the time of the original answer of an imported document, else `received_at`.
+//!
+//! A document that was not opened (enciphered, or not readable) has a row with what its envelope says and NULL in
+//! the rest, and no items. An amount above 999 999 999 999 999 999 kopecks does not fit its column and is NULL.
+//!
+//! Another table is another list of columns and another arm of [`Table`].
+
+pub mod column;
+pub mod container;
+pub mod day;
+pub mod document;
+pub mod file;
+pub mod item;
+pub mod product_code;
+pub mod read;
+pub mod row;
+pub mod vat;
+
+use std::fmt;
+use std::str::FromStr;
+
+use ofd_codec::DocumentView;
+
+pub use column::{Batch, Cell, Column, Kind, Layout, TITLE_KEY, schema};
+pub use day::Day;
+pub use row::{Row, Stored};
+
+use crate::envelope::{Envelope, EnvelopeError};
+use document::Facts;
+use item::Item;
+
+/// A table of the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// One row a stored document, all variants.
+    Documents,
+    /// One row a stored document: its bytes.
+    Containers,
+    /// One row an item.
+    Items,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Self; 3] = [Self::Documents, Self::Containers, Self::Items];
+
+    /// Name: the folder under `parquet/`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Documents => "documents",
+            Self::Containers => "containers",
+            Self::Items => "items",
+        }
+    }
+
+    /// Columns, in order.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::Documents => document::COLUMNS,
+            Self::Containers => container::COLUMNS,
+            Self::Items => item::COLUMNS,
+        }
+    }
+
+    /// Columns by which the rows of a file are sorted, ascending, NULL first.
+    pub const fn sorted_by(self) -> &'static [&'static str] {
+        match self {
+            Self::Documents => &["inn", "fn", "fd", "variant", "position"],
+            Self::Containers => &["fn", "fd", "variant", "position"],
+            Self::Items => &["inn", "fn", "fd", "variant", "position", "line"],
+        }
+    }
+
+    /// Place of a column by name.
+    pub fn column_index(self, name: &str) -> Option<usize> {
+        self.columns().iter().position(|column| column.name == name)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Table {
+    type Err = String;
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|table| table.name() == name).ok_or_else(|| format!("no table {name}"))
+    }
+}
+
+/// Counts what the rules find in a document. Rules belong to the host of this crate: the engine gives the ones
+/// it answers by, so that table and answer cannot disagree.
+pub trait Inspect: Send + Sync {
+    /// Findings in the document of this envelope; `None` when it was not checked.
+    fn violations(&self, view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32>;
+}
+
+impl<F> Inspect for F
+where
+    F: Fn(&DocumentView<'_>, &Envelope<'_>) -> Option<u32> + Send + Sync,
+{
+    fn violations(&self, view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32> {
+        self(view, envelope)
+    }
+}
+
+/// Reads stored documents into rows, one after another, in reused memory.
+#[derive(Default)]
+pub struct RowReader {
+    row: Row,
+    items: Vec<Item>,
+}
+
+impl RowReader {
+    /// Reads the document: its row, its items.
+    ///
+    /// # Errors
+    /// When the payload is no envelope of a known version. What is inside the envelope never fails.
+    pub fn read(&mut self, stored: &Stored, inspect: Option<&dyn Inspect>) -> Result<(), EnvelopeError> {
+        let envelope = stored.envelope()?;
+        self.row.head = row::Head::of(stored, &envelope);
+        match row::view(&envelope) {
+            Some(view) => {
+                let [_, _, _, _, _, _, p_major, p_minor, ..] = envelope.session;
+                self.row.facts = Facts::read(&view, [p_major, p_minor], &mut self.items);
+                self.row.items = u32::try_from(self.items.len()).ok();
+                self.row.violations = inspect.and_then(|inspect| inspect.violations(&view, &envelope));
+            }
+            None => {
+                self.items.clear();
+                self.row.facts = Facts::default();
+                self.row.items = None;
+                self.row.violations = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads only what the envelope says, for tables that need no more.
+    ///
+    /// # Errors
+    /// As [`RowReader::read`].
+    pub fn read_head(&mut self, stored: &Stored) -> Result<(), EnvelopeError> {
+        self.row.head = row::Head::of(stored, &stored.envelope()?);
+        Ok(())
+    }
+
+    /// The row of the document.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// Calls `each` with the row of every item in turn.
+    ///
+    /// # Errors
+    /// The first error of `each`.
+    pub fn each_item<E>(&mut self, mut each: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+        for item in &mut self.items {
+            std::mem::swap(&mut self.row.item, item);
+            each(&self.row)?;
+        }
+        Ok(())
+    }
+}

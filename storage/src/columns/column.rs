@@ -1,0 +1,296 @@
+//! One column of a table: its name, type, Russian title and where its cell comes from.
+//!
+//! A table is a list of these, one line a column, so that name, type and source cannot drift apart. The cells
+//! of a row are asked for one by one and go straight into Arrow builders.
+//!
+//! Types on disk follow what readers of Parquet really understand: signed integers, DECIMAL(18,2) in an INT64
+//! for money, milliseconds without a zone for the clock of a till, microseconds UTC for our own clock, UTF-8
+//! text, raw bytes. No floats, no unsigned numbers, no nanoseconds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Int32Builder, Int64Builder,
+    StringBuilder, TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::row::Row;
+
+/// Key of the Russian title in the metadata of an Arrow field.
+pub const TITLE_KEY: &str = "title_ru";
+
+/// Digits of a decimal column: what an INT64 holds.
+pub const DECIMAL_PRECISION: u8 = 18;
+/// Digits after the point of money.
+pub const MONEY_SCALE: i8 = 2;
+/// Digits after the point of a quantity.
+pub const QUANTITY_SCALE: i8 = 6;
+/// Largest unscaled value of a DECIMAL(18, n); what is larger becomes NULL.
+pub const DECIMAL_MAX: i64 = 999_999_999_999_999_999;
+
+/// Type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// INT32: codes, bit masks, small counts.
+    Int32,
+    /// INT64: numbers of documents, positions, signs.
+    Int64,
+    /// BOOLEAN.
+    Flag,
+    /// UTF-8 text.
+    Text,
+    /// Raw bytes.
+    Bytes,
+    /// DECIMAL(18,2); the cell is integer kopecks.
+    Money,
+    /// DECIMAL(18,6); the cell is integer millionths.
+    Quantity,
+    /// TIMESTAMP(ms) without zone: the clock of the till. The cell is milliseconds.
+    LocalTime,
+    /// TIMESTAMP(us, UTC). The cell is microseconds since 1970.
+    UtcTime,
+    /// DATE; the cell is days since 1970.
+    Date,
+}
+
+impl Kind {
+    /// The Arrow type.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Int32 => DataType::Int32,
+            Self::Int64 => DataType::Int64,
+            Self::Flag => DataType::Boolean,
+            Self::Text => DataType::Utf8,
+            Self::Bytes => DataType::Binary,
+            Self::Money => DataType::Decimal128(DECIMAL_PRECISION, MONEY_SCALE),
+            Self::Quantity => DataType::Decimal128(DECIMAL_PRECISION, QUANTITY_SCALE),
+            Self::LocalTime => DataType::Timestamp(TimeUnit::Millisecond, None),
+            Self::UtcTime => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Self::Date => DataType::Date32,
+        }
+    }
+}
+
+/// One value on its way into a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cell<'a> {
+    /// Nothing known.
+    Null,
+    /// Every kind of number: see [`Kind`] for the unit.
+    Int(i64),
+    /// Yes or no.
+    Flag(bool),
+    /// Text.
+    Text(&'a str),
+    /// Raw bytes.
+    Bytes(&'a [u8]),
+}
+
+impl From<Option<i64>> for Cell<'_> {
+    fn from(value: Option<i64>) -> Self {
+        value.map_or(Self::Null, Self::Int)
+    }
+}
+impl From<Option<bool>> for Cell<'_> {
+    fn from(value: Option<bool>) -> Self {
+        value.map_or(Self::Null, Self::Flag)
+    }
+}
+impl<'a> From<&'a Option<String>> for Cell<'a> {
+    fn from(value: &'a Option<String>) -> Self {
+        value.as_deref().map_or(Self::Null, Self::Text)
+    }
+}
+impl<'a> From<Option<&'a str>> for Cell<'a> {
+    fn from(value: Option<&'a str>) -> Self {
+        value.map_or(Self::Null, Self::Text)
+    }
+}
+
+/// How a column is laid out in the file, where the default (dictionary, falling back to plain) is not best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Dictionary pages: names, codes, everything that repeats.
+    Dictionary,
+    /// DELTA_BINARY_PACKED, no dictionary: numbers that mostly grow or rarely repeat.
+    Delta,
+    /// Plain, no dictionary, no statistics: bulk bytes that nobody compares.
+    Bulk,
+    /// Delta and a bloom filter: looked up by value, in no order.
+    Lookup,
+}
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Name, binding for readers.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// Russian title, with the tag where the value is one.
+    pub title: &'static str,
+    /// Whether NULL may stand in it.
+    pub nullable: bool,
+    /// Layout in the file.
+    pub layout: Layout,
+    /// The cell of a row.
+    pub cell: for<'r> fn(&'r Row) -> Cell<'r>,
+}
+
+impl Column {
+    /// A column that may be NULL.
+    pub const fn new(
+        name: &'static str,
+        kind: Kind,
+        title: &'static str,
+        cell: for<'r> fn(&'r Row) -> Cell<'r>,
+    ) -> Self {
+        Self { name, kind, title, nullable: true, layout: Layout::Dictionary, cell }
+    }
+
+    /// The same, never NULL.
+    pub const fn required(mut self) -> Self {
+        self.nullable = false;
+        self
+    }
+
+    /// The same, laid out so.
+    pub const fn laid_out(mut self, layout: Layout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    fn field(&self) -> Field {
+        Field::new(self.name, self.kind.data_type(), self.nullable)
+            .with_metadata(HashMap::from([(TITLE_KEY.to_owned(), self.title.to_owned())]))
+    }
+}
+
+/// The Arrow schema of a list of columns, titles in the field metadata.
+pub fn schema(columns: &[Column]) -> SchemaRef {
+    Arc::new(Schema::new(columns.iter().map(Column::field).collect::<Vec<_>>()))
+}
+
+/// Collects rows into a record batch.
+#[derive(Debug)]
+pub struct Batch {
+    schema: SchemaRef,
+    columns: Vec<(Column, Builder)>,
+    rows: usize,
+}
+
+#[derive(Debug)]
+enum Builder {
+    Int32(Int32Builder),
+    Int64(Int64Builder),
+    Flag(BooleanBuilder),
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    Decimal(Decimal128Builder),
+    LocalTime(TimestampMillisecondBuilder),
+    UtcTime(TimestampMicrosecondBuilder),
+    Date(Date32Builder),
+}
+
+impl Batch {
+    /// An empty batch with these columns.
+    pub fn new(columns: &[Column]) -> Self {
+        let builder = |column: &Column| match column.kind {
+            Kind::Int32 => Builder::Int32(Int32Builder::new()),
+            Kind::Int64 => Builder::Int64(Int64Builder::new()),
+            Kind::Flag => Builder::Flag(BooleanBuilder::new()),
+            Kind::Text => Builder::Text(StringBuilder::new()),
+            Kind::Bytes => Builder::Bytes(BinaryBuilder::new()),
+            Kind::Money | Kind::Quantity => {
+                Builder::Decimal(Decimal128Builder::new().with_data_type(column.kind.data_type()))
+            }
+            Kind::LocalTime => Builder::LocalTime(TimestampMillisecondBuilder::new()),
+            Kind::UtcTime => {
+                Builder::UtcTime(TimestampMicrosecondBuilder::new().with_data_type(column.kind.data_type()))
+            }
+            Kind::Date => Builder::Date(Date32Builder::new()),
+        };
+        Self {
+            schema: schema(columns),
+            columns: columns.iter().map(|column| (*column, builder(column))).collect(),
+            rows: 0,
+        }
+    }
+
+    /// Rows collected.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The schema of the batch.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Adds the row.
+    pub fn push(&mut self, row: &Row) {
+        for (column, builder) in &mut self.columns {
+            builder.push((column.cell)(row));
+        }
+        self.rows = self.rows.saturating_add(1);
+    }
+
+    /// The rows collected, the batch emptied.
+    ///
+    /// # Errors
+    /// When a required column got a NULL: a defect of ours.
+    pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.rows = 0;
+        let arrays = self.columns.iter_mut().map(|(_, builder)| builder.finish()).collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+}
+
+impl Builder {
+    /// A cell that is not of the column's kind, or does not fit it, is NULL: a column never takes the file down.
+    fn push(&mut self, cell: Cell<'_>) {
+        let int = match cell {
+            Cell::Int(value) => Some(value),
+            _ => None,
+        };
+        match self {
+            Self::Int32(builder) => builder.append_option(int.and_then(|value| i32::try_from(value).ok())),
+            Self::Int64(builder) => builder.append_option(int),
+            Self::Flag(builder) => builder.append_option(match cell {
+                Cell::Flag(value) => Some(value),
+                _ => None,
+            }),
+            Self::Text(builder) => builder.append_option(match cell {
+                Cell::Text(value) => Some(value),
+                _ => None,
+            }),
+            Self::Bytes(builder) => builder.append_option(match cell {
+                Cell::Bytes(value) => Some(value),
+                _ => None,
+            }),
+            Self::Decimal(builder) => builder.append_option(
+                int.filter(|value| (-DECIMAL_MAX..=DECIMAL_MAX).contains(value)).map(i128::from),
+            ),
+            Self::LocalTime(builder) => builder.append_option(int),
+            Self::UtcTime(builder) => builder.append_option(int),
+            Self::Date(builder) => builder.append_option(int.and_then(|value| i32::try_from(value).ok())),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Int32(builder) => Arc::new(builder.finish()),
+            Self::Int64(builder) => Arc::new(builder.finish()),
+            Self::Flag(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Bytes(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder) => Arc::new(builder.finish()),
+            Self::LocalTime(builder) => Arc::new(builder.finish()),
+            Self::UtcTime(builder) => Arc::new(builder.finish()),
+            Self::Date(builder) => Arc::new(builder.finish()),
+        }
+    }
+}

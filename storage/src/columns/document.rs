@@ -1,0 +1,348 @@
+//! What a document says: one pass over its tags, and the columns of `documents`.
+//!
+//! The first of repeated tags counts. Text is decoded from CP866, padding off at the end, leading zeros kept.
+//! Source of tags: order ЕД-7-20/662@, annex 2; each column's title names its tag.
+
+use ofd_codec::{DocumentView, FfdVersion, Form, Value};
+
+use super::column::{Cell, Column, Kind, Layout};
+use super::item::{Item, first};
+use super::vat::Vat;
+
+/// Facts of a document. Money in kopecks.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub(super) inn: Option<String>,
+    pub(super) rnm: Option<String>,
+    pub(super) fpd: Option<i64>,
+    pub(super) ffd: Option<&'static str>,
+    /// 1012, seconds on the clock of the till.
+    pub(super) local_seconds: Option<i64>,
+    pub(super) shift: Option<i64>,
+    pub(super) number_in_shift: Option<i64>,
+    pub(super) direction: Option<i64>,
+    pub(super) revenue_sign: i64,
+    pub(super) total: Option<i64>,
+    pub(super) cash: Option<i64>,
+    pub(super) ecash: Option<i64>,
+    pub(super) prepaid: Option<i64>,
+    pub(super) credit: Option<i64>,
+    pub(super) provision: Option<i64>,
+    pub(super) vat: Vat,
+    pub(super) user_name: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) place: Option<String>,
+    pub(super) tax_system: Option<i64>,
+    pub(super) cashier: Option<String>,
+    pub(super) cashier_inn: Option<String>,
+    pub(super) automat: Option<String>,
+    pub(super) internet: Option<bool>,
+    pub(super) agent_flags: Option<i64>,
+    pub(super) buyer_contact: Option<String>,
+    pub(super) buyer_name: Option<String>,
+    pub(super) buyer_inn: Option<String>,
+    pub(super) correction_type: Option<i64>,
+    pub(super) correction_day: Option<i64>,
+    pub(super) correction_number: Option<String>,
+}
+
+impl Facts {
+    /// Reads the document; its items go into `items`, which is emptied first. `p_version` is that of the session
+    /// header, the last resort for the version of the format.
+    pub fn read(view: &DocumentView<'_>, p_version: [u8; 2], items: &mut Vec<Item>) -> Self {
+        items.clear();
+        let mut facts = Self::default();
+        let mut version_tag = None;
+        for (tag, value) in view.tags() {
+            let money = || value.kopecks().ok().map(|sum| sum.0);
+            match tag.0 {
+                1018 => first(&mut facts.inn, || inn_text(&value)),
+                1037 => first(&mut facts.rnm, || text(&value)),
+                1077 => {
+                    first(&mut facts.fpd, || value.fiscal_sign().ok().map(|sign| i64::from(sign.printed())))
+                }
+                1209 => first(&mut version_tag, || value.u8().ok()),
+                1012 => first(&mut facts.local_seconds, || value.unixtime().ok().map(|at| i64::from(at.0))),
+                1038 => first(&mut facts.shift, || number(&value)),
+                1042 => first(&mut facts.number_in_shift, || number(&value)),
+                1054 => first(&mut facts.direction, || number(&value)),
+                1020 => first(&mut facts.total, money),
+                1031 => first(&mut facts.cash, money),
+                1081 => first(&mut facts.ecash, money),
+                1215 => first(&mut facts.prepaid, money),
+                1216 => first(&mut facts.credit, money),
+                1217 => first(&mut facts.provision, money),
+                1102..=1107 | 1115 => facts.vat.take(tag, &value),
+                1048 => first(&mut facts.user_name, || text(&value)),
+                1009 => first(&mut facts.address, || text(&value)),
+                1187 => first(&mut facts.place, || text(&value)),
+                1055 => first(&mut facts.tax_system, || number(&value)),
+                1021 => first(&mut facts.cashier, || text(&value)),
+                1203 => first(&mut facts.cashier_inn, || inn_text(&value)),
+                1036 => first(&mut facts.automat, || text(&value)),
+                1108 | 1125 => {
+                    facts.internet = Some(facts.internet.unwrap_or(false) | (number(&value) == Some(1)));
+                }
+                1057 => first(&mut facts.agent_flags, || number(&value)),
+                1008 => first(&mut facts.buyer_contact, || text(&value)),
+                1227 => first(&mut facts.buyer_name, || text(&value)),
+                1228 => first(&mut facts.buyer_inn, || inn_text(&value)),
+                1256 => facts.take_buyer(&value),
+                1173 => first(&mut facts.correction_type, || number(&value)),
+                1174 => facts.take_correction_base(&value),
+                1059 | 1071 => {
+                    let line = i64::try_from(items.len()).unwrap_or(i64::MAX).saturating_add(1);
+                    items.push(Item::read(&value, line));
+                }
+                _ => {}
+            }
+        }
+        let form = view.form();
+        facts.ffd = Some(FfdVersion::resolve(version_tag, None, p_version).as_str());
+        facts.revenue_sign = revenue_sign(form, facts.direction);
+        if form.is_receipt_like() && facts.internet.is_none() {
+            facts.internet = Some(false);
+        }
+        facts.vat.settle(items, facts.local_seconds);
+        facts
+    }
+
+    fn take_buyer(&mut self, buyer: &Value<'_>) {
+        for (tag, value) in buyer.children().map_while(Result::ok) {
+            match tag.0 {
+                1227 => first(&mut self.buyer_name, || text(&value)),
+                1228 => first(&mut self.buyer_inn, || inn_text(&value)),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_correction_base(&mut self, base: &Value<'_>) {
+        for (tag, value) in base.children().map_while(Result::ok) {
+            match tag.0 {
+                1178 => first(&mut self.correction_day, || {
+                    value.unixtime().ok().map(|at| i64::from(at.0).div_euclid(86_400))
+                }),
+                1179 => first(&mut self.correction_number, || text(&value)),
+                _ => {}
+            }
+        }
+    }
+
+    /// 1012 in milliseconds.
+    pub(super) fn local_millis(&self) -> Option<i64> {
+        self.local_seconds.map(|seconds| seconds.saturating_mul(1000))
+    }
+}
+
+/// The sign of a document in revenue; the formula stands in the header of [`super`].
+pub fn revenue_sign(form: Form, direction: Option<i64>) -> i64 {
+    match direction {
+        Some(1) if form.is_receipt_like() => 1,
+        Some(2) if form.is_receipt_like() => -1,
+        _ => 0,
+    }
+}
+
+/// Text of a value, padding off; `None` when nothing is left.
+pub(super) fn text(value: &Value<'_>) -> Option<String> {
+    let text = value.text().trimmed();
+    (!text.0.is_empty()).then(|| text.to_cow().into_owned())
+}
+
+/// An INN. Some registers pad one of ten digits to twelve on the left: two zeros before ten digits are taken
+/// off, as no INN of a person begins with region 00. Twelve zeros mean "no Russian INN" and stay.
+pub(super) fn inn_text(value: &Value<'_>) -> Option<String> {
+    let inn = text(value)?;
+    let padded = inn.len() == 12 && inn.bytes().any(|byte| byte != b'0');
+    match inn.strip_prefix("00").filter(|_| padded) {
+        Some(short) => Some(short.to_owned()),
+        None => Some(inn),
+    }
+}
+
+/// The INN of the user (1018), as the column has it: the first sort key.
+pub fn inn_of(view: &DocumentView<'_>) -> Option<String> {
+    view.tags().filter(|(tag, _)| tag.0 == 1018).find_map(|(_, value)| inn_text(&value))
+}
+
+/// A byte, a number of two or four bytes or a bit mask.
+pub(super) fn number(value: &Value<'_>) -> Option<i64> {
+    value.bits().ok().map(i64::from)
+}
+
+/// Columns of `documents`, in order.
+pub const COLUMNS: &[Column] = &[
+    Column::new("position", Kind::Int64, "Позиция в журнале", |r| Cell::Int(r.head.position))
+        .required()
+        .laid_out(Layout::Delta),
+    Column::new("partition_seq", Kind::Int64, "Номер в разделе журнала", |r| {
+        Cell::Int(r.head.partition_seq)
+    })
+    .required()
+    .laid_out(Layout::Delta),
+    Column::new(
+        "variant",
+        Kind::Int32,
+        "Вариант документа: 0 — тот, что идёт в счёт",
+        |r| Cell::Int(r.head.variant),
+    )
+    .required(),
+    Column::new("tenant", Kind::Text, "Арендатор", |_| Cell::Null),
+    Column::new("realm", Kind::Text, "Мир: prod или test", |r| Cell::Text(r.head.realm)).required(),
+    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| (&r.facts.inn).into()),
+    Column::new("rnm", Kind::Text, "Регистрационный номер ККТ (1037)", |r| {
+        (&r.facts.rnm).into()
+    }),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.head.drive)).required(),
+    Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
+        .required()
+        .laid_out(Layout::Delta),
+    Column::new("fpd", Kind::Int64, "Фискальный признак документа, печатный (1077)", |r| r.facts.fpd.into())
+        .laid_out(Layout::Lookup),
+    Column::new("form", Kind::Text, "Форма документа", |r| (&r.head.form).into()),
+    Column::new("form_code", Kind::Int32, "Код формы документа", |r| {
+        r.head.form_code.into()
+    }),
+    Column::new("ffd", Kind::Text, "Версия ФФД (1209)", |r| r.facts.ffd.into()),
+    Column::new(
+        "ts_local",
+        Kind::LocalTime,
+        "Дата, время по часам ККТ, без зоны (1012)",
+        |r| r.facts.local_millis().into(),
+    )
+    .laid_out(Layout::Delta),
+    Column::new("zone_min", Kind::Int32, "Часовая зона места расчётов, минуты от UTC", |_| Cell::Null),
+    Column::new("received_at", Kind::UtcTime, "Принят оператором, UTC", |r| {
+        Cell::Int(r.head.received_at_us)
+    })
+    .required()
+    .laid_out(Layout::Delta),
+    Column::new(
+        "late_s",
+        Kind::Int64,
+        "Задержка приёма, секунды; пусто, если зона неизвестна",
+        |_| Cell::Null,
+    ),
+    Column::new("shift", Kind::Int64, "Номер смены (1038)", |r| r.facts.shift.into()).laid_out(Layout::Delta),
+    Column::new("number_in_shift", Kind::Int64, "Номер чека за смену (1042)", |r| {
+        r.facts.number_in_shift.into()
+    })
+    .laid_out(Layout::Delta),
+    Column::new("direction", Kind::Int32, "Признак расчёта (1054)", |r| {
+        r.facts.direction.into()
+    }),
+    Column::new("revenue_sign", Kind::Int32, "Знак в выручке: +1, −1 или 0", |r| {
+        Cell::Int(r.facts.revenue_sign)
+    })
+    .required(),
+    Column::new("total", Kind::Money, "Сумма расчёта (1020)", |r| r.facts.total.into())
+        .laid_out(Layout::Delta),
+    Column::new("cash", Kind::Money, "Наличными (1031)", |r| r.facts.cash.into()),
+    Column::new("ecash", Kind::Money, "Безналичными (1081)", |r| r.facts.ecash.into())
+        .laid_out(Layout::Delta),
+    Column::new("prepaid", Kind::Money, "Предоплатой, зачётом аванса (1215)", |r| {
+        r.facts.prepaid.into()
+    }),
+    Column::new("credit", Kind::Money, "Постоплатой, в кредит (1216)", |r| {
+        r.facts.credit.into()
+    }),
+    Column::new("provision", Kind::Money, "Встречным предоставлением (1217)", |r| {
+        r.facts.provision.into()
+    }),
+    Column::new("vat20", Kind::Money, "НДС 20 % (1102)", |r| r.facts.vat.rate20().into()),
+    Column::new("vat10", Kind::Money, "НДС 10 % (1103)", |r| r.facts.vat.plain(2).into()),
+    Column::new("vat20c", Kind::Money, "НДС расч. 20/120 (1106)", |r| {
+        r.facts.vat.rate20_calculated().into()
+    }),
+    Column::new("vat10c", Kind::Money, "НДС расч. 10/110 (1107)", |r| r.facts.vat.plain(4).into()),
+    Column::new("vat5", Kind::Money, "НДС 5 % (1119)", |r| r.facts.vat.plain(7).into()),
+    Column::new("vat7", Kind::Money, "НДС 7 % (1119)", |r| r.facts.vat.plain(8).into()),
+    Column::new("vat5c", Kind::Money, "НДС расч. 5/105 (1119)", |r| r.facts.vat.plain(9).into()),
+    Column::new("vat7c", Kind::Money, "НДС расч. 7/107 (1119)", |r| r.facts.vat.plain(10).into()),
+    Column::new("vat22", Kind::Money, "НДС 22 % (1119)", |r| r.facts.vat.plain(11).into()),
+    Column::new("vat22c", Kind::Money, "НДС расч. 22/122 (1119)", |r| r.facts.vat.plain(12).into()),
+    Column::new("vat18", Kind::Money, "НДС 18 %, до 2019 года (1102)", |r| {
+        r.facts.vat.rate18().into()
+    }),
+    Column::new("vat18c", Kind::Money, "НДС расч. 18/118, до 2019 года (1106)", |r| {
+        r.facts.vat.rate18_calculated().into()
+    }),
+    Column::new(
+        "vat_rate_guess",
+        Kind::Flag,
+        "18 или 20 % определено только по дате",
+        |r| r.facts.vat.guessed().into(),
+    ),
+    Column::new("turnover_vat0", Kind::Money, "Сумма расчёта с НДС 0 % (1104)", |r| {
+        r.facts.vat.turnover_vat0.into()
+    }),
+    Column::new("turnover_no_vat", Kind::Money, "Сумма расчёта без НДС (1105)", |r| {
+        r.facts.vat.turnover_no_vat.into()
+    }),
+    Column::new("user_name", Kind::Text, "Наименование пользователя (1048)", |r| {
+        (&r.facts.user_name).into()
+    }),
+    Column::new("address", Kind::Text, "Адрес расчётов (1009)", |r| (&r.facts.address).into()),
+    Column::new("place", Kind::Text, "Место расчётов (1187)", |r| (&r.facts.place).into()),
+    Column::new(
+        "tax_system",
+        Kind::Int32,
+        "Применяемая система налогообложения, биты (1055)",
+        |r| r.facts.tax_system.into(),
+    ),
+    Column::new("cashier", Kind::Text, "Кассир (1021)", |r| (&r.facts.cashier).into()),
+    Column::new("cashier_inn", Kind::Text, "ИНН кассира (1203)", |r| (&r.facts.cashier_inn).into()),
+    Column::new("automat", Kind::Text, "Номер автомата (1036)", |r| (&r.facts.automat).into()),
+    Column::new("internet", Kind::Flag, "Расчёт в «Интернет» (1125, 1108)", |r| {
+        r.facts.internet.into()
+    }),
+    Column::new("agent_flags", Kind::Int32, "Признак агента, биты (1057)", |r| {
+        r.facts.agent_flags.into()
+    }),
+    Column::new(
+        "buyer_contact",
+        Kind::Text,
+        "Телефон или адрес покупателя (1008)",
+        |r| (&r.facts.buyer_contact).into(),
+    ),
+    Column::new("buyer_name", Kind::Text, "Покупатель (1227)", |r| (&r.facts.buyer_name).into()),
+    Column::new("buyer_inn", Kind::Text, "ИНН покупателя (1228)", |r| {
+        (&r.facts.buyer_inn).into()
+    }),
+    Column::new("correction_type", Kind::Int32, "Тип коррекции (1173)", |r| {
+        r.facts.correction_type.into()
+    }),
+    Column::new(
+        "correction_date",
+        Kind::Date,
+        "Дата корректируемого расчёта (1178)",
+        |r| r.facts.correction_day.into(),
+    ),
+    Column::new("correction_number", Kind::Text, "Номер предписания (1179)", |r| {
+        (&r.facts.correction_number).into()
+    }),
+    Column::new(
+        "items_n",
+        Kind::Int32,
+        "Предметов расчёта: строк в items (1059, 1071)",
+        |r| r.items.map(i64::from).into(),
+    ),
+    Column::new(
+        "violations_n",
+        Kind::Int32,
+        "Нарушений, найденных проверками",
+        |r| r.violations.map(i64::from).into(),
+    ),
+    Column::new("answer_code", Kind::Int32, "Код ответа оператора (1022)", |r| {
+        Cell::Int(r.head.answer_code)
+    })
+    .required(),
+    Column::new("answered_at", Kind::UtcTime, "Ответ дан, UTC", |r| Cell::Int(r.head.answered_at_us))
+        .required()
+        .laid_out(Layout::Delta),
+    Column::new("provenance", Kind::Text, "Происхождение: live или import", |r| {
+        Cell::Text(r.head.provenance)
+    })
+    .required(),
+];

@@ -1,0 +1,157 @@
+//! Code of a product: what kind it is, the GTIN inside, the code as it stands.
+//!
+//! Three generations: 1080 (EAN-13 as text, ФФД 1.0), 1162 (two bytes of prefix, then a payload, ФФД 1.05 and 1.1),
+//! 1163 with exactly one of 1300–1325 (ФФД 1.2). `kind` is the JSON name of the tag of 1.2 for all three, so
+//! that years can be compared; `raw` is the text of the tag, for 1162 its bytes in hex, upper case.
+//!
+//! A GTIN is always given with 14 digits, leading zeros added, as the marking system keeps it.
+//! Source: order ЕД-7-20/662@, tags 1162, 1163, 1300–1325; prefixes of 1162: order, table of product code types.
+
+use ofd_codec::Value;
+
+/// A product code taken apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProductCode {
+    /// `ean13`, `gs1m`, …; `undefined` for a code of unknown kind.
+    pub kind: Option<&'static str>,
+    /// 14 digits, when there is one inside.
+    pub gtin: Option<String>,
+    /// The code as it stands.
+    pub raw: Option<String>,
+}
+
+/// Digits of a GTIN.
+const GTIN_LEN: usize = 14;
+
+impl ProductCode {
+    /// Tag 1080: EAN-13 as text.
+    pub fn from_barcode(value: &Value<'_>) -> Self {
+        let raw = value.text().trimmed().to_string();
+        let gtin = padded_gtin(&raw);
+        Self { kind: Some("ean13"), gtin, raw: Some(raw) }
+    }
+
+    /// Tag 1162: prefix and payload.
+    pub fn from_prefixed(value: &Value<'_>) -> Self {
+        let raw = Some(hex(value.bytes()));
+        let Some((prefix, payload)) = value.bytes().split_first_chunk::<2>() else {
+            return Self { kind: Some("undefined"), gtin: None, raw };
+        };
+        let number = || {
+            let (six, _) = payload.split_first_chunk::<6>()?;
+            let number = six.iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+            (number < 10_u64.pow(14)).then(|| format!("{number:014}"))
+        };
+        let (kind, gtin) = match *prefix {
+            [0x45, 0x08] => ("ean8", number()),
+            [0x45, 0x0D] => ("ean13", number()),
+            [0x49, 0x0E] => ("itf14", number()),
+            [0x44, 0x4D] => ("gs1m", number()),
+            [0x52, 0x46] => ("mi", None),
+            [0xC5, 0x14] => ("egais2", None),
+            [0xC5, 0x1E] => ("egais3", None),
+            _ => ("undefined", None),
+        };
+        Self { kind: Some(kind), gtin, raw }
+    }
+
+    /// Tag 1163: one of 1300–1325 inside.
+    pub fn from_nested(value: &Value<'_>) -> Self {
+        for (tag, code) in value.children().map_while(Result::ok) {
+            let kind = match tag.0 {
+                1300 => "undefined",
+                1301 => "ean8",
+                1302 => "ean13",
+                1303 => "itf14",
+                1304 => "gs1",
+                1305 => "gs1m",
+                1306 => "kmk",
+                1307 => "mi",
+                1308 => "egais2",
+                1309 => "egais3",
+                1320 => "f1",
+                1321 => "f2",
+                1322 => "f3",
+                1323 => "f4",
+                1324 => "f5",
+                1325 => "f6",
+                _ => continue,
+            };
+            let raw = code.text().trimmed().to_string();
+            let gtin = match tag.0 {
+                1301..=1303 => padded_gtin(&raw),
+                // With the application identifier: 01, GTIN, then 21 and the serial number.
+                1304 | 1305 => raw.strip_prefix("01").and_then(leading_gtin),
+                1306 => leading_gtin(&raw),
+                _ => None,
+            };
+            return Self { kind: Some(kind), gtin, raw: Some(raw) };
+        }
+        Self::default()
+    }
+}
+
+fn padded_gtin(digits: &str) -> Option<String> {
+    let good = matches!(digits.len(), 1..=GTIN_LEN) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    good.then(|| format!("{digits:0>GTIN_LEN$}"))
+}
+
+fn leading_gtin(text: &str) -> Option<String> {
+    text.get(..GTIN_LEN).and_then(padded_gtin)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
+        let _ = write!(out, "{byte:02X}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use ofd_codec::Tlv;
+
+    fn tlv(tag: u16, bytes: &[u8]) -> Vec<u8> {
+        [&tag.to_le_bytes()[..], &u16::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
+    }
+    fn with<T>(bytes: &[u8], f: impl FnOnce(&Value<'_>) -> T) -> T {
+        let (_, value) = Tlv::new(bytes).next().unwrap().unwrap();
+        f(&value)
+    }
+
+    #[test]
+    fn a_gtin_is_found_in_every_generation_of_codes() {
+        let check = |code: ProductCode, kind: &str, gtin: Option<&str>| {
+            assert_eq!((code.kind, code.gtin.as_deref()), (Some(kind), gtin), "{:?}", code.raw);
+        };
+        check(with(&tlv(1080, b"4601234567893"), ProductCode::from_barcode), "ean13", Some("04601234567893"));
+        let number = 4_601_234_567_893_u64.to_be_bytes();
+        let mut marked = vec![0x44, 0x4D];
+        marked.extend_from_slice(&number[2..]);
+        marked.extend_from_slice(b"abc");
+        check(with(&tlv(1162, &marked), ProductCode::from_prefixed), "gs1m", Some("04601234567893"));
+        let nested = |tag, code: &[u8]| tlv(1163, &tlv(tag, code));
+        check(with(&nested(1301, b"46012345"), ProductCode::from_nested), "ean8", Some("00000046012345"));
+        check(
+            with(&nested(1305, b"010460123456789321abcdef"), ProductCode::from_nested),
+            "gs1m",
+            Some("04601234567893"),
+        );
+        check(
+            with(&nested(1306, b"04601234567893abcdefg"), ProductCode::from_nested),
+            "kmk",
+            Some("04601234567893"),
+        );
+        check(with(&nested(1307, b"RU-430302-AAA0000001"), ProductCode::from_nested), "mi", None);
+        check(with(&tlv(1162, &[0x45]), ProductCode::from_prefixed), "undefined", None);
+        check(with(&nested(1304, b"01short"), ProductCode::from_nested), "gs1", None);
+    }
+
+    #[test]
+    fn a_prefixed_code_is_shown_as_the_bytes_it_is() {
+        assert_eq!(with(&tlv(1162, &[0xC5, 0x1E, 0xAB]), ProductCode::from_prefixed).raw.unwrap(), "C51EAB");
+    }
+}

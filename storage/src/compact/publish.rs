@@ -1,0 +1,160 @@
+//! Moves checked files into the tree and names them in the manifest; clears away what no manifest names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::write::staged_path;
+use crate::columns::Table;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE};
+
+/// What [`sweep`] removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Parquet files in the tree that no manifest names, and files in staging.
+    pub files: u64,
+    /// Folders of dates in which nothing is left.
+    pub folders: u64,
+}
+
+/// The manifest, for the one who will write the next. Makes an empty one in a fresh directory, so that from then on
+/// a missing manifest means a lost one.
+pub(super) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
+    if let Some(manifest) = Manifest::load(env)? {
+        // The last rename may have happened without having become durable.
+        env.sync_dir(Path::new(""))?;
+        return Ok(manifest);
+    }
+    for table in Table::ALL {
+        if let Some(path) = parquet_files(env, table)?.first() {
+            return Err(Error::new(
+                ErrorKind::Fix,
+                format!(
+                    "{MANIFEST_FILE} is missing while {} exists: put the manifest back, or move {PARQUET_DIR}/ \
+                     away and compact again",
+                    path.display()
+                ),
+            ));
+        }
+    }
+    let mut manifest = Manifest::default();
+    manifest.store(env)?;
+    Ok(manifest)
+}
+
+/// Publishes a run: renames, syncs, marks, commits. After an error or a crash in between the next [`sweep`] undoes it.
+pub(super) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+    let mut folders = BTreeSet::new();
+    for file in &run.files {
+        let folder = file.folder();
+        env.create_dir_all(&folder)?;
+        env.rename(&staged_path(file), &file.path())?;
+        folders.insert(folder);
+    }
+    for folder in &folders {
+        let mark = folder.join(SUCCESS_FILE);
+        if !env.exists(&mark)? {
+            env.create(&mark)?.sync_all()?;
+        }
+        env.sync_dir(folder)?;
+    }
+    if !folders.is_empty() {
+        env.sync_dir(Path::new(STAGING_DIR))?;
+    }
+    manifest.compacted_through = run.last;
+    manifest.runs.push(run);
+    manifest.store(env)
+}
+
+/// Removes what an unfinished run left: all of staging, and files of ours in the tree that the manifest does not
+/// name. Files that do not look like ours are left alone.
+///
+/// Run by the owner of the directory only.
+///
+/// # Errors
+/// Of the system.
+pub fn sweep(env: &dyn Env, manifest: &Manifest) -> Result<Swept, Error> {
+    let named: BTreeSet<PathBuf> =
+        manifest.runs.iter().flat_map(|run| &run.files).map(|file| file.path()).collect();
+    let mut swept = Swept::default();
+    for entry in list(env, Path::new(STAGING_DIR))? {
+        if !entry.is_dir {
+            env.remove(&Path::new(STAGING_DIR).join(&entry.name))?;
+            swept.files = swept.files.saturating_add(1);
+        }
+    }
+    for table in Table::ALL {
+        for folder in date_folders(env, table)? {
+            sweep_folder(env, &folder, &named, &mut swept)?;
+        }
+    }
+    Ok(swept)
+}
+
+fn sweep_folder(
+    env: &dyn Env,
+    folder: &Path,
+    named: &BTreeSet<PathBuf>,
+    swept: &mut Swept,
+) -> Result<(), Error> {
+    let entries = env.list(folder)?;
+    let (mut kept, mut removed, mut marked) = (0_u64, 0_u64, false);
+    for entry in &entries {
+        let path = folder.join(&entry.name);
+        if entry.name == SUCCESS_FILE {
+            marked = true;
+        } else if is_ours(&entry.name) && !named.contains(&path) {
+            env.remove(&path)?;
+            removed = removed.saturating_add(1);
+        } else {
+            kept = kept.saturating_add(1);
+        }
+    }
+    swept.files = swept.files.saturating_add(removed);
+    if kept == 0 {
+        if marked {
+            env.remove(&folder.join(SUCCESS_FILE))?;
+        }
+        env.remove_dir(folder)?;
+        if let Some(above) = folder.parent() {
+            env.sync_dir(above)?;
+        }
+        swept.folders = swept.folders.saturating_add(1);
+    } else if removed > 0 {
+        env.sync_dir(folder)?;
+    }
+    Ok(())
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("p-") && name.ends_with(".parquet")
+}
+
+/// Files of ours in the tree of a table.
+fn parquet_files(env: &dyn Env, table: Table) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for folder in date_folders(env, table)? {
+        let entries = env.list(&folder)?;
+        files.extend(
+            entries.iter().filter(|entry| is_ours(&entry.name)).map(|entry| folder.join(&entry.name)),
+        );
+    }
+    Ok(files)
+}
+
+fn date_folders(env: &dyn Env, table: Table) -> Result<Vec<PathBuf>, Error> {
+    let root = Path::new(PARQUET_DIR).join(table.name());
+    let entries = list(env, &root)?;
+    let folders = entries.iter().filter(|entry| entry.is_dir && entry.name.starts_with("date="));
+    Ok(folders.map(|entry| root.join(&entry.name)).collect())
+}
+
+/// The names in a folder; none when it is not there.
+fn list(env: &dyn Env, folder: &Path) -> Result<Vec<crate::env::DirEntry>, Error> {
+    match env.list(folder) {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}

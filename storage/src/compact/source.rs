@@ -1,0 +1,85 @@
+//! Where compaction reads from: sealed segments and their records.
+
+use bytes::Bytes;
+
+use crate::columns::Stored;
+use crate::error::Error;
+use crate::position::SegmentId;
+use crate::reader::{LogReader, SealedSegment};
+use crate::record::{RecordKind, RecordRef};
+
+/// A record, as far as compaction wants to know it.
+#[derive(Clone, Debug)]
+pub enum SourceRecord {
+    /// A stored document.
+    Document(Stored),
+    /// Any other record: only its position counts here.
+    Other {
+        /// Its position.
+        position: u64,
+    },
+}
+
+impl SourceRecord {
+    /// Position in the log.
+    pub fn position(&self) -> u64 {
+        match self {
+            Self::Document(stored) => stored.position,
+            Self::Other { position } => *position,
+        }
+    }
+}
+
+/// Sealed segments of a log.
+pub trait SegmentSource {
+    /// The sealed segments, in any order.
+    ///
+    /// # Errors
+    /// Of the log.
+    fn sealed(&self) -> Result<Vec<SealedSegment>, Error>;
+
+    /// Hands every readable record of a segment to `each`, in order. A damaged record is passed over; the gap in
+    /// the positions tells.
+    ///
+    /// # Errors
+    /// Of the log; the first error of `each`.
+    fn records(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(SourceRecord) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+}
+
+impl SourceRecord {
+    /// A record of the log; `payload` is its payload, kept alive by the caller's choice of memory.
+    pub fn of(record: &RecordRef<'_>, payload: impl FnOnce() -> Bytes) -> Self {
+        match record.kind() {
+            RecordKind::Document => Self::Document(Stored {
+                position: record.lsn().get(),
+                partition_seq: record.partition_seq(),
+                received_at_us: record.received_at_us(),
+                answer_code: record.answer_code(),
+                payload: payload(),
+            }),
+            _ => Self::Other { position: record.lsn().get() },
+        }
+    }
+}
+
+impl SegmentSource for LogReader {
+    fn sealed(&self) -> Result<Vec<SealedSegment>, Error> {
+        Ok(self.sealed_segments())
+    }
+
+    fn records(
+        &self,
+        segment: SegmentId,
+        each: &mut dyn FnMut(SourceRecord) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let records = self.segment_records(segment)?;
+        for (record, _) in records.iter().flatten() {
+            each(SourceRecord::of(&record, || Bytes::copy_from_slice(record.payload())))?;
+        }
+        Ok(())
+    }
+}

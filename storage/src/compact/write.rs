@@ -1,0 +1,160 @@
+//! Writes the files of a run into the staging folder.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as MapEntry;
+use std::path::{Path, PathBuf};
+
+use super::CompactOptions;
+use super::plan::{DayPlan, Entry, Plan};
+use crate::columns::file::TableWriter;
+use crate::columns::read::{Chunks, wrong};
+use crate::columns::{Day, RowReader, Table};
+use crate::env::{Env, FileWriter};
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{FileEntry, STAGING_DIR};
+
+/// Where a file of the archive lies before it is published: one flat folder, so that one sync covers all names.
+pub(super) fn staged_path(file: &FileEntry) -> PathBuf {
+    Path::new(STAGING_DIR).join(format!("{}-{}-{}", file.table, file.date, file.name))
+}
+
+/// Writes all files of the run and makes them durable; their entries, by date and table.
+pub(super) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Result<Vec<FileEntry>, Error> {
+    env.create_dir_all(Path::new(STAGING_DIR))?;
+    let mut files = Vec::new();
+    for (day, documents) in &plan.days {
+        let mut open = BTreeMap::new();
+        write_rows(env, plan, *day, documents, options, &mut open)?;
+        write_containers(env, plan, *day, documents, options, &mut open)?;
+        for (_, file) in open {
+            files.push(file.finish(env)?);
+        }
+    }
+    env.sync_dir(Path::new(STAGING_DIR))?;
+    Ok(files)
+}
+
+type Open = BTreeMap<Table, OpenFile>;
+
+/// `documents` and `items` have the same order: one pass.
+fn write_rows(
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    documents: &DayPlan,
+    options: &CompactOptions,
+    open: &mut Open,
+) -> Result<(), Error> {
+    let mut reader = RowReader::default();
+    for entry in documents.sorted(Table::Documents) {
+        reader.read(&entry.stored, options.inspect.as_deref()).map_err(|error| defect(entry, error))?;
+        file_of(open, env, plan, day, Table::Documents, options)?.push(entry, reader.row())?;
+        reader.each_item(|row| file_of(open, env, plan, day, Table::Items, options)?.push(entry, row))?;
+    }
+    Ok(())
+}
+
+fn write_containers(
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    documents: &DayPlan,
+    options: &CompactOptions,
+    open: &mut Open,
+) -> Result<(), Error> {
+    let mut reader = RowReader::default();
+    for entry in documents.sorted(Table::Containers) {
+        reader.read_head(&entry.stored).map_err(|error| defect(entry, error))?;
+        file_of(open, env, plan, day, Table::Containers, options)?.push(entry, reader.row())?;
+    }
+    Ok(())
+}
+
+/// The file of a table and day, made with its first row: there are no files without rows.
+fn file_of<'o>(
+    open: &'o mut Open,
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    table: Table,
+    options: &CompactOptions,
+) -> Result<&'o mut OpenFile, Error> {
+    match open.entry(table) {
+        MapEntry::Occupied(file) => Ok(file.into_mut()),
+        MapEntry::Vacant(place) => Ok(place.insert(OpenFile::create(env, plan, day, table, options)?)),
+    }
+}
+
+/// A file being written.
+struct OpenFile {
+    path: PathBuf,
+    writer: TableWriter<FileWriter>,
+    entry: FileEntry,
+}
+
+impl OpenFile {
+    fn create(
+        env: &dyn Env,
+        plan: &Plan,
+        day: Day,
+        table: Table,
+        options: &CompactOptions,
+    ) -> Result<Self, Error> {
+        let entry = FileEntry {
+            table: table.name().to_owned(),
+            date: day.to_string(),
+            name: plan.file_name(),
+            rows: 0,
+            bytes: 0,
+            blake3: String::new(),
+            positions: (u64::MAX, 0),
+            fns: (String::new(), String::new()),
+            inns: None,
+        };
+        let path = staged_path(&entry);
+        let sink = FileWriter::new(env.create(&path)?);
+        let facts = [("ofd.date", entry.date.clone()), ("ofd.positions", plan.reach())];
+        let writer =
+            TableWriter::new(table, sink, options.file, &facts).map_err(|error| wrong(&path, error))?;
+        Ok(Self { path, writer, entry })
+    }
+
+    fn push(&mut self, of: &Entry, row: &crate::columns::Row) -> Result<(), Error> {
+        self.writer.push(row).map_err(|error| wrong(&self.path, error))?;
+        let (least, most) = &mut self.entry.positions;
+        *least = (*least).min(of.stored.position);
+        *most = (*most).max(of.stored.position);
+        widen(&mut self.entry.fns, of.drive(), self.entry.rows == 0);
+        self.entry.rows = self.entry.rows.saturating_add(1);
+        if let Some(inn) = of.inn().filter(|_| self.entry.table != Table::Containers.name()) {
+            let fresh = self.entry.inns.is_none();
+            widen(self.entry.inns.get_or_insert_default(), inn, fresh);
+        }
+        Ok(())
+    }
+
+    fn finish(self, env: &dyn Env) -> Result<FileEntry, Error> {
+        let Self { path, writer, mut entry } = self;
+        let (sink, rows) = writer.finish().map_err(|error| wrong(&path, error))?;
+        entry.rows = rows;
+        entry.bytes = sink.position();
+        sink.into_file().sync_all()?;
+        // Not from what was handed to the writer: from what the disk gives back.
+        entry.blake3 = Chunks::open(env, &path)?.blake3()?;
+        Ok(entry)
+    }
+}
+
+fn widen(reach: &mut (String, String), key: &str, fresh: bool) {
+    let (least, most) = reach;
+    if fresh || key < least.as_str() {
+        key.clone_into(least);
+    }
+    if fresh || key > most.as_str() {
+        key.clone_into(most);
+    }
+}
+
+fn defect(entry: &Entry, error: crate::envelope::EnvelopeError) -> Error {
+    Error::new(ErrorKind::Fix, format!("position {}: {error}", entry.stored.position))
+}

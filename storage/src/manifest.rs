@@ -1,0 +1,234 @@
+//! `archive.json`: which Parquet files are the archive, and how far into the log they reach.
+//!
+//! Our readers take Parquet by this file and the rest of the log by position: the two meet at
+//! `compacted_through` and never overlap. A file that is not named here is not part of the archive, whatever
+//! its folder says. The manifest is replaced whole (written beside, synced, renamed, directory synced), so a
+//! reader sees the state before a run or after it.
+//!
+//! It carries a checksum of itself: a number changed by a bad disk must not send a reader past records.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::columns::Table;
+use crate::env::{Env, read_file, replace_file};
+use crate::error::{Error, ErrorKind};
+use crate::position::{Lsn, Position};
+
+/// Name of the manifest in the data directory.
+pub const MANIFEST_FILE: &str = "archive.json";
+/// Folder where files are written before they are checked and moved into place.
+pub const STAGING_DIR: &str = ".staging";
+/// Folder of the tables.
+pub const PARQUET_DIR: &str = "parquet";
+/// Marker in each folder of a date: every file that stands there is whole.
+pub const SUCCESS_FILE: &str = "_SUCCESS";
+/// Version of the manifest's shape.
+pub const MANIFEST_VERSION: u32 = 1;
+/// Longest manifest read, bytes: some 400 bytes a file, a million files.
+const MANIFEST_LEN_MAX: u64 = 512 << 20;
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// Every record up to and with this position has been considered: 0 = nothing yet.
+    pub compacted_through: u64,
+    /// Runs of compaction, in the order of positions, without gap or overlap.
+    pub runs: Vec<Run>,
+    /// BLAKE3 in hex over this object written with an empty checksum.
+    pub checksum: String,
+}
+
+/// What one run of compaction made: whole sealed segments, and every file of all tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// First position.
+    pub first: u64,
+    /// Last position.
+    pub last: u64,
+    /// Segments read.
+    pub segments: Vec<u32>,
+    /// Stored documents, all variants.
+    pub documents: u64,
+    /// Positions, first and last of each gap, where the log was damaged and no record could be read.
+    pub damaged: Vec<(u64, u64)>,
+    /// Sum of `total` over `documents`, kopecks.
+    pub total_kopecks: i128,
+    /// Rows of `items`.
+    pub items: u64,
+    /// Sum of `sum` over `items`, kopecks.
+    pub items_kopecks: i128,
+    /// The files.
+    pub files: Vec<FileEntry>,
+}
+
+/// One Parquet file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Name of the table.
+    pub table: String,
+    /// `YYYY-MM-DD`.
+    pub date: String,
+    /// `p-<first>-<last>.parquet`.
+    pub name: String,
+    /// Rows.
+    pub rows: u64,
+    /// Length, bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the file, hex.
+    pub blake3: String,
+    /// Smallest and largest position inside.
+    pub positions: (u64, u64),
+    /// Smallest and largest drive number inside.
+    pub fns: (String, String),
+    /// Smallest and largest INN inside; `None` when no row has one.
+    pub inns: Option<(String, String)>,
+}
+
+impl FileEntry {
+    /// Folder of the file, in the data directory.
+    pub fn folder(&self) -> PathBuf {
+        folder(&self.table, &self.date)
+    }
+
+    /// Path of the file, in the data directory.
+    pub fn path(&self) -> PathBuf {
+        self.folder().join(&self.name)
+    }
+}
+
+/// Folder of a table and date, in the data directory.
+pub fn folder(table: &str, date: &str) -> PathBuf {
+    Path::new(PARQUET_DIR).join(table).join(format!("date={date}"))
+}
+
+/// Name of the file of a run.
+pub fn file_name(first: u64, last: u64) -> String {
+    format!("p-{first:016}-{last:016}.parquet")
+}
+
+impl Default for Manifest {
+    fn default() -> Self {
+        Self { version: MANIFEST_VERSION, compacted_through: 0, runs: Vec::new(), checksum: String::new() }
+    }
+}
+
+impl Manifest {
+    /// The manifest of the directory; `None` when there is none.
+    ///
+    /// # Errors
+    /// `Corrupt` when it cannot be read or its checksum is wrong; `Fix` when it is of a newer version.
+    pub fn load(env: &dyn Env) -> Result<Option<Self>, Error> {
+        let path = Path::new(MANIFEST_FILE);
+        let bytes = match read_file(env, path, MANIFEST_LEN_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let manifest: Self = serde_json::from_slice(&bytes)
+            .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{MANIFEST_FILE}: {error}")))?;
+        if manifest.version != MANIFEST_VERSION {
+            let version = manifest.version;
+            return Err(Error::new(
+                ErrorKind::Fix,
+                format!("{MANIFEST_FILE}: version {version}, this program knows {MANIFEST_VERSION}"),
+            ));
+        }
+        if manifest.checksum_of_contents()? != manifest.checksum {
+            return Err(Error::new(ErrorKind::Corrupt, format!("{MANIFEST_FILE}: wrong checksum")));
+        }
+        manifest.check_order()?;
+        Ok(Some(manifest))
+    }
+
+    /// Replaces the manifest of the directory.
+    ///
+    /// # Errors
+    /// Of the system. After an error the old or the new manifest stands there, whole.
+    pub fn store(&mut self, env: &dyn Env) -> Result<(), Error> {
+        self.checksum = self.checksum_of_contents()?;
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(unwritable)?;
+        bytes.push(b'\n');
+        replace_file(env, Path::new(MANIFEST_FILE), &bytes)
+    }
+
+    fn checksum_of_contents(&self) -> Result<String, Error> {
+        let bare = Self { checksum: String::new(), ..self.clone() };
+        let bytes = serde_json::to_vec(&bare).map_err(unwritable)?;
+        Ok(blake3::hash(&bytes).to_hex().to_string())
+    }
+
+    /// Runs follow each other without a gap and end at `compacted_through`.
+    fn check_order(&self) -> Result<(), Error> {
+        let mut through = 0_u64;
+        for run in &self.runs {
+            if run.first != through.saturating_add(1) || run.last < run.first {
+                let (first, last) = (run.first, run.last);
+                return Err(Error::new(
+                    ErrorKind::Corrupt,
+                    format!("{MANIFEST_FILE}: run {first}..={last} after position {through}"),
+                ));
+            }
+            through = run.last;
+        }
+        if through != self.compacted_through {
+            let told = self.compacted_through;
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!("{MANIFEST_FILE}: compacted_through is {told}, the runs end at {through}"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(ErrorKind::Fix, format!("{MANIFEST_FILE}: {error}"))
+}
+
+/// The archive as a reader sees it: the manifest of one moment.
+#[derive(Clone)]
+pub struct Archive {
+    env: Arc<dyn Env>,
+    manifest: Manifest,
+}
+
+impl Archive {
+    /// Reads the manifest; a directory without one has an empty archive. Takes no lock and changes nothing.
+    ///
+    /// # Errors
+    /// As [`Manifest::load`].
+    pub fn open(env: &Arc<dyn Env>) -> Result<Self, Error> {
+        let manifest = Manifest::load(&**env)?.unwrap_or_default();
+        Ok(Self { env: Arc::clone(env), manifest })
+    }
+
+    /// Everything up to and with this position is in the archive; the rest is in the log.
+    pub fn compacted_through(&self) -> Position {
+        Position::new(Lsn::new(self.manifest.compacted_through))
+    }
+
+    /// Runs, in the order of positions.
+    pub fn runs(&self) -> &[Run] {
+        &self.manifest.runs
+    }
+
+    /// Files of a table, in the order of runs, then dates.
+    pub fn files(&self, table: Table) -> impl Iterator<Item = &FileEntry> {
+        self.manifest.runs.iter().flat_map(|run| &run.files).filter(move |file| file.table == table.name())
+    }
+
+    /// Stored documents in the archive, all variants.
+    pub fn documents(&self) -> u64 {
+        self.manifest.runs.iter().map(|run| run.documents).fold(0, u64::saturating_add)
+    }
+
+    /// Where the files are.
+    pub fn env(&self) -> &Arc<dyn Env> {
+        &self.env
+    }
+}
