@@ -292,7 +292,7 @@ fn integer(kind: Kind, value: Value<'_>) -> Result<u64, DecodeError> {
 /// Appends text as the inside of a JSON string.
 fn escape(text: &str, out: &mut String) {
     let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ') {
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c < ' ' || c == '\u{7f}') {
         let (clean, tail) = rest.split_at(at);
         out.push_str(clean);
         let mut tail = tail.chars();

@@ -12,7 +12,8 @@ mod common;
 
 use common::{facts, facts_lines, hex, same, unhex};
 use ofd_codec::{
-    Document, DocumentView, FfdVersion, Form, Frame, Piece, RawData, open_plain, read_any, tags, write_document,
+    Document, DocumentView, FfdVersion, Form, Frame, Piece, RawData, open_plain, read_any, tags,
+    write_document,
 };
 use serde_json::Value as Json;
 
@@ -42,7 +43,11 @@ fn agrees(id: &str, form: Form, json: &Json, expect: &Json) {
             assert_eq!(actual.len(), expected.len(), "{id}: number of items");
             for (line, (actual, expected)) in actual.iter().zip(expected).enumerate() {
                 for (key, expected) in expected.as_object().unwrap() {
-                    assert!(same(&actual[key], expected), "{id}: item {line}, {key}: {} and {expected}", actual[key]);
+                    assert!(
+                        same(&actual[key], expected),
+                        "{id}: item {line}, {key}: {} and {expected}",
+                        actual[key]
+                    );
                 }
             }
         } else {
@@ -54,7 +59,8 @@ fn agrees(id: &str, form: Form, json: &Json, expect: &Json) {
 /// One socket's worth of messages falls into exactly the messages that were put into it.
 #[test]
 fn wire_file_splits_into_the_messages_of_the_list() {
-    let (Some(wire), Some(list)) = (facts("samples/receipts.wire"), facts_lines("samples/receipts.jsonl")) else {
+    let (Some(wire), Some(list)) = (facts("samples/receipts.wire"), facts_lines("samples/receipts.jsonl"))
+    else {
         return;
     };
     assert_eq!(list.len(), MESSAGES);
@@ -83,7 +89,11 @@ fn every_sample_decodes_to_what_is_known_of_it() {
         assert_eq!(view.form().json_name(), row["form"].as_str(), "{id}");
         let header = view.header();
         assert_eq!(header.drive.unwrap().as_str(), expect["fiscalDriveNumber"].as_str().unwrap(), "{id}");
-        assert_eq!(u64::from(header.number.unwrap().0), expect["fiscalDocumentNumber"].as_u64().unwrap(), "{id}");
+        assert_eq!(
+            u64::from(header.number.unwrap().0),
+            expect["fiscalDocumentNumber"].as_u64().unwrap(),
+            "{id}"
+        );
         assert_eq!(u64::from(header.sign.unwrap().printed()), expect["fiscalSign"].as_u64().unwrap(), "{id}");
         assert_eq!(u64::from(header.date_time.unwrap().0), expect["dateTime"].as_u64().unwrap(), "{id}");
         assert_eq!(header.shift.map(u64::from), expect["shiftNumber"].as_u64(), "{id}");
@@ -98,7 +108,8 @@ fn every_sample_decodes_to_what_is_known_of_it() {
 /// The tree loses nothing of a real document.
 #[test]
 fn every_sample_comes_back_byte_for_byte() {
-    let (Some(wire), Some(real)) = (facts("samples/receipts.wire"), facts_lines("samples/real_tlv.jsonl")) else {
+    let (Some(wire), Some(real)) = (facts("samples/receipts.wire"), facts_lines("samples/real_tlv.jsonl"))
+    else {
         return;
     };
     let mut count = 0;
@@ -165,7 +176,9 @@ fn compare_export(export: &Json, ours: &Json, differ: &mut Vec<String>) -> usize
     for (key, expected) in export.as_object().unwrap() {
         let actual = &ours[our_key(key)];
         let good = match (key.as_str(), expected) {
-            ("dateTime", Json::String(text)) => actual.as_u64().is_some_and(|seconds| same_time(seconds, text)),
+            ("dateTime", Json::String(text)) => {
+                actual.as_u64().is_some_and(|seconds| same_time(seconds, text))
+            }
             ("items", Json::Array(lines)) => {
                 let actual = actual.as_array().unwrap();
                 for (ours, line) in actual.iter().zip(lines) {
@@ -207,7 +220,10 @@ fn bytes_of_real_registers_agree_with_the_json_of_the_tax_service() {
         let raw = RawData::new_checked(&bytes).unwrap_or_else(|error| panic!("{id}: {error}"));
         let view = raw.document();
         assert_eq!(hex(view.bytes()), row["tlv_hex"].as_str().unwrap(), "{id}");
-        assert_eq!(raw.message_sign().map(|sign| hex(&sign)).unwrap_or_default(), row["mac_hex"].as_str().unwrap());
+        assert_eq!(
+            raw.message_sign().map(|sign| hex(&sign)).unwrap_or_default(),
+            row["mac_hex"].as_str().unwrap()
+        );
         assert_eq!(raw.service().is_some(), !row["header_hex"].as_str().unwrap().is_empty(), "{id}");
 
         let version = FfdVersion::of_document(&view.header(), None, [0, 0]);

@@ -175,7 +175,8 @@ fn every_vector_of_a_covered_kind_holds() {
     let Some(vectors) = vectors() else { return };
     let mut later = Vec::new();
     for row in &vectors {
-        let (id, kind, expected) = (row["id"].as_str().unwrap(), row["kind"].as_str().unwrap(), &row["expected"]);
+        let (id, kind, expected) =
+            (row["id"].as_str().unwrap(), row["kind"].as_str().unwrap(), &row["expected"]);
         if LATER.contains(&kind) {
             later.push(format!("{id} ({kind})"));
             continue;
@@ -195,7 +196,13 @@ fn every_vector_of_a_covered_kind_holds() {
                 let frame = Frame::new_checked(&bytes).unwrap_or_else(|error| panic!("{id}: {error}"));
                 let header = frame.header();
                 check_session(id, header, &expected["session"]);
-                check_container(id, frame.container().bytes(), Some(&header.drive), header.p_version, expected);
+                check_container(
+                    id,
+                    frame.container().bytes(),
+                    Some(&header.drive),
+                    header.p_version,
+                    expected,
+                );
             }
             "container" => check_container(id, &bytes, None, [0, 0], expected),
             "document_tlv" => {

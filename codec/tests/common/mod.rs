@@ -1,6 +1,8 @@
 //! What several test files need: the folder of facts, hexadecimal, decimals compared without floats.
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
+pub(crate) mod documents;
+
 use std::path::PathBuf;
 
 use serde_json::Value as Json;
