@@ -157,7 +157,8 @@ pub fn by_json(key: &str, parent: u16, version: FfdVersion) -> Option<&'static E
             continue;
         };
         // A spelling of today in the wrong place is worth less than an old one in the right place.
-        let worth = if entry.parents.contains(&parent) { 16 | spelled } else { spelled } | entry.fit(parent, version);
+        let worth =
+            if entry.parents.contains(&parent) { 16 | spelled } else { spelled } | entry.fit(parent, version);
         if best.is_none_or(|(known, _)| worth > known) {
             best = Some((worth, entry));
         }

@@ -95,3 +95,39 @@ impl fmt::Display for FfdVersion {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::FfdVersion::{self, V1_0, V1_1, V1_2, V1_05};
+
+    /// Why: the document's own word counts first, then its drive's, then the session's; noise falls through.
+    #[test]
+    fn the_nearest_witness_of_the_version_counts() {
+        for (tag, registration, p_version, version) in [
+            (Some(0), Some(V1_2), [1, 0x20], V1_0),
+            (Some(1), Some(V1_2), [1, 0x20], V1_0),
+            (Some(2), None, [0, 1], V1_05),
+            (Some(3), Some(V1_2), [1, 5], V1_1),
+            (Some(4), Some(V1_0), [1, 5], V1_2),
+            (Some(5), Some(V1_1), [1, 5], V1_1),
+            (None, Some(V1_1), [1, 5], V1_1),
+            (None, None, [1, 5], V1_05),
+            (None, None, [1, 0x10], V1_1),
+            (None, None, [1, 0x20], V1_2),
+            (None, None, [0, 2], V1_0),
+            (None, None, [1, 0], V1_0),
+        ] {
+            let resolved = FfdVersion::resolve(tag, registration, p_version);
+            assert_eq!(resolved, version, "{tag:?} {registration:?} {p_version:02x?}");
+        }
+    }
+
+    /// Why: versions are compared by age, and written back as tag 1209.
+    #[test]
+    fn versions_ascend_and_keep_their_code() {
+        assert!(FfdVersion::ALL.is_sorted());
+        for version in FfdVersion::ALL {
+            assert_eq!(FfdVersion::from_code(version.code()), Some(version));
+        }
+    }
+}

@@ -165,7 +165,7 @@ fn structure(out: &mut String, tables: &Tables) -> Result<()> {
 }
 
 fn lists(out: &mut String, tables: &Tables) -> Result<()> {
-    out.push_str("\npub(super) static VALUE_LISTS: &[ValueList] = &[\n");
+    out.push_str("\n#[rustfmt::skip]\npub(super) static VALUE_LISTS: &[ValueList] = &[\n");
     for at in 0..tables.lists.len() {
         writeln!(out, "    LIST_{at},")?;
     }

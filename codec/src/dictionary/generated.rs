@@ -1926,6 +1926,7 @@ const fn row(tag: u16, need: Need, repeats: bool, carrier: Carrier) -> Requireme
     Requirement { tag: Tag(tag), need, repeats, carrier }
 }
 
+#[rustfmt::skip]
 pub(super) static VALUE_LISTS: &[ValueList] = &[
     LIST_0,
     LIST_1,
