@@ -183,6 +183,10 @@ fn b1_finds_undeclared_and_repeated_tags() {
     expect(&receipt().item(|item| item.add(tags::TOTAL_SUM, &[0])), V1_2, &[("B1", 1020)]);
     // A nest in a wrong place is one finding, not one for each of its children.
     expect(&receipt().add(tags::CORRECTION_BASE, &tlv(1178, &[0, 0, 0, 0])), V1_2, &[("B1", 1174)]);
+    // 1.0 had an array of user properties, later versions have one.
+    let property = |doc: Doc| doc.add(tags::USER_PROPERTY, &tlv(1085, b"n"));
+    expect(&property(property(receipt())), V1_2, &[("B1", 1084)]);
+    expect(&property(property(receipt().without(tags::FFD_VERSION))), FfdVersion::V1_0, &[]);
     // 1.0 has no table of the order: only a number nobody knows is undeclared.
     let old = receipt().without(tags::FFD_VERSION).add(tags::SHIFT_COUNTERS, &[]);
     expect(&old, FfdVersion::V1_0, &[]);
@@ -309,6 +313,7 @@ fn b6_finds_registration_numbers_of_another_register() {
     expect(&registration().set(tags::USER_INN, b"7704211201  "), V1_2, &[("B6", 1037)]);
     expect(&receipt().set(tags::KKT_REG_ID, b"0000000001            "[..20].as_ref()), V1_2, &[("B6", 1037)]);
     expect(&receipt().set(tags::KKT_REG_ID, b"000000000104734X    "), V1_2, &[("B6", 1037)]);
+    expect(&receipt().set(tags::KKT_REG_ID, b"00000000010473450   "), V1_2, &[("B6", 1037)]);
     let stranger = receipt().set(tags::KKT_REG_ID, b"0000000001047346    ");
     expect(&stranger, V1_2, &[]);
     let mut context = CheckContext::new(V1_2);
@@ -323,6 +328,8 @@ fn b6_finds_registration_numbers_of_another_register() {
 fn b7_finds_receipts_that_do_not_say_where() {
     expect(&receipt().set(tags::RETAIL_PLACE, b"   "), V1_2, &[("B7", 1187)]);
     expect(&receipt().set(tags::RETAIL_PLACE_ADDRESS, b""), V1_2, &[("B7", 1009)]);
+    let blank = receipt().set(tags::RETAIL_PLACE, b"").keys(FfdVersion::V1_05);
+    assert!(!blank.contains(&("B7", 1187)), "asked for from 1.1 on only: {blank:?}");
     let online = receipt().add(tags::INTERNET_PAYMENT, &[1]);
     expect(&online, V1_2, &[("B7", 1187)]);
     expect(&online.clone().set(tags::RETAIL_PLACE, b"shop.ru"), V1_2, &[]);
