@@ -116,7 +116,7 @@ impl Profile {
 
         let (region, area, town) = of_merchant.pick(&TOWNS).copied().unwrap_or((77, "", "г. Москва"));
         let versions: [(u32, FfdVersion); 3] = match group {
-            Group::Counter => [(850, FfdVersion::V1_05), (110, FfdVersion::V1_2), (40, FfdVersion::V1_1)],
+            Group::Counter => [(900, FfdVersion::V1_05), (70, FfdVersion::V1_2), (30, FfdVersion::V1_1)],
             Group::Retail => [(800, FfdVersion::V1_2), (140, FfdVersion::V1_05), (60, FfdVersion::V1_1)],
             Group::Online => [(950, FfdVersion::V1_2), (50, FfdVersion::V1_05), (0, FfdVersion::V1_1)],
         };
@@ -129,7 +129,7 @@ impl Profile {
         let tax_system = if tax_system == 8 && options.from.0 >= IMPUTED_UNTIL { 32 } else { tax_system };
         // A general or simplified payer may hold a patent besides.
         let tax_mask = if tax_system != 32 && of_merchant.chance(60) { tax_system | 32 } else { tax_system };
-        let simplified = of_merchant.weighted(&[(700, None), (220, Some(7)), (80, Some(8))], None);
+        let simplified = of_merchant.weighted(&[(700, None), (180, Some(7)), (120, Some(8))], None);
 
         let proprietor = tax_system == 32 || (tax_system != 1 && of_merchant.chance(500));
         let inn = if proprietor {
@@ -171,7 +171,7 @@ impl Profile {
         let short = group == Group::Counter && own.chance(600);
         let address = match (short, group) {
             (true, _) => format!("{town}, {street}, {house}"),
-            (false, Group::Online) if own.chance(400) => format!(
+            (false, Group::Online) if own.chance(250) => format!(
                 "{post}, {area}, {town}, {street}, дом {house}, корп. {}, помещение {}",
                 own.between(1, 9),
                 own.between(1, 60)
@@ -179,7 +179,7 @@ impl Profile {
             _ => format!("{post}, {area}, {town}, {street}, д. {house}"),
         };
         let place = match group {
-            Group::Online => format!("https://shop{latin}.example"),
+            Group::Online => format!("shop{latin}.example"),
             _ if internet => format!("pay{latin}.example"),
             _ => {
                 let place = own.pick(&PLACES).copied().unwrap_or("Касса");
@@ -199,7 +199,7 @@ impl Profile {
                     _ if own.chance(300) => format!("Кассир {surname} {initials}"),
                     _ => format!("{surname} {initials}"),
                 };
-                let inn = own.chance(300).then(|| Inn::person(region, &mut own));
+                let inn = (group != Group::Online && own.chance(300)).then(|| Inn::person(region, &mut own));
                 Cashier { name: cp866(&name), inn }
             })
             .collect();
@@ -232,12 +232,12 @@ impl Profile {
             bso,
             marked: group != Group::Counter || own.chance(300),
             agent: match group {
-                Group::Online => of_merchant.chance(350),
+                Group::Online => of_merchant.chance(250),
                 Group::Counter => of_merchant.chance(40),
                 Group::Retail => false,
             },
             automat: automat.then(|| digits::<8>(own.below(100_000_000)).to_vec()),
-            sender: cp866(&format!("noreply@shop{latin}.example")),
+            sender: cp866(&format!("ofd@s{latin}.example")),
             key_days: own.weighted(&[(650, 470), (150, 410), (200, 1110)], 470),
             dialect,
         }
@@ -262,10 +262,14 @@ impl Dialect {
                 Group::Online => own.chance(80),
             },
             line_method,
-            zero_totals: !counter || own.chance(450),
+            zero_totals: !counter || own.chance(400),
             user: !counter || own.chance(60),
             address: !counter || own.chance(60),
-            tax_site: own.chance(if counter { 150 } else { 450 }),
+            tax_site: match group {
+                Group::Counter => own.chance(170),
+                Group::Retail => own.chance(450),
+                Group::Online => own.chance(100),
+            },
             cashier: !internet && own.chance(if counter { 250 } else { 950 })
                 || (internet && !counter && own.chance(800)),
             unit_name: counter && ffd != FfdVersion::V1_2 && own.chance(80),

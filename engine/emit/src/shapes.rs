@@ -291,7 +291,7 @@ impl Sale {
             Measure::Kilogram => 11,
             Measure::Litre => 41,
         };
-        let supplier = if profile.agent && mark == 0 && prng.chance(400) { prng.next_u64() | 1 } else { 0 };
+        let supplier = if profile.agent && mark == 0 && prng.chance(300) { prng.next_u64() | 1 } else { 0 };
         Line {
             name: (from, to),
             price,
@@ -377,11 +377,13 @@ fn quantity(good: &Good, profile: &Profile, prng: &mut Prng) -> Quantity {
         Measure::Kilogram => decimal(prng.between(86, 2400), 3, profile),
         Measure::Litre => decimal(prng.between(100, 5000), 2, profile),
         Measure::Piece => {
+            // Tens of pieces are bought of what is cheap: the second share holds for goods below 50 roubles.
             let (few, many) = match profile.group {
-                Group::Counter => (75, 40),
-                Group::Retail => (114, 11),
-                Group::Online => (110, 104),
+                Group::Counter => (75, 80),
+                Group::Retail => (114, 30),
+                Group::Online => (110, 280),
             };
+            let many = if good.price < 5_000 { many } else { 0 };
             let count = match prng.below(1000) {
                 at if at < few => prng.between(2, 9),
                 at if at < few + many => prng.between(10, 60),

@@ -8,6 +8,7 @@ use ofd_codec::frame::CONTAINER_FROM_REGISTER;
 use ofd_codec::{EncodeError, FfdVersion, Form, LocalSeconds, Message, TlvWriter, tags};
 
 use crate::counters::Counters;
+use crate::goods::Group;
 use crate::identity::{Inn, digits};
 use crate::prng::{Prng, mix};
 use crate::profile::Profile;
@@ -219,8 +220,8 @@ fn head(writer: &mut TlvWriter<'_>, profile: &Profile, stamp: &Stamp, sale: &Sal
     if sale.contact != 0 {
         if is_email(sale) {
             let [a, b, c, d, e, f] = digits::<6>(sale.contact);
-            let mut mail = *b"buyer000000@mail.example";
-            for (place, digit) in mail.iter_mut().skip(5).zip([a, b, c, d, e, f]) {
+            let mut mail = *b"u000000@m.example";
+            for (place, digit) in mail.iter_mut().skip(1).zip([a, b, c, d, e, f]) {
                 *place = digit;
             }
             writer.bytes(tags::BUYER_CONTACT, &mail)?;
@@ -309,7 +310,7 @@ fn money(writer: &mut TlvWriter<'_>, profile: &Profile, sale: &Sale) -> Result {
     })
 }
 
-const TAX_SITE: &[u8] = b"www.nalog.gov.ru";
+const TAX_SITE: &[u8] = b"nalog.gov.ru";
 
 /// Who sells and where, as far as the version asks for it or the firmware repeats it.
 fn tail(writer: &mut TlvWriter<'_>, profile: &Profile, stamp: &Stamp, sale: &Sale) -> Result {
@@ -364,7 +365,8 @@ fn item(writer: &mut TlvWriter<'_>, profile: &Profile, stamp: &Stamp, sale: &Sal
     writer.vln(tags::PRICE, line.price);
     writer.fvln(tags::QUANTITY, line.quantity)?;
     if profile.ffd == FfdVersion::V1_2 {
-        if line.subject != 10 {
+        // Payments have no unit, and shops of the Internet leave it out for whole pieces without a code.
+        if line.subject != 10 && (profile.group != Group::Online || line.unit != 0 || line.mark != 0) {
             writer.u8(tags::QUANTITY_MEASURE, line.unit);
         }
     } else if dialect.unit_name {

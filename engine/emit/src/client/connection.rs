@@ -19,8 +19,8 @@ use crate::journal::Answered;
 /// Bytes not yet written beyond which no further document is made: the socket is full, the operator is the slower one.
 const UNWRITTEN_MAX: usize = 256 * 1024;
 
-/// Bytes taken from the socket at once.
-const READ_LEN: usize = 64 * 1024;
+/// Bytes taken from the socket at once: sixty answers, and small enough for a thousand connections.
+const READ_LEN: usize = 8 * 1024;
 
 /// A document on the way.
 struct Pending {
@@ -191,12 +191,9 @@ impl Connection {
             }
             let writing = self.written < self.unwritten.len();
             let interest = if writing { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            let patience = self
-                .pending
-                .iter()
-                .map(|pending| pending.sent_at)
-                .min()
-                .map(|at| at + self.shared.options.answer_timeout);
+            // The first one has waited longest: a resend gives all of them the same time.
+            let patience =
+                self.pending.front().map(|pending| pending.sent_at + self.shared.options.answer_timeout);
             let turn = self.pace.as_ref().filter(|_| !self.ready.is_empty()).map(|pace| pace.next);
             let wake = [patience, turn].into_iter().flatten().min();
             let wake = wake.unwrap_or_else(|| Instant::now() + self.shared.options.answer_timeout);
