@@ -15,7 +15,8 @@
 //! passed over whole; otherwise every later offset is tried until one begins a piece. For this rule a beginning is a
 //! signature of the session protocol, rawData with its header length, a container whose checksum holds, or a document
 //! whose first requisite is the drive number, as it is in all that registers write. So the container of a message
-//! with a damaged session header is still read. Nothing found ends the reading. The reader always advances.
+//! with a damaged session header is still read. Inside a damaged message or container no bare document is looked for:
+//! it would be one whose checksum failed or is missing. Nothing found ends the reading. The reader always advances.
 
 use crate::document::agree;
 use crate::frame::{
@@ -222,21 +223,21 @@ fn open_body<'a>(
 
 /// Where reading goes on after the piece at the front of `stream` turned out to be damaged.
 fn resynchronise(stream: &[u8]) -> &[u8] {
-    let end = match look(stream) {
-        Look::Message => Frame::split(stream).ok().flatten().map(|(_, rest)| rest),
-        Look::Container => Container::split(stream).map(|(_, rest)| rest),
-        Look::Document => document_end(stream),
-        Look::RawData | Look::Nothing => None,
+    let (end, bare) = match look(stream) {
+        Look::Message => (Frame::split(stream).ok().flatten().map(|(_, rest)| rest), false),
+        Look::Container => (Container::split(stream).map(|(_, rest)| rest), false),
+        Look::Document => (document_end(stream), true),
+        Look::RawData | Look::Nothing => (None, true),
     };
     // The length itself may be what is damaged; trusting it when it leads to nothing known would swallow good pieces.
-    let whole = end.filter(|rest| rest.is_empty() || begins_piece(rest));
-    whole.unwrap_or_else(|| {
-        let mut rest = stream.get(1..).unwrap_or_default();
-        while !rest.is_empty() && !begins_piece(rest) {
-            rest = rest.get(1..).unwrap_or_default();
-        }
-        rest
-    })
+    if let Some(rest) = end.filter(|rest| rest.is_empty() || begins_piece(rest, true)) {
+        return rest;
+    }
+    let mut rest = stream.get(1..).unwrap_or_default();
+    while !rest.is_empty() && !begins_piece(rest, bare) {
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    rest
 }
 
 fn document_end(stream: &[u8]) -> Option<&[u8]> {
@@ -244,8 +245,9 @@ fn document_end(stream: &[u8]) -> Option<&[u8]> {
     tail.get(usize::from(u16::from_le_bytes([l0, l1]))..)
 }
 
-/// Stricter than [`look`]: what makes an offset in the middle of damage worth trying.
-fn begins_piece(stream: &[u8]) -> bool {
+/// Stricter than [`look`]: what makes an offset in the middle of damage worth trying; `bare` says whether a document
+/// without any checksum will do.
+fn begins_piece(stream: &[u8], bare: bool) -> bool {
     match look(stream) {
         Look::Message => true,
         Look::RawData => stream.starts_with(&[0xFF, 0xFF, 0x00, 0x1C]),
@@ -253,7 +255,7 @@ fn begins_piece(stream: &[u8]) -> bool {
             Container::split(stream).is_some_and(|(bytes, _)| Container::new_checked(bytes).is_ok())
         }
         // A form, a length, then tag 1041 with its 16 bytes.
-        Look::Document => matches!(stream, [_, _, _, _, 0x11, 0x04, 0x10, 0x00, ..]),
+        Look::Document => bare && matches!(stream, [_, _, _, _, 0x11, 0x04, 0x10, 0x00, ..]),
         Look::Nothing => false,
     }
 }
