@@ -1,1 +1,65 @@
-//! placeholder
+//! The engine under a Russian fiscal data operator (ОФД).
+//!
+//! Cash registers send every fiscal document over TCP; the engine checks it, gives it its place in a durable
+//! log, confirms it, and compacts the log into Parquet.
+//!
+//! ```text
+//! bytes ─▶ Frame ─▶ Opened ─▶ DocumentView ─▶ Verdict ─▶ Appended ─▶ Durable ─▶ Sealed ─▶ Confirmation
+//!          port     DriveCrypto   worker      lane       writer      watermark  DriveCrypto   port
+//! ```
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use ofd_engine::Engine;
+//!
+//! let dir = tempfile::tempdir()?;
+//! let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open()?;
+//! let address = engine.listen("127.0.0.1:0")?;
+//! assert_ne!(address.port(), 0);
+//! engine.shutdown()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where to look: [`Engine`] is the handle, [`EngineBuilder`] holds every option, [`host`] is what a host
+//! program implements, [`Feed`] and [`Cursor`] follow the log, [`confirmation`] shows why nothing unwritten
+//! can be confirmed.
+
+mod bell;
+mod builder;
+pub mod confirmation;
+mod connection;
+mod cursor;
+mod engine;
+mod error;
+mod examine;
+mod feed;
+mod handover;
+pub mod host;
+mod lane;
+mod lanes;
+mod noise;
+mod opening;
+mod partition;
+mod port;
+mod query;
+mod refusal;
+mod shared;
+mod tickets;
+mod worker;
+mod writer;
+
+pub use builder::{EngineBuilder, PORTS_MAX, WORKERS_MAX};
+pub use cursor::{CURSOR_NAME_LEN_MAX, Cursor};
+pub use engine::{Engine, Status};
+pub use error::{Error, ErrorKind};
+pub use feed::Feed;
+pub use handover::Unanswered;
+pub use noise::NoiseSample;
+pub use ofd_codec as codec;
+pub use ofd_storage as storage;
+pub use ofd_storage::{Lsn, Position, RecoveryReport};
+pub use partition::partition_of;
+pub use query::StoredDocument;
+pub use shared::Health;
+pub use tickets::{Outcome, Tickets};

@@ -119,6 +119,23 @@ pub struct RecordHeader {
 }
 const _: () = assert!(size_of::<RecordHeader>() == RECORD_HEADER_LEN);
 
+impl RecordHeader {
+    /// The length field of the record at the begin of `bytes`, unchecked.
+    pub(crate) fn peek_len(bytes: &[u8]) -> Option<usize> {
+        let (header, _) = Self::ref_from_prefix(bytes).ok()?;
+        usize::try_from(header.len.get()).ok()
+    }
+
+    /// Gives the record at the begin of `bytes` to another segment; its checksum has to be made anew.
+    pub(crate) fn restamp(bytes: &mut [u8], stamp: &SegmentStamp) {
+        if let Ok((header, _)) = Self::mut_from_prefix(bytes) {
+            header.segment = U32::new(stamp.segment.get());
+            header.epoch = U32::new(stamp.epoch);
+            header.nonce = U64::new(stamp.nonce);
+        }
+    }
+}
+
 /// Bytes a record takes in the log, padding included.
 pub(crate) const fn padded_len(len: usize) -> usize {
     len.next_multiple_of(RECORD_ALIGN)
@@ -156,6 +173,11 @@ impl<'a> RecordRef<'a> {
     pub(crate) fn from_checked(bytes: &'a [u8]) -> Option<Self> {
         let (header, payload) = RecordHeader::ref_from_prefix(bytes).ok()?;
         Some(Self { header, payload })
+    }
+
+    /// The record at the begin of bytes that were checked when they were read; they may go on behind it.
+    pub(crate) fn prefix_of_checked(bytes: &'a [u8]) -> Option<Self> {
+        Self::from_checked(bytes.get(..RecordHeader::peek_len(bytes)?)?)
     }
 
     /// Its number in the log.
@@ -216,6 +238,11 @@ impl<'a> RecordRef<'a> {
     /// Header and payload, bytes.
     pub fn encoded_len(&self) -> usize {
         RECORD_HEADER_LEN.saturating_add(self.payload.len())
+    }
+
+    /// A copy that outlives what the record was read from.
+    pub fn to_owned_record(&self) -> OwnedRecord {
+        OwnedRecord { bytes: Bytes::from([self.header.as_bytes(), self.payload].concat()) }
     }
 }
 

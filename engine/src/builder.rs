@@ -1,0 +1,252 @@
+//! Opening an engine: every option with its unit, default and bounds, and the host's traits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ofd_storage::{Env, LogOptions, RealEnv};
+
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::host::{
+    AcceptAll, Access, Admission, Channel, Directory, DriveCrypto, EmptyDirectory, KeyProvider, MarkingRelay,
+    Meter, NoChannel, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
+};
+
+/// What the engine was told. Made by [`EngineBuilder`].
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) ports: u16,
+    pub(crate) workers: u16,
+    pub(crate) operator_inn: [u8; 12],
+    pub(crate) operator_zone_min: i16,
+    pub(crate) refuse: Vec<String>,
+    pub(crate) append_deadline_us: u64,
+    pub(crate) crypto_timeout_us: u64,
+    pub(crate) connections_max: usize,
+    pub(crate) log: LogOptions,
+}
+
+/// The host's side of the house.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) crypto: Arc<dyn DriveCrypto>,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) tax: Arc<dyn TaxService>,
+    pub(crate) marking: Arc<dyn MarkingRelay>,
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) meter: Arc<dyn Meter>,
+    pub(crate) access: Arc<dyn Access>,
+    pub(crate) keys: Arc<dyn KeyProvider>,
+}
+
+/// Most workers: one a partition.
+pub const WORKERS_MAX: u16 = 256;
+/// Most I/O threads.
+pub const PORTS_MAX: u16 = 64;
+
+/// Builds an [`Engine`]. Everything has a default: `Engine::builder(dir).open()` is a working engine with
+/// plain crypto, an empty directory and nobody downstream.
+#[must_use = "a builder does nothing until `open`"]
+pub struct EngineBuilder {
+    dir: PathBuf,
+    env: Option<Arc<dyn Env>>,
+    options: Options,
+    host: Host,
+}
+
+impl EngineBuilder {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        let spare = u16::try_from(cores.saturating_sub(1)).unwrap_or(u16::MAX);
+        Self {
+            dir,
+            env: None,
+            options: Options {
+                ports: (spare / 4).clamp(1, PORTS_MAX),
+                workers: spare.clamp(1, WORKERS_MAX),
+                operator_inn: *b"7704211201  ",
+                operator_zone_min: 180,
+                refuse: Vec::new(),
+                append_deadline_us: 2_000_000,
+                crypto_timeout_us: 2_000_000,
+                connections_max: 100_000,
+                log: LogOptions::default(),
+            },
+            host: Host {
+                crypto: Arc::new(PlainCrypto),
+                directory: Arc::new(EmptyDirectory::default()),
+                admission: Arc::new(AcceptAll),
+                tax: Arc::new(NoTaxService),
+                marking: Arc::new(NoMarking),
+                channel: Arc::new(NoChannel),
+                meter: Arc::new(NoMeter),
+                access: Arc::new(OperatorOnly),
+                keys: Arc::new(NoKeys),
+            },
+        }
+    }
+
+    /// I/O threads, 1..=64. Default: a quarter of the cores less one, at least one.
+    pub fn io_threads(mut self, threads: u16) -> Self {
+        self.options.ports = threads;
+        self
+    }
+
+    /// Worker threads, 1..=256: each owns 256 / workers partitions. Default: cores less one.
+    pub fn workers(mut self, workers: u16) -> Self {
+        self.options.workers = workers;
+        self
+    }
+
+    /// INN of the operator (1017), 10 or 12 digits. Default 7704211201, a stand-in.
+    pub fn operator_inn(mut self, inn: &str) -> Self {
+        let mut padded = [b' '; 12];
+        for (place, byte) in padded.iter_mut().zip(inn.bytes()) {
+            *place = byte;
+        }
+        // An INN that does not fit is found out by `open`, as is one with letters.
+        self.options.operator_inn = if inn.len() <= 12 { padded } else { [b'?'; 12] };
+        self
+    }
+
+    /// Minutes east of UTC of the clock that stands in answers (1012), −720..=840. Default 180.
+    pub fn operator_zone_min(mut self, minutes: i16) -> Self {
+        self.options.operator_zone_min = minutes;
+        self
+    }
+
+    /// Rule ids whose breach is answered 14. Default: none, findings never refuse.
+    pub fn refuse<I: IntoIterator<Item = S>, S: Into<String>>(mut self, rules: I) -> Self {
+        self.options.refuse = rules.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How long a frame may wait before it is appended, microseconds, 10,000..=60,000,000. Default 2 s; a
+    /// later one is dropped and its connection closed.
+    pub fn append_deadline_us(mut self, microseconds: u64) -> Self {
+        self.options.append_deadline_us = microseconds;
+        self
+    }
+
+    /// How long a call of the crypto module may take, microseconds, 1,000..=60,000,000. Default 2 s.
+    pub fn crypto_timeout_us(mut self, microseconds: u64) -> Self {
+        self.options.crypto_timeout_us = microseconds;
+        self
+    }
+
+    /// Connections of one I/O thread, 1..=1,000,000. Default 100,000.
+    pub fn connections_max(mut self, connections: usize) -> Self {
+        self.options.connections_max = connections;
+        self
+    }
+
+    /// Length of a log segment, bytes: 64 KiB..=1 GiB, a multiple of 4 KiB. Default 64 MiB.
+    pub fn segment_len_bytes(mut self, bytes: u64) -> Self {
+        self.options.log.segment_len = bytes;
+        self
+    }
+
+    /// The crypto module. Default: [`PlainCrypto`].
+    pub fn crypto(mut self, crypto: Arc<dyn DriveCrypto>) -> Self {
+        self.host.crypto = crypto;
+        self
+    }
+
+    /// The directory of registers. Default: [`EmptyDirectory`].
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.host.directory = directory;
+        self
+    }
+
+    /// Admission. Default: [`AcceptAll`].
+    pub fn admission(mut self, admission: Arc<dyn Admission>) -> Self {
+        self.host.admission = admission;
+        self
+    }
+
+    /// The tax service. Default: [`NoTaxService`].
+    pub fn tax_service(mut self, tax: Arc<dyn TaxService>) -> Self {
+        self.host.tax = tax;
+        self
+    }
+
+    /// The marking relay. Default: [`NoMarking`].
+    pub fn marking(mut self, marking: Arc<dyn MarkingRelay>) -> Self {
+        self.host.marking = marking;
+        self
+    }
+
+    /// A delivery channel. Default: [`NoChannel`].
+    pub fn channel(mut self, channel: Arc<dyn Channel>) -> Self {
+        self.host.channel = channel;
+        self
+    }
+
+    /// The meter. Default: [`NoMeter`].
+    pub fn meter(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.host.meter = meter;
+        self
+    }
+
+    /// Who may see what. Default: [`OperatorOnly`].
+    pub fn access(mut self, access: Arc<dyn Access>) -> Self {
+        self.host.access = access;
+        self
+    }
+
+    /// Keys of records at rest. Default: [`NoKeys`].
+    pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
+        self.host.keys = keys;
+        self
+    }
+
+    /// Files, clock and randomness. Default: the machine's own, in the directory of the builder.
+    pub fn env(mut self, env: Arc<dyn Env>) -> Self {
+        self.env = Some(env);
+        self
+    }
+
+    /// Opens the directory: takes its lock, recovers the log, rebuilds the lanes and starts the threads.
+    ///
+    /// # Errors
+    /// `Busy` when another process owns the directory; `Fix` when an option is out of bounds; what recovery
+    /// says of the disk.
+    pub fn open(self) -> Result<Engine, Error> {
+        let out_of = |what: &str, bounds: &str| {
+            Error::new(ErrorKind::Fix, format!("{what} is out of bounds, which are {bounds}"))
+        };
+        let options = &self.options;
+        if !(1..=PORTS_MAX).contains(&options.ports) {
+            return Err(out_of("io_threads", "1..=64"));
+        }
+        if !(1..=WORKERS_MAX).contains(&options.workers) {
+            return Err(out_of("workers", "1..=256"));
+        }
+        let digits = options.operator_inn.iter().take_while(|it| it.is_ascii_digit()).count();
+        if !matches!(digits, 10 | 12) || !options.operator_inn.iter().skip(digits).all(|it| *it == b' ') {
+            return Err(out_of("operator_inn", "10 or 12 digits"));
+        }
+        if !(-720..=840).contains(&options.operator_zone_min) {
+            return Err(out_of("operator_zone_min", "-720..=840"));
+        }
+        if !(10_000..=60_000_000).contains(&options.append_deadline_us) {
+            return Err(out_of("append_deadline_us", "10000..=60000000"));
+        }
+        if !(1_000..=60_000_000).contains(&options.crypto_timeout_us) {
+            return Err(out_of("crypto_timeout_us", "1000..=60000000"));
+        }
+        if !(1..=1_000_000).contains(&options.connections_max) {
+            return Err(out_of("connections_max", "1..=1000000"));
+        }
+        if let Some(unknown) = options.refuse.iter().find(|rule| !is_rule(rule)) {
+            return Err(Error::new(ErrorKind::Fix, format!("there is no rule {unknown:?} to refuse by")));
+        }
+        let env = self.env.unwrap_or_else(|| Arc::new(RealEnv::new(&self.dir)));
+        Engine::open(self.dir, env, self.options, self.host)
+    }
+}
+
+fn is_rule(rule: &str) -> bool {
+    ofd_codec::rules::rules().iter().any(|it| it.id.key == rule || it.id.name == rule)
+}

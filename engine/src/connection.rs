@@ -1,0 +1,292 @@
+//! One TCP connection of a register (or of a concentrator of many): frames in, answers out in the same order.
+//!
+//! Answers come back from several workers and are put in order here. A frame without an answer closes the
+//! connection once the answers before it are written: what came behind it is stored or not, and the register
+//! asks again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use ofd_codec::{Channel, Frame, SESSION_HEADER_LEN, SessionHeader};
+use rustix::net::Shutdown;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::confirmation::Confirmation;
+use crate::handover::{Peer, ReturnTo};
+use crate::port::Port;
+
+/// Frames of one connection that may wait for their answers.
+const UNANSWERED_MAX: usize = 256;
+/// How long a connection may be silent before its first byte: a till may connect before its drive is ready.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
+/// How long it may be silent between messages.
+const IDLE: Duration = Duration::from_secs(60);
+/// How long one message may take from its first byte to its last.
+const MESSAGE: Duration = Duration::from_secs(40);
+/// How long an answer may take to be written.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Bytes taken by one read.
+const READ_LEN: usize = 64 * 1024;
+
+/// What has become of a frame, in its order.
+pub(crate) enum Reply {
+    Waiting,
+    Confirm(Confirmation),
+    /// Bytes of the marking relay.
+    Relayed(Bytes),
+    Close,
+}
+
+#[derive(Default)]
+struct Order {
+    next_in: u64,
+    next_out: u64,
+    replies: VecDeque<Reply>,
+    out: Vec<u8>,
+    /// A task is writing `out`.
+    writing: bool,
+    /// Nothing more will be written.
+    closing: bool,
+}
+
+/// A connection.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    number: u32,
+    generation: u32,
+    order: RefCell<Order>,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, number: u32, generation: u32) -> Self {
+        let address = match peer.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        let peer = Peer { address, port: peer.port() };
+        Self { stream, peer, number, generation, order: RefCell::default() }
+    }
+
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    fn unanswered(&self) -> usize {
+        self.order.borrow().replies.len()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.order.borrow().closing
+    }
+
+    /// Takes a place in the order of answers.
+    fn expect(&self, port: u16) -> ReturnTo {
+        let mut order = self.order.borrow_mut();
+        let sequence = order.next_in;
+        order.next_in = sequence.wrapping_add(1);
+        order.replies.push_back(Reply::Waiting);
+        ReturnTo { port, connection: self.number, generation: self.generation, sequence }
+    }
+
+    /// Puts a reply in its place and moves what is ready to the output. True: there is something to write or
+    /// to close.
+    pub(crate) fn reply(&self, sequence: u64, reply: Reply, operator_inn: [u8; 12]) -> bool {
+        let mut order = self.order.borrow_mut();
+        let at = usize::try_from(sequence.wrapping_sub(order.next_out)).unwrap_or(usize::MAX);
+        if let Some(place) = order.replies.get_mut(at) {
+            *place = reply;
+        }
+        let mut moved = false;
+        while !order.closing && !matches!(order.replies.front(), None | Some(Reply::Waiting)) {
+            moved = true;
+            order.next_out = order.next_out.wrapping_add(1);
+            match order.replies.pop_front() {
+                Some(Reply::Confirm(confirmation)) => {
+                    confirmation.encode_into(operator_inn, &mut order.out);
+                }
+                Some(Reply::Relayed(bytes)) => order.out.extend_from_slice(&bytes),
+                Some(Reply::Close) => order.closing = true,
+                Some(Reply::Waiting) | None => {}
+            }
+        }
+        moved
+    }
+
+    /// Writes what is ready, by a task of its own when the socket is slow.
+    pub(crate) fn flush(self: &Rc<Self>) {
+        if self.order.borrow().writing {
+            return;
+        }
+        match self.try_flush() {
+            Flushed::All => {}
+            Flushed::Closed => self.shut(),
+            Flushed::Blocked => {
+                self.order.borrow_mut().writing = true;
+                let connection = Rc::clone(self);
+                tokio::task::spawn_local(async move { connection.flush_slowly().await });
+            }
+        }
+    }
+
+    fn try_flush(&self) -> Flushed {
+        let mut order = self.order.borrow_mut();
+        while !order.out.is_empty() {
+            match self.stream.try_write(&order.out) {
+                Ok(0) => return Flushed::Closed,
+                Ok(written) => {
+                    order.out.drain(..written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Blocked,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Flushed::Closed,
+            }
+        }
+        if order.closing { Flushed::Closed } else { Flushed::All }
+    }
+
+    async fn flush_slowly(self: Rc<Self>) {
+        let deadline = Instant::now() + ANSWER;
+        loop {
+            match self.try_flush() {
+                Flushed::All => break,
+                Flushed::Closed => {
+                    self.shut();
+                    break;
+                }
+                Flushed::Blocked => {
+                    if timeout_at(deadline, self.stream.writable()).await.is_err() {
+                        self.shut();
+                        break;
+                    }
+                }
+            }
+        }
+        self.order.borrow_mut().writing = false;
+    }
+
+    /// Is there nothing left that it waits for?
+    pub(crate) fn is_done(&self) -> bool {
+        let order = self.order.borrow();
+        order.closing || order.replies.is_empty()
+    }
+
+    /// Writes what is left and ends the connection.
+    pub(crate) async fn flush_last(self: Rc<Self>) {
+        let slow = std::mem::replace(&mut self.order.borrow_mut().writing, true);
+        if !slow {
+            Rc::clone(&self).flush_slowly().await;
+            self.shut();
+        }
+        // A task that writes already ends the connection itself: `closing` is looked at when all is out.
+        self.order.borrow_mut().closing = true;
+    }
+
+    /// Ends the connection in both directions; the reading task sees the end and leaves.
+    pub(crate) fn shut(&self) {
+        self.order.borrow_mut().closing = true;
+        let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
+    }
+}
+
+enum Flushed {
+    All,
+    Blocked,
+    Closed,
+}
+
+/// Reads a connection until it ends. The caller forgets the connection afterwards.
+pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
+    // The beginning of a message whose end has not come yet.
+    let mut held = BytesMut::new();
+    let mut deadline = Instant::now() + FIRST_BYTE;
+    loop {
+        while connection.unanswered() >= UNANSWERED_MAX || !port.has_room() {
+            if connection.is_closing() || port.is_draining() {
+                return;
+            }
+            port.room().await;
+        }
+        let readable = tokio::select! {
+            readable = timeout_at(deadline, connection.stream.readable()) => readable,
+            () = port.drained() => return,
+        };
+        match readable {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return connection.shut(),
+            Err(_) if held.is_empty() && connection.unanswered() > 0 => {
+                deadline = Instant::now() + IDLE;
+                continue;
+            }
+            Err(_) => return connection.shut(),
+        }
+        let came = match port.read_chunk(&connection.stream, READ_LEN) {
+            Ok(came) => came,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => continue,
+            Err(_) => return connection.shut(),
+        };
+        if came.is_empty() {
+            // The other side may have closed its half only: what was asked is still answered.
+            if connection.unanswered() == 0 {
+                connection.shut();
+            }
+            return;
+        }
+        let was_held = !held.is_empty();
+        let mut stream = if was_held {
+            held.extend_from_slice(&came);
+            held.split().freeze()
+        } else {
+            came
+        };
+        if !take_frames(&port, &connection, &mut stream) {
+            return;
+        }
+        if stream.is_empty() {
+            deadline = Instant::now() + IDLE;
+        } else {
+            held.extend_from_slice(&stream);
+            if !was_held {
+                deadline = Instant::now() + MESSAGE;
+            }
+        }
+    }
+}
+
+/// Cuts the frames that are whole. False: it is not the protocol, nothing more is read.
+fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes) -> bool {
+    loop {
+        let message_len = match Frame::split(stream) {
+            Ok(Some((message, _))) => message.len(),
+            Ok(None) => return true,
+            Err(error) => {
+                port.shared().noise.note(stream, error);
+                let back = connection.expect(port.number());
+                port.deliver(back, Reply::Close);
+                return false;
+            }
+        };
+        let message = stream.slice(..message_len);
+        stream.advance(message_len);
+        let channel = message
+            .first_chunk::<SESSION_HEADER_LEN>()
+            .and_then(|head| SessionHeader::decode(head).ok())
+            .map(|header| (header.channel(), header.drive));
+        let back = connection.expect(port.number());
+        match channel {
+            Some((Channel::Operator, drive)) => port.take(back, connection.peer, message, &drive),
+            Some((Channel::Marking | Channel::Keys, _)) => port.relay(back, message),
+            // A test ping: nobody has seen yet what a register expects to read, so it reads nothing.
+            Some((Channel::Test, _)) | None => {
+                port.deliver(back, Reply::Close);
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,501 @@
+//! The handle of a running engine: what a host calls.
+
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use ofd_codec::DriveNumber;
+use ofd_storage::env::Task;
+use ofd_storage::{Env, IndexEntry, Position, RecordKind, RecoveryReport, recover};
+
+use crate::bell::PortBell;
+use crate::builder::{EngineBuilder, Host, Options};
+use crate::cursor::{Cursor, decode_cursor};
+use crate::error::{Error, ErrorKind};
+use crate::examine::Digester;
+use crate::feed::Feed;
+use crate::handover::{ON_THEIR_WAY_MAX, RING_BATCHES, Unanswered};
+use crate::host::{Access, Capability};
+use crate::lanes::{LaneCount, Lanes};
+use crate::noise::NoiseSample;
+use crate::partition::partition_of;
+use crate::port;
+use crate::query::StoredDocument;
+use crate::shared::{Health, Shared};
+use crate::tickets::{Outcome, Tickets};
+use crate::worker::{self, Worker};
+use crate::writer::{self, PortRings, WorkerRings, Writer};
+
+/// Batches the host may have waiting at one port.
+const SUBMITS_WAITING: usize = 256;
+/// How long a question to a worker may take before the engine is taken for broken.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How to reach one port.
+struct PortHandle {
+    calls: Sender<port::Call>,
+    bell: Arc<PortBell>,
+}
+
+/// A running engine. One process owns its directory; dropping the engine drains and closes it.
+pub struct Engine {
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    report: RecoveryReport,
+    ports: Vec<PortHandle>,
+    workers: Vec<Sender<worker::Call>>,
+    writer: Sender<writer::Call>,
+    threads: Threads,
+    cursors: Arc<Mutex<HashMap<String, Position>>>,
+    next_port: AtomicUsize,
+    pub(crate) compaction: Mutex<()>,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct Threads {
+    ports: Mutex<Vec<Box<dyn Task>>>,
+    workers: Mutex<Vec<Box<dyn Task>>>,
+    writer: Mutex<Vec<Box<dyn Task>>>,
+}
+
+/// Counts of an engine, since its process started unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Drives that ever sent a document.
+    pub drives: u64,
+    /// Stored documents, all variants, since the beginning.
+    pub documents: u64,
+    /// Frames in quarantine that are remembered.
+    pub quarantined: u64,
+    /// Connections accepted.
+    pub connections: u64,
+    /// Frames taken in.
+    pub frames: u64,
+    /// Documents stored.
+    pub stored: u64,
+    /// Documents that were known already.
+    pub known: u64,
+    /// Frames answered.
+    pub answered: u64,
+    /// Frames left unanswered.
+    pub unanswered: u64,
+    /// Messages that were line noise.
+    pub noise: u64,
+}
+
+impl Engine {
+    /// A builder for an engine in this directory, which is made when it is not there.
+    pub fn builder(dir: impl Into<PathBuf>) -> EngineBuilder {
+        EngineBuilder::new(dir.into())
+    }
+
+    pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
+        let workers = options.workers;
+        let digester = Digester::new(|| env.random());
+        let mut lanes: Vec<Lanes> =
+            (0..workers).map(|_| Lanes::new(|| env.random(), digester.clone())).collect();
+        let mut cursors = HashMap::new();
+        let mut received_us = 0;
+        let (log, report) = recover(Arc::clone(&env), options.log, &mut |record, location| {
+            received_us = record.received_at_us().max(received_us);
+            match record.kind() {
+                RecordKind::Document | RecordKind::Quarantine => {
+                    let worker = usize::from(record.partition().checked_rem(workers).unwrap_or_default());
+                    if let Some(lanes) = lanes.get_mut(worker) {
+                        lanes.replay(&record, location);
+                    }
+                }
+                RecordKind::Cursor => {
+                    if let Some((name, position)) = decode_cursor(record.payload()) {
+                        cursors.insert(name, position);
+                    }
+                }
+                _ => {}
+            }
+        })?;
+        let shared =
+            Arc::new(Shared::new(options, host, Arc::clone(&env), log.durable_handle(), log.reader()));
+        let rang = Arc::new(AtomicBool::new(false));
+        let wake = {
+            let (shared, rang) = (Arc::clone(&shared), Arc::clone(&rang));
+            Arc::new(move || {
+                // Ordered before the fence in `ring`; the writer looks at it behind the fence in `sleep`.
+                rang.store(true, Ordering::Relaxed);
+                shared.writer_bell.ring();
+            })
+        };
+        let disk = env.queue(wake)?;
+        let wiring = Wiring::new(&shared.options)?;
+        let Wiring { ports, workers, writer_workers, writer_ports, port_handles, worker_calls } = wiring;
+        let (writer_calls, calls) = unbounded();
+        let engine = Self {
+            dir,
+            report,
+            ports: port_handles,
+            workers: worker_calls,
+            writer: writer_calls,
+            threads: Threads::default(),
+            cursors: Arc::new(Mutex::new(cursors)),
+            next_port: AtomicUsize::new(0),
+            compaction: Mutex::new(()),
+            closed: AtomicBool::new(false),
+            shared: Arc::clone(&shared),
+        };
+        let writer = Writer::new(
+            Arc::clone(&shared),
+            log,
+            disk,
+            rang,
+            writer_workers,
+            writer_ports,
+            calls,
+            received_us,
+        );
+        engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
+        for ((number, rings), lanes) in (0..).zip(workers).zip(lanes) {
+            let worker = Worker::new(number, Arc::clone(&shared), rings, lanes);
+            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || worker.run())?;
+        }
+        for (number, rings) in (0..).zip(ports) {
+            let shared = Arc::clone(&shared);
+            engine.start(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
+                if let Err(error) = port::run(number, &shared, rings) {
+                    tracing::error!(%error, "alarm: an I/O thread cannot go on");
+                    shared.set_health(Health::Failed);
+                }
+            })?;
+        }
+        Ok(engine)
+    }
+
+    /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
+    fn start(
+        &self,
+        threads: &Mutex<Vec<Box<dyn Task>>>,
+        name: &str,
+        body: impl FnOnce() + Send + 'static,
+    ) -> Result<(), Error> {
+        struct FailOnPanic(Arc<Shared>);
+        impl Drop for FailOnPanic {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.set_health(Health::Failed);
+                    self.0.writer_bell.ring();
+                }
+            }
+        }
+        let guard = FailOnPanic(Arc::clone(&self.shared));
+        let task = self.shared.env.spawn(
+            name,
+            Box::new(move || {
+                let _guard = guard;
+                body();
+            }),
+        )?;
+        threads.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        Ok(())
+    }
+
+    /// The directory of the engine.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What recovery found when the engine opened.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Accepts registers on this address; returns the real one, so that port 0 may be given.
+    ///
+    /// # Errors
+    /// `Fix` when the address cannot be bound.
+    pub fn listen(&self, address: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        let failed = |error| Error::system("listening", error);
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        for port in &self.ports {
+            let listener = listener.try_clone().map_err(failed)?;
+            self.tell_port(port, port::Call::Listen(listener))?;
+        }
+        Ok(bound)
+    }
+
+    fn tell_port(&self, port: &PortHandle, call: port::Call) -> Result<(), Error> {
+        port.calls.send(call).map_err(|_| Error::new(ErrorKind::Reopen, "an I/O thread has ended"))?;
+        port.bell.ring();
+        Ok(())
+    }
+
+    /// Submits session messages in process: the same way as over TCP, without a socket. Waits while the
+    /// engine is full.
+    ///
+    /// # Errors
+    /// `Reopen` when the engine has ended.
+    pub fn submit_batch(&self, frames: Vec<Bytes>) -> Result<Tickets, Error> {
+        let (tickets, desk) = Tickets::new(frames.len());
+        let turn = self.next_port.fetch_add(1, Ordering::Relaxed);
+        let at = turn.checked_rem(self.ports.len()).unwrap_or_default();
+        let port =
+            self.ports.get(at).ok_or_else(|| Error::new(ErrorKind::Reopen, "there is no I/O thread"))?;
+        self.tell_port(port, port::Call::Submit(frames, desk))?;
+        Ok(tickets)
+    }
+
+    /// Submits one session message: sugar for [`Engine::submit_batch`].
+    ///
+    /// # Errors
+    /// As [`Engine::submit_batch`].
+    pub async fn submit(&self, frame: Bytes) -> Result<Outcome, Error> {
+        let outcomes = self.submit_batch(vec![frame])?.await;
+        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unanswered(Unanswered::Stopping)))
+    }
+
+    /// Everything up to here is on disk.
+    pub fn durable(&self) -> Position {
+        Position::new(self.shared.watermark.load())
+    }
+
+    /// How the engine is.
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// Counts.
+    ///
+    /// # Errors
+    /// `Reopen` when the engine has ended.
+    pub fn status(&self) -> Result<Status, Error> {
+        let mut count = LaneCount::default();
+        for worker in 0..self.workers.len() {
+            let one = self.ask_worker(worker, |reply| worker::Call::Count { reply })?;
+            count.lanes = count.lanes.saturating_add(one.lanes);
+            count.documents = count.documents.saturating_add(one.documents);
+            count.quarantined = count.quarantined.saturating_add(one.quarantined);
+        }
+        let counters = &self.shared.counters;
+        Ok(Status {
+            drives: count.lanes,
+            documents: count.documents,
+            quarantined: count.quarantined,
+            connections: counters.connections.load(Ordering::Relaxed),
+            frames: counters.frames.load(Ordering::Relaxed),
+            stored: counters.stored.load(Ordering::Relaxed),
+            known: counters.known.load(Ordering::Relaxed),
+            answered: counters.answered.load(Ordering::Relaxed),
+            unanswered: counters.unanswered.load(Ordering::Relaxed),
+            noise: self.shared.noise.counted(),
+        })
+    }
+
+    /// Samples of what was not the protocol.
+    pub fn noise(&self) -> Vec<NoiseSample> {
+        self.shared.noise.samples()
+    }
+
+    /// The host's access rules.
+    pub fn access(&self) -> &dyn Access {
+        &*self.shared.host.access
+    }
+
+    fn ask_worker<T>(&self, worker: usize, call: impl FnOnce(Sender<T>) -> worker::Call) -> Result<T, Error> {
+        let ended = || Error::new(ErrorKind::Reopen, "a worker has ended");
+        let (reply, answer) = bounded(1);
+        self.workers.get(worker).ok_or_else(ended)?.send(call(reply)).map_err(|_| ended())?;
+        if let Ok(worker) = u16::try_from(worker) {
+            self.shared.worker_bell(worker).ring();
+        }
+        answer.recv_timeout(CALL_TIMEOUT).map_err(|_| ended())
+    }
+
+    fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
+        let worker =
+            usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
+        self.ask_worker(worker, |reply| worker::Call::Find { drive, number, reply })
+    }
+
+    /// The durable documents under a drive and number, all variants in the order they came; empty when there
+    /// is none or the capability does not reach it.
+    ///
+    /// # Errors
+    /// `Corrupt` when a stored record is damaged; `Reopen` when the engine has ended.
+    pub fn find(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        self.read(capability, self.entries(drive, Some(number))?, |_| true)
+    }
+
+    /// The durable documents of a drive with this printed fiscal sign. Reads the documents of the drive until
+    /// it has seen them all: a sign of 32 bits repeats.
+    ///
+    /// # Errors
+    /// As [`Engine::find`].
+    pub fn find_by_sign(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        sign: u32,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        self.read(capability, self.entries(drive, None)?, |document| document.has_sign(sign))
+    }
+
+    fn read(
+        &self,
+        capability: &Capability,
+        entries: Vec<IndexEntry>,
+        wanted: impl Fn(&StoredDocument) -> bool,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        let durable = self.shared.watermark.load();
+        let mut found = Vec::new();
+        for entry in entries {
+            if entry.lsn > durable {
+                continue;
+            }
+            let document = StoredDocument::new(self.shared.reader.read(entry.location)?);
+            if wanted(&document) && capability.sees(document.inn().as_deref()) {
+                found.push(document);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Follows the log from a position on: every document behind it, in the order of the log, as far as the
+    /// capability reaches.
+    pub fn feed(&self, capability: &Capability, from: Position) -> Feed {
+        Feed::new(Arc::clone(&self.shared), capability.clone(), from)
+    }
+
+    /// A named cursor that the engine keeps: a position that survives restarts.
+    pub fn cursor(&self, name: &str) -> Cursor {
+        Cursor::new(name, Arc::clone(&self.shared), self.writer.clone(), Arc::clone(&self.cursors))
+    }
+
+    /// Seals the open segment and waits until everything durable before the call lies in sealed segments.
+    ///
+    /// # Errors
+    /// `Reopen` when the log has failed or does not come to it in time.
+    pub fn seal(&self) -> Result<(), Error> {
+        let failed = || Error::new(ErrorKind::Reopen, "the open segment could not be sealed");
+        let (reply, answer) = bounded(1);
+        self.writer.send(writer::Call::Seal { reply }).map_err(|_| failed())?;
+        self.shared.writer_bell.ring();
+        match answer.recv_timeout(CALL_TIMEOUT) {
+            Ok(true) => Ok(()),
+            _ => Err(failed()),
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Stops accepting, finishes what is inside, proves it on disk and ends all threads. Calling it again does
+    /// nothing.
+    ///
+    /// # Errors
+    /// `Reopen` when the log had failed or a thread panicked.
+    pub fn shutdown(&self) -> Result<(), Error> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.shared.set_health(Health::Draining);
+        for port in &self.ports {
+            let _ = self.tell_port(port, port::Call::Stop);
+        }
+        let mut ended = join(&self.threads.ports);
+        for (worker, bell) in self.workers.iter().zip(&self.shared.worker_bells) {
+            let _ = worker.send(worker::Call::Stop);
+            bell.ring();
+        }
+        ended = join(&self.threads.workers).and(ended);
+        let _ = self.writer.send(writer::Call::Stop);
+        self.shared.writer_bell.ring();
+        ended = join(&self.threads.writer).and(ended);
+        ended?;
+        if self.health() == Health::Failed {
+            return Err(Error::new(ErrorKind::Reopen, "the log had failed"));
+        }
+        Ok(())
+    }
+}
+
+fn join(threads: &Mutex<Vec<Box<dyn Task>>>) -> Result<(), Error> {
+    let mut ended = Ok(());
+    for task in std::mem::take(&mut *threads.lock().unwrap_or_else(PoisonError::into_inner)) {
+        ended = task.join().and(ended);
+    }
+    Ok(ended?)
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(error) = self.shutdown() {
+            tracing::error!(%error, "the engine did not end well");
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("dir", &self.dir)
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+/// All rings and channels between the threads.
+struct Wiring {
+    ports: Vec<port::Rings>,
+    workers: Vec<worker::Rings>,
+    writer_workers: Vec<WorkerRings>,
+    writer_ports: Vec<PortRings>,
+    port_handles: Vec<PortHandle>,
+    worker_calls: Vec<Sender<worker::Call>>,
+}
+
+impl Wiring {
+    fn new(options: &Options) -> Result<Self, Error> {
+        let mut wiring = Self {
+            ports: Vec::new(),
+            workers: Vec::new(),
+            writer_workers: Vec::new(),
+            writer_ports: Vec::new(),
+            port_handles: Vec::new(),
+            worker_calls: Vec::new(),
+        };
+        for _ in 0..options.workers {
+            let (to_writer, batches) = rtrb::RingBuffer::new(RING_BATCHES);
+            let (landed_out, landed) = rtrb::RingBuffer::new(ON_THEIR_WAY_MAX);
+            let (calls_out, calls) = unbounded();
+            wiring.workers.push(worker::Rings { from_ports: Vec::new(), to_writer, landed, calls });
+            wiring.writer_workers.push(WorkerRings { batches, landed: landed_out });
+            wiring.worker_calls.push(calls_out);
+        }
+        for _ in 0..options.ports {
+            let bell = Arc::new(PortBell::new().map_err(|error| Error::system("making an eventfd", error))?);
+            let (to_port, from_writer) = rtrb::RingBuffer::new(RING_BATCHES);
+            let (calls_out, calls): (_, Receiver<port::Call>) = bounded(SUBMITS_WAITING);
+            let mut to_workers = Vec::new();
+            for worker in &mut wiring.workers {
+                let (to_worker, from_port) = rtrb::RingBuffer::new(RING_BATCHES);
+                to_workers.push(to_worker);
+                worker.from_ports.push(from_port);
+            }
+            wiring.ports.push(port::Rings { to_workers, from_writer, calls, bell: Arc::clone(&bell) });
+            wiring.writer_ports.push(PortRings { batches: to_port, bell: Arc::clone(&bell) });
+            wiring.port_handles.push(PortHandle { calls: calls_out, bell });
+        }
+        Ok(wiring)
+    }
+}

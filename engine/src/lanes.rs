@@ -1,0 +1,149 @@
+//! The lanes of one worker with what belongs to them: the index of stored documents and the frames in
+//! quarantine. Built by replay when the engine opens, then owned by the worker's thread.
+
+use std::collections::VecDeque;
+
+use ahash::RandomState;
+use hashbrown::HashMap;
+use ofd_codec::{DocumentView, DriveNumber};
+use ofd_storage::envelope::Envelope;
+use ofd_storage::{Index, Location, Lsn, RecordKind, RecordRef};
+
+use crate::examine::{Digester, registered_version};
+use crate::lane::{Answered, Lane};
+
+/// Quarantined frames that are remembered, so that a register repeating one every half second fills no disk.
+const QUARANTINED_MAX: usize = 65_536;
+
+/// The answer code of a record that is kept and never answered.
+pub(crate) const NEVER_ANSWERED: u8 = 255;
+
+/// The code of 1022 that a record's byte stands for.
+pub(crate) fn stored_code(byte: u8) -> Option<u8> {
+    (byte != NEVER_ANSWERED).then_some(byte)
+}
+
+/// What is remembered of a quarantined frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quarantined {
+    /// On its way to the log.
+    OnItsWay,
+    /// Stored.
+    Kept(Answered),
+}
+
+/// Counts over lanes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LaneCount {
+    pub(crate) lanes: u64,
+    pub(crate) documents: u64,
+    pub(crate) quarantined: u64,
+}
+
+/// Lanes by drive, with their index.
+pub(crate) struct Lanes {
+    by_drive: HashMap<u64, usize, RandomState>,
+    lanes: Vec<Lane>,
+    pub(crate) index: Index,
+    quarantined: HashMap<u128, Quarantined, RandomState>,
+    quarantine_order: VecDeque<u128>,
+    pub(crate) digester: Digester,
+}
+
+impl Lanes {
+    pub(crate) fn new(mut random: impl FnMut() -> u64, digester: Digester) -> Self {
+        let mut state = || RandomState::with_seeds(random(), random(), random(), random());
+        Self {
+            by_drive: HashMap::with_hasher(state()),
+            lanes: Vec::new(),
+            index: Index::new(),
+            quarantined: HashMap::with_hasher(state()),
+            quarantine_order: VecDeque::new(),
+            digester,
+        }
+    }
+
+    /// The lane of a drive, made when there was none.
+    pub(crate) fn lane(&mut self, drive: DriveNumber) -> &mut Lane {
+        let next = self.lanes.len();
+        let at = *self.by_drive.entry(drive.to_bcd_u64()).or_insert(next);
+        if at == next {
+            self.lanes.push(Lane::default());
+        }
+        self.lanes.get_mut(at).unwrap_or_else(|| lane_lost(at))
+    }
+
+    /// Takes in a record of the log when the engine opens.
+    pub(crate) fn replay(&mut self, record: &RecordRef<'_>, location: Location) {
+        let lsn = record.lsn();
+        let Ok(envelope) = Envelope::decode(record.payload()) else {
+            tracing::error!(lsn = lsn.get(), "a stored envelope cannot be read");
+            return;
+        };
+        let code = stored_code(record.answer_code());
+        let answered = Answered { lsn, code, operator_time: envelope.operator_time };
+        if record.kind() == RecordKind::Quarantine {
+            let digest = self.digester.digest(envelope.container);
+            self.quarantine(digest, Quarantined::Kept(answered));
+            return;
+        }
+        let Ok(drive) = DriveNumber::from_wire(&envelope.drive) else {
+            tracing::error!(lsn = lsn.get(), "a stored document names no drive");
+            return;
+        };
+        let digest = self.digester.digest(envelope.plain);
+        let [.., p_major, p_minor] = *envelope.session.first_chunk::<8>().unwrap_or(&[0; 8]);
+        let registers = DocumentView::new_checked(envelope.plain)
+            .ok()
+            .and_then(|view| registered_version(&view, [p_major, p_minor]));
+        let lane = self.lane(drive);
+        lane.replay(envelope.number, digest, answered);
+        if let Some(version) = registers {
+            lane.register(version);
+        }
+        self.index.insert(drive.to_bcd_u64(), envelope.number, lsn, location);
+    }
+
+    /// A document came to lie in the log.
+    pub(crate) fn stored(&mut self, drive: DriveNumber, number: u32, lsn: Lsn, location: Location) {
+        self.index.insert(drive.to_bcd_u64(), number, lsn, location);
+    }
+
+    /// What is remembered of a quarantined frame.
+    pub(crate) fn quarantined(&self, digest: u128) -> Option<Quarantined> {
+        self.quarantined.get(&digest).copied()
+    }
+
+    /// Remembers a quarantined frame.
+    pub(crate) fn quarantine(&mut self, digest: u128, state: Quarantined) {
+        if self.quarantined.insert(digest, state).is_none() {
+            self.quarantine_order.push_back(digest);
+            if self.quarantine_order.len() > QUARANTINED_MAX {
+                if let Some(oldest) = self.quarantine_order.pop_front() {
+                    self.quarantined.remove(&oldest);
+                }
+            }
+        }
+    }
+
+    /// A quarantined frame was not taken by the log after all.
+    pub(crate) fn forget_quarantined(&mut self, digest: u128) {
+        self.quarantined.remove(&digest);
+        self.quarantine_order.retain(|it| *it != digest);
+    }
+
+    /// Counts over all lanes.
+    pub(crate) fn count(&self) -> LaneCount {
+        LaneCount {
+            lanes: self.lanes.len() as u64,
+            documents: self.lanes.iter().map(Lane::stored).sum(),
+            quarantined: self.quarantined.len() as u64,
+        }
+    }
+}
+
+/// The map hands out indices of the slab only.
+#[expect(clippy::panic, reason = "we are wrong, not the input")]
+fn lane_lost(at: usize) -> ! {
+    panic!("lane {at} is in the map and not in the slab")
+}

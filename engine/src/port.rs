@@ -1,0 +1,571 @@
+//! A port: one I/O thread with a single-threaded runtime, its connections, and the frames it has inside.
+//!
+//! ```text
+//! sockets ─▶ frames ─▶ a ring to each worker                     ring from the writer ─▶ FIFO by `due`
+//! sockets ◀─ answers in the order of each connection ◀─ crypto signs ◀─ what the watermark has passed ◀┘
+//! ```
+//!
+//! No document wakes anybody: the writer rings the port's eventfd at most once a commit, and the port drains
+//! its FIFO through the watermark.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use crossbeam_channel::Receiver;
+use ofd_storage::{Lsn, Position};
+use rtrb::{Consumer, Producer};
+use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::bell::PortBell;
+use crate::confirmation::{Answer, Confirmation, Durable, Sealed};
+use crate::connection::{Connection, Reply, read};
+use crate::handover::{Batch, Peer, ReturnTo, Settled, Slot, Unanswered, Verdict};
+use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
+use crate::partition::partition_of;
+use crate::shared::{Health, Shared};
+use crate::tickets::{Desk, Outcome};
+
+/// Frames of one port inside the engine.
+const INSIDE_MAX: usize = 16_384;
+/// Memory taken at once for what sockets bring.
+const CHUNK_LEN: usize = 256 * 1024;
+/// The connection number that stands for frames submitted by the host.
+const HOST: u32 = u32::MAX;
+/// How long the marking relay may take.
+const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a port waits for what is inside when it stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What others ask a port.
+pub(crate) enum Call {
+    /// Accept connections of this listener.
+    Listen(StdListener),
+    /// Frames of the host.
+    Submit(Vec<Bytes>, Arc<Desk>),
+    /// Take nothing more; finish what is inside, then end.
+    Stop,
+}
+
+/// What a port is made of.
+pub(crate) struct Rings {
+    pub(crate) to_workers: Vec<Producer<Batch>>,
+    pub(crate) from_writer: Consumer<Batch>,
+    pub(crate) calls: Receiver<Call>,
+    pub(crate) bell: Arc<PortBell>,
+}
+
+/// A place for a connection; the generation tells it from the one that stood here before.
+#[derive(Default)]
+struct Place {
+    generation: u32,
+    connection: Option<Rc<Connection>>,
+}
+
+#[derive(Default)]
+struct Places {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+/// Tickets by the sequence of the host's frames.
+#[derive(Default)]
+struct HostOrder {
+    first: u64,
+    tickets: VecDeque<Option<(Arc<Desk>, usize)>>,
+}
+
+struct ToConfirm {
+    back: ReturnTo,
+    durable: Durable,
+    answer: Answer,
+    container: Bytes,
+}
+
+/// The port.
+pub(crate) struct Port {
+    number: u16,
+    shared: Arc<Shared>,
+    to_workers: RefCell<Vec<Producer<Batch>>>,
+    filling: RefCell<Vec<Batch>>,
+    from_writer: RefCell<Consumer<Batch>>,
+    /// Batches whose records are appended and not yet known to be durable, in order.
+    waiting: RefCell<VecDeque<Batch>>,
+    spare: RefCell<Vec<Vec<Slot>>>,
+    places: RefCell<Places>,
+    host: RefCell<HostOrder>,
+    calls: Receiver<Call>,
+    chunk: RefCell<BytesMut>,
+    dirty: RefCell<Vec<Rc<Connection>>>,
+    inside: Cell<usize>,
+    open: Cell<usize>,
+    draining: Cell<bool>,
+    room: Notify,
+    drained: Notify,
+    flush: Notify,
+}
+
+/// Runs a port on this thread until it is told to stop.
+pub(crate) fn run(number: u16, shared: &Arc<Shared>, rings: Rings) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = tokio::task::LocalSet::new();
+    let workers = rings.to_workers.len();
+    let port = Rc::new(Port {
+        number,
+        shared: Arc::clone(shared),
+        to_workers: RefCell::new(rings.to_workers),
+        filling: RefCell::new((0..workers).map(|_| Batch::new(number)).collect()),
+        from_writer: RefCell::new(rings.from_writer),
+        waiting: RefCell::default(),
+        spare: RefCell::default(),
+        places: RefCell::default(),
+        host: RefCell::default(),
+        calls: rings.calls,
+        chunk: RefCell::new(BytesMut::with_capacity(CHUNK_LEN)),
+        dirty: RefCell::default(),
+        inside: Cell::new(0),
+        open: Cell::new(0),
+        draining: Cell::new(false),
+        room: Notify::new(),
+        drained: Notify::new(),
+        flush: Notify::new(),
+    });
+    local.block_on(&runtime, async move {
+        spawn_local(Rc::clone(&port).flush_forever());
+        port.serve(rings.bell).await
+    })
+}
+
+impl Port {
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.inside.get() < INSIDE_MAX
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Comes back when there may be room again.
+    pub(crate) async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    /// Comes back when nothing more is to be read.
+    pub(crate) async fn drained(&self) {
+        if !self.draining.get() {
+            self.drained.notified().await;
+        }
+    }
+
+    /// Reads what a socket has, up to `most` bytes, into memory that the frames then share.
+    pub(crate) fn read_chunk(&self, stream: &TcpStream, most: usize) -> io::Result<Bytes> {
+        let mut chunk = self.chunk.borrow_mut();
+        if chunk.capacity() < most {
+            // Takes the old memory again when no frame holds it any more.
+            chunk.reserve(CHUNK_LEN);
+        }
+        stream.try_read_buf(&mut (&mut *chunk).limit(most))?;
+        Ok(chunk.split().freeze())
+    }
+
+    /// Takes a frame in; it goes to the worker that owns the drive.
+    pub(crate) fn take(&self, back: ReturnTo, peer: Peer, message: Bytes, drive: &[u8; 16]) {
+        self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
+        self.inside.set(self.inside.get().saturating_add(1));
+        let arrived_us = self.shared.now().mono_us;
+        let slot = Slot { back, peer, message, arrived_us, verdict: Verdict::Undecided };
+        let mut filling = self.filling.borrow_mut();
+        let worker = usize::from(partition_of(drive)) % filling.len().max(1);
+        let Some(batch) = filling.get_mut(worker) else { return };
+        batch.slots.push(slot);
+        if batch.is_full() {
+            drop(filling);
+            self.push(worker);
+        } else {
+            self.flush.notify_one();
+        }
+    }
+
+    /// Hands a marking message to the host.
+    pub(crate) fn relay(self: &Rc<Self>, back: ReturnTo, message: Bytes) {
+        let port = Rc::clone(self);
+        let answer = self.shared.host.marking.relay(message);
+        spawn_local(async move {
+            let reply = match timeout(RELAY_TIMEOUT, answer).await {
+                Ok(Some(bytes)) => Reply::Relayed(bytes),
+                Ok(None) | Err(_) => Reply::Close,
+            };
+            port.deliver(back, reply);
+            port.write_dirty();
+        });
+    }
+
+    /// Puts a reply where it belongs. What became ready is written by [`Port::write_dirty`].
+    pub(crate) fn deliver(&self, back: ReturnTo, reply: Reply) {
+        let counter = match &reply {
+            Reply::Close => &self.shared.counters.unanswered,
+            _ => &self.shared.counters.answered,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        let places = self.places.borrow();
+        let connection = usize::try_from(back.connection)
+            .ok()
+            .and_then(|at| places.places.get(at)?.connection.as_ref())
+            .filter(|it| it.generation() == back.generation);
+        if let Some(connection) = connection {
+            if connection.reply(back.sequence, reply, self.shared.options.operator_inn) {
+                self.dirty.borrow_mut().push(Rc::clone(connection));
+                self.flush.notify_one();
+            }
+        }
+    }
+
+    /// Writes to every connection that has something to say, once.
+    fn write_dirty(&self) {
+        let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
+        for connection in dirty.drain(..) {
+            connection.flush();
+        }
+        let mut now = self.dirty.borrow_mut();
+        if now.capacity() < dirty.capacity() && now.is_empty() {
+            *now = dirty;
+        }
+    }
+
+    /// Hands the batch of a worker over. What the ring has no room for is tried again.
+    fn push(&self, worker: usize) {
+        let mut filling = self.filling.borrow_mut();
+        let mut rings = self.to_workers.borrow_mut();
+        let (Some(batch), Some(ring)) = (filling.get_mut(worker), rings.get_mut(worker)) else { return };
+        if batch.slots.is_empty() {
+            return;
+        }
+        let slots = self.spare.borrow_mut().pop().unwrap_or_default();
+        let full = std::mem::replace(batch, Batch { port: self.number, slots, due: Lsn::NONE });
+        match ring.push(full) {
+            Ok(()) => {
+                if let Ok(worker) = u16::try_from(worker) {
+                    self.shared.worker_bell(worker).ring();
+                }
+            }
+            Err(rtrb::PushError::Full(full)) => *batch = full,
+        }
+    }
+
+    /// Hands over what was taken in since the last time, after all sockets that were ready had their turn.
+    async fn flush_forever(self: Rc<Self>) {
+        loop {
+            self.flush.notified().await;
+            let workers = self.to_workers.borrow().len();
+            loop {
+                (0..workers).for_each(|worker| self.push(worker));
+                self.write_dirty();
+                if self.filling.borrow().iter().all(|batch| batch.slots.is_empty()) {
+                    break;
+                }
+                // The ring is full: reading has stopped or will, by `has_room`.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    async fn serve(self: Rc<Self>, bell: Arc<PortBell>) -> io::Result<()> {
+        let bell = AsyncFd::new(bell)?;
+        let mut stopping = false;
+        let mut stop_at = None;
+        loop {
+            self.drain();
+            stopping |= self.answer_calls();
+            if self.shared.health() == Health::Failed {
+                self.close_all();
+            }
+            if stopping {
+                let stop_at = *stop_at.get_or_insert_with(|| tokio::time::Instant::now() + STOP_TIMEOUT);
+                if self.inside.get() == 0 || tokio::time::Instant::now() >= stop_at {
+                    self.write_dirty();
+                    self.close_all();
+                    return Ok(());
+                }
+            }
+            let patience = if stopping { Duration::from_millis(10) } else { Duration::from_secs(1) };
+            if let Ok(ready) = timeout(patience, bell.readable()).await {
+                let mut ready = ready?;
+                bell.get_ref().silence();
+                ready.clear_ready();
+            }
+        }
+    }
+
+    fn answer_calls(self: &Rc<Self>) -> bool {
+        let mut stop = false;
+        while let Ok(call) = self.calls.try_recv() {
+            match call {
+                Call::Listen(listener) => {
+                    spawn_local(Rc::clone(self).accept(listener));
+                }
+                Call::Submit(frames, desk) => self.submit(frames, &desk),
+                Call::Stop => {
+                    stop = true;
+                    self.draining.set(true);
+                    self.drained.notify_waiters();
+                    self.room.notify_waiters();
+                }
+            }
+        }
+        stop
+    }
+
+    fn submit(&self, frames: Vec<Bytes>, desk: &Arc<Desk>) {
+        for (at, message) in frames.into_iter().enumerate() {
+            let drive = message.get(8..24).and_then(|it| it.first_chunk::<16>()).copied();
+            let Some(drive) = drive.filter(|_| !self.draining.get()) else {
+                let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
+                desk.settle(at, Outcome::Unanswered(why));
+                continue;
+            };
+            let mut host = self.host.borrow_mut();
+            let sequence = host.first.wrapping_add(host.tickets.len() as u64);
+            host.tickets.push_back(Some((Arc::clone(desk), at)));
+            drop(host);
+            let back = ReturnTo { port: self.number, connection: HOST, generation: 0, sequence };
+            self.take(back, Peer::default(), message, &drive);
+        }
+    }
+
+    fn settle_ticket(&self, sequence: u64, outcome: Outcome) {
+        let mut host = self.host.borrow_mut();
+        let at = usize::try_from(sequence.wrapping_sub(host.first)).unwrap_or(usize::MAX);
+        if let Some((desk, place)) = host.tickets.get_mut(at).and_then(Option::take) {
+            desk.settle(place, outcome);
+        }
+        while matches!(host.tickets.front(), Some(None)) {
+            host.tickets.pop_front();
+            host.first = host.first.wrapping_add(1);
+        }
+    }
+
+    async fn accept(self: Rc<Self>, listener: StdListener) {
+        let listener = match TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "a listener cannot be used");
+                return;
+            }
+        };
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.drained() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.open_connection(stream, peer),
+                Err(error) => {
+                    // Out of descriptors, mostly: a pause instead of a spin.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            if self.shared.health() == Health::Failed {
+                return;
+            }
+        }
+    }
+
+    fn open_connection(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+        if self.open.get() >= self.shared.options.connections_max {
+            tracing::warn!("too many connections, one is closed");
+            return;
+        }
+        let _ = stream.set_nodelay(true);
+        self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let mut places = self.places.borrow_mut();
+        let number = places.free.pop().or_else(|| {
+            places.places.push(Place::default());
+            u32::try_from(places.places.len().saturating_sub(1)).ok()
+        });
+        let Some(number) = number else { return };
+        let Some(place) = usize::try_from(number).ok().and_then(|at| places.places.get_mut(at)) else {
+            return;
+        };
+        place.generation = place.generation.wrapping_add(1);
+        let connection = Rc::new(Connection::new(stream, peer, number, place.generation));
+        place.connection = Some(Rc::clone(&connection));
+        drop(places);
+        self.open.set(self.open.get().saturating_add(1));
+        let port = Rc::clone(self);
+        spawn_local(async move {
+            read(Rc::clone(&port), Rc::clone(&connection)).await;
+            port.close_when_answered(connection, number).await;
+        });
+    }
+
+    /// Nothing more is read: the answers that are due are still written, then the place is free.
+    async fn close_when_answered(&self, connection: Rc<Connection>, number: u32) {
+        while !connection.is_done() && self.shared.health() != Health::Failed {
+            self.room.notified().await;
+        }
+        connection.flush_last().await;
+        let mut places = self.places.borrow_mut();
+        if let Some(place) = usize::try_from(number).ok().and_then(|at| places.places.get_mut(at)) {
+            place.connection = None;
+            places.free.push(number);
+        }
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+
+    fn close_all(&self) {
+        for place in &self.places.borrow().places {
+            if let Some(connection) = &place.connection {
+                connection.shut();
+            }
+        }
+        self.room.notify_waiters();
+    }
+
+    /// Takes batches back and settles what the watermark has passed.
+    fn drain(self: &Rc<Self>) {
+        {
+            let mut ring = self.from_writer.borrow_mut();
+            let mut waiting = self.waiting.borrow_mut();
+            while let Ok(batch) = ring.pop() {
+                waiting.push_back(batch);
+            }
+        }
+        let failed = self.shared.health() == Health::Failed;
+        let durable = self.shared.watermark.load();
+        let mut to_confirm = Vec::new();
+        let mut settled = false;
+        loop {
+            let next = {
+                let mut waiting = self.waiting.borrow_mut();
+                let ready = waiting.front().is_some_and(|batch| batch.due <= durable || failed);
+                if ready { waiting.pop_front() } else { None }
+            };
+            let Some(mut batch) = next else { break };
+            settled = true;
+            for slot in batch.slots.drain(..) {
+                self.settle(slot, &mut to_confirm);
+            }
+            let mut spare = self.spare.borrow_mut();
+            if spare.len() < 64 {
+                spare.push(batch.slots);
+            }
+        }
+        if !to_confirm.is_empty() {
+            spawn_local(Rc::clone(self).confirm(to_confirm));
+        }
+        if settled {
+            self.write_dirty();
+            self.room.notify_waiters();
+        }
+    }
+
+    fn settle(&self, slot: Slot, to_confirm: &mut Vec<ToConfirm>) {
+        let Settled { lsn, drive, number, code, operator_time, fresh } = match slot.verdict {
+            Verdict::Settled(settled) => settled,
+            Verdict::Close(why) => return self.leave_unanswered(slot.back, why),
+            Verdict::Undecided | Verdict::Store(_) => {
+                return self.leave_unanswered(slot.back, Unanswered::Stopping);
+            }
+        };
+        if !fresh {
+            self.shared.counters.known.fetch_add(1, Ordering::Relaxed);
+        }
+        let Some(durable) = Durable::prove(&self.shared.watermark, lsn) else {
+            return self.leave_unanswered(slot.back, Unanswered::StorageFailed);
+        };
+        let Some(code) = code else {
+            return self.leave_unanswered(slot.back, Unanswered::Quarantined);
+        };
+        let [.., major, minor] = *slot.message.first_chunk::<8>().unwrap_or(&[0; 8]);
+        let answer = Answer { drive, number, code, accepted_at: operator_time, p_version: [major, minor] };
+        if self.shared.host.crypto.passes_through() {
+            self.answer(slot.back, Sealed::new(durable, answer, ConfirmSigns::STAND_IN));
+        } else {
+            let container = slot.message.slice(ofd_codec::SESSION_HEADER_LEN.min(slot.message.len())..);
+            to_confirm.push(ToConfirm { back: slot.back, durable, answer, container });
+        }
+    }
+
+    /// Has the crypto module sign a batch of answers, then gives them out.
+    async fn confirm(self: Rc<Self>, batch: Vec<ToConfirm>) {
+        let requests = batch
+            .iter()
+            .map(|it| ConfirmRequest {
+                drive: it.answer.drive,
+                number: it.answer.number,
+                code: it.answer.code,
+                accepted_at: it.answer.accepted_at,
+                container: it.container.clone(),
+            })
+            .collect();
+        let limit = Duration::from_micros(self.shared.options.crypto_timeout_us);
+        let outcomes = timeout(limit, self.shared.host.crypto.confirm(requests)).await.unwrap_or_default();
+        let mut outcomes = outcomes.into_iter();
+        for it in batch {
+            match outcomes.next().unwrap_or(ConfirmOutcome::Unavailable) {
+                ConfirmOutcome::Ok(signs) => self.answer(it.back, Sealed::new(it.durable, it.answer, signs)),
+                ConfirmOutcome::Unavailable => {
+                    self.leave_unanswered(it.back, Unanswered::CryptoUnavailable);
+                }
+                ConfirmOutcome::Forged | ConfirmOutcome::UnknownDrive => {
+                    tracing::warn!("alarm: the crypto module will not sign for a drive");
+                    self.leave_unanswered(it.back, Unanswered::CryptoUnavailable);
+                }
+            }
+        }
+        self.write_dirty();
+        self.room.notify_waiters();
+    }
+
+    /// One frame less is inside.
+    fn is_out(&self) {
+        self.inside.set(self.inside.get().saturating_sub(1));
+    }
+
+    fn answer(&self, back: ReturnTo, sealed: Sealed) {
+        self.is_out();
+        let confirmation = Confirmation::new(sealed);
+        if back.connection != HOST {
+            return self.deliver(back, Reply::Confirm(confirmation));
+        }
+        self.shared.counters.answered.fetch_add(1, Ordering::Relaxed);
+        let mut message = Vec::with_capacity(160);
+        confirmation.encode_into(self.shared.options.operator_inn, &mut message);
+        let outcome = Outcome::Answered {
+            position: Position::new(confirmation.lsn()),
+            code: confirmation.code(),
+            message: Bytes::from(message),
+        };
+        self.settle_ticket(back.sequence, outcome);
+    }
+
+    fn leave_unanswered(&self, back: ReturnTo, why: Unanswered) {
+        self.is_out();
+        if back.connection == HOST {
+            self.shared.counters.unanswered.fetch_add(1, Ordering::Relaxed);
+            self.settle_ticket(back.sequence, Outcome::Unanswered(why));
+        } else {
+            tracing::debug!(%why, "a frame is left unanswered");
+            self.deliver(back, Reply::Close);
+        }
+    }
+}

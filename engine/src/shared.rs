@@ -1,0 +1,143 @@
+//! What all threads of one engine see. Nothing here is written on the path of a document but counters.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_utils::CachePadded;
+use ofd_storage::{Durable as Watermark, Env, LogReader, Lsn, Now};
+
+use crate::builder::{Host, Options};
+use crate::handover::Doorbell;
+use crate::noise::Noise;
+
+/// How the engine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// Accepting.
+    Ready,
+    /// Taking nothing new, finishing what is inside.
+    Draining,
+    /// The disk failed twice, or a thread died: nothing is accepted and nothing answered any more.
+    Failed,
+}
+
+/// Counters since the start of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) connections: CachePadded<AtomicU64>,
+    pub(crate) frames: CachePadded<AtomicU64>,
+    pub(crate) stored: CachePadded<AtomicU64>,
+    pub(crate) known: CachePadded<AtomicU64>,
+    pub(crate) answered: CachePadded<AtomicU64>,
+    pub(crate) unanswered: CachePadded<AtomicU64>,
+}
+
+/// The common ground of one engine.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) host: Host,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) watermark: Watermark,
+    pub(crate) reader: LogReader,
+    pub(crate) counters: Counters,
+    pub(crate) noise: Noise,
+    pub(crate) writer_bell: Doorbell,
+    pub(crate) worker_bells: Vec<Doorbell>,
+    health: AtomicU8,
+    advanced: Mutex<()>,
+    advance: Condvar,
+    waiting: AtomicU64,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: Options,
+        host: Host,
+        env: Arc<dyn Env>,
+        watermark: Watermark,
+        reader: LogReader,
+    ) -> Self {
+        Self {
+            worker_bells: (0..options.workers).map(|_| Doorbell::default()).collect(),
+            noise: Noise::default(),
+            options,
+            host,
+            env,
+            watermark,
+            reader,
+            counters: Counters::default(),
+            writer_bell: Doorbell::default(),
+            health: AtomicU8::new(Health::Ready as u8),
+            advanced: Mutex::new(()),
+            advance: Condvar::new(),
+            waiting: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        self.env.now()
+    }
+
+    /// Has a frame that came at `arrived_us` waited too long to be stored?
+    pub(crate) fn is_late(&self, arrived_us: u64) -> bool {
+        self.now().mono_us.saturating_sub(arrived_us) > self.options.append_deadline_us
+    }
+
+    /// The doorbell of a worker.
+    ///
+    /// # Panics
+    /// When there is no such worker.
+    #[expect(clippy::indexing_slicing, reason = "worker numbers come from the same options as the bells")]
+    pub(crate) fn worker_bell(&self, worker: u16) -> &Doorbell {
+        &self.worker_bells[usize::from(worker)]
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        // Pairs with the store in `set_health`; the value stands alone, nothing is published with it.
+        match self.health.load(Ordering::Relaxed) {
+            0 => Health::Ready,
+            1 => Health::Draining,
+            _ => Health::Failed,
+        }
+    }
+
+    /// Health only gets worse.
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.fetch_max(health as u8, Ordering::Relaxed);
+        self.tell_advanced();
+    }
+
+    /// Wakes those who wait for the watermark; costs one load when nobody does.
+    pub(crate) fn tell_advanced(&self) {
+        // Pairs with the addition in `wait_durable`: a waiter is counted before it looks at the watermark.
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            let _held = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+            self.advance.notify_all();
+        }
+    }
+
+    /// Waits until the watermark has passed `lsn`. False: time ran out or the engine failed.
+    pub(crate) fn wait_durable(&self, lsn: Lsn, timeout: Duration) -> bool {
+        let deadline =
+            self.now().mono_us.saturating_add(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX));
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut held = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+        let durable = loop {
+            if self.watermark.load() >= lsn {
+                break true;
+            }
+            let left = deadline.saturating_sub(self.now().mono_us);
+            if left == 0 || self.health() == Health::Failed {
+                break false;
+            }
+            // A short step bounds the harm of a wake that came between the look and the wait.
+            let step = Duration::from_micros(left.min(50_000));
+            held = self.advance.wait_timeout(held, step).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        drop(held);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        durable
+    }
+}

@@ -1,0 +1,100 @@
+//! What the host gets for frames it submits in process: tickets that turn into answers.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use ofd_storage::Position;
+
+use crate::handover::Unanswered;
+
+/// What became of a submitted frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Durable and answered.
+    Answered {
+        /// Where the document lies.
+        position: Position,
+        /// The code of 1022.
+        code: u8,
+        /// The session message for the register.
+        message: Bytes,
+    },
+    /// There is no answer: the register keeps its document and returns.
+    Unanswered(Unanswered),
+}
+
+#[derive(Debug)]
+struct State {
+    outcomes: Vec<Option<Outcome>>,
+    open: usize,
+    waker: Option<Waker>,
+}
+
+/// The engine's end of a set of tickets.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    done: Condvar,
+}
+
+impl Desk {
+    pub(crate) fn settle(&self, at: usize, outcome: Outcome) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place @ None) = state.outcomes.get_mut(at) {
+            *place = Some(outcome);
+            state.open = state.open.saturating_sub(1);
+        }
+        if state.open == 0 {
+            self.done.notify_all();
+            if let Some(waker) = state.waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
+/// Tickets of one `submit_batch`: a future of all outcomes, in the order of the frames. Dropping them does not
+/// take the frames back.
+#[derive(Debug)]
+#[must_use = "without its outcome nobody may tell a register that its document is taken"]
+pub struct Tickets {
+    desk: Arc<Desk>,
+}
+
+impl Tickets {
+    pub(crate) fn new(frames: usize) -> (Self, Arc<Desk>) {
+        let state = State { outcomes: vec![None; frames], open: frames, waker: None };
+        let desk = Arc::new(Desk { state: Mutex::new(state), done: Condvar::new() });
+        (Self { desk: Arc::clone(&desk) }, desk)
+    }
+
+    /// Waits on this thread for all outcomes.
+    pub fn wait(self) -> Vec<Outcome> {
+        let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.open > 0 {
+            state = self.desk.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        take(&mut state)
+    }
+}
+
+fn take(state: &mut State) -> Vec<Outcome> {
+    let outcomes = std::mem::take(&mut state.outcomes);
+    outcomes.into_iter().map(|it| it.unwrap_or(Outcome::Unanswered(Unanswered::Stopping))).collect()
+}
+
+impl Future for Tickets {
+    type Output = Vec<Outcome>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.open == 0 {
+            return Poll::Ready(take(&mut state));
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}

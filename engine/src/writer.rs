@@ -1,0 +1,417 @@
+//! The writer thread: the one hand that appends. It gives every document its place and time, drives the
+//! sans-I/O log over the disk queue, publishes the watermark and sends batches back to their ports.
+//!
+//! Order: for each batch the slots are appended in turn and the batch goes back with `due`, the position that
+//! covers them all; ports hold it until the watermark has passed. At most one ring a port and commit.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use ofd_storage::envelope::{Envelope, Provenance};
+use ofd_storage::{
+    Appended, Completion, DiskOp, DiskQueue, Full, Log, LogState, Lsn, NO_PARTITION, NewRecord, Now,
+    RecordKind,
+};
+use rtrb::{Consumer, Producer};
+
+use crate::bell::PortBell;
+use crate::handover::{Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
+use crate::lanes::NEVER_ANSWERED;
+use crate::shared::{Health, Shared};
+
+/// How long the writer sleeps at most; every event rings.
+const IDLE_SLEEP: Duration = Duration::from_millis(500);
+/// How long it sleeps while the log has no room.
+const FULL_SLEEP: Duration = Duration::from_millis(2);
+/// Version of the rule set that decides answers.
+const RULE_SET: u32 = 1;
+
+/// What others ask the writer.
+pub(crate) enum Call {
+    /// Append a record that is no document.
+    Append { kind: RecordKind, payload: Vec<u8>, reply: Sender<Result<Lsn, Unanswered>> },
+    /// Seal the open segment. The reply comes when all that was appended before is in sealed
+    /// segments; false: the log has failed.
+    Seal { reply: Sender<bool> },
+    /// Write the last marker and end the thread.
+    Stop,
+}
+
+/// One worker as the writer sees it.
+pub(crate) struct WorkerRings {
+    pub(crate) batches: Consumer<Batch>,
+    pub(crate) landed: Producer<Landed>,
+}
+
+/// One port as the writer sees it.
+pub(crate) struct PortRings {
+    pub(crate) batches: Producer<Batch>,
+    pub(crate) bell: Arc<PortBell>,
+}
+
+struct Worker {
+    rings: WorkerRings,
+    /// It has been told something since it was rung.
+    told: bool,
+}
+
+struct Port {
+    rings: PortRings,
+    /// Batches the ring had no room for.
+    backlog: VecDeque<Batch>,
+    /// `due` of batches the port has not been rung for.
+    unrung: VecDeque<Lsn>,
+}
+
+/// The writer at work.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    log: Log,
+    disk: Box<dyn DiskQueue>,
+    /// Set by the disk when it has completed something, before it rings.
+    disk_rang: Arc<AtomicBool>,
+    workers: Vec<Worker>,
+    ports: Vec<Port>,
+    calls: Receiver<Call>,
+    /// A batch the log had no room for, and how many of its slots are done.
+    unfinished: Option<(Batch, usize)>,
+    /// The worker whose turn it is.
+    turn: usize,
+    waiting_for_seal: Vec<(Lsn, Sender<bool>)>,
+    completions: Vec<Completion>,
+    ops: Vec<DiskOp>,
+    durable: Lsn,
+    state: LogState,
+    /// The greatest time given so far: received_at never decreases.
+    received_us: i64,
+    stopping: bool,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        disk: Box<dyn DiskQueue>,
+        disk_rang: Arc<AtomicBool>,
+        workers: Vec<WorkerRings>,
+        ports: Vec<PortRings>,
+        calls: Receiver<Call>,
+        received_us: i64,
+    ) -> Self {
+        let port = |rings| Port { rings, backlog: VecDeque::new(), unrung: VecDeque::new() };
+        Self {
+            durable: shared.watermark.load(),
+            state: LogState::Healthy,
+            received_us,
+            shared,
+            log,
+            disk,
+            disk_rang,
+            workers: workers.into_iter().map(|rings| Worker { rings, told: false }).collect(),
+            ports: ports.into_iter().map(port).collect(),
+            calls,
+            unfinished: None,
+            turn: 0,
+            waiting_for_seal: Vec::new(),
+            completions: Vec::new(),
+            ops: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// Writes until told to stop and all is durable, or the disk has failed for good.
+    pub(crate) fn run(mut self) {
+        self.shared.writer_bell.is_mine();
+        loop {
+            let now = self.now();
+            let took = self.take_calls(now) | self.take_batches(now);
+            let (wake_at_us, stepped) = self.step(now);
+            self.ring_ports();
+            if self.is_done() {
+                return;
+            }
+            if !took && !stepped {
+                self.sleep(now, wake_at_us);
+            }
+        }
+    }
+
+    /// The time, with a wall clock that never goes back.
+    fn now(&mut self) -> Now {
+        let now = self.shared.now();
+        self.received_us = self.received_us.max(now.wall_us);
+        Now { wall_us: self.received_us, ..now }
+    }
+
+    /// Answers those who wait for what they know to lie in sealed segments.
+    fn tell_sealed(&mut self) {
+        let sealed = self.shared.reader.sealed_segments().last().map_or(Lsn::NONE, |it| it.last);
+        let failed = self.failed();
+        self.waiting_for_seal.retain(|(lsn, reply)| {
+            let done = *lsn <= sealed;
+            if done || failed {
+                let _ = reply.send(done);
+            }
+            !done && !failed
+        });
+    }
+
+    fn failed(&self) -> bool {
+        self.state == LogState::Failed
+    }
+
+    fn is_done(&self) -> bool {
+        let idle = self.unfinished.is_none()
+            && self.workers.iter().all(|it| it.rings.batches.is_empty())
+            && self.ports.iter().all(|it| it.backlog.is_empty());
+        self.stopping && idle && matches!(self.state, LogState::Failed | LogState::Closed)
+    }
+
+    fn sleep(&self, now: Now, wake_at_us: Option<u64>) {
+        let full = self.unfinished.is_some() || self.ports.iter().any(|it| !it.backlog.is_empty());
+        let longest = if full { FULL_SLEEP } else { IDLE_SLEEP };
+        let timeout = wake_at_us
+            .map_or(longest, |at| longest.min(Duration::from_micros(at.saturating_sub(now.mono_us).max(1))));
+        self.shared.writer_bell.sleep(timeout, || {
+            !self.disk_rang.load(Ordering::Relaxed)
+                && self.calls.is_empty()
+                && (full || self.workers.iter().all(|it| it.rings.batches.is_empty()))
+        });
+    }
+
+    /// Moves the log on: completions in, operations out, the watermark published.
+    fn step(&mut self, now: Now) -> (Option<u64>, bool) {
+        // Cleared before the look, so that what completes after it rings again.
+        self.disk_rang.store(false, Ordering::Relaxed);
+        self.disk.poll(&mut self.completions);
+        let completed = !self.completions.is_empty();
+        let progress = self.log.step(now, &mut self.completions, &mut self.ops);
+        let submitted = !self.ops.is_empty();
+        for op in self.ops.drain(..) {
+            self.disk.submit(op);
+        }
+        if progress.durable > self.durable {
+            self.durable = progress.durable;
+            self.shared.tell_advanced();
+        }
+        self.state = progress.state;
+        if progress.state == LogState::Failed && self.shared.health() != Health::Failed {
+            tracing::error!("alarm: the log has failed twice, nothing is accepted any more");
+            self.shared.set_health(Health::Failed);
+        }
+        if !self.waiting_for_seal.is_empty() {
+            self.tell_sealed();
+        }
+        (progress.wake_at_mono_us, completed || submitted)
+    }
+
+    fn take_calls(&mut self, now: Now) -> bool {
+        let mut took = false;
+        while let Ok(call) = self.calls.try_recv() {
+            took = true;
+            match call {
+                Call::Append { kind, payload, reply } => {
+                    let appended = if self.failed() {
+                        Err(Unanswered::StorageFailed)
+                    } else {
+                        let record = NewRecord {
+                            kind,
+                            flags: 0,
+                            partition: NO_PARTITION,
+                            key_id: 0,
+                            answer_code: NEVER_ANSWERED,
+                            parts: &[&payload],
+                        };
+                        self.log.append(now, record).map(|it| it.lsn).map_err(|_| Unanswered::Overloaded)
+                    };
+                    let _ = reply.send(appended);
+                }
+                Call::Seal { reply } => {
+                    self.log.seal();
+                    self.waiting_for_seal.push((self.log.next_lsn().prev(), reply));
+                }
+                Call::Stop => {
+                    self.stopping = true;
+                    self.log.shutdown();
+                }
+            }
+        }
+        took
+    }
+
+    /// Appends what the workers bring, as long as the log has room.
+    fn take_batches(&mut self, now: Now) -> bool {
+        let mut took = false;
+        if let Some((batch, done)) = self.unfinished.take() {
+            if !self.append_batch(now, batch, done) {
+                return false;
+            }
+            took = true;
+        }
+        let mut empty = 0;
+        while empty < self.workers.len() {
+            let worker = self.turn;
+            self.turn = (self.turn.wrapping_add(1)) % self.workers.len().max(1);
+            match self.workers.get_mut(worker).map(|it| it.rings.batches.pop()) {
+                Some(Ok(batch)) => {
+                    took = true;
+                    empty = 0;
+                    if !self.append_batch(now, batch, 0) {
+                        return took;
+                    }
+                }
+                _ => empty = empty.saturating_add(1),
+            }
+        }
+        took
+    }
+
+    /// Appends the slots of a batch from `done` on and sends it back. False: the log is full, the rest waits.
+    fn append_batch(&mut self, now: Now, mut batch: Batch, done: usize) -> bool {
+        let mut due = batch.due;
+        for (at, slot) in batch.slots.iter_mut().enumerate().skip(done) {
+            match self.append_slot(now, slot) {
+                Ok(lsn) => due = due.max(lsn),
+                Err(full) => {
+                    tracing::trace!(%full, "the log makes the workers wait");
+                    batch.due = due;
+                    self.unfinished = Some((batch, at));
+                    return false;
+                }
+            }
+        }
+        batch.due = due;
+        let Some(port) = self.ports.get_mut(usize::from(batch.port)) else { return true };
+        port.unrung.push_back(due);
+        port.backlog.push_back(batch);
+        true
+    }
+
+    /// The position that covers the slot: its own, or that of the document it repeats.
+    fn append_slot(&mut self, now: Now, slot: &mut Slot) -> Result<Lsn, Full> {
+        let store = match &slot.verdict {
+            Verdict::Store(store) => store,
+            Verdict::Settled(settled) => return Ok(settled.lsn),
+            Verdict::Undecided | Verdict::Close(_) => return Ok(Lsn::NONE),
+        };
+        let worker = usize::from(store.worker);
+        let late = now.mono_us.saturating_sub(slot.arrived_us) > self.shared.options.append_deadline_us;
+        if late || self.failed() {
+            let why = if late { Unanswered::Overloaded } else { Unanswered::StorageFailed };
+            slot.verdict = Verdict::Close(why);
+            self.tell_landed(worker, Landed { place: None, operator_time: 0 });
+            return Ok(Lsn::NONE);
+        }
+        let operator_time = self.operator_time(now.wall_us);
+        let appended = append_document(&mut self.log, now, slot, store, operator_time)?;
+        let settled = Settled {
+            lsn: appended.lsn,
+            drive: store.drive,
+            number: store.number,
+            code: store.code,
+            operator_time,
+            fresh: true,
+        };
+        slot.verdict = Verdict::Settled(settled);
+        self.tell_landed(worker, Landed { place: Some((appended.lsn, appended.location)), operator_time });
+        self.shared.counters.stored.fetch_add(1, Ordering::Relaxed);
+        Ok(appended.lsn)
+    }
+
+    /// The 1012 of an answer: the operator's wall clock.
+    fn operator_time(&self, received_at_us: i64) -> u32 {
+        let seconds = received_at_us.div_euclid(1_000_000);
+        let local = seconds.saturating_add(i64::from(self.shared.options.operator_zone_min) * 60);
+        u32::try_from(local).unwrap_or(0)
+    }
+
+    fn tell_landed(&mut self, worker: usize, landed: Landed) {
+        let Some(worker) = self.workers.get_mut(worker) else { return };
+        worker.told = true;
+        let told = worker.rings.landed.push(landed);
+        assert!(told.is_ok(), "a worker has more documents on their way than its ring holds");
+    }
+
+    /// Gives batches back and rings each port at most once.
+    fn ring_ports(&mut self) {
+        let durable = self.durable;
+        let failed = self.failed();
+        for port in &mut self.ports {
+            while let Some(batch) = port.backlog.pop_front() {
+                if let Err(rtrb::PushError::Full(batch)) = port.rings.batches.push(batch) {
+                    port.backlog.push_front(batch);
+                    break;
+                }
+            }
+            let before = port.unrung.len();
+            while port.unrung.front().is_some_and(|due| *due <= durable || failed) {
+                port.unrung.pop_front();
+            }
+            if port.unrung.len() < before || !port.backlog.is_empty() {
+                port.rings.bell.ring();
+            }
+        }
+        for (worker, bell) in self.workers.iter_mut().zip(&self.shared.worker_bells) {
+            if std::mem::take(&mut worker.told) {
+                bell.ring();
+            }
+        }
+    }
+}
+
+/// Builds the envelope and appends it.
+fn append_document(
+    log: &mut Log,
+    now: Now,
+    slot: &Slot,
+    store: &Store,
+    operator_time: u32,
+) -> Result<Appended, Full> {
+    let (session, container) =
+        slot.message.split_first_chunk::<{ ofd_codec::SESSION_HEADER_LEN }>().unwrap_or((&[0; 30], &[]));
+    let plain: &[u8] = match &store.plain {
+        Plain::None => &[],
+        Plain::Body => {
+            let to = container.len().saturating_sub(ofd_codec::TRAILER_LEN);
+            container.get(ofd_codec::CONTAINER_HEADER_LEN..to).unwrap_or_default()
+        }
+        Plain::Opened(bytes) => bytes,
+    };
+    let envelope = Envelope {
+        provenance: Provenance::Live,
+        realm: store.realm,
+        crypto: store.crypto,
+        admission: store.admission,
+        reason: store.reason,
+        rule_set: RULE_SET,
+        drive: *store.drive.as_bytes(),
+        number: store.number,
+        form: store.form,
+        variant: store.variant,
+        peer_address: slot.peer.address,
+        peer_port: slot.peer.port,
+        operator_time,
+        answered_at_us: 0,
+        session: *session,
+        container,
+        plain,
+        detail: store.detail.as_deref().unwrap_or_default().as_bytes(),
+    };
+    let head = envelope.head();
+    assert!(head.is_ok(), "a checked frame does not fit its envelope: {head:?}");
+    let Ok(head) = head else { return Err(Full::TooLong) };
+    log.append(
+        now,
+        NewRecord {
+            kind: store.kind,
+            flags: 0,
+            partition: store.partition,
+            key_id: 0,
+            answer_code: store.code.unwrap_or(NEVER_ANSWERED),
+            parts: &envelope.parts(&head),
+        },
+    )
+}
