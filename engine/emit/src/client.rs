@@ -273,7 +273,7 @@ impl Shared {
             elapsed,
             documents_per_second: u64::try_from(u128::from(confirmed + refused) * 1_000_000 / micros)
                 .unwrap_or(u64::MAX),
-            // The two-argument forms of the histogram are floats; these are constants, nothing is computed with them.
+            // The histogram names its quantiles by floats; these are constants, nothing is computed with them.
             p50_us: histogram.value_at_quantile(0.5),
             p99_us: histogram.value_at_quantile(0.99),
             p999_us: histogram.value_at_quantile(0.999),

@@ -321,9 +321,12 @@ fn tail(writer: &mut TlvWriter<'_>, profile: &Profile, stamp: &Stamp, sale: &Sal
     if dialect.user {
         writer.bytes(tags::USER_NAME, &profile.user)?;
     }
-    // Obligatory on the wire in 1.2 and, by rule B7, filled in from 1.1 on.
-    if dialect.address || profile.ffd >= FfdVersion::V1_1 {
+    // Obligatory on the wire in 1.2 and, by rule B7, filled in from 1.1 on; in the Internet the place is the site.
+    let obliged = dialect.address || profile.ffd >= FfdVersion::V1_1;
+    if obliged {
         writer.bytes(tags::RETAIL_PLACE_ADDRESS, &profile.address)?;
+    }
+    if obliged || profile.internet {
         writer.bytes(tags::RETAIL_PLACE, &profile.place)?;
     }
     if let Some(automat) = &profile.automat {

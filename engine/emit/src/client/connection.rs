@@ -127,6 +127,9 @@ impl Connection {
                     .await;
             if let Ok(Ok(stream)) = connected {
                 let _ = stream.set_nodelay(true);
+                // The wait for an answer begins when there is somebody to answer.
+                let now = Instant::now();
+                self.pending.iter_mut().for_each(|pending| pending.sent_at = now);
                 if let Lost::Done = self.converse(&stream).await {
                     return;
                 }
