@@ -394,7 +394,11 @@ pub(crate) fn agree(
             return Err(value.error(DecodeErrorKind::DriveMismatch).shifted(view_base));
         }
         None if !optional => {
-            return Err(DecodeError::at(DecodeErrorKind::DriveMismatch, tags::FISCAL_DRIVE_NUMBER, view_base));
+            return Err(DecodeError::at(
+                DecodeErrorKind::DriveMismatch,
+                tags::FISCAL_DRIVE_NUMBER,
+                view_base,
+            ));
         }
         _ => {}
     }
@@ -412,4 +416,149 @@ pub(crate) fn agree(
         _ => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::DecodeErrorKind as Kind;
+    use crate::{Message, TlvWriter};
+
+    /// A document with `levels` structures inside each other.
+    fn nest(levels: usize) -> Vec<u8> {
+        let mut inside = Vec::new();
+        TlvWriter::new(&mut inside).u8(Tag(1199), 1);
+        for _ in 0..levels {
+            let deeper = std::mem::take(&mut inside);
+            TlvWriter::new(&mut inside).bytes(Tag(1224), &deeper).unwrap();
+        }
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes).bytes(Tag(3), &inside).unwrap();
+        bytes
+    }
+
+    fn refused(bytes: &[u8]) -> DecodeError {
+        DocumentView::new_checked(bytes).unwrap_err()
+    }
+
+    /// Four levels are what the counters need; a fifth is refused at the structure that would begin it.
+    #[test]
+    fn nests_go_four_levels_deep_and_no_deeper() {
+        for levels in 0..DEPTH_MAX {
+            assert!(DocumentView::new_checked(&nest(levels)).is_ok(), "{levels}");
+        }
+        assert_eq!(refused(&nest(DEPTH_MAX)), DecodeError::at(Kind::Depth, Tag(1224), 4 * DEPTH_MAX));
+    }
+
+    /// The limit of TLVs is exact.
+    #[test]
+    fn too_many_tags_are_refused() {
+        let document = |count: usize| {
+            let mut bytes = vec![3, 0];
+            bytes.extend(u16::try_from(count * 4).unwrap().to_le_bytes());
+            bytes.extend([0xE8, 3, 0, 0].repeat(count));
+            bytes
+        };
+        assert!(DocumentView::new_checked(&document(TAGS_MAX)).is_ok());
+        let error = refused(&document(TAGS_MAX + 1));
+        assert_eq!(error, DecodeError::at(Kind::TooManyTags, Tag(1000), 4 + 4 * TAGS_MAX));
+    }
+
+    /// Each way in which lengths fail to close, with the place where it is noticed.
+    #[test]
+    fn lengths_that_do_not_close_are_refused_where_they_break() {
+        assert_eq!(refused(&[]), DecodeError::new(Kind::Truncated, 0));
+        assert_eq!(refused(&[3, 0, 0]), DecodeError::new(Kind::Truncated, 3));
+        assert_eq!(refused(&[3, 0, 1, 0]), DecodeError::at(Kind::TlvLength, Tag(3), 0));
+        assert_eq!(refused(&[3, 0, 0, 0, 9]), DecodeError::new(Kind::TlvTrailing, 4));
+        assert_eq!(refused(&[0, 0, 0, 0]), DecodeError::at(Kind::Form, Tag(0), 0));
+        assert_eq!(refused(&[3, 1, 0, 0]), DecodeError::at(Kind::Form, Tag(0x103), 0));
+        assert_eq!(refused(&[3, 0, 3, 0, 1, 2, 3]), DecodeError::new(Kind::Truncated, 4));
+        assert_eq!(refused(&[3, 0, 4, 0, 7, 0, 1, 0]), DecodeError::at(Kind::TlvLength, Tag(7), 4));
+        // An item (1059) of five bytes: a TLV in it wants more than the item has, though the document has it.
+        let item = [3, 0, 14, 0, 0x23, 4, 5, 0, 7, 0, 2, 0, 0, 7, 0, 1, 0, 0];
+        assert_eq!(refused(&item), DecodeError::at(Kind::TlvLength, Tag(7), 8));
+        // An item of three bytes is too short for any TLV, though the document goes on.
+        let item = [3, 0, 12, 0, 0x23, 4, 3, 0, 7, 0, 1, 8, 0, 1, 0, 0];
+        assert_eq!(refused(&item), DecodeError::new(Kind::Truncated, 8));
+    }
+
+    /// Order does not matter, the first of repeats counts, what cannot be read is missing.
+    #[test]
+    fn header_is_read_in_any_order() {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::BSO, |w| {
+                w.u8(Tag(1209), 4);
+                w.bytes(Tag(1040), &[1, 2, 3])?;
+                w.u32(Tag(1040), 7);
+                w.u32(Tag(1040), 8);
+                w.bytes(Tag(1077), &[1; 5])?;
+                w.text(Tag(1041), "99990789")?;
+                w.nested(Tag(1059), |item| {
+                    item.u32(Tag(1038), 5);
+                    Ok(())
+                })
+            })
+            .unwrap();
+        let view = DocumentView::new_checked(&bytes).unwrap();
+        let header = view.header();
+        assert_eq!(header.number, Some(DocumentNumber(7)));
+        assert_eq!(header.drive, DriveNumber::parse("99990789").ok());
+        assert_eq!((header.form, header.ffd, header.sign, header.shift), (Form::BSO, Some(4), None, None));
+        assert_eq!(view.get_all(Tag(1040)).count(), 3);
+        assert_eq!(view.get(Tag(1040)).unwrap().u32().unwrap_err().kind, Kind::Length);
+    }
+
+    /// Rules A4 and A5: each disagreement between the headers and the document has its own name.
+    #[test]
+    fn headers_and_document_have_to_agree() {
+        let drive = DriveNumber::parse("999907890000001").unwrap();
+        let plain = |drive: DriveNumber, number: u32| {
+            let mut bytes = Vec::new();
+            TlvWriter::new(&mut bytes)
+                .document(Form::RECEIPT, |w| {
+                    w.bytes(Tag(1041), drive.as_bytes())?;
+                    w.u32(Tag(1040), number);
+                    Ok(())
+                })
+                .unwrap();
+            bytes
+        };
+        let good = plain(drive, 70_000);
+        let check = |change: &dyn Fn(&mut Message<'_>), plain: &[u8], session: &[u8; 16]| {
+            let mut message = Message::from_register([1, 5], drive, 70_000, Form::RECEIPT, &good);
+            change(&mut message);
+            let mut bytes = Vec::new();
+            message.encode_into(&mut bytes).unwrap();
+            let container = Container::new_checked(&bytes[30..]).unwrap();
+            open_plain(&container, Some(session), plain).map(|view| view.form()).map_err(|error| error.kind)
+        };
+        let wire = drive.as_bytes();
+        let other = DriveNumber::parse("9999078900000012").unwrap();
+        assert_eq!(check(&|_| {}, &good, wire), Ok(Form::RECEIPT));
+        assert_eq!(check(&|m| m.container_type = 0x5A, &good, wire), Err(Kind::ContainerType));
+        assert_eq!(check(&|m| m.form = 4, &good, wire), Err(Kind::FormMismatch));
+        assert_eq!(check(&|m| m.drive = other, &good, wire), Err(Kind::DriveMismatch));
+        assert_eq!(check(&|_| {}, &good, other.as_bytes()), Err(Kind::DriveMismatch));
+        assert_eq!(check(&|m| m.number = 70_001, &good, wire), Err(Kind::NumberMismatch));
+        assert_eq!(check(&|m| m.plain = b"1", &good, wire), Err(Kind::ServiceLength));
+        assert_eq!(check(&|_| {}, &plain(other, 70_000), wire), Err(Kind::DriveMismatch));
+        assert_eq!(check(&|_| {}, &plain(drive, 7), wire), Err(Kind::NumberMismatch));
+        assert_eq!(check(&|m| m.plain = &[3, 0, 0, 0], &[3, 0, 0, 0], wire), Err(Kind::DriveMismatch));
+        assert_eq!(check(&|_| {}, &good[..5], wire), Err(Kind::TlvLength));
+
+        // The format version has no setter, as there is one only.
+        let mut bytes = Vec::new();
+        Message::from_register([1, 5], drive, 70_000, Form::RECEIPT, &good).encode_into(&mut bytes).unwrap();
+        bytes[36] = 2;
+        let crc = crate::container_crc(&bytes[30..]).to_le_bytes();
+        bytes[32..34].copy_from_slice(&crc);
+        let container = Container::new_checked(&bytes[30..]).unwrap();
+        assert_eq!(
+            open_plain(&container, None, &good).unwrap_err(),
+            DecodeError::new(Kind::ContainerVersion, 6)
+        );
+    }
 }

@@ -399,3 +399,85 @@ impl ConfirmationRequest {
         .encode_into(out)
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::frame::PLAIN_LEN_MAX;
+
+    fn written(
+        write: impl FnOnce(&mut TlvWriter<'_>) -> Result<(), EncodeError>,
+    ) -> (Vec<u8>, Option<EncodeErrorKind>) {
+        let mut out = vec![0xEE];
+        let result = write(&mut TlvWriter::new(&mut out));
+        (out, result.err().map(|error| error.kind))
+    }
+
+    fn refused(kind: EncodeErrorKind, write: impl FnOnce(&mut TlvWriter<'_>) -> Result<(), EncodeError>) {
+        assert_eq!(written(write), (vec![0xEE], Some(kind)));
+    }
+
+    /// Zero is one byte, as registers write it, and every other number is as short as it can be.
+    #[test]
+    fn numbers_are_written_short_but_never_empty() {
+        let check = |number, expected: &[u8]| {
+            let (out, error) = written(|w| {
+                w.vln(Tag(1), number);
+                Ok(())
+            });
+            assert_eq!((out.get(5..).unwrap(), error), (expected, None), "{number}");
+        };
+        check(0, &[0]);
+        check(255, &[255]);
+        check(256, &[0, 1]);
+        check(u64::MAX, &[255; 8]);
+    }
+
+    /// What does not fit is refused and leaves no byte behind.
+    #[test]
+    fn what_does_not_fit_is_refused_and_leaves_nothing() {
+        let huge = vec![0; 65_536];
+        refused(EncodeErrorKind::Overflow, |w| w.vln_within(Tag(1), 1 << 48, 6));
+        refused(EncodeErrorKind::Overflow, |w| w.uint(Tag(1), 256, 1));
+        refused(EncodeErrorKind::Overflow, |w| w.uint(Tag(1), 1, 9));
+        refused(EncodeErrorKind::Overflow, |w| w.fvln(Tag(1), Quantity { mantissa: 1 << 56, scale: 0 }));
+        refused(EncodeErrorKind::TooLong, |w| w.bytes(Tag(1), &huge));
+        refused(EncodeErrorKind::TooLong, |w| w.padded_text(Tag(1), "7701234560123", 12));
+        refused(EncodeErrorKind::Text, |w| w.text(Tag(1), "10 €"));
+        refused(EncodeErrorKind::TooLong, |w| w.nested(Tag(1), |w| w.bytes(Tag(2), huge.get(1..).unwrap())));
+        refused(EncodeErrorKind::Text, |w| {
+            w.document(Form::RECEIPT, |w| {
+                w.u8(Tag(1054), 1);
+                w.nested(Tag(1059), |w| w.text(Tag(1030), "日"))
+            })
+        });
+    }
+
+    /// The error names the tag whose value was refused, not the structure around it.
+    #[test]
+    fn errors_name_the_innermost_tag() {
+        let mut out = Vec::new();
+        let error = TlvWriter::new(&mut out).nested(Tag(1059), |w| w.text(Tag(1030), "日")).unwrap_err();
+        assert_eq!(error, EncodeError { kind: EncodeErrorKind::Text, tag: Some(Tag(1030)) });
+        assert_eq!(error.to_string(), "text, tag 1030");
+    }
+
+    /// A message is as long as a container may be and no longer, and its number has three bytes.
+    #[test]
+    fn messages_keep_the_limits_of_the_container() {
+        let drive = DriveNumber::parse("1").unwrap();
+        let check = |number, len| {
+            let plain = vec![0; len];
+            let mut out = Vec::new();
+            let message = Message::from_register([1, 5], drive, number, Form::RECEIPT, &plain);
+            let result = message.encode_into(&mut out);
+            assert_eq!(out.is_empty(), result.is_err());
+            result.map_err(|error| error.kind)
+        };
+        assert_eq!(check(1, PLAIN_LEN_MAX), Ok(()));
+        assert_eq!(check(1, PLAIN_LEN_MAX + 1), Err(EncodeErrorKind::TooLong));
+        assert_eq!(check(0xFF_FFFF, 4), Ok(()));
+        assert_eq!(check(0x100_0000, 4), Err(EncodeErrorKind::DocumentNumber));
+    }
+}

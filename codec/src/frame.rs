@@ -66,6 +66,9 @@ const FLAG_CRC_MASK: u16 = 0b11;
 const CRC_HEADER: u16 = 1;
 const CRC_HEADER_AND_BODY: u16 = 2;
 
+/// A message cut off the front of a stream, and the rest of the stream.
+pub type Cut<'a> = (&'a [u8], &'a [u8]);
+
 /// Whom a session speaks to, told by signature and S-version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
@@ -235,7 +238,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// The kinds of [`SessionHeader::decode`].
-    pub fn split(stream: &'a [u8]) -> Result<Option<(&'a [u8], &'a [u8])>, DecodeError> {
+    pub fn split(stream: &'a [u8]) -> Result<Option<Cut<'a>>, DecodeError> {
         let Some(head) = stream.first_chunk::<SESSION_HEADER_LEN>() else {
             return Ok(None);
         };
@@ -477,4 +480,109 @@ pub(crate) fn crc16(first: &[u8], second: &[u8]) -> u16 {
     };
     // A CRC of 16 bits comes in the low bits of a wider integer.
     u16::try_from(crc & 0xFFFF).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::DecodeErrorKind as Kind;
+    use crate::{Form, Message};
+
+    fn message() -> Vec<u8> {
+        let drive = DriveNumber::parse("9999078900000017").unwrap();
+        let mut bytes = Vec::new();
+        Message::from_register([1, 5], drive, 5, Form::OPEN_SHIFT, &[2, 0, 0, 0])
+            .encode_into(&mut bytes)
+            .unwrap();
+        bytes
+    }
+
+    fn refused(change: impl FnOnce(&mut Vec<u8>)) -> DecodeError {
+        let mut bytes = message();
+        change(&mut bytes);
+        Frame::new_checked(&bytes).unwrap_err()
+    }
+
+    /// The checksum is the one whose published check value is 29B1.
+    #[test]
+    fn crc_has_the_published_check_value() {
+        assert_eq!(crc16(b"123456789", b""), 0x29B1);
+        assert_eq!(crc16(b"1234", b"56789"), 0x29B1);
+        assert_eq!(crc16(b"", b"123456789"), 0x29B1);
+        assert_eq!(container_crc(b"12xx3456789"), 0x29B1);
+        assert_eq!(container_crc(b""), 0xFFFF);
+    }
+
+    /// Rule A1, field by field, with the offset of the field.
+    #[test]
+    fn header_names_the_field_that_is_wrong() {
+        let check = |at: usize, byte: u8, kind, offset| {
+            assert_eq!(refused(|bytes| bytes[at] = byte), DecodeError::new(kind, offset));
+        };
+        check(0, 0x2B, Kind::Signature, 0);
+        check(5, 0xA1, Kind::SVersion, 4);
+        check(10, b'x', Kind::DriveNumber, 10);
+        check(8, b' ', Kind::DriveNumber, 8);
+        check(24, 32, Kind::BodyLength, 24);
+        check(25, 0x80, Kind::BodyLength, 24);
+        check(25, 0x10, Kind::Truncated, message().len());
+        check(30, 47, Kind::ContainerLength, 30);
+        check(40, 0, Kind::Crc, 32);
+        assert_eq!(refused(|bytes| bytes.push(0)), DecodeError::new(Kind::ContainerLength, 24));
+    }
+
+    /// The longest body that a header may announce.
+    #[test]
+    fn header_allows_the_longest_container_and_no_more() {
+        let mut header: [u8; 30] = message()[..30].try_into().unwrap();
+        header[24..26].copy_from_slice(&32_768_u16.to_le_bytes());
+        assert_eq!(SessionHeader::decode(&header).unwrap().body_len, 32_768);
+        header[24..26].copy_from_slice(&32_769_u16.to_le_bytes());
+        assert_eq!(SessionHeader::decode(&header).unwrap_err().kind, Kind::BodyLength);
+    }
+
+    /// Each channel has its signature and version, and no other pair is known.
+    #[test]
+    fn channels_are_told_by_signature_and_version() {
+        let check = |signature: [u8; 4], s_version: [u8; 2], expected: Option<Channel>| {
+            let mut header: [u8; 30] = message()[..30].try_into().unwrap();
+            header[..4].copy_from_slice(&signature);
+            header[4..6].copy_from_slice(&s_version);
+            let channel = SessionHeader::decode(&header).map(|header| header.channel());
+            assert_eq!(channel.ok(), expected, "{signature:02x?} {s_version:02x?}");
+        };
+        check(SIGNATURE_OPERATOR, S_VERSION_OPERATOR, Some(Channel::Operator));
+        check(SIGNATURE_OPERATOR, S_VERSION_TEST, Some(Channel::Test));
+        check(SIGNATURE_MARKING, S_VERSION_MARKING, Some(Channel::Marking));
+        check(SIGNATURE_MARKING, S_VERSION_KEYS, Some(Channel::Keys));
+        check(SIGNATURE_MARKING, S_VERSION_OPERATOR, None);
+        check(SIGNATURE_OPERATOR, S_VERSION_MARKING, None);
+    }
+
+    /// The session CRC is checked where the flags ask for it, over the header or over header and body.
+    #[test]
+    fn session_crc_is_checked_when_the_flags_ask() {
+        for (mode, covered) in [(1_u8, 28..28), (2, 30..message().len())] {
+            let mut bytes = message();
+            bytes[26] |= mode;
+            assert_eq!(Frame::new_checked(&bytes).unwrap_err().kind, Kind::SessionCrc);
+            let crc = crc16(&bytes[..28], &bytes[covered.clone()]);
+            bytes[28..30].copy_from_slice(&crc.to_le_bytes());
+            assert!(Frame::new_checked(&bytes).is_ok(), "mode {mode}");
+            bytes[6] ^= 1;
+            assert_eq!(Frame::new_checked(&bytes).unwrap_err().kind, Kind::SessionCrc, "mode {mode}");
+        }
+    }
+
+    /// A stream is cut as soon as a message is whole, and noise is refused at its header.
+    #[test]
+    fn split_takes_one_message_and_leaves_the_rest() {
+        let stream = [message(), message(), vec![0x2A; 30]].concat();
+        let (first, rest) = Frame::split(&stream).unwrap().unwrap();
+        let (second, noise) = Frame::split(rest).unwrap().unwrap();
+        assert_eq!((first, second), (message().as_slice(), message().as_slice()));
+        assert_eq!(Frame::split(&noise[..29]), Ok(None));
+        assert_eq!(Frame::split(noise).unwrap_err().kind, Kind::Signature);
+    }
 }

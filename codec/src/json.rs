@@ -332,3 +332,132 @@ fn write_base64(bytes: &[u8], out: &mut String) {
         out.push(if chunk.len() > 2 { digit(bits) } else { '=' });
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::TlvWriter;
+    use crate::dictionary::entries;
+
+    /// Writes one document and gives what stands after the code.
+    fn json(form: Form, version: FfdVersion, fill: impl FnOnce(&mut TlvWriter<'_>)) -> String {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(form, |w| {
+                fill(w);
+                Ok(())
+            })
+            .unwrap();
+        let mut out = String::new();
+        write_document(&DocumentView::new_checked(&bytes).unwrap(), version, &mut out);
+        let (_, rest) = out.split_once(',').unwrap();
+        rest.strip_suffix("}}").unwrap().to_owned()
+    }
+
+    /// `owns_key` looks at neighbours only for tags out of their place, because of this.
+    #[test]
+    fn tables_never_give_one_key_to_two_tags_of_one_parent() {
+        for version in FfdVersion::ALL {
+            for one in entries().iter().filter(|entry| entry.json_name.is_some()) {
+                for &parent in one.parents {
+                    let twins = entries().iter().filter(|two| {
+                        let meant = lookup(two.tag, parent, version);
+                        two.tag != one.tag
+                            && two.json_name == one.json_name
+                            && two.parents.contains(&parent)
+                            && meant.is_some_and(|meant| core::ptr::eq(meant, *two))
+                    });
+                    assert_eq!(twins.count(), 0, "{} under {parent} in {version}", one.tag);
+                }
+            }
+        }
+    }
+
+    /// The tag that a table puts here has the key, whichever comes first; of strangers the first one has it.
+    #[test]
+    fn a_key_goes_to_the_tag_with_the_better_claim() {
+        let totals = |first: u16, second: u16| {
+            json(Form::RECEIPT, FfdVersion::V1_2, |w| {
+                w.vln(Tag(first), 1);
+                w.vln(Tag(second), 2);
+            })
+        };
+        assert_eq!(totals(1020, 1201), r#""totalSum":1,"t1201":"02""#);
+        assert_eq!(totals(1201, 1020), r#""t1201":"01","totalSum":2"#);
+        // Neither the VAT of an item nor that of a rate stands in a receipt itself.
+        assert_eq!(totals(1200, 1120), r#""ndsSum":1,"t1120":"02""#);
+        assert_eq!(totals(1120, 1200), r#""ndsSum":1,"t1200":"02""#);
+    }
+
+    /// Repeats come together at the place of the first; what is repeatable by the tables is always an array.
+    #[test]
+    fn repeats_become_arrays() {
+        let texts = |values: &[(u16, &str)]| {
+            json(Form::RECEIPT, FfdVersion::V1_2, |w| {
+                for (tag, text) in values {
+                    w.text(Tag(*tag), text).unwrap();
+                }
+            })
+        };
+        assert_eq!(texts(&[(1073, "1")]), r#""paymentAgentPhone":["1"]"#);
+        assert_eq!(
+            texts(&[(1073, "1"), (1048, "x"), (1073, "2")]),
+            r#""paymentAgentPhone":["1","2"],"user":"x""#
+        );
+        assert_eq!(texts(&[(1048, "x"), (1048, "y")]), r#""user":["x","y"]"#);
+        assert_eq!(texts(&[(7000, "x"), (7000, "y")]), r#""t7000":["78","79"]"#);
+    }
+
+    /// One unreadable value among repeats turns all of them to hex: an array has one kind of element.
+    #[test]
+    fn unreadable_values_are_hex() {
+        let shown = json(Form::RECEIPT, FfdVersion::V1_2, |w| {
+            w.bytes(Tag(1020), &[1; 9]).unwrap();
+            w.u8(Tag(1054), 1);
+            w.bytes(Tag(1054), &[1, 2]).unwrap();
+            w.bytes(Tag(1077), &[1, 2, 3]).unwrap();
+            w.bytes(Tag(1023), &[]).unwrap();
+        });
+        assert_eq!(
+            shown,
+            r#""t1020":"010101010101010101","t1054":["01","0102"],"t1077":"010203","t1023":"""#
+        );
+    }
+
+    /// Padding goes where the width is fixed and stays where it is not; 1000 goes altogether.
+    #[test]
+    fn fixed_width_text_is_trimmed() {
+        let shown = json(Form::RECEIPT, FfdVersion::V1_2, |w| {
+            w.text(Tag(1000), "КАССОВЫЙ ЧЕК").unwrap();
+            w.text(Tag(1018), "7701234560  ").unwrap();
+            w.text(Tag(1048), "x  ").unwrap();
+        });
+        assert_eq!(shown, r#""userInn":"7701234560","user":"x  ""#);
+    }
+
+    /// Form codes have the key that the schema of the version gives them.
+    #[test]
+    fn form_code_has_the_key_of_the_version() {
+        assert_eq!(code_key(Form::RECEIPT, FfdVersion::V1_05), "receiptCode");
+        assert_eq!(code_key(Form::BSO, FfdVersion::V1_0), "bsoCode");
+        assert_eq!(code_key(Form::RECEIPT, FfdVersion::V1_1), "code");
+        assert_eq!(code_key(Form::OPEN_SHIFT, FfdVersion::V1_0), "code");
+    }
+
+    /// Base64 of every remainder.
+    #[test]
+    fn base64_pads() {
+        for (bytes, expected) in [
+            (&b""[..], ""),
+            (b"f", "Zg=="),
+            (b"fo", "Zm8="),
+            (b"foo", "Zm9v"),
+            (b"\xFF\xFE\xFD\xFB", "//79+w=="),
+        ] {
+            let mut out = String::new();
+            write_base64(bytes, &mut out);
+            assert_eq!(out, expected);
+        }
+    }
+}

@@ -1,5 +1,14 @@
 #![forbid(unsafe_code)]
-//! Russian fiscal documents (ФФД): wire bytes, checked views, encoding.
+#![doc = include_str!("../README.md")]
+//!
+//! # The way of a document
+//!
+//! ```text
+//! stream ─▶ Frame::split ─▶ Frame ─▶ Container ─▶ open_plain ─▶ DocumentView ─▶ header, values, JSON
+//!           one message     A1-A3    (decrypted    A4, A5        │
+//!                                     by the host)                └▶ rules::check ─▶ Violations
+//! ```
+//! Each arrow is a type that only the step before it makes, so that what is checked once is never checked again.
 
 pub mod dictionary;
 mod document;

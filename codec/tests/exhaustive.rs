@@ -10,6 +10,7 @@ mod common;
 
 use common::documents::golden;
 use common::json::check_json;
+use ofd_codec::dictionary::{Kind, entries};
 use ofd_codec::{
     DecodeErrorKind, Document, DocumentView, FfdVersion, Frame, RawData, SESSION_HEADER_LEN, Tag, Tlv,
     TlvWriter, read_any, write_document,
@@ -116,6 +117,45 @@ fn every_length_of_a_number_comes_back() {
             let (_, value) = Tlv::new(&bytes).next().unwrap().unwrap();
             assert_eq!(value.vln(), Ok(number));
             assert!(value.bytes().len() == 1 || *value.bytes().last().unwrap() != 0);
+        }
+    }
+}
+
+/// All known tags at once in every place there is: the JSON parses and no object has a key twice.
+#[test]
+fn every_tag_in_every_place_keeps_keys_apart() {
+    let mut level = Vec::new();
+    let mut writer = TlvWriter::new(&mut level);
+    for entry in entries() {
+        let bytes: &[u8] = match entry.kind {
+            Kind::Byte | Kind::Vln | Kind::Fvln | Kind::Bits => &[1],
+            Kind::U16 => &[1, 0],
+            Kind::U32 | Kind::UnixTime => &[1, 0, 0, 0],
+            Kind::Text => b"1",
+            Kind::Stlv => &[],
+            Kind::Bytes => &[1; 6],
+        };
+        writer.bytes(entry.tag, bytes).unwrap();
+    }
+    let mut documents = Vec::new();
+    for form in 1..=84 {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes).bytes(Tag(form), &level).unwrap();
+        documents.push(bytes);
+    }
+    for parent in entries().iter().filter(|entry| entry.kind == Kind::Stlv) {
+        let mut bytes = Vec::new();
+        let mut writer = TlvWriter::new(&mut bytes);
+        writer.nested(Tag(3), |w| w.bytes(parent.tag, &level)).unwrap();
+        documents.push(bytes);
+    }
+    let mut json = String::new();
+    for document in &documents {
+        let view = DocumentView::new_checked(document).unwrap();
+        for version in FfdVersion::ALL {
+            json.clear();
+            write_document(&view, version, &mut json);
+            check_json(&json);
         }
     }
 }

@@ -29,7 +29,7 @@ fn json_of(view: &DocumentView<'_>, version: FfdVersion) -> Json {
 }
 
 /// The samples call 1055 and 1062 by one name; the dictionary keeps them apart.
-fn key_here<'k>(form: Form, key: &'k str) -> &'k str {
+fn key_here(form: Form, key: &str) -> &str {
     if key == "taxationType" && form.is_receipt_like() { "appliedTaxationType" } else { key }
 }
 

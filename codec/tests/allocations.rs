@@ -1,0 +1,90 @@
+//! The hot path allocates nothing: checking a message, opening its document, reading its header and every value.
+//!
+//! In a file of its own, because the counting allocator stands in for that of the whole test program.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod common;
+
+use std::fmt::Write;
+
+use allocation_counter::measure;
+use common::documents::golden;
+use ofd_codec::{DocumentView, Frame, Tlv, Value, is_stlv, open_answer, open_plain, read_any};
+
+/// Text goes here; it only counts.
+struct Count(usize);
+
+impl Write for Count {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// Reads a value in every way it can be read, and what is inside of it.
+fn touch(value: Value<'_>, total: &mut u64, text: &mut Count) {
+    *total += u64::from(value.u8().unwrap_or(1));
+    *total += u64::from(value.u32().unwrap_or(1));
+    *total += u64::from(value.bits().unwrap_or(1));
+    *total += value.vln().unwrap_or(1) & 0xFF;
+    *total += value.fvln().map_or(1, |quantity| quantity.mantissa & 0xFF);
+    *total += u64::from(value.fiscal_sign().map_or(1, |sign| sign.printed()));
+    *total += u64::from(value.drive_number().is_ok());
+    write!(text, "{}", value.text().trimmed()).unwrap();
+    if is_stlv(value.tag()) {
+        walk(value.children(), total, text);
+    }
+}
+
+fn walk(level: Tlv<'_>, total: &mut u64, text: &mut Count) {
+    for item in level {
+        touch(item.unwrap().1, total, text);
+    }
+}
+
+/// From the bytes of a message to all its values, and an error on the way out: not one allocation.
+#[test]
+fn checking_and_walking_a_message_allocates_nothing() {
+    for golden in golden() {
+        let mut damaged = golden.message.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        let (mut total, mut text, mut found) = (0_u64, Count(0), false);
+        let counted = measure(|| {
+            let (message, _) = Frame::split(&golden.message).unwrap().unwrap();
+            let frame = Frame::new_checked(message).unwrap();
+            let container = frame.container();
+            let open = if container.kind() == 0xA5 { open_plain } else { open_answer };
+            let view = open(&container, Some(&frame.header().drive), container.body()).unwrap();
+            total += u64::from(view.header().number.is_some());
+            for (_, value) in view.tags() {
+                touch(value, &mut total, &mut text);
+            }
+            found = DocumentView::new_checked(&view.bytes()[1..]).is_err()
+                && Frame::new_checked(&damaged).is_err();
+        });
+        assert!(total > 0 && text.0 > 0 && found, "{}", golden.name);
+        assert_eq!(counted.count_total, 0, "{}", golden.name);
+    }
+}
+
+/// Cutting a whole file into pieces allocates nothing either.
+#[test]
+fn reading_a_file_piece_by_piece_allocates_nothing() {
+    let all = golden();
+    let file: Vec<u8> = all.iter().flat_map(|golden| golden.message.clone()).collect();
+    let mut pieces = 0;
+    let counted = measure(|| pieces = read_any(&file).filter(Result::is_ok).count());
+    assert_eq!(pieces, all.len());
+    assert_eq!(counted.count_total, 0);
+}
+
+/// The counter counts: a test that could not fail would prove nothing.
+#[test]
+fn the_counter_sees_an_allocation() {
+    assert_eq!(measure(|| drop(std::hint::black_box(vec![1_u8]))).count_total, 1);
+}
