@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use crate::prng::Prng;
 use crate::vocabulary::{
-    ONLINE_GOODS, PACKS, PIECE_GOODS, SERVICES, SYLLABLES, TRAITS, WEIGHED_GOODS, cp866,
+    ONLINE_GOODS, PACKS, PIECE_GOODS, SERVICES, SYLLABLES, TERMS, TRAITS, WEIGHED_GOODS, cp866,
 };
 
 /// Kinds of shops whose receipts differ in size and content.
@@ -259,17 +259,20 @@ fn good(group: Group, at: usize, prng: &mut Prng) -> Good {
             Group::Retail => dice % 7 == 3,
             Group::Online => dice % 120 == 11,
         };
-    let name = name(word, target.saturating_sub(usize::from(digits)).max(4), prng);
+    let thing = !service && measure != Measure::Litre;
+    let name = name(word, thing, target.saturating_sub(usize::from(digits)).max(4), prng);
     Good { name: cp866(&name).into(), price, tax, measure, service, advance, marked, digits }
 }
 
-/// A name of `target` characters that begins with `word`: brand, traits and package are added until it is long enough, then cut.
-fn name(word: &str, target: usize, prng: &mut Prng) -> String {
+/// A name of `target` characters that begins with `word`: brand, traits and package of a
+/// thing, terms of a service are added until it is long enough, then it is cut as registers cut.
+fn name(word: &str, thing: bool, target: usize, prng: &mut Prng) -> String {
     let mut name = String::from(word);
     let mut turn = prng.below(3);
     while name.chars().count() < target {
         name.push(' ');
         match turn % 3 {
+            _ if !thing => name.push_str(prng.pick(&TERMS).copied().unwrap_or_default()),
             0 => name.push_str(prng.pick(&TRAITS).copied().unwrap_or_default()),
             1 => {
                 name.push('"');

@@ -150,7 +150,7 @@ impl Profile {
             },
             (false, Group::Online) => match of_merchant.below(4) {
                 0 => format!("ОБЩЕСТВО С ОГРАНИЧЕННОЙ ОТВЕТСТВЕННОСТЬЮ \"{}\"", brand.to_uppercase()),
-                _ => format!("ООО \"{brand} Интернет-решения\""),
+                _ => format!("ООО \"{brand} Онлайн-торг\""),
             },
         };
         let automat = match group {

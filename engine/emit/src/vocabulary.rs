@@ -85,8 +85,8 @@ pub(crate) const WEIGHED_GOODS: [(&str, bool); 20] = [
 
 /// Services and payments of small counters, telecom terminals, carriers and utilities.
 pub(crate) const SERVICES: [&str; 24] = [
-    "Услуги связи",
-    "Аванс за связь, лицевой счет",
+    "Связь мобильная",
+    "Аванс, лицевой счет",
     "Пополнение счета абонента",
     "Проезд в автобусе",
     "Билет разовый, маршрут",
@@ -128,14 +128,14 @@ pub(crate) const ONLINE_GOODS: [(&str, bool); 24] = [
     ("Крем для рук", false),
     ("Витаминный комплекс", false),
     ("Пакет малый", false),
-    ("Суп том-ям", true),
+    ("Суп тыквенный", true),
     ("Салат овощной", true),
     ("Сырники", true),
-    ("Йогурт греческий", true),
-    ("Хлеб цельнозерновой", true),
-    ("Томаты в собственном соку", true),
-    ("Огурцы маринованные", true),
-    ("Сыр нарезка", true),
+    ("Йогурт питьевой", true),
+    ("Булка зерновая", true),
+    ("Фасоль в соусе", true),
+    ("Перец маринованный", true),
+    ("Сыр ломтиками", true),
     ("Сметана деревенская", true),
 ];
 
@@ -181,6 +181,26 @@ pub(crate) const TRAITS: [&str; 40] = [
     "спелый",
     "копченый",
     "натуральный",
+];
+
+/// What is said of a service.
+pub(crate) const TERMS: [&str; 16] = [
+    "по договору",
+    "за месяц",
+    "тариф базовый",
+    "зона 2",
+    "срочно",
+    "разовая оплата",
+    "маршрут 14",
+    "абонент",
+    "период оплаты",
+    "с учетом льготы",
+    "согласно счету",
+    "без комиссии",
+    "филиал 3",
+    "колонка 5",
+    "на сутки",
+    "по заявке",
 ];
 
 /// Amounts printed on a package.
@@ -336,8 +356,14 @@ mod tests {
     fn every_word_fits_into_cp866() {
         let words = PIECE_GOODS.iter().chain(&WEIGHED_GOODS).chain(&ONLINE_GOODS).map(|(name, _)| *name);
         let towns = TOWNS.iter().flat_map(|(_, region, town)| [*region, *town]);
-        let plain =
-            SERVICES.iter().chain(&TRAITS).chain(&PACKS).chain(&SYLLABLES).chain(&SURNAMES).chain(&GIVEN);
+        let plain = SERVICES
+            .iter()
+            .chain(&TRAITS)
+            .chain(&TERMS)
+            .chain(&PACKS)
+            .chain(&SYLLABLES)
+            .chain(&SURNAMES)
+            .chain(&GIVEN);
         let plain = plain.chain(&INITIALS).chain(&STREETS).chain(&PLACES).copied();
         for word in words.chain(towns).chain(plain) {
             let bytes = ofd_codec::cp866(word).unwrap();
