@@ -366,7 +366,7 @@ fn open<'a>(
 /// Rule A4 but for the direction, and the length of A5: `service`, which stands at `base`, speaks of `view`, which
 /// stands at `view_base`.
 pub(crate) fn agree(
-    service: ServiceHeader<'_>,
+    service: &ServiceHeader,
     base: usize,
     session_drive: Option<&[u8; 16]>,
     view: &DocumentView<'_>,

@@ -21,6 +21,9 @@
 
 use crc_fast::{CrcAlgorithm, Digest, checksum};
 
+use zerocopy::byteorder::{BigEndian, LittleEndian, U16};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
 use crate::{DecodeError, DecodeErrorKind, DriveNumber};
 
 /// Length of the session header in bytes.
@@ -101,6 +104,21 @@ pub struct SessionHeader {
     pub crc: u16,
 }
 
+/// The session header byte for byte.
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct WireHeader {
+    signature: [u8; 4],
+    s_version: [u8; 2],
+    p_version: [u8; 2],
+    drive: [u8; 16],
+    body_len: U16<LittleEndian>,
+    flags: U16<LittleEndian>,
+    crc: U16<LittleEndian>,
+}
+
+const _: () = assert!(size_of::<WireHeader>() == SESSION_HEADER_LEN);
+
 impl SessionHeader {
     /// Reads a header and checks rule A1.
     ///
@@ -108,15 +126,15 @@ impl SessionHeader {
     /// `Signature`, `SVersion`, `DriveNumber`, `BodyLength`, each with the offset of its field.
     #[inline]
     pub fn decode(bytes: &[u8; SESSION_HEADER_LEN]) -> Result<Self, DecodeError> {
-        let [s0, s1, s2, s3, v0, v1, p0, p1, middle @ .., l0, l1, f0, f1, c0, c1] = *bytes;
+        let wire: &WireHeader = zerocopy::transmute_ref!(bytes);
         let header = Self {
-            signature: [s0, s1, s2, s3],
-            s_version: [v0, v1],
-            p_version: [p0, p1],
-            drive: middle,
-            body_len: u16::from_le_bytes([l0, l1]),
-            flags: u16::from_le_bytes([f0, f1]),
-            crc: u16::from_le_bytes([c0, c1]),
+            signature: wire.signature,
+            s_version: wire.s_version,
+            p_version: wire.p_version,
+            drive: wire.drive,
+            body_len: wire.body_len.get(),
+            flags: wire.flags.get(),
+            crc: wire.crc.get(),
         };
         let fail = |kind, offset| Err(DecodeError::new(kind, offset));
         if header.signature != SIGNATURE_OPERATOR && header.signature != SIGNATURE_MARKING {
@@ -136,20 +154,15 @@ impl SessionHeader {
     /// The 30 bytes of the wire, as the fields say, unchecked.
     #[must_use]
     pub fn encode(&self) -> [u8; SESSION_HEADER_LEN] {
-        let mut bytes = [0; SESSION_HEADER_LEN];
-        let fields: [&[u8]; 7] = [
-            &self.signature,
-            &self.s_version,
-            &self.p_version,
-            &self.drive,
-            &self.body_len.to_le_bytes(),
-            &self.flags.to_le_bytes(),
-            &self.crc.to_le_bytes(),
-        ];
-        for (place, byte) in bytes.iter_mut().zip(fields.into_iter().flatten()) {
-            *place = *byte;
-        }
-        bytes
+        zerocopy::transmute!(WireHeader {
+            signature: self.signature,
+            s_version: self.s_version,
+            p_version: self.p_version,
+            drive: self.drive,
+            body_len: self.body_len.into(),
+            flags: self.flags.into(),
+            crc: self.crc.into(),
+        })
     }
 
     /// Whom the session speaks to. A header made by hand with unknown versions counts as a test.
@@ -261,7 +274,7 @@ fn session_crc_holds(header: &SessionHeader, head: &[u8; SESSION_HEADER_LEN], bo
 #[derive(Clone, Copy, Debug)]
 pub struct Container<'a> {
     bytes: &'a [u8],
-    service: ServiceHeader<'a>,
+    service: &'a ServiceHeader,
     body: &'a [u8],
     trailer: &'a [u8; TRAILER_LEN],
 }
@@ -284,7 +297,7 @@ impl<'a> Container<'a> {
         if container_crc(bytes) != u16::from_le_bytes([c0, c1]) {
             return Err(DecodeError::new(DecodeErrorKind::Crc, 2));
         }
-        Ok(Self { bytes, service: ServiceHeader(service), body, trailer })
+        Ok(Self { bytes, service: ServiceHeader::new(service), body, trailer })
     }
 
     /// Cuts one container off the front of `stream` by its length field, unchecked otherwise.
@@ -301,7 +314,7 @@ impl<'a> Container<'a> {
 
     /// The header without length and checksum.
     #[must_use]
-    pub const fn service(&self) -> ServiceHeader<'a> {
+    pub const fn service(&self) -> &'a ServiceHeader {
         self.service
     }
 
@@ -343,13 +356,13 @@ impl<'a> Container<'a> {
 
     /// Service data 2: opaque but for its last two bytes.
     #[must_use]
-    pub const fn service2(&self) -> [u8; 12] {
+    pub fn service2(&self) -> [u8; 12] {
         self.service.service2()
     }
 
     /// Length of the plain document TLV in bytes, as service data 2 claims; readable even when the body is encrypted.
     #[must_use]
-    pub const fn plain_len(&self) -> u16 {
+    pub fn plain_len(&self) -> u16 {
         self.service.plain_len()
     }
 
@@ -384,76 +397,85 @@ impl<'a> Container<'a> {
 
 /// Bytes 4 to 31 of a container: everything in its header that is neither length nor checksum. The ФНС keeps these
 /// 28 bytes in front of the document in its rawData.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServiceHeader<'a>(&'a [u8; SERVICE_HEADER_LEN]);
+///
+/// The fields stand as on the wire, so that the struct is read in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+pub struct ServiceHeader {
+    kind: u8,
+    form: u8,
+    version: u8,
+    service1: [u8; 2],
+    drive: [u8; 8],
+    number: [u8; 3],
+    service2: [u8; 10],
+    plain_len: U16<BigEndian>,
+}
 
-impl<'a> ServiceHeader<'a> {
-    /// Reads the fields; nothing is checked.
+const _: () = assert!(size_of::<ServiceHeader>() == SERVICE_HEADER_LEN);
+
+impl ServiceHeader {
+    /// Reads the fields in place; nothing is checked.
     #[must_use]
-    pub const fn new(bytes: &'a [u8; SERVICE_HEADER_LEN]) -> Self {
-        Self(bytes)
+    pub fn new(bytes: &[u8; SERVICE_HEADER_LEN]) -> &Self {
+        zerocopy::transmute_ref!(bytes)
     }
 
     /// The 28 bytes.
     #[must_use]
-    pub const fn bytes(&self) -> &'a [u8; SERVICE_HEADER_LEN] {
-        self.0
+    pub fn bytes(&self) -> &[u8; SERVICE_HEADER_LEN] {
+        zerocopy::transmute_ref!(self)
     }
 
     /// Direction: A5 from a register, 5A to a register.
     #[must_use]
     pub const fn kind(&self) -> u8 {
-        let [kind, ..] = *self.0;
-        kind
+        self.kind
     }
 
     /// Code of the document's form.
     #[must_use]
     pub const fn form(&self) -> u8 {
-        let [_, form, ..] = *self.0;
-        form
+        self.form
     }
 
     /// Version of the container format.
     #[must_use]
     pub const fn version(&self) -> u8 {
-        let [_, _, version, ..] = *self.0;
-        version
+        self.version
     }
 
     /// Service data 1; 10 09 in everything seen.
     #[must_use]
     pub const fn service1(&self) -> [u8; 2] {
-        let [_, _, _, a, b, ..] = *self.0;
-        [a, b]
+        self.service1
     }
 
     /// The drive number, packed decimal.
     #[must_use]
     pub const fn drive_bcd(&self) -> [u8; 8] {
-        let [_, _, _, _, _, a, b, c, d, e, f, g, h, ..] = *self.0;
-        [a, b, c, d, e, f, g, h]
+        self.drive
     }
 
     /// The document number: three bytes, big-endian.
     #[must_use]
     pub const fn number(&self) -> u32 {
-        let [.., a, b, c, _, _, _, _, _, _, _, _, _, _, _, _] = *self.0;
+        let [a, b, c] = self.number;
         u32::from_be_bytes([0, a, b, c])
     }
 
-    /// Service data 2: opaque but for its last two bytes.
+    /// Service data 2: opaque but for its last two bytes, the plain length.
     #[must_use]
-    pub const fn service2(&self) -> [u8; 12] {
-        let [.., a, b, c, d, e, f, g, h, i, j, k, l] = *self.0;
+    pub fn service2(&self) -> [u8; 12] {
+        let [a, b, c, d, e, f, g, h, i, j] = self.service2;
+        let [k, l] = self.plain_len.to_bytes();
         [a, b, c, d, e, f, g, h, i, j, k, l]
     }
 
     /// Length of the plain document TLV in bytes, big-endian.
     #[must_use]
-    pub const fn plain_len(&self) -> u16 {
-        let [.., a, b] = *self.0;
-        u16::from_be_bytes([a, b])
+    pub fn plain_len(&self) -> u16 {
+        self.plain_len.get()
     }
 }
 

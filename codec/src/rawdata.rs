@@ -27,7 +27,7 @@ const PREFIX_LEN: usize = 4 + SERVICE_HEADER_LEN;
 #[derive(Clone, Copy, Debug)]
 pub struct RawData<'a> {
     bytes: &'a [u8],
-    service: Option<ServiceHeader<'a>>,
+    service: Option<&'a ServiceHeader>,
     document: DocumentView<'a>,
     sign: Option<[u8; 8]>,
 }
@@ -91,7 +91,7 @@ impl<'a> RawData<'a> {
 
     /// The container header without length and checksum, in shape A.
     #[must_use]
-    pub const fn service(&self) -> Option<ServiceHeader<'a>> {
+    pub const fn service(&self) -> Option<&'a ServiceHeader> {
         self.service
     }
 

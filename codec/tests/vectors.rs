@@ -74,7 +74,7 @@ fn check_body(id: &str, view: &DocumentView<'_>, version: FfdVersion, body: &Jso
     assert_eq!(Document::decode(view.bytes()).unwrap().encode(), view.bytes(), "{id}");
 }
 
-fn check_service(id: &str, container: &ofd_codec::ServiceHeader<'_>, header: &Json) {
+fn check_service(id: &str, container: &ofd_codec::ServiceHeader, header: &Json) {
     assert_eq!(format!("0x{:02X}", container.kind()), header["container_type"].as_str().unwrap(), "{id}");
     assert_eq!(u64::from(container.form()), header["doc_code"].as_u64().unwrap(), "{id}");
     assert_eq!(u64::from(container.version()), header["version"].as_u64().unwrap(), "{id}");
@@ -90,7 +90,7 @@ fn check_container(id: &str, bytes: &[u8], drive: Option<&[u8; 16]>, p_version: 
     let header = &expected["header"];
     assert_eq!(container.bytes().len() as u64, header["length"].as_u64().unwrap(), "{id}");
     assert_eq!(container_crc(bytes), number(header["crc"].as_str().unwrap()), "{id}");
-    check_service(id, &container.service(), header);
+    check_service(id, container.service(), header);
     let trailer = expected.get("trailer").or_else(|| expected["body"].get("trailer")).unwrap();
     assert_eq!(hex(container.trailer()), trailer.as_str().unwrap(), "{id}");
     assert!(container.is_plain(), "{id}");
@@ -212,7 +212,7 @@ fn every_vector_of_a_covered_kind_holds() {
             }
             "rawdata_with_header" => {
                 let raw = RawData::new_checked(&bytes).unwrap_or_else(|error| panic!("{id}: {error}"));
-                check_service(id, &raw.service().unwrap(), &expected["header"]);
+                check_service(id, raw.service().unwrap(), &expected["header"]);
                 let sign = raw.message_sign().map(|sign| hex(&sign)).unwrap_or_default();
                 let trailer = expected.get("trailer").or_else(|| expected["body"].get("trailer")).unwrap();
                 assert_eq!(sign, trailer.as_str().unwrap(), "{id}");
