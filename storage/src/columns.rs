@@ -30,6 +30,7 @@ pub mod item;
 pub mod product_code;
 pub mod read;
 pub mod row;
+pub(crate) mod sums;
 pub mod vat;
 
 use std::fmt;

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use arrow_array::{Array, BinaryArray, Decimal128Array, Int32Array, Int64Array};
 
-use super::plan::{DayPlan, Plan, Sums};
+use super::plan::{DayPlan, Plan};
 use super::write::staged_path;
 use crate::columns::Table;
 use crate::columns::read::{column, damaged, each_batch};
+use crate::columns::sums::Sums;
 use crate::env::Env;
 use crate::envelope::ENVELOPE_HEAD_LEN;
 use crate::error::Error;

@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use ofd_codec::{DocumentView, Tag};
+use ofd_codec::Tag;
 
 use super::source::{SegmentSource, SourceRecord};
-use crate::columns::column::DECIMAL_MAX;
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
+use crate::columns::sums::Sums;
 use crate::columns::{Day, Stored, Table};
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
@@ -36,17 +36,6 @@ impl Entry {
     pub(super) fn drive(&self) -> &str {
         &self.drive
     }
-}
-
-/// What the rows of a day must add up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Sums {
-    /// Sum of 1020, kopecks.
-    pub(super) total: i128,
-    /// Items: tags 1059 and 1071.
-    pub(super) items: u64,
-    /// Sum of 1043 over them, kopecks.
-    pub(super) items_sum: i128,
 }
 
 /// The documents of one day.
@@ -133,14 +122,12 @@ impl Plan {
         let view = view(&envelope);
         let inn = view.as_ref().and_then(inn_of).map(String::into_boxed_str);
         let local = view.as_ref().and_then(|view| view.get(Tag(1012))?.unixtime().ok());
-        let sums = view.as_ref().map(sums_of).unwrap_or_default();
+        let sums = view.as_ref().map(Sums::of).unwrap_or_default();
         let (drive, number, variant) =
             (drive_text(&envelope.drive).into_boxed_str(), envelope.number, envelope.variant);
         let day = Day::of(local.map(|at| i64::from(at.0)), stored.received_at_us);
         let day = self.days.entry(day).or_default();
-        day.sums.total = day.sums.total.saturating_add(sums.total);
-        day.sums.items = day.sums.items.saturating_add(sums.items);
-        day.sums.items_sum = day.sums.items_sum.saturating_add(sums.items_sum);
+        day.sums.add(&sums);
         day.entries.push(Entry { stored, inn, drive, number, variant });
         Ok(())
     }
@@ -173,27 +160,6 @@ impl Plan {
         }
         run
     }
-}
-
-/// Sums of one document, straight from its tags. An amount that does not fit its column counts as nothing,
-/// as it becomes NULL.
-fn sums_of(view: &DocumentView<'_>) -> Sums {
-    let fits = |sum: &i64| (0..=DECIMAL_MAX).contains(sum);
-    let mut sums = Sums::default();
-    if let Some(total) = view.get(Tag(1020)).and_then(|value| value.kopecks().ok()) {
-        sums.total = i128::from(Some(total.0).filter(fits).unwrap_or(0));
-    }
-    for (tag, item) in view.tags() {
-        if !matches!(tag.0, 1059 | 1071) {
-            continue;
-        }
-        sums.items = sums.items.saturating_add(1);
-        let sum = item.children().map_while(Result::ok).find(|(tag, _)| tag.0 == 1043);
-        if let Some(sum) = sum.and_then(|(_, value)| value.kopecks().ok()) {
-            sums.items_sum = sums.items_sum.saturating_add(i128::from(Some(sum.0).filter(fits).unwrap_or(0)));
-        }
-    }
-    sums
 }
 
 fn disorder(segment: SegmentId, position: u64) -> Error {

@@ -78,7 +78,7 @@ impl SegmentSource for LogReader {
     ) -> Result<(), Error> {
         let records = self.segment_records(segment)?;
         for (record, _) in records.iter().flatten() {
-            each(SourceRecord::of(&record, || Bytes::copy_from_slice(record.payload())))?;
+            each(SourceRecord::of(&record, || records.slice(&record)))?;
         }
         Ok(())
     }

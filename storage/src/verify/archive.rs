@@ -1,0 +1,236 @@
+//! One run of the archive against its part of the log.
+
+use std::path::Path;
+
+use arrow_array::{Array, BinaryArray, Decimal128Array, Int32Array, Int64Array};
+use hashbrown::HashMap;
+
+use super::{LogRecord, VerifyReport};
+use crate::columns::Table;
+use crate::columns::read::{Chunks, column, each_batch};
+use crate::columns::row::view;
+use crate::columns::sums::Sums;
+use crate::env::Env;
+use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope};
+use crate::error::Error;
+use crate::manifest::{FileEntry, Run};
+
+/// A digest of what `containers` holds of a document: container, plain document, fixed part of the envelope.
+type Digest = [u8; 16];
+
+/// What the log says of a document of the run, and where it was met in the archive.
+struct Expected {
+    digest: Digest,
+    in_containers: bool,
+    in_documents: bool,
+}
+
+/// Collects the log's side of a run, then reads the archive's.
+pub(super) struct RunCheck<'r> {
+    run: &'r Run,
+    /// Whether the log still holds this run.
+    in_log: bool,
+    documents: HashMap<u64, Expected>,
+    /// Positions that the log cannot give back: what the archive has of them cannot be compared.
+    excused: Vec<(u64, u64)>,
+    sums: Sums,
+}
+
+impl<'r> RunCheck<'r> {
+    pub(super) fn new(run: &'r Run, in_log: bool) -> Self {
+        Self { run, in_log, documents: HashMap::new(), excused: Vec::new(), sums: Sums::default() }
+    }
+
+    /// Last position of the run.
+    pub(super) fn last(&self) -> u64 {
+        self.run.last
+    }
+
+    /// A document that must be in the archive.
+    pub(super) fn expect(&mut self, record: &LogRecord<'_>, report: &mut VerifyReport) {
+        if record.position < self.run.first {
+            return;
+        }
+        match Envelope::decode(record.payload) {
+            Ok(envelope) => {
+                if let Some(view) = view(&envelope) {
+                    self.sums.add(&Sums::of(&view));
+                }
+                let head = record.payload.get(..ENVELOPE_HEAD_LEN).unwrap_or_default();
+                let digest = digest(envelope.container, envelope.plain, head);
+                let expected = Expected { digest, in_containers: false, in_documents: false };
+                self.documents.insert(record.position, expected);
+            }
+            Err(error) => report.damage(1, format!("position {}: {error}", record.position)),
+        }
+    }
+
+    /// Positions that the log cannot give back.
+    pub(super) fn excuse(&mut self, first: u64, last: u64) {
+        self.excused.push((first, last));
+    }
+
+    /// Reads the files of the run.
+    pub(super) fn finish(mut self, env: &dyn Env, report: &mut VerifyReport) {
+        let mut found = Sums::default();
+        let mut items_n = 0_u64;
+        let mut documents = 0_u64;
+        for file in &self.run.files {
+            let path = file.path();
+            if let Err(error) = whole(env, file) {
+                report.damage(1, error.to_string());
+            }
+            let read = match file.table.as_str() {
+                name if name == Table::Containers.name() => self.containers(env, &path, report),
+                name if name == Table::Documents.name() => {
+                    self.rows(env, &path, &mut found, &mut items_n, report).map(|rows| {
+                        documents = documents.saturating_add(rows);
+                        rows
+                    })
+                }
+                name if name == Table::Items.name() => items(env, &path, &mut found).inspect(|rows| {
+                    found.items = found.items.saturating_add(*rows);
+                }),
+                // Of a newer version: its checksum has been compared, its contents are not ours to judge.
+                _ => continue,
+            };
+            match read {
+                Ok(rows) if rows == file.rows => {}
+                Ok(rows) => report
+                    .damage(1, format!("{}: {rows} rows, the manifest says {}", path.display(), file.rows)),
+                // The checksum has told it already.
+                Err(error) => report.problem(error.to_string()),
+            }
+        }
+        self.judge(found, items_n, documents, report);
+    }
+
+    fn judge(&self, found: Sums, items_n: u64, documents: u64, report: &mut VerifyReport) {
+        let Run { first, last, .. } = *self.run;
+        let named =
+            Sums { total: self.run.total_kopecks, items: self.run.items, items_sum: self.run.items_kopecks };
+        let mut differ = |what: &str, there: String, here: String| {
+            if there != here {
+                report
+                    .problem(format!("run {first}..={last}: {what} {there} in the archive, {here} expected"));
+            }
+        };
+        differ("sums", format!("{found:?}"), format!("{named:?}"));
+        differ("items_n", items_n.to_string(), self.run.items.to_string());
+        differ("documents", documents.to_string(), self.run.documents.to_string());
+        if !self.in_log {
+            report.parquet_rows = report.parquet_rows.saturating_add(documents);
+            return;
+        }
+        if self.excused.is_empty() && self.run.damaged.is_empty() {
+            differ("sums", format!("{named:?}"), format!("{:?}", self.sums));
+        }
+        for (position, document) in &self.documents {
+            if document.in_documents {
+                report.parquet_rows = report.parquet_rows.saturating_add(1);
+            }
+            if !document.in_documents || !document.in_containers {
+                report.lack(1, format!("position {position} is compacted and not in the archive"));
+            }
+        }
+    }
+
+    /// Whether the log could not say what stands at this position.
+    fn is_excused(&self, position: u64) -> bool {
+        !self.in_log || self.excused.iter().any(|(first, last)| (*first..=*last).contains(&position))
+    }
+
+    fn containers(&mut self, env: &dyn Env, path: &Path, report: &mut VerifyReport) -> Result<u64, Error> {
+        each_batch(env, path, &["position", "raw", "plain", "envelope"], |batch| {
+            let positions = column::<Int64Array>(batch, path, "position")?;
+            let raw = column::<BinaryArray>(batch, path, "raw")?;
+            let plain = column::<BinaryArray>(batch, path, "plain")?;
+            let head = column::<BinaryArray>(batch, path, "envelope")?;
+            for (at, position) in positions.values().iter().enumerate() {
+                let position = u64::try_from(*position).unwrap_or_default();
+                let opened = if plain.is_null(at) { &[][..] } else { plain.value(at) };
+                let excused = self.is_excused(position);
+                match self.documents.get_mut(&position) {
+                    Some(document) if document.in_containers => {
+                        report.damage(1, format!("{}: position {position} twice", path.display()));
+                    }
+                    Some(document) => {
+                        document.in_containers = true;
+                        if document.digest != digest(raw.value(at), opened, head.value(at)) {
+                            report.damage(
+                                1,
+                                format!("{}: position {position} differs from the log", path.display()),
+                            );
+                        }
+                    }
+                    None if excused => {}
+                    None => {
+                        report.damage(1, format!("{}: the log has no position {position}", path.display()))
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn rows(
+        &mut self,
+        env: &dyn Env,
+        path: &Path,
+        found: &mut Sums,
+        items_n: &mut u64,
+        report: &mut VerifyReport,
+    ) -> Result<u64, Error> {
+        each_batch(env, path, &["position", "total", "items_n"], |batch| {
+            let totals = column::<Decimal128Array>(batch, path, "total")?;
+            found.total = totals.iter().flatten().fold(found.total, i128::saturating_add);
+            let counts = column::<Int32Array>(batch, path, "items_n")?;
+            let counts = counts.iter().flatten().filter_map(|count| u64::try_from(count).ok());
+            *items_n = counts.fold(*items_n, u64::saturating_add);
+            for position in column::<Int64Array>(batch, path, "position")?.values() {
+                let position = u64::try_from(*position).unwrap_or_default();
+                let excused = self.is_excused(position);
+                match self.documents.get_mut(&position) {
+                    Some(document) if document.in_documents => {
+                        report.damage(1, format!("{}: position {position} twice", path.display()));
+                    }
+                    Some(document) => document.in_documents = true,
+                    None if excused => {}
+                    None => {
+                        report.damage(1, format!("{}: the log has no position {position}", path.display()))
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Length and checksum of a file are those of the manifest.
+fn whole(env: &dyn Env, file: &FileEntry) -> Result<(), Error> {
+    let path = file.path();
+    let chunks = Chunks::open(env, &path)?;
+    if chunks.bytes() != file.bytes || chunks.blake3()? != file.blake3 {
+        return Err(crate::columns::read::damaged(&path, "not the bytes that were published"));
+    }
+    Ok(())
+}
+
+fn items(env: &dyn Env, path: &Path, found: &mut Sums) -> Result<u64, Error> {
+    each_batch(env, path, &["sum"], |batch| {
+        let amounts = column::<Decimal128Array>(batch, path, "sum")?;
+        found.items_sum = amounts.iter().flatten().fold(found.items_sum, i128::saturating_add);
+        Ok(())
+    })
+}
+
+fn digest(container: &[u8], plain: &[u8], head: &[u8]) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    for part in [container, plain, head] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut digest = Digest::default();
+    hasher.finalize_xof().fill(&mut digest);
+    digest
+}

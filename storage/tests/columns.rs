@@ -1,0 +1,542 @@
+//! Columns: each value of a document stands where the tables promise it, in the promised type.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+mod compact_support;
+
+use compact_support::*;
+use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
+use ofd_storage::columns::{TITLE_KEY, Table};
+use ofd_storage::compact::{CompactOptions, compact};
+use ofd_storage::envelope::{Provenance, Realm};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+
+/// Compacts one document and hands its directory to the questions.
+fn one(sent: &Sent) -> Place {
+    let place = place();
+    compact(&MemoryLog::of(std::slice::from_ref(sent), 1), &place.env, &CompactOptions::default()).unwrap();
+    place
+}
+
+/// The values of one document in `documents`.
+fn check(place: &Place, table: &str, expected: &[(&str, Option<&str>)]) {
+    for (name, value) in expected {
+        assert_eq!(only(place.dir.path(), table, name).as_deref(), *value, "{table}.{name}");
+    }
+}
+
+fn with_tags(receipt: &Receipt, more: impl Fn(&mut TlvWriter<'_>)) -> Place {
+    one(&Sent::with(receipt, receipt.plain_with(more)))
+}
+
+const DRIVE: &str = "9960440300000001";
+
+/// Names, order and types of all columns as outsiders rely on them.
+#[test]
+fn tables_have_the_promised_columns_in_the_promised_types() {
+    const DOCUMENTS: &str = "position:i64 partition_seq:i64 variant:i32 tenant:text realm:text inn:text rnm:text fn:text \
+        fd:i64 fpd:i64 form:text form_code:i32 ffd:text ts_local:ms zone_min:i32 received_at:us late_s:i64 shift:i64 \
+        number_in_shift:i64 direction:i32 revenue_sign:i32 total:money cash:money ecash:money prepaid:money \
+        credit:money provision:money vat20:money vat10:money vat20c:money vat10c:money vat5:money vat7:money \
+        vat5c:money vat7c:money vat22:money vat22c:money vat18:money vat18c:money vat_rate_guess:bool \
+        turnover_vat0:money turnover_no_vat:money user_name:text address:text place:text tax_system:i32 cashier:text \
+        cashier_inn:text automat:text internet:bool agent_flags:i32 buyer_contact:text buyer_name:text \
+        buyer_inn:text correction_type:i32 correction_date:date correction_number:text items_n:i32 \
+        violations_n:i32 answer_code:i32 answered_at:us provenance:text";
+    const CONTAINERS: &str =
+        "position:i64 fn:text fd:i64 variant:i32 raw:bytes plain:bytes envelope:bytes detail:text";
+    const ITEMS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 line:i32 variant:i32 \
+        ts_local:ms form:text direction:i32 revenue_sign:i32 name:text price:money quantity:quantity \
+        quantity_text:text unit:text unit_code:i32 sum:money storno:bool vat_rate:i32 vat_sum:money \
+        payment_method:i32 subject:i32 agent_flag:i32 supplier_inn:text supplier_name:text gtin:text \
+        code_kind:text code_raw:text mark_status:i32 check_bits:i32 country:text customs:text excise:money";
+    let place = one(&Sent::of(&receipt("7704211201", DRIVE, 1, vec![line("Чай", 100)])));
+    for (table, promised) in [("documents", DOCUMENTS), ("containers", CONTAINERS), ("items", ITEMS)] {
+        let file = std::fs::File::open(&glob(place.dir.path(), table)[0].1).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let schema = reader.metadata().file_metadata().schema_descr_ptr();
+        let found: Vec<String> = schema
+            .columns()
+            .iter()
+            .map(|column| {
+                use parquet::basic::{LogicalType as L, Type as P};
+                let (physical, logical) = (column.physical_type(), column.logical_type_ref());
+                let kind = match (physical, logical) {
+                    (P::INT64, None) => "i64".into(),
+                    (P::INT32, None) => "i32".into(),
+                    (P::BOOLEAN, None) => "bool".into(),
+                    (P::BYTE_ARRAY, None) => "bytes".into(),
+                    (P::BYTE_ARRAY, Some(L::String)) => "text".into(),
+                    (P::INT32, Some(L::Date)) => "date".into(),
+                    (P::INT64, Some(logical)) => {
+                        let text = format!("{logical:?}");
+                        let has = |part: &str| text.contains(part);
+                        match () {
+                            () if has("scale: 2") && has("precision: 18") => "money".into(),
+                            () if has("scale: 6") && has("precision: 18") => "quantity".into(),
+                            () if has("is_adjusted_to_u_t_c: false") && has("MILLIS") => "ms".into(),
+                            () if has("is_adjusted_to_u_t_c: true") && has("MICROS") => "us".into(),
+                            () => text,
+                        }
+                    }
+                    other => format!("{other:?}"),
+                };
+                format!("{}:{kind}", column.name())
+            })
+            .collect();
+        assert_eq!(found, promised.split_whitespace().collect::<Vec<_>>(), "{table}");
+    }
+}
+
+/// Titles are there for readers of Arrow metadata and for readers of the file's own.
+#[test]
+fn every_column_carries_its_russian_title() {
+    let place = one(&Sent::of(&receipt("7704211201", DRIVE, 1, vec![line("Чай", 100)])));
+    for table in Table::ALL {
+        let file = std::fs::File::open(&glob(place.dir.path(), table.name())[0].1).unwrap();
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let pairs = builder.metadata().file_metadata().key_value_metadata().unwrap().clone();
+        let titles = pairs.iter().find(|pair| pair.key == "ofd.titles").unwrap().value.clone().unwrap();
+        let titles: serde_json::Value = serde_json::from_str(&titles).unwrap();
+        for column in table.columns() {
+            let field = builder.schema().field_with_name(column.name).unwrap();
+            assert_eq!(field.metadata()[TITLE_KEY], column.title);
+            assert_eq!(titles[column.name], column.title);
+            let russian = |letter| ('А'..='я').contains(&letter) || column.name == "gtin";
+            assert!(column.title.chars().any(russian), "{}", column.title);
+        }
+        assert_eq!(titles.as_object().unwrap().len(), table.columns().len());
+    }
+}
+
+/// A receipt of ФФД 1.05 with everything in it.
+#[test]
+fn a_receipt_stands_in_its_columns() {
+    let mut receipt = receipt("0105000000", DRIVE, 84, vec![line("Чай", 120_00)]);
+    receipt.lines[0].vat = Some(1);
+    let place = with_tags(&receipt, |w| {
+        w.u8(Tag(1209), 2);
+        w.vln(Tag(1081), 7);
+        w.vln(Tag(1215), 8);
+        w.vln(Tag(1216), 9);
+        w.vln(Tag(1217), 10);
+        w.vln(Tag(1102), 20_00);
+        w.vln(Tag(1103), 11);
+        w.vln(Tag(1104), 12);
+        w.vln(Tag(1105), 13);
+        w.vln(Tag(1107), 14);
+        w.text(Tag(1048), "ООО \"Ёлка №1\"").unwrap();
+        w.text(Tag(1009), "г. Казань").unwrap();
+        w.text(Tag(1187), "Магазин").unwrap();
+        w.u8(Tag(1055), 2);
+        w.text(Tag(1021), "Иванова").unwrap();
+        w.padded_text(Tag(1203), "504700000000", 12).unwrap();
+        w.text(Tag(1036), "A-7").unwrap();
+        w.u8(Tag(1057), 64);
+        w.text(Tag(1008), "+70000000000").unwrap();
+        w.text(Tag(1227), "Петров").unwrap();
+        w.padded_text(Tag(1228), "000000000000", 12).unwrap();
+    });
+    let at = (i64::from(NOON) * 1000).to_string();
+    let received = (NOON_US - 3 * 3_600_000_000 + 1_234_567).to_string();
+    check(
+        &place,
+        "documents",
+        &[
+            ("position", Some("1")),
+            ("partition_seq", Some("1")),
+            ("variant", Some("0")),
+            ("tenant", None),
+            ("realm", Some("prod")),
+            ("inn", Some("0105000000")),
+            ("rnm", Some("0000000001012345")),
+            ("fn", Some(DRIVE)),
+            ("fd", Some("84")),
+            ("fpd", Some("4146547960")),
+            ("form", Some("receipt")),
+            ("form_code", Some("3")),
+            ("ffd", Some("1.05")),
+            ("ts_local", Some(&at)),
+            ("zone_min", None),
+            ("received_at", Some(&received)),
+            ("answered_at", Some(&received)),
+            ("late_s", None),
+            ("shift", Some("7")),
+            ("number_in_shift", Some("3")),
+            ("direction", Some("1")),
+            ("revenue_sign", Some("1")),
+            ("total", Some("12000")),
+            ("cash", Some("12000")),
+            ("ecash", Some("7")),
+            ("prepaid", Some("8")),
+            ("credit", Some("9")),
+            ("provision", Some("10")),
+            ("vat20", Some("2000")),
+            ("vat10", Some("11")),
+            ("vat20c", None),
+            ("vat10c", Some("14")),
+            ("vat18", None),
+            ("vat_rate_guess", Some("false")),
+            ("turnover_vat0", Some("12")),
+            ("turnover_no_vat", Some("13")),
+            ("user_name", Some("ООО \"Ёлка №1\"")),
+            ("address", Some("г. Казань")),
+            ("place", Some("Магазин")),
+            ("tax_system", Some("2")),
+            ("cashier", Some("Иванова")),
+            ("cashier_inn", Some("504700000000")),
+            ("automat", Some("A-7")),
+            ("internet", Some("false")),
+            ("agent_flags", Some("64")),
+            ("buyer_contact", Some("+70000000000")),
+            ("buyer_name", Some("Петров")),
+            ("buyer_inn", Some("000000000000")),
+            ("correction_type", None),
+            ("items_n", Some("1")),
+            ("violations_n", None),
+            ("answer_code", Some("0")),
+            ("provenance", Some("live")),
+        ],
+    );
+    check(
+        &place,
+        "containers",
+        &[("position", Some("1")), ("fn", Some(DRIVE)), ("fd", Some("84")), ("variant", Some("0"))],
+    );
+}
+
+/// An enciphered document is stored and answered; it has its row, and no more than the envelope tells.
+#[test]
+fn a_document_not_opened_has_a_row_of_what_the_envelope_says() {
+    let receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 100)]);
+    let place = one(&Sent { opened: false, realm: Realm::Test, variant: 2, ..Sent::of(&receipt) });
+    check(
+        &place,
+        "documents",
+        &[
+            ("fn", Some(DRIVE)),
+            ("fd", Some("5")),
+            ("form", Some("receipt")),
+            ("variant", Some("2")),
+            ("realm", Some("test")),
+            ("inn", None),
+            ("ts_local", None),
+            ("total", None),
+            ("ffd", None),
+            ("items_n", None),
+            ("internet", None),
+            ("revenue_sign", Some("0")),
+        ],
+    );
+    check(&place, "containers", &[("plain", None)]);
+    assert!(glob(place.dir.path(), "items").is_empty(), "no file without rows");
+}
+
+/// `plain` of a document that lies in its container is the same bytes.
+#[test]
+fn plain_is_the_document_tlv() {
+    let receipt = receipt("7704211201", DRIVE, 5, vec![]);
+    let place = one(&Sent::of(&receipt));
+    let hex: String = receipt.plain().iter().map(|byte| format!("{byte:02x}")).collect();
+    check(&place, "containers", &[("plain", Some(&hex))]);
+}
+
+/// The rates from 2025 on stand only in the list 1115; a code in both places counts once.
+#[test]
+fn tax_of_the_list_goes_by_its_code() {
+    let receipt = receipt("7704211201", DRIVE, 5, vec![]);
+    let place = with_tags(&receipt, |w| {
+        w.vln(Tag(1103), 1000);
+        w.nested(Tag(1115), |w| {
+            for code in [2_u8, 4, 7, 8, 9, 10, 11, 12, 5, 6, 200] {
+                w.nested(Tag(1119), |w| {
+                    w.u8(Tag(1199), code);
+                    w.vln(Tag(1120), u64::from(code));
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    });
+    check(
+        &place,
+        "documents",
+        &[
+            ("vat10", Some("1000")),
+            ("vat10c", Some("4")),
+            ("vat5", Some("7")),
+            ("vat7", Some("8")),
+            ("vat5c", Some("9")),
+            ("vat7c", Some("10")),
+            ("vat22", Some("11")),
+            ("vat22c", Some("12")),
+            ("turnover_vat0", None),
+            ("turnover_no_vat", None),
+            ("vat_rate_guess", None),
+        ],
+    );
+}
+
+/// Before 2019 code 1 was 18 %.
+#[test]
+fn tax_of_2018_stands_under_18_per_cent() {
+    let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 118_00)]);
+    receipt.at = 1_530_000_000;
+    receipt.lines[0].vat = Some(1);
+    let place = with_tags(&receipt, |w| {
+        w.vln(Tag(1102), 18_00);
+        w.vln(Tag(1106), 5);
+    });
+    check(
+        &place,
+        "documents",
+        &[
+            ("vat18", Some("1800")),
+            ("vat20", None),
+            ("vat18c", Some("5")),
+            ("vat20c", None),
+            ("vat_rate_guess", Some("true")),
+        ],
+    );
+}
+
+/// Returns take from revenue; money paid out is none; corrections count as their receipts.
+#[test]
+fn revenue_sign_follows_form_and_direction() {
+    let expected = [(1, "1"), (2, "-1"), (3, "0"), (4, "0"), (9, "0")];
+    for form in [Form::RECEIPT, Form::BSO, Form::RECEIPT_CORRECTION, Form::BSO_CORRECTION] {
+        for (direction, sign) in expected {
+            let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 100)]);
+            (receipt.form, receipt.direction) = (form, direction);
+            let place = one(&Sent::of(&receipt));
+            check(&place, "documents", &[("revenue_sign", Some(sign))]);
+            check(&place, "items", &[("revenue_sign", Some(sign))]);
+        }
+    }
+    let mut report = receipt("7704211201", DRIVE, 5, vec![]);
+    report.form = Form::CLOSE_SHIFT;
+    check(
+        &one(&Sent::of(&report)),
+        "documents",
+        &[("revenue_sign", Some("0")), ("form", Some("closeShift")), ("internet", None)],
+    );
+}
+
+/// What a correction corrects.
+#[test]
+fn a_correction_names_its_ground() {
+    let mut receipt = receipt("7704211201", DRIVE, 5, vec![]);
+    receipt.form = Form::RECEIPT_CORRECTION;
+    let place = with_tags(&receipt, |w| {
+        w.u8(Tag(1173), 1);
+        w.nested(Tag(1174), |w| {
+            w.unixtime(Tag(1178), LocalSeconds(NOON - NOON % DAY_S));
+            w.text(Tag(1179), "0012/7")?;
+            Ok(())
+        })
+        .unwrap();
+        w.u8(Tag(1125), 1);
+        w.nested(Tag(1256), |w| {
+            w.text(Tag(1227), "Сидоров")?;
+            w.padded_text(Tag(1228), "504700000000", 12)
+        })
+        .unwrap();
+    });
+    check(
+        &place,
+        "documents",
+        &[
+            ("correction_type", Some("1")),
+            ("correction_date", Some("19858")),
+            ("correction_number", Some("0012/7")),
+            ("internet", Some("true")),
+            ("buyer_name", Some("Сидоров")),
+            ("buyer_inn", Some("504700000000")),
+        ],
+    );
+}
+
+/// Everything an item can have.
+#[test]
+fn an_item_stands_in_its_columns() {
+    let receipt = receipt("7704211201", DRIVE, 5, vec![]);
+    let place = with_tags(&receipt, |w| {
+        w.nested(Tag(1059), |w| {
+            w.text(Tag(1030), "Молоко")?;
+            w.vln(Tag(1079), 89_90);
+            w.fvln(Tag(1023), Quantity { mantissa: 876, scale: 3 })?;
+            w.u8(Tag(2108), 11);
+            w.vln(Tag(1043), 78_75);
+            w.u8(Tag(1199), 2);
+            w.vln(Tag(1200), 7_16);
+            w.u8(Tag(1214), 4);
+            w.u8(Tag(1212), 33);
+            w.u8(Tag(1222), 32);
+            w.padded_text(Tag(1226), "7704211201", 12)?;
+            w.nested(Tag(1224), |w| w.text(Tag(1225), "Ферма"))?;
+            w.nested(Tag(1163), |w| w.text(Tag(1305), "010460123456789321abc"))?;
+            w.u8(Tag(2106), 15);
+            w.u8(Tag(2110), 1);
+            w.text(Tag(1230), "643")?;
+            w.text(Tag(1231), "10702020/060520/0013422")?;
+            w.vln(Tag(1229), 5);
+            Ok(())
+        })
+        .unwrap();
+    });
+    check(
+        &place,
+        "items",
+        &[
+            ("position", Some("1")),
+            ("inn", Some("7704211201")),
+            ("line", Some("1")),
+            ("form", Some("receipt")),
+            ("direction", Some("1")),
+            ("name", Some("Молоко")),
+            ("price", Some("8990")),
+            ("quantity", Some("876000")),
+            ("quantity_text", None),
+            ("unit", Some("кг")),
+            ("unit_code", Some("11")),
+            ("sum", Some("7875")),
+            ("storno", Some("false")),
+            ("vat_rate", Some("2")),
+            ("vat_sum", Some("716")),
+            ("payment_method", Some("4")),
+            ("subject", Some("33")),
+            ("agent_flag", Some("32")),
+            ("supplier_inn", Some("7704211201")),
+            ("supplier_name", Some("Ферма")),
+            ("gtin", Some("04601234567893")),
+            ("code_kind", Some("gs1m")),
+            ("code_raw", Some("010460123456789321abc")),
+            ("mark_status", Some("1")),
+            ("check_bits", Some("15")),
+            ("country", Some("643")),
+            ("customs", Some("10702020/060520/0013422")),
+            ("excise", Some("5")),
+        ],
+    );
+}
+
+/// A quantity that DECIMAL(18,6) cannot hold exactly is kept as text, never rounded.
+#[test]
+fn a_quantity_that_does_not_fit_is_kept_as_text() {
+    for (quantity, number, text) in [
+        (Quantity { mantissa: 1_000_000, scale: 6 }, Some("1000000"), None),
+        (Quantity { mantissa: 10, scale: 7 }, Some("1"), None),
+        (Quantity { mantissa: 1, scale: 7 }, None, Some("0.0000001")),
+        (Quantity { mantissa: 999_999_999_999, scale: 0 }, Some("999999999999000000"), None),
+        (Quantity { mantissa: 1_000_000_000_000, scale: 0 }, None, Some("1000000000000")),
+    ] {
+        let mut line = line("Чай", 100);
+        line.quantity = quantity;
+        let place = one(&Sent::of(&receipt("7704211201", DRIVE, 5, vec![line])));
+        check(&place, "items", &[("quantity", number), ("quantity_text", text)]);
+    }
+}
+
+/// A storno of ФФД 1.0 takes its item back: `sum * revenue_sign` adds up to the receipt.
+#[test]
+fn a_storno_has_the_opposite_sign() {
+    let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 100), line("Хлеб", 50)]);
+    receipt.total = 100;
+    let place = with_tags(&receipt, |w| {
+        w.nested(Tag(1071), |w| {
+            w.text(Tag(1030), "Хлеб")?;
+            w.vln(Tag(1043), 50);
+            Ok(())
+        })
+        .unwrap();
+    });
+    let column = |name| table_values(place.dir.path(), "items", name);
+    let number = |value: &Option<String>| value.as_ref().unwrap().parse::<i64>().unwrap();
+    let sum: i64 =
+        column("sum").iter().zip(&column("revenue_sign")).map(|(sum, sign)| number(sum) * number(sign)).sum();
+    assert_eq!(sum, 100);
+    check(&place, "documents", &[("items_n", Some("3"))]);
+}
+
+/// In ФФД 1.0 an item has 1102–1107 instead of 1199.
+#[test]
+fn an_item_of_the_first_format_gets_the_code_of_its_rate() {
+    for (tags, rate, sum) in [
+        (&[(1102, 18)][..], Some("1"), Some("18")),
+        (&[(1103, 9)], Some("2"), Some("9")),
+        (&[(1106, 9)], Some("3"), Some("9")),
+        (&[(1107, 9)], Some("4"), Some("9")),
+        (&[(1104, 100)], Some("5"), None),
+        (&[(1105, 100)], Some("6"), None),
+        (&[(1102, 0), (1103, 9), (1105, 0)], Some("2"), Some("9")),
+        (&[(1102, 1), (1103, 9)], None, None),
+        (&[(1102, 0), (1103, 0)], None, None),
+    ] {
+        let receipt = receipt("7704211201", DRIVE, 5, vec![]);
+        let place = with_tags(&receipt, |w| {
+            w.nested(Tag(1059), |w| {
+                for (tag, sum) in tags {
+                    w.vln(Tag(*tag), *sum);
+                }
+                Ok(())
+            })
+            .unwrap();
+        });
+        check(&place, "items", &[("vat_rate", rate), ("vat_sum", sum)]);
+    }
+}
+
+/// An amount no column holds is NULL; the rest of the document is there.
+#[test]
+fn an_amount_that_does_not_fit_is_null() {
+    let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 1_000_000_000_000_000_000)]);
+    receipt.total = 999_999_999_999_999_999;
+    let place = one(&Sent::of(&receipt));
+    check(&place, "documents", &[("total", Some("999999999999999999"))]);
+    check(&place, "items", &[("sum", None), ("name", Some("Чай"))]);
+}
+
+/// A register with a wrong year must not open a folder in another century.
+#[test]
+fn the_folder_is_the_local_date_while_it_is_plausible() {
+    for (at, date) in [(NOON, "2024-05-15"), (NOON + 3 * DAY_S, "2024-05-15"), (86_400, "2024-05-15")] {
+        let mut receipt = receipt("7704211201", DRIVE, 5, vec![]);
+        receipt.at = at;
+        let place = one(&Sent { received_us: NOON_US, ..Sent::of(&receipt) });
+        assert_eq!(glob(place.dir.path(), "documents")[0].0, date, "{at}");
+        check(&place, "documents", &[("ts_local", Some(&(i64::from(at) * 1000).to_string()))]);
+    }
+}
+
+/// The answer of an imported document was given by someone else, earlier.
+#[test]
+fn an_imported_document_keeps_the_time_of_its_answer() {
+    let receipt = receipt("7704211201", DRIVE, 5, vec![]);
+    let place = one(&Sent { provenance: Provenance::Import, answered_us: 77, ..Sent::of(&receipt) });
+    check(&place, "documents", &[("provenance", Some("import")), ("answered_at", Some("77"))]);
+}
+
+/// Findings are counted by the caller's rules.
+#[test]
+fn violations_are_counted_by_the_rules_given() {
+    let place = place();
+    let log = MemoryLog::of(&[Sent::of(&receipt("7704211201", DRIVE, 5, vec![]))], 1);
+    let inspect = |view: &ofd_codec::DocumentView<'_>, _: &ofd_storage::envelope::Envelope<'_>| {
+        Some(u32::from(view.form().0) + 4)
+    };
+    let options = CompactOptions { inspect: Some(std::sync::Arc::new(inspect)), ..CompactOptions::default() };
+    compact(&log, &place.env, &options).unwrap();
+    check(&place, "documents", &[("violations_n", Some("7"))]);
+}
+
+/// An INN of ten digits that a register padded with zeros on the left is the same INN.
+#[test]
+fn an_inn_padded_on_the_left_is_the_same_inn() {
+    for (on_wire, column) in
+        [("007704211201", "7704211201"), ("000000000000", "000000000000"), ("0105000000", "0105000000")]
+    {
+        let place = one(&Sent::of(&receipt(on_wire, DRIVE, 5, vec![])));
+        check(&place, "documents", &[("inn", Some(column))]);
+    }
+}
