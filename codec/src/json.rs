@@ -374,6 +374,14 @@ mod tests {
         }
     }
 
+    /// Keys that are written without a tag are free.
+    #[test]
+    fn no_tag_has_a_key_of_ours() {
+        for own in ["code", "receiptCode", "bsoCode", "messageFiscalSign", "rawData"] {
+            assert!(entries().iter().all(|entry| entry.json_name != Some(own)), "{own}");
+        }
+    }
+
     /// The tag that a table puts here has the key, whichever comes first; of strangers the first one has it.
     #[test]
     fn a_key_goes_to_the_tag_with_the_better_claim() {

@@ -278,3 +278,143 @@ pub fn parse_hex(line: &str) -> Result<Vec<u8>, DecodeError> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use super::*;
+    use crate::DecodeErrorKind as Kind;
+    use crate::frame::ServiceHeader;
+    use crate::{DriveNumber, Form, Message, Tag, TlvWriter, container_crc};
+
+    /// Where the container, the document and its requisites 1041 and 1040 begin in a message.
+    const CONTAINER: usize = SESSION_HEADER_LEN;
+    const DOCUMENT: usize = CONTAINER + CONTAINER_HEADER_LEN;
+    const DRIVE_VALUE: usize = DOCUMENT + 4 + 4;
+    const NUMBER_VALUE: usize = DRIVE_VALUE + 16 + 4;
+
+    fn message() -> Vec<u8> {
+        let drive = DriveNumber::parse("9999078900000017").unwrap();
+        let mut plain = Vec::new();
+        TlvWriter::new(&mut plain)
+            .document(Form::OPEN_SHIFT, |w| {
+                w.bytes(Tag(1041), drive.as_bytes())?;
+                w.u32(Tag(1040), 300);
+                w.u8(Tag(1209), 2);
+                Ok(())
+            })
+            .unwrap();
+        let mut bytes = Vec::new();
+        Message::from_register([1, 5], drive, 300, Form::OPEN_SHIFT, &plain).encode_into(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn seal(message: &mut [u8]) {
+        let crc = container_crc(&message[CONTAINER..]).to_le_bytes();
+        message[CONTAINER + 2..CONTAINER + 4].copy_from_slice(&crc);
+    }
+
+    /// The message as rawData with its header.
+    fn raw() -> Vec<u8> {
+        let message = message();
+        let end = message.len() - 2;
+        [&[0xFF, 0xFF, 0, 0x1C][..], &message[CONTAINER + 4..end]].concat()
+    }
+
+    fn only_error(bytes: &[u8]) -> DecodeError {
+        let results: Vec<_> = read_any(bytes).collect();
+        assert_eq!(results.len(), 1, "{results:?}");
+        results[0].unwrap_err()
+    }
+
+    /// What is wrong inside a message with a good checksum is named, and found in the bytes of the whole file.
+    #[test]
+    fn errors_inside_a_message_point_into_the_file() {
+        let check = |at: usize, byte: u8, expected: DecodeError| {
+            let mut bad = message();
+            bad[at] = byte;
+            seal(&mut bad);
+            assert_eq!(only_error(&bad), expected);
+            // The same behind another message.
+            let file = [message(), bad].concat();
+            let error = read_any(&file).nth(1).unwrap().unwrap_err();
+            assert_eq!(error, expected.shifted(message().len()));
+        };
+        check(CONTAINER + 4, 0x11, DecodeError::new(Kind::ContainerType, CONTAINER + 4));
+        check(CONTAINER + 6, 2, DecodeError::new(Kind::ContainerVersion, CONTAINER + 6));
+        check(CONTAINER + 9, 0x98, DecodeError::new(Kind::DriveMismatch, CONTAINER + 9));
+        check(CONTAINER + 9, 0xA9, DecodeError::new(Kind::DriveNumber, CONTAINER + 9));
+        check(CONTAINER + 19, 7, DecodeError::at(Kind::NumberMismatch, Tag(1040), NUMBER_VALUE));
+        check(DRIVE_VALUE, b'8', DecodeError::at(Kind::DriveMismatch, Tag(1041), DRIVE_VALUE));
+        check(DRIVE_VALUE - 2, 255, DecodeError::at(Kind::TlvLength, Tag(1041), DRIVE_VALUE - 4));
+        // A body that does not begin as announced is taken for an encrypted one.
+        check(DOCUMENT, 3, DecodeError::new(Kind::Sealed, DOCUMENT));
+        check(CONTAINER + 31, 9, DecodeError::new(Kind::Sealed, DOCUMENT));
+        check(CONTAINER + 5, 3, DecodeError::new(Kind::Sealed, DOCUMENT));
+    }
+
+    /// rawData has no checksum, so that its header is all there is to hold against the document.
+    #[test]
+    fn errors_inside_rawdata_point_into_the_file() {
+        let good = raw();
+        assert!(RawData::new_checked(&good).is_ok());
+        let check = |at: usize, byte: u8, expected: DecodeError| {
+            let mut bad = raw();
+            bad[at] = byte;
+            assert_eq!(RawData::new_checked(&bad).unwrap_err(), expected);
+            assert_eq!(read_any(&bad).next().unwrap().unwrap_err(), expected);
+        };
+        check(3, 0x1B, DecodeError::new(Kind::RawHeader, 2));
+        check(4, 0, DecodeError::new(Kind::ContainerType, 4));
+        check(5, 3, DecodeError::new(Kind::FormMismatch, 5));
+        check(9, 0x98, DecodeError::at(Kind::DriveMismatch, Tag(1041), DRIVE_VALUE - CONTAINER));
+        check(19, 7, DecodeError::at(Kind::NumberMismatch, Tag(1040), NUMBER_VALUE - CONTAINER));
+        check(31, 9, DecodeError::new(Kind::ServiceLength, 30));
+        assert_eq!(RawData::new_checked(&good[..20]).unwrap_err(), DecodeError::new(Kind::Truncated, 20));
+        let service: &[u8; 28] = good[4..32].try_into().unwrap();
+        assert_eq!(ServiceHeader::new(service).bytes(), service);
+    }
+
+    /// A bare document out of a message whose checksum failed would be passed off as good.
+    #[test]
+    fn nothing_bare_is_taken_from_a_damaged_message() {
+        let mut bad = message();
+        let end = bad.len() - 1;
+        bad[end] ^= 1;
+        let file = [bad.as_slice(), &[0x55; 7], &message()].concat();
+        let results: Vec<_> = read_any(&file).collect();
+        assert_eq!(results[0].unwrap_err(), DecodeError::new(Kind::Crc, CONTAINER + 2));
+        assert!(matches!(results[1..], [Ok(Piece::Message(..))]), "{results:?}");
+    }
+
+    /// A container with a good checksum is read even when the session header before it is damaged.
+    #[test]
+    fn a_good_container_survives_a_damaged_session_header() {
+        let mut bad = message();
+        bad[2] ^= 1;
+        let results: Vec<_> = read_any(&bad).collect();
+        assert_eq!(results[0].unwrap_err(), DecodeError::new(Kind::Unrecognised, 0));
+        assert!(matches!(results[1..], [Ok(Piece::Container(..))]), "{results:?}");
+    }
+
+    /// Noise between pieces is one error, not one a byte.
+    #[test]
+    fn noise_is_one_error() {
+        assert_eq!(only_error(&[0xEE; 100]), DecodeError::new(Kind::Unrecognised, 0));
+        let file = [&[0xEE; 100][..], &message(), &[0xEE; 100], &raw()].concat();
+        let errors: Vec<_> = read_any(&file).filter_map(Result::err).map(|error| error.offset).collect();
+        assert_eq!(errors, [0, 100 + message().len()]);
+        assert_eq!(read_any(&file).flatten().count(), 2);
+    }
+
+    /// Two digits a byte, either case, and the place of what is no digit.
+    #[test]
+    fn hex_lines_are_read_or_refused_where_they_break() {
+        assert_eq!(parse_hex(" 00fFa5 \r\n").unwrap(), [0x00, 0xFF, 0xA5]);
+        assert_eq!(parse_hex("").unwrap(), []);
+        assert_eq!(parse_hex(" 00f").unwrap_err(), DecodeError::new(Kind::Hex, 4));
+        assert_eq!(parse_hex("0x00").unwrap_err(), DecodeError::new(Kind::Hex, 1));
+        assert_eq!(parse_hex(" 00 ff").unwrap_err(), DecodeError::new(Kind::Hex, 3));
+        assert_eq!(parse_hex("0é0").unwrap_err(), DecodeError::new(Kind::Hex, 1));
+    }
+}

@@ -32,6 +32,9 @@ pub struct Value<'a> {
     tag: Tag,
 }
 
+// A view with many values in hand stays in cache: slice, offset, tag and no more.
+const _: () = assert!(size_of::<Value<'_>>() <= 24);
+
 impl<'a> Value<'a> {
     /// Only a cursor makes values.
     #[inline]
