@@ -316,7 +316,9 @@ impl Port {
 
     fn answer_calls(self: &Rc<Self>) -> bool {
         let mut stop = false;
-        while let Ok(call) = self.calls.try_recv() {
+        // Without room the calls stay in their channel and the host waits.
+        while self.has_room() {
+            let Ok(call) = self.calls.try_recv() else { break };
             match call {
                 Call::Listen(listener) => {
                     spawn_local(Rc::clone(self).accept(listener));

@@ -88,6 +88,7 @@ pub(crate) struct Writer {
     /// The greatest time given so far: received_at never decreases.
     received_us: i64,
     stopping: bool,
+    shutting_down: bool,
 }
 
 impl Writer {
@@ -119,6 +120,7 @@ impl Writer {
             completions: Vec::new(),
             ops: Vec::new(),
             stopping: false,
+            shutting_down: false,
         }
     }
 
@@ -163,16 +165,27 @@ impl Writer {
         self.state == LogState::Failed
     }
 
-    fn is_done(&self) -> bool {
-        let idle = self.unfinished.is_none()
+    /// Is everything that was taken appended and on its way back?
+    fn is_empty(&self) -> bool {
+        self.unfinished.is_none()
             && self.workers.iter().all(|it| it.rings.batches.is_empty())
-            && self.ports.iter().all(|it| it.backlog.is_empty());
-        self.stopping && idle && matches!(self.state, LogState::Failed | LogState::Closed)
+            && self.ports.iter().all(|it| it.backlog.is_empty())
+    }
+
+    /// Ends the log once the workers have brought all they had.
+    fn is_done(&mut self) -> bool {
+        if !self.stopping || !self.is_empty() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.shutting_down, true) {
+            self.log.shutdown();
+        }
+        matches!(self.state, LogState::Failed | LogState::Closed)
     }
 
     fn sleep(&self, now: Now, wake_at_us: Option<u64>) {
         let full = self.unfinished.is_some() || self.ports.iter().any(|it| !it.backlog.is_empty());
-        let longest = if full { FULL_SLEEP } else { IDLE_SLEEP };
+        let longest = if full || self.stopping { FULL_SLEEP } else { IDLE_SLEEP };
         let timeout = wake_at_us
             .map_or(longest, |at| longest.min(Duration::from_micros(at.saturating_sub(now.mono_us).max(1))));
         self.shared.writer_bell.sleep(timeout, || {
@@ -233,10 +246,7 @@ impl Writer {
                     self.log.seal();
                     self.waiting_for_seal.push((self.log.next_lsn().prev(), reply));
                 }
-                Call::Stop => {
-                    self.stopping = true;
-                    self.log.shutdown();
-                }
+                Call::Stop => self.stopping = true,
             }
         }
         took
@@ -306,7 +316,16 @@ impl Writer {
             return Ok(Lsn::NONE);
         }
         let operator_time = self.operator_time(now.wall_us);
-        let appended = append_document(&mut self.log, now, slot, store, operator_time)?;
+        let appended = match append_document(&mut self.log, now, slot, store, operator_time) {
+            Ok(appended) => appended,
+            Err(Full::Wait) => return Err(Full::Wait),
+            Err(never) => {
+                tracing::error!(%never, "alarm: a document cannot be appended");
+                slot.verdict = Verdict::Close(Unanswered::StorageFailed);
+                self.tell_landed(worker, Landed { place: None, operator_time: 0 });
+                return Ok(Lsn::NONE);
+            }
+        };
         let settled = Settled {
             lsn: appended.lsn,
             drive: store.drive,
