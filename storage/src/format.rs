@@ -35,23 +35,23 @@ use crate::position::{Lsn, SegmentId};
 use crate::record::PARTITIONS;
 
 /// Version of everything in this file, of records and of positions.
-pub const FORMAT_VERSION: u16 = 1;
+pub(crate) const FORMAT_VERSION: u16 = 1;
 /// Length of the header block, bytes.
-pub const HEADER_BLOCK_LEN: u64 = 4096;
+pub(crate) const HEADER_BLOCK_LEN: u64 = 4096;
 /// Length of the footer block, bytes.
-pub const FOOTER_BLOCK_LEN: u64 = 4096;
+pub(crate) const FOOTER_BLOCK_LEN: u64 = 4096;
 /// Where the second copy lies in its block.
-pub const SECOND_COPY_AT: usize = 2048;
+pub(crate) const SECOND_COPY_AT: usize = 2048;
 /// Length of a batch header, bytes.
-pub const BATCH_HEADER_LEN: usize = 64;
+pub(crate) const BATCH_HEADER_LEN: usize = 64;
 /// Unit of the hash chain, bytes.
-pub const CHAIN_BLOCK_LEN: usize = 1 << 20;
+pub(crate) const CHAIN_BLOCK_LEN: usize = 1 << 20;
 /// Smallest segment, bytes: for tests.
-pub const SEGMENT_LEN_MIN: u64 = 64 * 1024;
+pub(crate) const SEGMENT_LEN_MIN: u64 = 64 * 1024;
 /// Largest segment, bytes: offsets in it are 32 bits wide.
-pub const SEGMENT_LEN_MAX: u64 = 1 << 30;
+pub(crate) const SEGMENT_LEN_MAX: u64 = 1 << 30;
 /// Name of the hash that spreads drives over partitions, as stored.
-pub const PARTITION_HASH: [u8; 8] = *b"crc32c\0\0";
+pub(crate) const PARTITION_HASH: [u8; 8] = *b"crc32c\0\0";
 
 const SEGMENT_MAGIC: [u8; 8] = *b"OFDsegm\x01";
 const FOOTER_MAGIC: [u8; 8] = *b"OFDseal\x01";
@@ -59,7 +59,7 @@ const BATCH_MAGIC: [u8; 4] = *b"OFDb";
 const META_MAGIC: [u8; 8] = *b"OFDmeta\x01";
 
 /// A BLAKE3 hash of the chain.
-pub type ChainHash = [u8; 32];
+pub(crate) type ChainHash = [u8; 32];
 
 /// What every batch and record of a segment carries: the three numbers that tell it from any other life of
 /// the same blocks.
@@ -208,7 +208,7 @@ struct SegmentFooterBytes {
     magic: [u8; 8],
     crc: U32,
     version: U16,
-    zeros: U16,
+    block_len: U16,
     segment: U32,
     epoch: U32,
     nonce: U64,
@@ -226,6 +226,7 @@ sealed!(SegmentFooterBytes, FOOTER_MAGIC);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentFooter {
     pub(crate) stamp: SegmentStamp,
+    pub(crate) block_len: u32,
     pub(crate) base: Lsn,
     /// The last record that counts; `base - 1` when there is none.
     pub(crate) last: Lsn,
@@ -244,7 +245,7 @@ impl SegmentFooter {
             magic: FOOTER_MAGIC,
             crc: U32::ZERO,
             version: U16::new(FORMAT_VERSION),
-            zeros: U16::ZERO,
+            block_len: U16::new(u16::try_from(self.block_len).unwrap_or(u16::MAX)),
             segment: U32::new(self.stamp.segment.get()),
             epoch: U32::new(self.stamp.epoch),
             nonce: U64::new(self.stamp.nonce),
@@ -268,6 +269,7 @@ impl SegmentFooter {
                 epoch: bytes.epoch.get(),
                 nonce: bytes.nonce.get(),
             },
+            block_len: u32::from(bytes.block_len.get()),
             base: Lsn::new(bytes.base_lsn.get()),
             last: Lsn::new(bytes.last_lsn.get()),
             records: bytes.records.get(),

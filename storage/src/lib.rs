@@ -19,26 +19,36 @@
 
 #[cfg(feature = "columns")]
 pub mod columns;
+#[cfg(feature = "columns")]
+pub mod compact;
+mod batch;
 mod disk;
+mod driver;
 pub mod env;
 pub mod envelope;
 mod error;
 mod format;
 mod index;
 mod log;
+#[cfg(feature = "columns")]
+pub mod manifest;
 mod mmap;
 mod position;
 mod reader;
 mod record;
 mod recover;
+mod segment;
+#[cfg(feature = "columns")]
+pub mod verify;
 
 pub use disk::{Completion, DiskOp, Lane, execute};
+pub use driver::Driver;
 pub use env::{DiskQueue, Env, File, Now, RealEnv};
 pub use error::{Error, ErrorKind};
 pub use index::{Index, IndexEntry};
 pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
 pub use position::{Location, Lsn, Position, PositionError, SegmentId};
-pub use reader::{Damage, Durable, LogReader, Records, SealedSegment, SegmentRecords};
+pub use reader::{Damage, Durable, LogReader, Records, SealedSegment, SegmentIter, SegmentRecords};
 pub use record::{
     NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind, RecordRef,
 };

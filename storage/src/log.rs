@@ -1,149 +1,506 @@
 //! The writer: group commit over prewritten segments, as a machine without I/O.
+//!
+//! ```text
+//!            append                step, disk idle              sync returned Ok
+//! filling ─────────▶ (closed) ─────────────────▶ in flight ─────────────────▶ retained ──▶ gone
+//!    ▲   full: close, open the next                 │ failed                    │   └ the next write is durable:
+//!    └─ Full::Wait when `closed` is taken           ▼                           │     its header proves this one
+//!                                          Rewriting: a new segment ◀───────────┘
+//!                                                   │ failed again
+//!                                                   ▼
+//!                                                 Failed
+//! ```
+//!
+//! - One write is in flight at a time; the next batch fills meanwhile. With the disk idle a lone record goes at
+//!   once: the window grows by load only.
+//! - A batch stays in memory after its sync until something on disk proves it: the header of the next batch, a
+//!   marker after [`LogOptions::marker_after_us`] of idleness, or the footer of its segment. Till then a
+//!   failed sync writes it again: Linux may report an error late, to the next caller.
+//! - One failed write or sync poisons the segment: it is never synced again by this process. What was not
+//!   proven moves to a new segment with new checksums and the same LSNs; a failure on the way ends the log.
+//! - Behind the watermark, on the other lane: the next segment is prewritten, full ones are sealed.
+//!
+//! Invariants, with the test that holds each:
+//! - I2, nothing is published before its sync returned Ok: `nothing_is_durable_before_its_sync_returned`;
+//! - I4, LSNs are dense, partition sequences are dense, time never decreases: `tests/model.rs`;
+//! - I13, a poisoned file is not synced again: `tests/faults.rs`, `a_poisoned_segment_is_never_synced_again`;
+//! - nothing is acknowledged after the second failure: `tests/faults.rs`, `a_second_failure_ends_the_log`.
 
+mod rewrite;
+mod segments;
+mod types;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::disk::{Completion, DiskOp};
+pub(crate) use self::segments::{Closing, Spare};
+use self::segments::{Current, Sealing};
+pub use self::types::{Appended, Full, LogOptions, LogState, Progress};
+use crate::batch::{Batch, Numbers, Target};
+use crate::disk::{Completion, DiskOp, Work};
 use crate::env::{LockGuard, Now};
+use crate::error::Error;
+use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Durable, LogReader, Shared};
-use crate::record::NewRecord;
+use crate::record::{NO_PARTITION, NewRecord, PARTITIONS, RECORD_HEADER_LEN, padded_len};
+use crate::segment::usize_of;
 
-/// What can be chosen about a log. Every value is checked by [`LogOptions::check`]; the defaults suit one
-/// NVMe drive and 14,000 documents a second at the peak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogOptions {
-    /// Length of a new segment file, bytes; a multiple of 4096, 64 KiB ..= 1 GiB. Default 64 MiB.
-    pub segment_len: u64,
-    /// A batch is closed at this length, bytes; at most a sixth of the segment's room. Default 1 MiB.
-    pub batch_len_max: usize,
-    /// Batches begin at multiples of this, bytes: 512, or 4096 where the device's sectors are that large.
-    pub block_len: u32,
-    /// After this idle time a batch that nothing on disk proves yet gets a marker, µs. Default 5,000.
-    pub marker_after_us: u64,
-    /// Wait before a failed preparation of a segment is tried again, µs. Default 1,000,000.
-    pub prepare_retry_us: u64,
-}
-
-impl Default for LogOptions {
-    fn default() -> Self {
-        Self {
-            segment_len: 64 << 20,
-            batch_len_max: 1 << 20,
-            block_len: 512,
-            marker_after_us: 5_000,
-            prepare_retry_us: 1_000_000,
-        }
-    }
-}
-
-/// A record that has a place and a number, and is not durable yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "what is appended is durable only when the watermark has passed its LSN"]
-pub struct Appended {
-    /// Its number in the log.
-    pub lsn: Lsn,
-    /// Its number in its partition, from 1; 0 without partition.
-    pub partition_seq: u64,
-    /// The time the writer gave it, unix µs UTC.
-    pub received_at_us: i64,
-    /// Its place; after a failed sync the reader follows it to its new one.
-    pub location: Location,
-}
-
-/// Why a record was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Full {
-    /// Buffers or segments are used up until the disk completes something: stop reading, call `step`, offer
-    /// the record again.
-    Wait,
-    /// The record is longer than [`Log::payload_len_max`]: it will never fit.
-    TooLong,
-    /// The log has failed or was shut down: nothing is taken any more.
-    Closed,
-}
-
-impl std::fmt::Display for Full {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Wait => "the log is full until the disk catches up",
-            Self::TooLong => "the record is longer than the log takes",
-            Self::Closed => "the log is closed",
-        })
-    }
-}
-impl std::error::Error for Full {}
-
-/// How the log is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogState {
-    /// Everything works.
-    #[default]
-    Healthy,
-    /// A write or sync failed; what was not proven is being written again into a new segment.
-    Rewriting,
-    /// The second failure in a row. Nothing is acknowledged any more; the process should end.
-    Failed,
-    /// `shutdown` was called and everything is durable and proven.
-    Closed,
-}
-
-/// What a step came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The last durable LSN, inclusive: every record up to it may be acknowledged.
-    pub durable: Lsn,
-    /// Call `step` again at this time even if nothing completes; `None` = only a completion or an append can
-    /// change anything.
-    pub wake_at_mono_us: Option<u64>,
-    /// How the log is.
-    pub state: LogState,
-    /// Segments that were sealed since the last step: they may be mapped and compacted now.
-    pub sealed: Vec<SegmentId>,
-}
+/// Buffers that are kept for the next batches; more than are ever in use at once.
+const FREE_MAX: usize = 5;
 
 /// The one writer of a directory. Made by [`crate::recover`].
+///
+/// The caller owns the loop: `append` what there is, `step`, submit the operations, poll the completions,
+/// sleep until the queue wakes it or until [`Progress::wake_at_mono_us`].
 pub struct Log {
     shared: Arc<Shared>,
+    /// Given back when the log is dropped. The queue has to go first: its threads may still write.
     _lock: Option<LockGuard>,
+    options: LogOptions,
+    epoch: u32,
+    /// Nonces of segments are made from it.
+    seed: u64,
+
+    next_lsn: Lsn,
+    durable: Lsn,
+    received_at_us: i64,
+    partition_seq: Box<[u64; PARTITIONS as usize]>,
+    /// Batches submitted by this process.
+    sequence: u64,
+    /// Operations submitted by this process.
+    token: u64,
+
+    filling: Option<Batch>,
+    closed: VecDeque<Batch>,
+    flight: Option<Flight>,
+    /// Durable, and proven by nothing on disk yet: at most two batches.
+    retained: Vec<Batch>,
+    free: Vec<Vec<u8>>,
+    /// Waiting for a segment to be written again to; the first `.1` of them go in the first write.
+    rewrite: Option<(Vec<Batch>, usize)>,
+
+    current: Option<Current>,
+    spare: Option<Spare>,
+    preparing: Option<(u64, SegmentId)>,
+    prepare_at_us: u64,
+    next_segment: SegmentId,
+    closing: VecDeque<Closing>,
+    sealing: Option<Sealing>,
+    seal_at_us: u64,
+    /// The newest sealed segment and its chain.
+    chain: (SegmentId, ChainHash),
+
+    state: LogState,
+    seal_asked: bool,
+    shutting_down: bool,
+    /// Markers go at once: recovery wants its rewritten tail proven before anyone builds on it.
+    hurry: bool,
+    idle_since_us: u64,
+    error: Option<Error>,
+}
+
+/// The write on its way. The buffers of its batches are with the disk.
+struct Flight {
+    token: u64,
+    kind: FlightKind,
+    /// Whether the first buffer is a segment's header block.
+    header: bool,
+    batches: Vec<Batch>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FlightKind {
+    Plain,
+    Marker,
+    Rewrite,
+}
+
+/// What recovery hands to the writer.
+pub(crate) struct Start {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) lock: Option<LockGuard>,
+    pub(crate) options: LogOptions,
+    pub(crate) epoch: u32,
+    pub(crate) seed: u64,
+    /// The last proven LSN: what lies behind it is in `tail`.
+    pub(crate) proven: Lsn,
+    pub(crate) received_at_us: i64,
+    pub(crate) partition_seq: Box<[u64; PARTITIONS as usize]>,
+    pub(crate) next_segment: SegmentId,
+    pub(crate) spare: Spare,
+    pub(crate) closing: VecDeque<Closing>,
+    pub(crate) chain: (SegmentId, ChainHash),
+    /// Records to be written again, as they lay on disk, and how many they are.
+    pub(crate) tail: (Vec<u8>, u32),
 }
 
 impl Log {
+    /// Starts where recovery ended: what nothing on disk proves is rewritten, as after a failed sync.
+    pub(crate) fn start(start: Start) -> Self {
+        let (tail, records) = start.tail;
+        let mut log = Self {
+            shared: start.shared,
+            _lock: start.lock,
+            options: start.options,
+            epoch: start.epoch,
+            seed: start.seed,
+            next_lsn: Lsn::new(start.proven.get().saturating_add(u64::from(records))).next(),
+            durable: start.proven,
+            received_at_us: start.received_at_us,
+            partition_seq: start.partition_seq,
+            sequence: 0,
+            token: 0,
+            filling: None,
+            closed: VecDeque::new(),
+            flight: None,
+            retained: Vec::new(),
+            free: Vec::new(),
+            rewrite: None,
+            current: None,
+            spare: Some(start.spare),
+            preparing: None,
+            prepare_at_us: 0,
+            next_segment: start.next_segment,
+            closing: start.closing,
+            sealing: None,
+            seal_at_us: 0,
+            chain: start.chain,
+            state: LogState::Healthy,
+            seal_asked: false,
+            shutting_down: false,
+            hurry: true,
+            idle_since_us: 0,
+            error: None,
+        };
+        log.shared.publish(start.proven);
+        log.rewrite_tail(tail, records);
+        log
+    }
+
+    /// Recovery is over: markers wait for idleness from now on.
+    pub(crate) fn settled(&mut self) {
+        self.hurry = false;
+    }
+
+    /// Whether everything is durable and proven, and the next segment stands ready.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == LogState::Healthy
+            && self.flight.is_none()
+            && self.filling.is_none()
+            && self.closed.is_empty()
+            && self.retained.is_empty()
+            && (self.spare.is_some() || self.current.is_some())
+    }
+
     /// Takes a record into the filling batch. Nothing is durable yet.
     ///
     /// # Errors
     /// [`Full`], which says whether waiting helps. The record has no number then.
-    pub fn append(&mut self, _now: Now, _record: NewRecord<'_>) -> Result<Appended, Full> {
-        Err(Full::Closed)
+    #[inline]
+    pub fn append(&mut self, now: Now, record: NewRecord<'_>) -> Result<Appended, Full> {
+        let payload_len = record.parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+        let padded = padded_len(payload_len.saturating_add(RECORD_HEADER_LEN));
+        if !self.filling.as_ref().is_some_and(|batch| batch.fits(padded)) {
+            self.make_room(payload_len, padded)?;
+        }
+        let Some(batch) = &mut self.filling else { return Err(Full::Wait) };
+        // I4: the wall clock may jump; what is stored does not.
+        self.received_at_us = self.received_at_us.max(now.wall_us);
+        let sequence = self.partition_seq.get_mut(usize::from(record.partition));
+        debug_assert!(
+            sequence.is_some() || record.partition == NO_PARTITION,
+            "partition {}",
+            record.partition
+        );
+        let partition_seq = sequence.map_or(0, |sequence| {
+            *sequence = sequence.saturating_add(1);
+            *sequence
+        });
+        let numbers = Numbers { lsn: self.next_lsn, partition_seq, received_at_us: self.received_at_us };
+        let offset = batch.push(&record, numbers, payload_len);
+        self.next_lsn = self.next_lsn.next();
+        Ok(Appended {
+            lsn: numbers.lsn,
+            partition_seq,
+            received_at_us: numbers.received_at_us,
+            location: Location { segment: batch.target.stamp.segment, offset },
+        })
+    }
+
+    /// Opens a filling batch with room for a record of this length.
+    #[cold]
+    fn make_room(&mut self, payload_len: usize, padded: usize) -> Result<(), Full> {
+        if self.shutting_down || matches!(self.state, LogState::Failed | LogState::Closed) {
+            return Err(Full::Closed);
+        }
+        if payload_len > self.options.payload_len_max() {
+            return Err(Full::TooLong);
+        }
+        if self.state == LogState::Rewriting {
+            return Err(Full::Wait);
+        }
+        let need = padded.saturating_add(BATCH_HEADER_LEN);
+        let next = match &self.filling {
+            Some(_) if self.closed.len() >= types::CLOSED_MAX => return Err(Full::Wait),
+            Some(batch) => batch.offset.saturating_add(batch.padded(self.options.block_len)),
+            None => self.current.as_ref().map_or(0, |current| current.next),
+        };
+        let room = self.current.as_ref().map_or(0, |current| current.limit().saturating_sub(next));
+        let rotate = usize_of(room) < need || self.seal_asked;
+        if rotate && self.spare.is_none() {
+            return Err(Full::Wait);
+        }
+        self.close_filling();
+        if rotate {
+            self.close_current();
+            self.open_spare(self.next_lsn);
+        }
+        let Some(current) = &self.current else { return Err(Full::Wait) };
+        let room = usize_of(current.limit().saturating_sub(current.next)).min(self.options.batch_len_max);
+        let bytes = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.options.batch_len_max));
+        self.filling =
+            Some(Batch::new(Arc::clone(&current.target), current.next, self.next_lsn, room, bytes));
+        Ok(())
+    }
+
+    /// Moves the filling batch behind the one in flight.
+    fn close_filling(&mut self) {
+        if let Some(batch) = self.filling.take() {
+            self.advance(&batch);
+            self.closed.push_back(batch);
+        }
+    }
+
+    /// The next batch of the current segment begins behind this one.
+    fn advance(&mut self, batch: &Batch) {
+        if let Some(current) = &mut self.current {
+            current.next = batch.offset.saturating_add(batch.padded(self.options.block_len));
+        }
     }
 
     /// Takes completions in (draining them), puts operations out. Cheap when there is nothing to do.
-    pub fn step(&mut self, _now: Now, completions: &mut Vec<Completion>, _ops: &mut Vec<DiskOp>) -> Progress {
-        completions.clear();
-        Progress::default()
+    pub fn step(&mut self, now: Now, completions: &mut Vec<Completion>, ops: &mut Vec<DiskOp>) -> Progress {
+        let mut sealed = Vec::new();
+        for completion in completions.drain(..) {
+            self.complete(now, completion, ops, &mut sealed);
+        }
+        match self.state {
+            LogState::Rewriting => self.write_again(now, ops),
+            LogState::Healthy => {
+                self.submit_next(now, ops);
+                self.prove(now, ops);
+            }
+            LogState::Failed | LogState::Closed => {}
+        }
+        if self.state != LogState::Failed {
+            self.prepare_spare(now, ops);
+            self.seal_next(now, ops);
+        }
+        Progress { durable: self.durable, wake_at_mono_us: self.wake_at(), state: self.state, sealed }
+    }
+
+    fn complete(
+        &mut self,
+        now: Now,
+        completion: Completion,
+        ops: &mut Vec<DiskOp>,
+        sealed: &mut Vec<SegmentId>,
+    ) {
+        let Completion { token, result, buffers } = completion;
+        if let Some(mut flight) = self.flight.take_if(|flight| flight.token == token) {
+            let mut buffers = buffers.into_iter();
+            if flight.header {
+                self.recycle(buffers.next().unwrap_or_default());
+            }
+            for (batch, bytes) in flight.batches.iter_mut().zip(buffers) {
+                batch.bytes = bytes;
+            }
+            self.idle_since_us = now.mono_us;
+            match result {
+                Ok(_) => self.committed(flight),
+                Err(error) => self.commit_failed(flight, error, ops),
+            }
+        } else if self.preparing.is_some_and(|(expected, _)| expected == token) {
+            self.prepared(now, result);
+        } else if let Some(sealing) = self.sealing.take_if(|sealing| sealing.token == token) {
+            self.sealed(now, sealing, result, sealed);
+        } else if let Err(error) = result {
+            // A discarded file that would not go away: the next start removes it.
+            tracing::warn!(%error, "a prepared segment was not removed");
+        }
+    }
+
+    /// The sync returned Ok: this is the only place where the watermark moves.
+    fn committed(&mut self, flight: Flight) {
+        for proven in std::mem::take(&mut self.retained) {
+            self.recycle(proven.bytes);
+        }
+        if flight.kind == FlightKind::Marker {
+            for marker in flight.batches {
+                self.recycle(marker.bytes);
+            }
+            return;
+        }
+        if flight.kind == FlightKind::Rewrite {
+            self.state = LogState::Healthy;
+        }
+        if let Some(last) = flight.batches.last() {
+            assert!(
+                last.last() >= self.durable,
+                "the watermark would go back: {} < {}",
+                last.last(),
+                self.durable
+            );
+            self.durable = last.last();
+            self.shared.publish(self.durable);
+        }
+        self.retained = flight.batches;
+    }
+
+    fn submit_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        if self.flight.is_some() {
+            return;
+        }
+        if self.closed.is_empty() {
+            self.close_filling();
+        }
+        if let Some(batch) = self.closed.pop_front() {
+            self.submit(now, FlightKind::Plain, vec![batch], self.durable, ops);
+        } else if self.seal_asked {
+            // Everything of the segment is durable: it may be closed without waiting for the next record.
+            self.close_current();
+        }
+    }
+
+    /// One write: the header block if the segment is not activated yet, then the batches.
+    fn submit(
+        &mut self,
+        now: Now,
+        kind: FlightKind,
+        mut batches: Vec<Batch>,
+        proven: Lsn,
+        ops: &mut Vec<DiskOp>,
+    ) {
+        let Some(first) = batches.first() else { return };
+        let (target, offset, header) = (Arc::clone(&first.target), first.offset, first.activates);
+        let mut buffers = Vec::with_capacity(batches.len().saturating_add(1));
+        if header {
+            let mut block = self.free.pop().unwrap_or_default();
+            let (chained, chain) = self.chain;
+            let Target { stamp, len, block_len, base, .. } = *target;
+            SegmentHeader { stamp, base, len, block_len, created_at_us: now.wall_us, chained, chain }
+                .encode(&mut block);
+            buffers.push(block);
+        }
+        for batch in &mut batches {
+            self.sequence = self.sequence.saturating_add(1);
+            batch.close(proven, self.sequence, self.options.block_len);
+            buffers.push(std::mem::take(&mut batch.bytes));
+        }
+        let token = self.next_token();
+        let offset = if header { 0 } else { u64::from(offset) };
+        ops.push(DiskOp { token, work: Work::Commit { file: Arc::clone(&target.file), offset, buffers } });
+        self.flight = Some(Flight { token, kind, header, batches });
+    }
+
+    /// Writes a marker when the last batch has gone unproven long enough, or the process is about to end.
+    fn prove(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        if self.flight.is_some() || self.filling.is_some() {
+            return;
+        }
+        let Some(due) = self.marker_at() else {
+            // Either nothing is unproven, or it lies in a closed segment and the footer will prove it. Where
+            // a poisoned segment gets no footer, the next start writes the batch again.
+            let waiting = !self.retained.is_empty()
+                && (self.sealing.is_some() || (!self.closing.is_empty() && self.seal_at_us == 0));
+            if self.shutting_down && !waiting {
+                self.state = LogState::Closed;
+            }
+            return;
+        };
+        let Some(current) = self.current.as_ref().filter(|_| due <= now.mono_us) else { return };
+        if current.limit().saturating_sub(current.next) < self.options.block_len {
+            // No room for a marker: the footer proves as well.
+            self.close_current();
+            return;
+        }
+        let (target, next) = (Arc::clone(&current.target), current.next);
+        let bytes = self.free.pop().unwrap_or_default();
+        let marker = Batch::new(target, next, self.next_lsn, BATCH_HEADER_LEN, bytes);
+        self.advance(&marker);
+        self.submit(now, FlightKind::Marker, vec![marker], self.durable, ops);
+    }
+
+    /// When the next marker is due; `None` when there is nothing that a marker could prove.
+    fn marker_at(&self) -> Option<u64> {
+        if self.flight.is_some() || self.filling.is_some() {
+            return None;
+        }
+        let here = self.current.as_ref().map(|current| current.target.stamp.segment);
+        let there = self.retained.last().map(|batch| batch.target.stamp.segment);
+        let due =
+            if self.hurry { 0 } else { self.idle_since_us.saturating_add(self.options.marker_after_us) };
+        (there.is_some() && here == there).then_some(due)
+    }
+
+    fn wake_at(&self) -> Option<u64> {
+        let marker = self.marker_at().filter(|_| self.state == LogState::Healthy);
+        let prepare = (self.spare.is_none() && self.preparing.is_none() && self.prepare_at_us > 0)
+            .then_some(self.prepare_at_us);
+        let seal = (!self.closing.is_empty() && self.seal_at_us > 0).then_some(self.seal_at_us);
+        let waits = [marker, prepare, seal];
+        if self.state == LogState::Failed { None } else { waits.into_iter().flatten().min() }
     }
 
     /// Asks to close the open segment at the next step, so that it can be sealed and compacted. Nothing
     /// happens when it holds no record.
-    pub fn seal(&mut self) {}
+    pub fn seal(&mut self) {
+        self.seal_asked = self.current.is_some();
+    }
 
     /// No further record is taken; once everything is durable a last marker proves it and the state is
-    /// `Closed`. Keep stepping until then.
-    pub fn shutdown(&mut self) {}
+    /// [`LogState::Closed`]. Keep stepping until then.
+    pub fn shutdown(&mut self) {
+        self.shutting_down = true;
+        self.hurry = true;
+        // The hot path of `append` looks at the filling batch alone: without one it asks `make_room`.
+        self.close_filling();
+    }
+
+    /// Whether any record lies in a segment whose seal is not done.
+    pub fn has_unsealed(&self) -> bool {
+        self.current.is_some() || self.sealing.is_some() || !self.closing.is_empty()
+    }
 
     /// Longest payload, bytes.
     pub fn payload_len_max(&self) -> usize {
-        0
+        self.options.payload_len_max()
     }
 
     /// The LSN the next record gets.
     pub fn next_lsn(&self) -> Lsn {
-        Lsn::NONE
+        self.next_lsn
     }
 
     /// The last durable LSN.
     pub fn durable(&self) -> Lsn {
-        Lsn::NONE
+        self.durable
+    }
+
+    /// How the log is.
+    pub fn state(&self) -> LogState {
+        self.state
+    }
+
+    /// The epoch of this process.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The last storage fault, for the health page.
+    pub fn last_error(&self) -> Option<&Error> {
+        self.error.as_ref()
     }
 
     /// The watermark, for other threads.
@@ -154,5 +511,29 @@ impl Log {
     /// A reader of this log, for other threads.
     pub fn reader(&self) -> LogReader {
         LogReader { shared: Arc::clone(&self.shared) }
+    }
+
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
+    }
+
+    fn next_token(&mut self) -> u64 {
+        self.token = self.token.saturating_add(1);
+        self.token
+    }
+
+    /// Keeps a buffer for the next batch.
+    fn recycle(&mut self, bytes: Vec<u8>) {
+        if self.free.len() < FREE_MAX && bytes.capacity() >= self.options.batch_len_max {
+            self.free.push(bytes);
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        tracing::error!(%error, "the log has failed: nothing is acknowledged any more");
+        self.error = Some(error);
+        self.state = LogState::Failed;
+        // Nothing is taken any more: `append` finds no filling batch.
+        self.filling = None;
     }
 }

@@ -1,18 +1,148 @@
-//! Readers beside the writer.
+//! Readers beside the writer: by place, by order, by sealed segment.
+//!
+//! Writer and readers share two things. The watermark is one atomic number. The segment table is a map behind
+//! a lock that the writer takes only when a segment is opened, sealed or cut; readers hold it for one look-up.
+//! Every change of the table comes before the watermark that makes it matter, so a reader that has loaded a
+//! watermark finds the segments below it.
+//!
+//! The open segment is read by `pread` behind the watermark, a sealed one over a map. Handles of sealed
+//! segments are kept in a small cache: five years of log are more files than a process may open.
+//!
+//! Invariants, with the test that holds each:
+//! - a place handed out by `append` stays good after its record has moved: `a_moved_record_is_found`;
+//! - a walk meets every LSN once, or names it as lost: `a_feed_names_what_is_lost_and_goes_on`;
+//! - nothing above the watermark is given out: `a_reader_beside_a_writer_sees_only_durable_records`.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
-use crate::env::Env;
+use crate::disk::segment_path;
+use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
+use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN, SegmentStamp};
 use crate::position::{Location, Lsn, Position, SegmentId};
-use crate::record::{OwnedRecord, RecordRef};
+use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
+use crate::segment::{Item, Walk, offset_of, usize_of};
+
+/// Handles of segments that are not the writer's, kept open.
+const FILES_MAX: usize = 128;
+/// A read of one record takes this many bytes at once: most records are shorter.
+const READ_GUESS: usize = 1024;
+/// A walk of the open segment reads at least this many bytes at once.
+const WINDOW_LEN: usize = 256 * 1024;
+
+/// What a reader has to know of a segment.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    pub(crate) stamp: SegmentStamp,
+    pub(crate) block_len: u32,
+    pub(crate) base: Lsn,
+    /// The last LSN that counts here, once the segment is closed; `None` while it is open.
+    pub(crate) last: Option<Lsn>,
+    /// No batch lies at or behind this byte.
+    pub(crate) limit: u64,
+    /// The writer's handle, while it writes; sealed segments are opened by name.
+    pub(crate) file: Option<Arc<dyn File>>,
+    pub(crate) seal: Seal,
+    /// Records from this byte on live elsewhere now.
+    pub(crate) moved: Option<Moved>,
+}
+
+/// How far a segment is on its way to the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seal {
+    /// It may still grow, or its chain is not known yet.
+    Open,
+    /// Complete; the footer is on disk.
+    Sealed,
+    /// Complete; its chain is known, but a failed sync forbids to write the footer before the next start.
+    Closed,
+    /// Never activated: no record counts.
+    Dead,
+}
+
+/// Where the records of a failed segment went: they keep their distances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) from: u32,
+    pub(crate) to: Location,
+}
 
 /// What writer and readers share.
 pub(crate) struct Shared {
-    pub(crate) durable: AtomicU64,
+    env: Arc<dyn Env>,
+    durable: AtomicU64,
+    table: RwLock<BTreeMap<SegmentId, Entry>>,
+    files: Mutex<Vec<(SegmentId, Arc<dyn File>)>>,
+}
+
+impl Shared {
+    pub(crate) fn new(env: Arc<dyn Env>) -> Self {
+        Self {
+            env,
+            durable: AtomicU64::new(0),
+            table: RwLock::new(BTreeMap::new()),
+            files: Mutex::new(Vec::new()),
+        }
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        // Acquire pairs with the Release of `publish`: what the table said before is seen.
+        Lsn::new(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Moves the watermark. Only the writer calls it.
+    pub(crate) fn publish(&self, durable: Lsn) {
+        // Release pairs with the Acquire of `durable`: the table's changes come before the number.
+        self.durable.store(durable.get(), Ordering::Release);
+    }
+
+    /// Nothing panics while it holds the lock, and a map is whole after every single insert: poison says
+    /// nothing here.
+    fn table(&self) -> RwLockReadGuard<'_, BTreeMap<SegmentId, Entry>> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn table_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<SegmentId, Entry>> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn entry(&self, segment: SegmentId) -> Result<Entry, Error> {
+        self.table()
+            .get(&segment)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorKind::Fix, format!("there is no segment {segment} in the log")))
+    }
+
+    /// The segment that counts for this LSN: the newest live one that begins at or below it.
+    fn entry_of(&self, lsn: Lsn) -> Option<Entry> {
+        let table = self.table();
+        table.values().rev().find(|entry| entry.seal != Seal::Dead && entry.base <= lsn).cloned()
+    }
+
+    fn files(&self) -> MutexGuard<'_, Vec<(SegmentId, Arc<dyn File>)>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self, entry: &Entry) -> Result<Arc<dyn File>, Error> {
+        if let Some(file) = &entry.file {
+            return Ok(Arc::clone(file));
+        }
+        let segment = entry.stamp.segment;
+        if let Some((_, file)) = self.files().iter().find(|(known, _)| *known == segment) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.env.open_read(&segment_path(segment))?;
+        let mut files = self.files();
+        if files.len() >= FILES_MAX {
+            files.remove(0);
+        }
+        files.push((segment, Arc::clone(&file)));
+        Ok(file)
+    }
 }
 
 /// The watermark: the last durable LSN.
@@ -24,7 +154,7 @@ pub struct Durable {
 impl Durable {
     /// The last durable LSN, inclusive.
     pub fn load(&self) -> Lsn {
-        Lsn::new(self.shared.durable.load(Ordering::Acquire))
+        self.shared.durable()
     }
 }
 
@@ -42,7 +172,7 @@ pub struct SealedSegment {
 }
 
 /// Bytes of the log that cannot be read: what was there is lost from this copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// Where.
     pub segment: SegmentId,
@@ -56,6 +186,31 @@ pub struct Damage {
     pub last: Lsn,
 }
 
+impl Damage {
+    /// Records that are lost.
+    pub fn records(&self) -> u64 {
+        self.last.get().saturating_add(1).saturating_sub(self.first.get())
+    }
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "segment {} bytes {}..{} are damaged, ", self.segment, self.from, self.to)?;
+        match self.records() {
+            0 => f.write_str("no record is lost"),
+            _ => write!(f, "records {}..={} are lost", self.first, self.last),
+        }
+    }
+}
+
+impl std::error::Error for Damage {}
+
+impl From<Damage> for Error {
+    fn from(damage: Damage) -> Self {
+        Self::new(ErrorKind::Corrupt, damage.to_string())
+    }
+}
+
 /// Reads records while the writer runs. Cheap to clone.
 #[derive(Clone)]
 pub struct LogReader {
@@ -63,52 +218,212 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    /// For a process beside the writer, without the lock: sees what was durable when it was opened.
-    ///
-    /// # Errors
-    /// As [`crate::recover`], but nothing is written.
-    pub fn open_read_only(_env: Arc<dyn Env>) -> Result<Self, Error> {
-        Err(Error::new(ErrorKind::Retry, "not built yet"))
-    }
-
     /// The last durable LSN, inclusive.
     pub fn durable(&self) -> Lsn {
-        Lsn::new(self.shared.durable.load(Ordering::Acquire))
+        self.shared.durable()
     }
 
-    /// The record at a place.
+    /// The LSN of the oldest record that the log still holds or would hold next.
+    pub fn first(&self) -> Lsn {
+        let table = self.shared.table();
+        table.values().find(|entry| entry.seal != Seal::Dead).map_or(Lsn::new(1), |entry| entry.base)
+    }
+
+    /// The record at a place, wherever it has moved since.
     ///
     /// # Errors
     /// `Corrupt` when there is no whole record; of the system when the disk cannot be read.
-    pub fn read(&self, _location: Location) -> Result<OwnedRecord, Error> {
-        Err(Error::new(ErrorKind::Retry, "not built yet"))
+    pub fn read(&self, location: Location) -> Result<OwnedRecord, Error> {
+        let mut location = location;
+        let mut entry = self.shared.entry(location.segment)?;
+        // A record moves at most once for every failed sync; the numbers of segments only grow.
+        while let Some(moved) = entry.moved.filter(|moved| location.offset >= moved.from) {
+            let distance = location.offset.saturating_sub(moved.from);
+            let offset = moved.to.offset.saturating_add(distance);
+            location = Location { segment: moved.to.segment, offset };
+            entry = self.shared.entry(location.segment)?;
+        }
+        let file = self.shared.file(&entry)?;
+        let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("{what} at {location}"));
+        let at = u64::from(location.offset);
+        let mut bytes = vec![0; READ_GUESS];
+        let mut have = 0;
+        loop {
+            let rest = bytes.get_mut(have..).unwrap_or_default();
+            let taken = read_again(&*file, rest, at.saturating_add(have as u64))?;
+            have = have.saturating_add(taken);
+            let len = RecordHeader::peek_len(bytes.get(..have).unwrap_or_default());
+            match len {
+                Some(len) if len > RECORD_LEN_MAX => return Err(damaged("no record")),
+                Some(len) if len <= have => {
+                    bytes.truncate(len);
+                    break;
+                }
+                _ if taken == 0 => return Err(damaged("the segment ends inside a record")),
+                Some(len) => bytes.resize(len.max(have), 0),
+                None => {}
+            }
+        }
+        if RecordRef::decode(&bytes, &entry.stamp).is_none() {
+            return Err(damaged("no whole record"));
+        }
+        OwnedRecord::from_checked(Bytes::from(bytes)).ok_or_else(|| damaged("no whole record"))
     }
 
-    /// The records behind `from`, up to and with `upto`, which must be durable.
+    /// The records behind `from`, up to and with `upto`. What lies above the watermark is not given out.
     pub fn records_from(&self, from: Position, upto: Lsn) -> Records {
-        Records { reader: self.clone(), next: from.lsn().next(), upto }
+        let upto = upto.min(self.durable());
+        Records { reader: self.clone(), next: from.lsn().next(), upto, source: None }
     }
 
     /// The sealed segments from the oldest on, without a gap: a segment behind one that is not sealed is not
     /// among them.
     pub fn sealed_segments(&self) -> Vec<SealedSegment> {
-        Vec::new()
+        let table = self.shared.table();
+        table
+            .values()
+            .filter(|entry| entry.seal != Seal::Dead)
+            .map_while(|entry| match (entry.seal, entry.last) {
+                (Seal::Sealed | Seal::Closed, Some(last)) => {
+                    Some(SealedSegment { id: entry.stamp.segment, base: entry.base, last, used: entry.limit })
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// All records of a sealed segment, over a map.
     ///
     /// # Errors
     /// `Fix` when there is no such sealed segment; of the system.
-    pub fn segment_records(&self, _segment: SegmentId) -> Result<SegmentRecords, Error> {
-        Err(Error::new(ErrorKind::Retry, "not built yet"))
+    pub fn segment_records(&self, segment: SegmentId) -> Result<SegmentRecords, Error> {
+        let entry = self.shared.entry(segment)?;
+        let last = match (entry.seal, entry.last) {
+            (Seal::Sealed | Seal::Closed, Some(last)) => last,
+            _ => return Err(Error::new(ErrorKind::Fix, format!("segment {segment} is not sealed"))),
+        };
+        let bytes = self.whole(&entry)?;
+        Ok(SegmentRecords { bytes, entry, last })
+    }
+
+    /// The used bytes of a segment: a map of a sealed one, a copy of any other.
+    fn whole(&self, entry: &Entry) -> Result<Bytes, Error> {
+        if entry.seal == Seal::Sealed {
+            // A handle of its own: a map keeps no file open, so nothing is gained by the cache.
+            return self.shared.env.open_read(&segment_path(entry.stamp.segment))?.map();
+        }
+        let file = self.shared.file(entry)?;
+        let mut bytes = vec![0; usize::try_from(entry.limit).unwrap_or(usize::MAX)];
+        env::read_exact_at(&*file, &mut bytes, 0)?;
+        Ok(Bytes::from(bytes))
     }
 }
 
-/// A walk along the log. `next` lends one record at a time.
+/// Reads are tried three times: a device that hiccups is no reason to fail a query.
+fn read_again(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+    let _ = match file.read_at(buffer, offset) {
+        Err(error) if error.is_storage_fault() => file.read_at(buffer, offset),
+        other => return other,
+    };
+    file.read_at(buffer, offset)
+}
+
+/// A sealed segment in memory.
+pub struct SegmentRecords {
+    bytes: Bytes,
+    entry: Entry,
+    last: Lsn,
+}
+
+impl SegmentRecords {
+    /// Its records in order; damage is an item of its own, and the records behind it follow.
+    pub fn iter(&self) -> SegmentIter<'_> {
+        let Entry { stamp, block_len, base, limit, .. } = self.entry;
+        SegmentIter { records: self, walk: Walk::new(stamp, block_len, base, limit) }
+    }
+
+    /// Its number.
+    pub fn segment(&self) -> SegmentId {
+        self.entry.stamp.segment
+    }
+
+    /// A record of this segment as a slice that keeps the map alive.
+    pub fn slice(&self, record: &RecordRef<'_>) -> Bytes {
+        self.bytes.slice_ref(record.payload())
+    }
+}
+
+impl<'a> IntoIterator for &'a SegmentRecords {
+    type Item = Result<(RecordRef<'a>, Location), Damage>;
+    type IntoIter = SegmentIter<'a>;
+
+    fn into_iter(self) -> SegmentIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator of [`SegmentRecords::iter`].
+pub struct SegmentIter<'a> {
+    records: &'a SegmentRecords,
+    walk: Walk,
+}
+
+impl<'a> Iterator for SegmentIter<'a> {
+    type Item = Result<(RecordRef<'a>, Location), Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (segment, until) = (self.records.segment(), self.records.last);
+        let records: &'a SegmentRecords = self.records;
+        loop {
+            if self.walk.expect() > until {
+                return None;
+            }
+            match self.walk.next(&records.bytes, 0) {
+                Some(Item::Batch(_)) => {}
+                Some(Item::Record(record, offset)) => {
+                    return Some(Ok((record, Location { segment, offset })));
+                }
+                Some(Item::Damage { from, to, first, last }) => {
+                    return Some(Err(Damage { segment, from, to, first, last: last.min(until) }));
+                }
+                None => {
+                    // The segment says it holds more than its bytes do.
+                    let (from, first) = (self.walk.offset(), self.walk.expect());
+                    self.walk = self.walk.clone().ended(until.next());
+                    let to = offset_of(usize::try_from(self.records.entry.limit).unwrap_or(usize::MAX));
+                    return Some(Err(Damage { segment, from, to, first, last: until }));
+                }
+            }
+        }
+    }
+}
+
+/// A walk along the log. [`Records::next`] lends one record at a time.
 pub struct Records {
     reader: LogReader,
     next: Lsn,
     upto: Lsn,
+    source: Option<Source>,
+}
+
+/// The segment a walk stands in.
+struct Source {
+    entry: Entry,
+    file: Arc<dyn File>,
+    walk: Walk,
+    /// Whole batches, from byte `origin` of the segment on; or the whole segment once damage was met.
+    window: Vec<u8>,
+    origin: usize,
+    /// The window is the whole segment, loaded when this record was looked for.
+    whole: Option<Lsn>,
+}
+
+/// What one look at the window came to.
+enum Step {
+    Record(u32),
+    Skip,
+    Refill,
+    Damage(Damage),
 }
 
 impl Records {
@@ -116,13 +431,42 @@ impl Records {
     ///
     /// # Errors
     /// `Corrupt` names the LSNs that are lost; of the system when the disk cannot be read.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a lending iterator: the record borrows the walk's buffer"
-    )]
+    #[expect(clippy::should_implement_trait, reason = "a lending iterator: the record borrows the window")]
     pub fn next(&mut self) -> Result<Option<(RecordRef<'_>, Location)>, Error> {
-        let _ = (&self.reader, self.next, self.upto);
-        Ok(None)
+        let offset = loop {
+            if self.next > self.upto {
+                return Ok(None);
+            }
+            self.find_source()?;
+            let Some(source) = &mut self.source else {
+                let missing = format!("records {}..={} are not in the log", self.next, self.upto);
+                self.next = self.upto.next();
+                return Err(Error::new(ErrorKind::Corrupt, missing));
+            };
+            match source.step(self.next) {
+                Step::Record(offset) => break offset,
+                Step::Skip => {}
+                Step::Refill => source.refill(self.next)?,
+                Step::Damage(damage) => {
+                    let last = damage.last.min(self.upto);
+                    if last < self.next {
+                        continue;
+                    }
+                    let damage = Damage { first: damage.first.max(self.next), last, ..damage };
+                    self.next = last.next();
+                    if last == self.upto {
+                        self.source = None;
+                    }
+                    return Err(damage.into());
+                }
+            }
+        };
+        self.next = self.next.next();
+        let Some(source) = &self.source else { return Ok(None) };
+        let location = Location { segment: source.entry.stamp.segment, offset };
+        let bytes = usize_of(offset).checked_sub(source.origin).and_then(|at| source.window.get(at..));
+        // The walk has checked this record a moment ago, in these bytes; only its length is read again.
+        Ok(bytes.and_then(RecordRef::prefix_of_checked).map(|record| (record, location)))
     }
 
     /// Everything up to here has been given out.
@@ -130,21 +474,148 @@ impl Records {
         Position::new(self.next.prev())
     }
 
-    /// Moves the end, so that a feed keeps its buffers from commit to commit.
+    /// Moves the end up to the watermark or `upto`, so that a feed keeps its buffers from commit to commit.
     pub fn extend(&mut self, upto: Lsn) {
-        self.upto = self.upto.max(upto);
+        self.upto = self.upto.max(upto.min(self.reader.durable()));
+    }
+
+    /// Makes sure the source is the segment that counts for the next record.
+    fn find_source(&mut self) -> Result<(), Error> {
+        let next = self.next;
+        if let Some(source) = &mut self.source {
+            // The table is asked again whenever the open segment may have been closed meanwhile.
+            if source.entry.last.is_none()
+                && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
+            {
+                source.entry = entry;
+            }
+            if source.entry.last.is_none_or(|last| next <= last) {
+                return Ok(());
+            }
+            self.source = None;
+        }
+        if let Some(entry) =
+            self.reader.shared.entry_of(next).filter(|entry| entry.last.is_none_or(|last| next <= last))
+        {
+            let file = self.reader.shared.file(&entry)?;
+            let walk = Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit);
+            self.source = Some(Source { entry, file, walk, window: Vec::new(), origin: 0, whole: None });
+        }
+        Ok(())
     }
 }
 
-/// A sealed segment in memory.
-pub struct SegmentRecords {
-    bytes: Bytes,
-}
+impl Source {
+    /// One item of the window.
+    fn step(&mut self, wanted: Lsn) -> Step {
+        let segment = self.entry.stamp.segment;
+        match self.walk.next(&self.window, self.origin) {
+            Some(Item::Batch(_)) => Step::Skip,
+            Some(Item::Record(record, offset)) if record.lsn() >= wanted => Step::Record(offset),
+            Some(Item::Record(..)) => Step::Skip,
+            Some(Item::Damage { from, to, first, last }) if self.whole.is_some() => {
+                Step::Damage(Damage { segment, from, to, first, last })
+            }
+            // A window may end inside a batch or begin behind a damaged one: only the whole segment tells.
+            Some(Item::Damage { .. }) => Step::Refill,
+            // What was durable when the segment was loaded was looked at; what came later was not.
+            None if self.whole != Some(wanted) => Step::Refill,
+            None => {
+                let (from, first) = (self.walk.offset(), self.walk.expect());
+                let last = self.entry.last.unwrap_or(Lsn::new(u64::MAX));
+                let to = offset_of(usize::try_from(self.entry.limit).unwrap_or(usize::MAX));
+                Step::Damage(Damage { segment, from, to, first, last })
+            }
+        }
+    }
 
-impl SegmentRecords {
-    /// Its records in order; damage is an item of its own, and the records behind it follow.
-    pub fn iter(&self) -> impl Iterator<Item = Result<(RecordRef<'_>, Location), Damage>> + '_ {
-        let _ = &self.bytes;
-        std::iter::empty()
+    /// Brings the batches that hold `wanted` and follow it into the window; the whole segment when its batch
+    /// headers do not lead there.
+    fn refill(&mut self, wanted: Lsn) -> Result<(), Error> {
+        let limit = usize::try_from(self.entry.limit).unwrap_or(usize::MAX);
+        let mut at = if self.window.is_empty() {
+            usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX)
+        } else {
+            usize_of(self.walk.offset())
+        };
+        loop {
+            self.load(at, WINDOW_LEN.min(limit.saturating_sub(at)))?;
+            // Hop over batches that end before the wanted record.
+            let mut hop = at;
+            let found = loop {
+                match self.header(hop) {
+                    Some(header) if header.last() < wanted || header.records == 0 => {
+                        hop = hop
+                            .saturating_add(usize_of(header.len))
+                            .next_multiple_of(usize_of(self.entry.block_len).max(1));
+                    }
+                    found => break found,
+                }
+            };
+            if let Some(header) = found {
+                let end = hop.saturating_add(usize_of(header.len));
+                if end > self.origin.saturating_add(self.window.len()) {
+                    self.load(hop, usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)))?;
+                }
+                let walk = Walk::new(self.entry.stamp, self.entry.block_len, header.first, self.entry.limit);
+                self.walk = walk.from_boundary(offset_of(hop)).limited(self.whole_batches_end(hop));
+                self.whole = None;
+                return Ok(());
+            }
+            let seen = self.origin.saturating_add(self.window.len());
+            if hop.saturating_add(BATCH_HEADER_LEN) > seen && hop < limit && hop > at {
+                at = hop;
+                continue;
+            }
+            // No header where one must be: damage. The walk over all bytes finds its reach.
+            self.load(0, limit)?;
+            self.walk = Walk::new(self.entry.stamp, self.entry.block_len, self.entry.base, self.entry.limit);
+            self.whole = Some(wanted);
+            return Ok(());
+        }
+    }
+
+    /// Reads `len` bytes at `at` into the window; fewer when the file ends.
+    fn load(&mut self, at: usize, len: usize) -> Result<(), Error> {
+        self.window.clear();
+        self.window.resize(len, 0);
+        self.origin = at;
+        let mut have = 0;
+        while have < len {
+            let rest = self.window.get_mut(have..).unwrap_or_default();
+            let taken = read_again(&*self.file, rest, at.saturating_add(have) as u64)?;
+            if taken == 0 {
+                break;
+            }
+            have = have.saturating_add(taken);
+        }
+        self.window.truncate(have);
+        Ok(())
+    }
+
+    fn header(&self, at: usize) -> Option<BatchHeader> {
+        let bytes = self.window.get(at.checked_sub(self.origin)?..)?;
+        let header = BatchHeader::decode(bytes)?;
+        let holds = header.stamp == self.entry.stamp
+            && usize_of(header.offset) == at
+            && usize_of(header.len) >= BATCH_HEADER_LEN;
+        holds.then_some(header)
+    }
+
+    /// End of the last batch that lies whole in the window, from the batch at `hop` on.
+    fn whole_batches_end(&self, hop: usize) -> usize {
+        let seen = self.origin.saturating_add(self.window.len());
+        let mut end = hop;
+        while let Some(header) = self.header(end) {
+            let behind = end.saturating_add(usize_of(header.len));
+            if behind > seen {
+                break;
+            }
+            end = behind.next_multiple_of(usize_of(self.entry.block_len).max(1));
+        }
+        end
     }
 }
+
+/// The smallest record is a header.
+const _: () = assert!(READ_GUESS > RECORD_HEADER_LEN);

@@ -30,7 +30,7 @@ use crate::position::{Lsn, SegmentId};
 /// Length of a record header, bytes.
 pub const RECORD_HEADER_LEN: usize = 64;
 /// Records begin at multiples of this.
-pub const RECORD_ALIGN: usize = 8;
+pub(crate) const RECORD_ALIGN: usize = 8;
 /// Header and payload, bytes. Two containers of 32 KiB with their envelope are 66 KiB; the rest is for commands.
 pub const RECORD_LEN_MAX: usize = 256 * 1024;
 /// The partition of a record that belongs to none.
@@ -101,7 +101,7 @@ pub struct NewRecord<'a> {
 /// The header as it lies on disk.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-pub struct RecordHeader {
+pub(crate) struct RecordHeader {
     pub(crate) crc: U32,
     pub(crate) len: U32,
     pub(crate) kind: u8,

@@ -1,0 +1,226 @@
+//! The segments of the writer: one open, one prewritten ahead, full ones on their way to their seal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Log, LogState};
+use crate::batch::Target;
+use crate::disk::{DiskOp, Done, Work};
+use crate::env::{File, Now};
+use crate::error::Error;
+use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter, SegmentStamp};
+use crate::position::{Lsn, SegmentId};
+use crate::reader::{Entry, Seal};
+use crate::segment::offset_of;
+
+/// The open segment.
+pub(crate) struct Current {
+    pub(crate) target: Arc<Target>,
+    /// Where the next batch begins.
+    pub(crate) next: u32,
+}
+
+impl Current {
+    /// No batch reaches behind this byte.
+    pub(crate) fn limit(&self) -> u32 {
+        offset_of(usize::try_from(self.target.len.saturating_sub(FOOTER_BLOCK_LEN)).unwrap_or(usize::MAX))
+    }
+}
+
+/// A prewritten segment that nobody has written to.
+pub(crate) struct Spare {
+    pub(crate) id: SegmentId,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) len: u64,
+}
+
+/// A segment that takes no more batches and waits for its seal.
+pub(crate) struct Closing {
+    pub(crate) target: Arc<Target>,
+    /// Bytes that are used.
+    pub(crate) used: u32,
+    /// The last record that counts.
+    pub(crate) last: Lsn,
+    /// Records that can be read.
+    pub(crate) records: u64,
+    /// A sync of it has failed: its chain is computed, its footer waits for the next start.
+    pub(crate) poisoned: bool,
+    /// Chain of the segment before it, where that one was sealed in an earlier life.
+    pub(crate) before: Option<ChainHash>,
+}
+
+/// A seal on its way.
+pub(super) struct Sealing {
+    pub(super) token: u64,
+    pub(super) closing: Closing,
+}
+
+/// SplitMix64: spreads the random seed of the process over the segments.
+fn nonce_of(seed: u64, segment: SegmentId) -> u64 {
+    let mut z = seed.wrapping_add(u64::from(segment.get()).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+impl Log {
+    /// Makes the spare the open segment; its first record will be `base`.
+    pub(super) fn open_spare(&mut self, base: Lsn) {
+        let Some(Spare { id, file, len }) = self.spare.take() else { return };
+        let stamp = SegmentStamp { segment: id, epoch: self.epoch, nonce: nonce_of(self.seed, id) };
+        let limit = len.saturating_sub(FOOTER_BLOCK_LEN);
+        let target =
+            Arc::new(Target { stamp, file: Arc::clone(&file), len, block_len: self.options.block_len, base });
+        self.shared.table_mut().insert(
+            id,
+            Entry {
+                stamp,
+                block_len: self.options.block_len,
+                base,
+                last: None,
+                limit,
+                file: Some(file),
+                seal: Seal::Open,
+                moved: None,
+            },
+        );
+        let next = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX));
+        self.current = Some(Current { target, next });
+    }
+
+    /// No further batch goes to the open segment. All records that have a number are in it or before it.
+    pub(super) fn close_current(&mut self) {
+        self.seal_asked = false;
+        let Some(Current { target, next }) = self.current.take() else { return };
+        let last = self.next_lsn.prev();
+        self.change_entry(target.stamp.segment, |entry| {
+            entry.last = Some(last);
+            entry.limit = u64::from(next);
+        });
+        let records = self.next_lsn.get().saturating_sub(target.base.get());
+        self.closing.push_back(Closing { target, used: next, last, records, poisoned: false, before: None });
+    }
+
+    pub(super) fn change_entry(&self, segment: SegmentId, change: impl FnOnce(&mut Entry)) {
+        if let Some(entry) = self.shared.table_mut().get_mut(&segment) {
+            change(entry);
+        }
+    }
+
+    /// One segment is always ready ahead.
+    pub(super) fn prepare_spare(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        let wanted = self.spare.is_none() && self.preparing.is_none() && self.state != LogState::Closed;
+        if !wanted || now.mono_us < self.prepare_at_us {
+            return;
+        }
+        let (token, segment) = (self.next_token(), self.next_segment);
+        // A number is used once, even when its file never came to be.
+        self.next_segment = segment.next();
+        self.preparing = Some((token, segment));
+        ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len } });
+    }
+
+    pub(super) fn prepared(&mut self, now: Now, result: Result<Done, Error>) {
+        let Some((_, id)) = self.preparing.take() else { return };
+        match result {
+            Ok(Done::Prepared(file)) => {
+                self.prepare_at_us = 0;
+                self.spare = Some(Spare { id, file, len: self.options.segment_len });
+            }
+            Ok(_) => {}
+            // The new segment was the way out of a failure: this is the second one.
+            Err(error) if self.state == LogState::Rewriting => self.fail(error),
+            Err(error) => {
+                // A full disk: what is reserved still fits, then the log waits until space comes back.
+                tracing::warn!(%error, segment = %id, "no segment could be prepared");
+                self.error = Some(error);
+                self.prepare_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
+            }
+        }
+    }
+
+    /// Seals the oldest closed segment once everything in it is durable. One at a time, in order: each chain
+    /// begins where the one before ends.
+    pub(super) fn seal_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        if self.sealing.is_some() || now.mono_us < self.seal_at_us {
+            return;
+        }
+        let busy = self
+            .flight
+            .as_ref()
+            .and_then(|flight| flight.batches.first())
+            .map(|batch| batch.target.stamp.segment);
+        let durable = self.durable;
+        let ready = |closing: &Closing| closing.last <= durable && busy != Some(closing.target.stamp.segment);
+        if self.state == LogState::Rewriting || !self.closing.front().is_some_and(ready) {
+            return;
+        }
+        let Some(closing) = self.closing.pop_front() else { return };
+        let footer = SegmentFooter {
+            stamp: closing.target.stamp,
+            block_len: closing.target.block_len,
+            base: closing.target.base,
+            last: closing.last,
+            records: closing.records,
+            used: u64::from(closing.used),
+            chain_before: closing.before.unwrap_or(self.chain.1),
+            chain: ChainHash::default(),
+        };
+        let token = self.next_token();
+        let (file, len, write) = (Arc::clone(&closing.target.file), closing.target.len, !closing.poisoned);
+        ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write } });
+        self.sealing = Some(Sealing { token, closing });
+    }
+
+    pub(super) fn sealed(
+        &mut self,
+        now: Now,
+        sealing: Sealing,
+        result: Result<Done, Error>,
+        sealed: &mut Vec<SegmentId>,
+    ) {
+        let closing = sealing.closing;
+        let segment = closing.target.stamp.segment;
+        match result {
+            Ok(Done::Sealed { chain }) => {
+                self.seal_at_us = 0;
+                if segment > self.chain.0 {
+                    self.chain = (segment, chain);
+                }
+                let (last, used) = (closing.last, u64::from(closing.used));
+                self.change_entry(segment, |entry| {
+                    entry.seal = if closing.poisoned { Seal::Closed } else { Seal::Sealed };
+                    (entry.last, entry.limit) = (Some(last), used);
+                    if !closing.poisoned {
+                        entry.file = None;
+                    }
+                });
+                if !closing.poisoned {
+                    // The footer proves what the segment holds.
+                    let (proven, rest) = std::mem::take(&mut self.retained)
+                        .into_iter()
+                        .partition::<Vec<_>, _>(|batch| batch.target.stamp.segment == segment);
+                    self.retained = rest;
+                    for batch in proven {
+                        self.recycle(batch.bytes);
+                    }
+                }
+                sealed.push(segment);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // No document waits for a seal. The file is not synced again; its chain needs reading only,
+                // and if even that fails, it is tried again later.
+                tracing::warn!(%error, %segment, "a segment could not be sealed");
+                self.error = Some(error);
+                self.seal_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
+                self.closing.push_front(Closing { poisoned: true, ..closing });
+            }
+        }
+    }
+
+    /// The closed segments that no seal has been asked for yet.
+    pub(super) fn closing_mut(&mut self) -> &mut VecDeque<Closing> {
+        &mut self.closing
+    }
+}

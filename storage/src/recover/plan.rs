@@ -1,0 +1,202 @@
+//! What counts: decided from a [`Survey`] alone, without I/O.
+//!
+//! 1. A segment was **activated** if its first batch is whole, or a batch in it proves its base durable (so
+//!    the first write was), or a footer closes it, or a later activated segment begins behind its base.
+//! 2. An activated segment cuts every earlier one at its base: a rewrite takes the LSNs over.
+//! 3. Everything up to the highest `proven` that any valid header of any file names is durable truth: damage
+//!    there is quarantined, never cut. What lies behind it is one write at most, the **tail**.
+//!
+//! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
+//! what it finds not activated before it activates anything: a torn attempt never has a later neighbour.
+
+use super::survey::{Seen, Survey};
+use crate::error::{Error, ErrorKind};
+use crate::position::{Lsn, SegmentId};
+
+/// Which segments count, and for which LSNs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    /// In the order of the log.
+    pub(super) live: Vec<Live>,
+    /// The last LSN that something on disk proves durable.
+    pub(super) proven: Lsn,
+    /// Not activated, or emptied by a rewrite: to be renamed.
+    pub(super) aside: Vec<SegmentId>,
+    /// Nothing but zeros: prewritten and not used.
+    pub(super) blank: Vec<SegmentId>,
+}
+
+/// A segment that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Live {
+    /// Its place in [`Survey::segments`].
+    pub(super) at: usize,
+    pub(super) base: Lsn,
+    /// Behind its last LSN; `None` for the last segment of the log, whose end is in its bytes.
+    pub(super) end: Option<Lsn>,
+}
+
+/// Decides.
+pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
+    let mut plan = Plan::default();
+    let activated = activated(&survey.segments);
+    let mut cut: Option<Lsn> = None;
+    for (at, seen) in survey.segments.iter().enumerate().rev() {
+        if let Some(life) = &seen.life {
+            plan.proven = plan.proven.max(life.proves);
+        }
+        match &seen.life {
+            Some(life) if activated.contains(&seen.id) => {
+                let sealed = seen.footer.map(|footer| footer.last.next());
+                let end = [cut, sealed].into_iter().flatten().min();
+                if end.is_some_and(|end| end <= life.base) {
+                    plan.aside.push(seen.id);
+                } else {
+                    plan.live.push(Live { at, base: life.base, end });
+                }
+                cut = Some(cut.map_or(life.base, |cut| cut.min(life.base)));
+            }
+            None if seen.blank => plan.blank.push(seen.id),
+            _ => plan.aside.push(seen.id),
+        }
+    }
+    plan.live.reverse();
+    plan.aside.reverse();
+    plan.blank.reverse();
+    no_segment_is_missing(&plan, survey)?;
+    Ok(plan)
+}
+
+fn activated(segments: &[Seen]) -> Vec<SegmentId> {
+    let mut activated = Vec::new();
+    let mut highest_base = Lsn::NONE;
+    for seen in segments.iter().rev() {
+        let Some(life) = &seen.life else { continue };
+        if life.first_whole || life.proves_inside >= life.base || highest_base > life.base {
+            activated.push(seen.id);
+            highest_base = highest_base.max(life.base);
+        }
+    }
+    activated
+}
+
+/// A sealed segment says where it ends. If the next one begins later, files are gone: an operator's mistake,
+/// a mixed or half-restored backup. Going on would hide it.
+fn no_segment_is_missing(plan: &Plan, survey: &Survey) -> Result<(), Error> {
+    for (one, next) in plan.live.iter().zip(plan.live.iter().skip(1)) {
+        let sealed = survey.segments.get(one.at).is_some_and(|seen| seen.footer.is_some());
+        if let (true, Some(end)) = (sealed, one.end)
+            && end < next.base
+        {
+            let text =
+                format!("the segments with records {end}..={} are missing in the log", next.base.prev());
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::super::survey::Life;
+    use super::*;
+    use crate::format::{SegmentFooter, SegmentStamp};
+
+    fn seen(id: u32, base: u64, proves: u64, first_whole: bool) -> Seen {
+        let stamp = SegmentStamp { segment: SegmentId::new(id), epoch: 1, nonce: 1 };
+        let proves_inside = Lsn::new(if proves >= base { proves } else { 0 });
+        let (base, proves) = (Lsn::new(base), Lsn::new(proves));
+        let life = Life { stamp, block_len: 512, base, proves, proves_inside, first_whole };
+        Seen {
+            id: stamp.segment,
+            len: 1 << 16,
+            life: Some(life),
+            footer: None,
+            bytes: Vec::new(),
+            blank: false,
+        }
+    }
+
+    fn sealed(id: u32, base: u64, last: u64) -> Seen {
+        let mut seen = seen(id, base, last, true);
+        let life = seen.life.unwrap();
+        seen.footer = Some(SegmentFooter {
+            stamp: life.stamp,
+            block_len: 512,
+            base: life.base,
+            last: Lsn::new(last),
+            records: 0,
+            used: 8192,
+            chain_before: [0; 32],
+            chain: [0; 32],
+        });
+        seen
+    }
+
+    /// Live segments as (id, base, end), then what is set aside, then the proven LSN.
+    type Outcome = (Vec<(u32, u64, Option<u64>)>, Vec<u32>, u64);
+
+    fn outcome(segments: Vec<Seen>) -> Outcome {
+        let survey = Survey { segments, ..Survey::default() };
+        let plan = plan(&survey).unwrap();
+        let live = plan.live.iter().map(|live| {
+            (survey.segments.get(live.at).unwrap().id.get(), live.base.get(), live.end.map(Lsn::get))
+        });
+        (live.collect(), plan.aside.iter().map(|id| id.get()).collect(), plan.proven.get())
+    }
+
+    #[test]
+    fn the_open_segment_ends_in_its_bytes() {
+        assert_eq!(
+            outcome(vec![sealed(1, 1, 9), seen(2, 10, 19, true)]),
+            (vec![(1, 1, Some(10)), (2, 10, None)], vec![], 19)
+        );
+    }
+
+    #[test]
+    fn a_rewritten_write_is_taken_from_the_new_segment() {
+        // 10..=19 were in flight in segment 1 when its sync failed; segment 2 took them over.
+        assert_eq!(
+            outcome(vec![seen(1, 1, 9, true), seen(2, 10, 9, true)]),
+            (vec![(1, 1, Some(10)), (2, 10, None)], vec![], 9)
+        );
+    }
+
+    #[test]
+    fn a_torn_activation_cuts_nothing() {
+        // The header of segment 2 is on disk, its first batch is torn: the records of segment 1 count, even
+        // though a header in segment 1 proves more than the base of segment 2.
+        assert_eq!(
+            outcome(vec![seen(1, 1, 12, true), seen(2, 10, 9, false)]),
+            (vec![(1, 1, None)], vec![2], 12)
+        );
+    }
+
+    #[test]
+    fn a_damaged_first_batch_of_an_activated_segment_is_damage() {
+        assert_eq!(
+            outcome(vec![sealed(1, 1, 9), seen(2, 10, 15, false)]),
+            (vec![(1, 1, Some(10)), (2, 10, None)], vec![], 15)
+        );
+        assert_eq!(
+            outcome(vec![sealed(1, 1, 9), seen(2, 10, 9, false), seen(3, 15, 14, true)]),
+            (vec![(1, 1, Some(10)), (2, 10, Some(15)), (3, 15, None)], vec![], 14)
+        );
+    }
+
+    #[test]
+    fn a_segment_whose_records_all_moved_is_set_aside() {
+        // The first write of segment 2 failed; it and the retained batch before it went to segment 3.
+        assert_eq!(
+            outcome(vec![seen(1, 1, 7, true), seen(2, 10, 9, true), seen(3, 8, 7, true)]),
+            (vec![(1, 1, Some(8)), (3, 8, None)], vec![2], 9)
+        );
+    }
+
+    #[test]
+    fn a_missing_segment_is_refused() {
+        let survey = Survey { segments: vec![sealed(1, 1, 9), seen(3, 20, 25, true)], ..Survey::default() };
+        assert_eq!(plan(&survey).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+}

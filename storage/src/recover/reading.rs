@@ -1,0 +1,221 @@
+//! One pass over everything that counts: hands records out, notes damage, collects the tail.
+
+use std::path::PathBuf;
+
+use super::Cut;
+use super::plan::{Live, Plan};
+use super::survey::{Life, Seen, Survey, read_whole};
+use crate::disk::segment_path;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind};
+use crate::format::{BATCH_HEADER_LEN, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN};
+use crate::position::{Location, Lsn, SegmentId};
+use crate::reader::Damage;
+use crate::record::{PARTITIONS, RecordRef, padded_len};
+use crate::segment::{Item, Walk, offset_of, usize_of};
+
+/// What the pass has come to.
+pub(super) struct Reading<'s> {
+    survey: &'s Survey,
+    plan: &'s Plan,
+    /// Where the tail will be written to.
+    spare: SegmentId,
+    pub(super) proven: Lsn,
+    pub(super) records: u64,
+    pub(super) first: Lsn,
+    pub(super) received_at_us: i64,
+    pub(super) partition_seq: Box<[u64; PARTITIONS as usize]>,
+    /// Records lost before the last one seen of each partition.
+    lost_before: Box<[u64; PARTITIONS as usize]>,
+    lost: u64,
+    pub(super) damaged: Vec<Damage>,
+    pub(super) cut: Option<Cut>,
+    /// The records behind the proven watermark, as a batch holds them.
+    pub(super) tail: Vec<u8>,
+    pub(super) tail_records: u32,
+    /// For every live segment.
+    pub(super) closed: Vec<Closed>,
+}
+
+/// Where a segment ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closed {
+    pub(super) last: Lsn,
+    pub(super) used: u32,
+    pub(super) records: u64,
+}
+
+/// A segment that counts, with its life.
+pub(super) fn seen<'s>(survey: &'s Survey, live: &Live) -> Result<(&'s Seen, Life), Error> {
+    let seen = survey.segments.get(live.at);
+    seen.and_then(|seen| Some((seen, seen.life?)))
+        .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a plan names a segment that was not seen"))
+}
+
+impl<'s> Reading<'s> {
+    pub(super) fn new(survey: &'s Survey, plan: &'s Plan, spare: SegmentId) -> Self {
+        Self {
+            survey,
+            plan,
+            spare,
+            proven: plan.proven,
+            records: 0,
+            first: Lsn::NONE,
+            received_at_us: i64::MIN,
+            partition_seq: Box::new([0; PARTITIONS as usize]),
+            lost_before: Box::new([0; PARTITIONS as usize]),
+            lost: 0,
+            damaged: Vec::new(),
+            cut: None,
+            tail: Vec::new(),
+            tail_records: 0,
+            closed: Vec::new(),
+        }
+    }
+
+    pub(super) fn run(
+        &mut self,
+        env: &dyn Env,
+        visit: &mut dyn FnMut(RecordRef<'_>, Location),
+    ) -> Result<(), Error> {
+        let mut buffer = Vec::new();
+        for live in &self.plan.live {
+            let (seen, life) = seen(self.survey, live)?;
+            let bytes = if seen.footer.is_some() {
+                let path: PathBuf = segment_path(seen.id);
+                // What cannot be read stands as zeros, and zeros are damage.
+                read_whole(&*env.open_read(&path)?, seen.len, &mut buffer)?;
+                &buffer
+            } else {
+                &seen.bytes
+            };
+            let closed = self.segment(bytes, seen, &life, live.end, visit);
+            self.closed.push(closed);
+        }
+        // A lost record may have been the last of any partition: its number is not given out again.
+        for (sequence, before) in self.partition_seq.iter_mut().zip(self.lost_before.iter()) {
+            *sequence = sequence.saturating_add(self.lost.saturating_sub(*before));
+        }
+        Ok(())
+    }
+
+    fn segment(
+        &mut self,
+        bytes: &[u8],
+        seen: &Seen,
+        life: &Life,
+        end: Option<Lsn>,
+        visit: &mut dyn FnMut(RecordRef<'_>, Location),
+    ) -> Closed {
+        let segment = seen.id;
+        let limit = seen.footer.map_or(seen.len.saturating_sub(FOOTER_BLOCK_LEN), |footer| footer.used);
+        let mut walk = Walk::new(life.stamp, life.block_len, life.base, limit);
+        let until = end.map_or(self.proven, Lsn::prev);
+        let past = |lsn: Lsn| end.is_some_and(|end| lsn >= end);
+        let records_before = self.records;
+        // The batch the walk is in, and whether it lies behind the proven watermark.
+        let (mut boundary, mut in_tail) = (offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0)), false);
+        let used = loop {
+            match walk.next(bytes, 0) {
+                Some(Item::Batch(header)) => {
+                    if header.records > 0 && past(header.first) {
+                        break header.offset;
+                    }
+                    if self.tail_records == 0 {
+                        boundary = header.offset;
+                        in_tail = header.records > 0 && header.first > self.proven;
+                    }
+                }
+                Some(Item::Record(record, offset)) => {
+                    if past(record.lsn()) {
+                        break boundary;
+                    }
+                    if record.lsn() <= self.proven {
+                        self.note(&record);
+                        visit(record, Location { segment, offset });
+                    } else {
+                        if self.tail_records == 0 && !in_tail {
+                            // Its batch header is gone; it begins one header before its first record.
+                            boundary = offset.saturating_sub(offset_of(BATCH_HEADER_LEN));
+                            in_tail = true;
+                        }
+                        self.note(&record);
+                        let location = self.push_tail(&record, bytes, offset);
+                        visit(record, location);
+                    }
+                }
+                Some(Item::Damage { from, to, first, last }) => {
+                    if first > until && last >= first {
+                        // Behind the watermark a write is torn: what comes after is not served.
+                        if end.is_none() {
+                            self.cut = Some(Cut { segment, offset: from, first, last: Some(last) });
+                        }
+                        break if in_tail { boundary } else { from };
+                    }
+                    let lost = last.min(until);
+                    self.damage(Damage { segment, from, to, first, last: lost });
+                    if last > until && end.is_none() {
+                        let first = until.next();
+                        self.cut = Some(Cut { segment, offset: to, first, last: Some(last) });
+                        break to;
+                    }
+                }
+                None => {
+                    let (at, expect) = (walk.offset(), walk.expect());
+                    if expect <= until {
+                        let to = offset_of(usize::try_from(limit).unwrap_or(usize::MAX));
+                        self.damage(Damage { segment, from: at, to, first: expect, last: until });
+                    } else if end.is_none() && !all_zeros(bytes, at, limit) {
+                        // Something was written here that does not hold, not even its header.
+                        self.cut = Some(Cut { segment, offset: at, first: expect, last: None });
+                    }
+                    break if in_tail { boundary } else { at };
+                }
+            }
+        };
+        let used =
+            seen.footer.map_or(used, |footer| offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX)));
+        let tail = u64::from(self.tail_records);
+        let records = self.records.saturating_sub(records_before).saturating_sub(tail);
+        Closed { last: until, used: used.next_multiple_of(life.block_len.max(1)), records }
+    }
+
+    /// What the log has to go on from.
+    fn note(&mut self, record: &RecordRef<'_>) {
+        self.records = self.records.saturating_add(1);
+        if self.first == Lsn::NONE {
+            self.first = record.lsn();
+        }
+        self.received_at_us = self.received_at_us.max(record.received_at_us());
+        let partition = usize::from(record.partition());
+        if let (Some(sequence), Some(before)) =
+            (self.partition_seq.get_mut(partition), self.lost_before.get_mut(partition))
+        {
+            *sequence = record.partition_seq().max(*sequence);
+            *before = self.lost;
+        }
+    }
+
+    fn damage(&mut self, damage: Damage) {
+        tracing::error!(%damage, "the log is damaged below its watermark");
+        self.lost = self.lost.saturating_add(damage.records());
+        self.damaged.push(damage);
+    }
+
+    /// Copies a record, padding included, to where it will be written again.
+    fn push_tail(&mut self, record: &RecordRef<'_>, bytes: &[u8], offset: u32) -> Location {
+        let at = usize_of(offset);
+        let len = record.encoded_len();
+        let header = usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX);
+        let to = header.saturating_add(BATCH_HEADER_LEN).saturating_add(self.tail.len());
+        self.tail.extend_from_slice(bytes.get(at..at.saturating_add(len)).unwrap_or_default());
+        self.tail.resize(padded_len(self.tail.len()), 0);
+        self.tail_records = self.tail_records.saturating_add(1);
+        Location { segment: self.spare, offset: offset_of(to) }
+    }
+}
+
+fn all_zeros(bytes: &[u8], from: u32, to: u64) -> bool {
+    let to = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.get(usize_of(from)..to).unwrap_or_default().iter().all(|byte| *byte == 0)
+}

@@ -1,0 +1,265 @@
+//! What lies in `DIR/log`, read without changing anything.
+//!
+//! Sealed segments tell all that is needed in their first and last block. Of the others every byte is read:
+//! after a crash these are the open one and perhaps one beside it.
+
+use std::path::Path;
+
+use crate::disk::{LOG_DIR, segment_path};
+use crate::env::{Env, File};
+use crate::error::{Error, ErrorKind};
+use crate::format::{
+    BatchHeader, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, HeaderFault, Meta, SEGMENT_LEN_MAX, SegmentFooter,
+    SegmentHeader, SegmentStamp,
+};
+use crate::position::{Lsn, SegmentId};
+use crate::segment::{Item, Walk, usize_of};
+
+/// Path of the metadata file.
+pub(super) const META_PATH: &str = "log/meta";
+/// Every batch begins at a multiple of the smallest block.
+const BLOCK_LEN_MIN: usize = 512;
+/// A read that fails is tried again in pieces of this length, so that one bad sector costs one piece.
+const PIECE_LEN: usize = 4096;
+/// Reads of this length at a time.
+const READ_LEN: usize = 1 << 20;
+
+/// Everything that was seen.
+#[derive(Default)]
+pub(super) struct Survey {
+    /// `None`: missing or damaged.
+    pub(super) meta: Option<Meta>,
+    /// Whether there is any trace of an earlier life.
+    pub(super) fresh: bool,
+    /// By number.
+    pub(super) segments: Vec<Seen>,
+    /// Names of half-prepared and temporary files.
+    pub(super) leftovers: Vec<String>,
+    /// The highest number that any name bears.
+    pub(super) highest: SegmentId,
+}
+
+/// One segment file.
+pub(super) struct Seen {
+    pub(super) id: SegmentId,
+    pub(super) len: u64,
+    /// What it says of itself; `None` when neither header, footer nor any batch can be read.
+    pub(super) life: Option<Life>,
+    pub(super) footer: Option<SegmentFooter>,
+    /// All bytes of a segment that is not sealed.
+    pub(super) bytes: Vec<u8>,
+    /// Nothing but zeros.
+    pub(super) blank: bool,
+}
+
+/// The one life of the blocks that a segment file tells of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Life {
+    pub(super) stamp: SegmentStamp,
+    pub(super) block_len: u32,
+    pub(super) base: Lsn,
+    /// The last LSN that its header or any of its batch headers knows to be durable.
+    pub(super) proves: Lsn,
+    /// The same of batches behind the first write: a segment whose batches prove its base was activated.
+    pub(super) proves_inside: Lsn,
+    /// Whether the first batch is whole.
+    pub(super) first_whole: bool,
+}
+
+/// Looks at everything.
+pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
+    let mut found = Survey { fresh: true, ..Survey::default() };
+    let dir = Path::new(LOG_DIR);
+    if !env.exists(dir)? {
+        return Ok(found);
+    }
+    for entry in env.list(dir)? {
+        let (stem, extension) = entry.name.rsplit_once('.').unwrap_or((&entry.name, ""));
+        match extension {
+            "seg" | "torn" => {
+                let Some(id) = id_of(stem) else { continue };
+                found.highest = found.highest.max(id);
+                found.fresh = false;
+                if extension == "seg" {
+                    found.segments.push(look(env, id)?);
+                }
+            }
+            "tmp" => found.leftovers.push(entry.name.clone()),
+            _ => {
+                if let Some(id) = entry.name.strip_prefix(".prepare-").and_then(id_of) {
+                    found.highest = found.highest.max(id);
+                    found.leftovers.push(entry.name.clone());
+                }
+            }
+        }
+    }
+    found.segments.sort_by_key(|seen| seen.id);
+    found.meta = meta(env, &mut found.fresh)?;
+    Ok(found)
+}
+
+fn id_of(stem: &str) -> Option<SegmentId> {
+    let digits = stem.len() == 16 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u32::from_str_radix(stem, 16).ok().map(SegmentId::new)).flatten()
+}
+
+fn meta(env: &dyn Env, fresh: &mut bool) -> Result<Option<Meta>, Error> {
+    let bytes = match crate::env::read_file(env, Path::new(META_PATH), READ_LEN as u64) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    *fresh = false;
+    match Meta::decode(&bytes) {
+        Ok(meta) => Ok(Some(meta)),
+        Err(HeaderFault::Unreadable) => Ok(None),
+        Err(HeaderFault::Foreign) => Err(foreign(META_PATH)),
+    }
+}
+
+fn foreign(path: &str) -> Error {
+    Error::new(ErrorKind::Fix, format!("{path} is of another format version or partitioning"))
+}
+
+fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
+    let path = segment_path(id);
+    let file = env.open_read(&path)?;
+    let len = file.len()?;
+    if len > SEGMENT_LEN_MAX {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("{}: {len} bytes are no segment", path.display()),
+        ));
+    }
+    let whole_blocks = len >= HEADER_BLOCK_LEN + FOOTER_BLOCK_LEN;
+    let header = if whole_blocks { header_of(&*file, id)? } else { None };
+    let footer = if whole_blocks { footer_of(&*file, id, len)? } else { None };
+    if let (Some(header), Some(footer)) = (header, footer)
+        && header.stamp == footer.stamp
+    {
+        let life = Life {
+            stamp: footer.stamp,
+            block_len: footer.block_len,
+            base: footer.base,
+            proves: footer.last,
+            proves_inside: footer.last,
+            first_whole: true,
+        };
+        return Ok(Seen { id, len, life: Some(life), footer: Some(footer), bytes: Vec::new(), blank: false });
+    }
+    let mut bytes = Vec::new();
+    let lost = read_whole(&*file, len, &mut bytes)?;
+    if lost > 0 && footer.is_none() {
+        // Where the log ends cannot be judged from bytes that cannot be read: better no start than a cut.
+        let text = format!("{}: {lost} bytes of an open segment cannot be read", path.display());
+        return Err(Error::new(ErrorKind::Reopen, text));
+    }
+    let blank = lost == 0 && bytes.iter().all(|byte| *byte == 0);
+    let life = match (header, footer) {
+        (_, Some(footer)) => Some((footer.stamp, footer.block_len, footer.base)),
+        (Some(header), None) => Some((header.stamp, header.block_len, header.base)),
+        (None, None) => first_batch(&bytes, id),
+    };
+    let life = life.map(|(stamp, block_len, base)| live(&bytes, stamp, block_len, base, footer));
+    Ok(Seen { id, len, life, footer, bytes, blank })
+}
+
+fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Error> {
+    let mut block = Vec::new();
+    read_range(file, 0, HEADER_BLOCK_LEN, &mut block)?;
+    match SegmentHeader::decode(&block) {
+        Ok(header) => Ok((header.stamp.segment == id && header.base > Lsn::NONE).then_some(header)),
+        Err(HeaderFault::Unreadable) => Ok(None),
+        Err(HeaderFault::Foreign) => Err(foreign(&segment_path(id).display().to_string())),
+    }
+}
+
+fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Option<SegmentFooter>, Error> {
+    let mut block = Vec::new();
+    read_range(file, len.saturating_sub(FOOTER_BLOCK_LEN), len, &mut block)?;
+    Ok(SegmentFooter::decode(&block).filter(|footer| {
+        footer.stamp.segment == id
+            && footer.used <= len.saturating_sub(FOOTER_BLOCK_LEN)
+            && footer.base > Lsn::NONE
+    }))
+}
+
+/// Both header copies are gone: any batch tells whose life this is.
+fn first_batch(bytes: &[u8], id: SegmentId) -> Option<(SegmentStamp, u32, Lsn)> {
+    let begin = usize::try_from(HEADER_BLOCK_LEN).ok()?;
+    (begin..bytes.len()).step_by(BLOCK_LEN_MIN).find_map(|at| {
+        let header = BatchHeader::decode(bytes.get(at..)?)?;
+        let here = usize_of(header.offset) == at && header.stamp.segment == id;
+        here.then_some((header.stamp, BLOCK_LEN_MIN as u32, header.first))
+    })
+}
+
+/// Walks once to learn what the batch headers prove.
+fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Option<SegmentFooter>) -> Life {
+    let limit = (bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
+    let mut walk = Walk::new(stamp, block_len, base, limit);
+    // A header is submitted when everything below its base is durable.
+    let mut life =
+        Life { stamp, block_len, base, proves: base.prev(), proves_inside: Lsn::NONE, first_whole: false };
+    let (mut batches, mut awaited) = (0u32, Lsn::NONE);
+    while let Some(item) = walk.next(bytes, 0) {
+        match item {
+            Item::Batch(header) => {
+                batches = batches.saturating_add(1);
+                life.proves = life.proves.max(header.proven);
+                life.proves_inside = life.proves_inside.max(header.proven);
+                if batches == 1 && u64::from(header.offset) == HEADER_BLOCK_LEN {
+                    awaited = header.last();
+                }
+            }
+            Item::Record(record, _) if batches == 1 && record.lsn() == awaited => life.first_whole = true,
+            Item::Record(..) => {}
+            // Damage before the last record of the first batch: it is not whole.
+            Item::Damage { .. } if !life.first_whole => awaited = Lsn::NONE,
+            Item::Damage { .. } => {}
+        }
+    }
+    if let Some(footer) = footer {
+        life.proves = life.proves.max(footer.last);
+        life.proves_inside = life.proves_inside.max(footer.last);
+        life.first_whole = true;
+    }
+    life
+}
+
+/// The whole file; how many bytes could not be read and stand as zeros.
+pub(super) fn read_whole(file: &dyn File, len: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
+    read_range(file, 0, len, bytes)
+}
+
+fn read_range(file: &dyn File, from: u64, to: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
+    let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
+    bytes.clear();
+    bytes.resize(len, 0);
+    let mut lost = 0usize;
+    let mut at = from;
+    for chunk in bytes.chunks_mut(READ_LEN) {
+        if read_patiently(file, chunk, at)?.is_none() {
+            for (piece, offset) in chunk.chunks_mut(PIECE_LEN).zip((at..).step_by(PIECE_LEN)) {
+                if read_patiently(file, piece, offset)?.is_none() {
+                    piece.fill(0);
+                    lost = lost.saturating_add(piece.len());
+                }
+            }
+        }
+        at = at.saturating_add(chunk.len() as u64);
+    }
+    Ok(lost)
+}
+
+/// Three tries; `None` when the disk cannot read these bytes.
+fn read_patiently(file: &dyn File, buffer: &mut [u8], at: u64) -> Result<Option<()>, Error> {
+    for _ in 0..3 {
+        match crate::env::read_exact_at(file, buffer, at) {
+            Ok(()) => return Ok(Some(())),
+            Err(error) if error.is_storage_fault() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,271 @@
+//! Walking through the bytes of one segment: batches, records, and what is damaged between them.
+//!
+//! The walk is a cursor without the bytes, so that a reader may own both. It is the only code that decides
+//! what a record is and what damage is; recovery, feeds, compaction and verify all read through it.
+//!
+//! How it goes on behind damage, so that one flipped bit costs one record:
+//! - a batch header that does not hold: the records behind it stand for themselves;
+//! - a record that does not hold: the next one is searched for at every eighth byte, up to the end of the batch,
+//!   or up to the next batch header when that of this batch is gone. What the search finds is checked by CRC,
+//!   segment, epoch, nonce and LSN, and a payload cannot know the nonce.
+//!
+//! Invariants, with the test that holds each:
+//! - LSNs come out dense; what is missing comes out as [`Item::Damage`]: `one_flipped_bit_costs_one_record`;
+//! - nothing of another life of the blocks comes out: `stale_batches_are_not_seen`.
+
+use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN, SegmentStamp};
+use crate::position::Lsn;
+use crate::record::{RECORD_ALIGN, RECORD_HEADER_LEN, RecordRef, padded_len};
+
+/// What the walk meets.
+#[derive(Debug)]
+pub(crate) enum Item<'a> {
+    /// A valid batch header.
+    Batch(BatchHeader),
+    /// A valid record, the next in order, and where it begins.
+    Record(RecordRef<'a>, u32),
+    /// Bytes `from..to` do not hold; the records `first..=last` are lost. `last < first`: only a batch header.
+    Damage { from: u32, to: u32, first: Lsn, last: Lsn },
+}
+
+/// Where a walk stands in a segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Walk {
+    stamp: SegmentStamp,
+    block_len: usize,
+    /// The next byte to look at.
+    at: usize,
+    /// End of the batch the walk is in; `None` at a boundary.
+    batch: Option<Inside>,
+    /// The next record in order.
+    expect: Lsn,
+    /// Nothing from here on belongs to batches.
+    limit: usize,
+}
+
+/// Inside a batch, or inside the remains of one whose header is gone.
+#[derive(Clone, Copy, Debug)]
+struct Inside {
+    end: usize,
+    /// LSN behind its last record; `None` when nothing tells.
+    until: Option<Lsn>,
+}
+
+impl Walk {
+    /// From the first batch of a segment, expecting `expect`, up to byte `limit`.
+    pub(crate) fn new(stamp: SegmentStamp, block_len: u32, expect: Lsn, limit: u64) -> Self {
+        Self {
+            stamp,
+            block_len: usize::try_from(block_len).unwrap_or(usize::MAX).max(RECORD_ALIGN),
+            at: usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX),
+            batch: None,
+            expect,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// The same from another batch boundary.
+    pub(crate) fn from_boundary(mut self, at: u32) -> Self {
+        self.at = usize_of(at);
+        self
+    }
+
+    /// The same, looking no further than byte `limit`.
+    pub(crate) fn limited(mut self, limit: usize) -> Self {
+        self.limit = self.limit.min(limit);
+        self
+    }
+
+    /// At the end, with nothing more to expect before `next`.
+    pub(crate) fn ended(mut self, next: Lsn) -> Self {
+        (self.at, self.batch, self.expect) = (self.limit, None, next);
+        self
+    }
+
+    /// The LSN the walk would give out next.
+    pub(crate) fn expect(&self) -> Lsn {
+        self.expect
+    }
+
+    /// The byte the walk stands at: behind the last valid batch, at a boundary, when the walk has ended.
+    pub(crate) fn offset(&self) -> u32 {
+        offset_of(self.at)
+    }
+
+    /// The next item; `None` when nothing valid follows. `bytes` is the segment from byte `origin` on.
+    pub(crate) fn next<'a>(&mut self, bytes: &'a [u8], origin: usize) -> Option<Item<'a>> {
+        let view = View { bytes, origin };
+        loop {
+            if let Some(inside) = self.batch {
+                if self.at >= inside.end || inside.until.is_some_and(|until| self.expect >= until) {
+                    if inside.until.is_some_and(|until| self.expect < until) {
+                        // The header counts more records than its length holds: the header is right, so bytes
+                        // inside were lost, and the search below has said so. Not reached with one fault.
+                        return Some(self.lose_rest(inside));
+                    }
+                    self.leave(inside);
+                    continue;
+                }
+                if let Some(record) = view.record(self.at, inside.end, &self.stamp)
+                    && record.lsn() == self.expect
+                {
+                    let offset = offset_of(self.at);
+                    self.at = self.at.saturating_add(padded_len(record.encoded_len()));
+                    self.expect = self.expect.next();
+                    return Some(Item::Record(record, offset));
+                }
+                match self.search_record(&view, inside) {
+                    Some(item) => return Some(item),
+                    None => continue,
+                }
+            }
+            if self.at.saturating_add(BATCH_HEADER_LEN) > self.limit {
+                return None;
+            }
+            if let Some(header) = self.header_at(&view, self.at) {
+                if header.first > self.expect {
+                    // Whole batches before this one are gone, with no trace in the bytes just before it.
+                    let (first, last) = (self.expect, header.first.prev());
+                    self.expect = header.first;
+                    let at = offset_of(self.at);
+                    return Some(Item::Damage { from: at, to: at, first, last });
+                }
+                self.batch = Some(Inside {
+                    end: self.at.saturating_add(usize_of(header.len)),
+                    until: Some(header.last().next()),
+                });
+                self.at = self.at.saturating_add(BATCH_HEADER_LEN);
+                return Some(Item::Batch(header));
+            }
+            return self.cross_hole(&view);
+        }
+    }
+
+    /// Behind a batch: to the next boundary.
+    fn leave(&mut self, inside: Inside) {
+        self.at = inside.end.max(self.at).next_multiple_of(self.block_len);
+        self.batch = None;
+    }
+
+    fn lose_rest(&mut self, inside: Inside) -> Item<'static> {
+        let (from, first) = (offset_of(self.at), self.expect);
+        self.expect = inside.until.unwrap_or(first);
+        self.at = inside.end;
+        Item::Damage { from, to: offset_of(inside.end), first, last: self.expect.prev() }
+    }
+
+    /// A valid batch header of this segment at a boundary, that does not go back in the order.
+    fn header_at(&self, view: &View<'_>, at: usize) -> Option<BatchHeader> {
+        let header = BatchHeader::decode(view.from(at)?)?;
+        let whole = usize_of(header.len) >= BATCH_HEADER_LEN
+            && at.saturating_add(usize_of(header.len)) <= self.limit
+            && usize_of(header.offset) == at;
+        (whole && header.stamp == self.stamp && header.first >= self.expect).then_some(header)
+    }
+
+    /// No valid header at a boundary: either the log ends here, or a header is damaged.
+    fn cross_hole<'a>(&mut self, view: &View<'a>) -> Option<Item<'a>> {
+        let from = self.at;
+        let mut probe = from.saturating_add(self.block_len);
+        let mut next = None;
+        while probe.saturating_add(BATCH_HEADER_LEN) <= self.limit {
+            if let Some(header) = self.header_at(view, probe) {
+                next = Some((probe, header.first));
+                break;
+            }
+            probe = probe.saturating_add(self.block_len);
+        }
+        match next {
+            Some((end, until)) => {
+                let inside = Inside { end, until: Some(until) };
+                self.batch = Some(inside);
+                self.at = from;
+                if until == self.expect {
+                    // A marker was hit, or its bytes never came: no record is lost.
+                    self.at = end;
+                    self.batch = None;
+                    return Some(Item::Damage {
+                        from: offset_of(from),
+                        to: offset_of(end),
+                        first: self.expect,
+                        last: self.expect.prev(),
+                    });
+                }
+                self.search_record(view, inside)
+            }
+            None => {
+                // Nothing valid follows. The one batch whose own header is damaged may still have its first
+                // record, behind the header of some block.
+                let mut block = from;
+                while block.saturating_add(BATCH_HEADER_LEN) <= self.limit {
+                    let at = block.saturating_add(BATCH_HEADER_LEN);
+                    if let Some(record) = view.record(at, self.limit, &self.stamp)
+                        && record.lsn() >= self.expect
+                    {
+                        let (first, last) = (self.expect, record.lsn().prev());
+                        self.expect = record.lsn();
+                        self.at = at;
+                        self.batch = Some(Inside { end: self.limit, until: None });
+                        return Some(Item::Damage { from: offset_of(from), to: offset_of(at), first, last });
+                    }
+                    block = block.saturating_add(self.block_len);
+                }
+                None
+            }
+        }
+    }
+
+    /// The record at `self.at` does not hold: goes to the next one that does, or to the end of the batch.
+    /// `None` when that was the honest end of a batch without header.
+    fn search_record<'a>(&mut self, view: &View<'a>, inside: Inside) -> Option<Item<'a>> {
+        let from = self.at;
+        if inside.until.is_none() {
+            // In the remains of the last batch: its end is where its records end.
+            self.batch = None;
+            self.at = from.next_multiple_of(self.block_len);
+            return None;
+        }
+        let mut probe = from.saturating_add(RECORD_ALIGN);
+        while probe.saturating_add(RECORD_HEADER_LEN) <= inside.end {
+            if let Some(record) = view.record(probe, inside.end, &self.stamp)
+                && record.lsn() >= self.expect
+                && inside.until.is_none_or(|until| record.lsn() < until)
+            {
+                let (first, last) = (self.expect, record.lsn().prev());
+                self.expect = record.lsn();
+                self.at = probe;
+                return Some(Item::Damage { from: offset_of(from), to: offset_of(probe), first, last });
+            }
+            probe = probe.saturating_add(RECORD_ALIGN);
+        }
+        Some(self.lose_rest(inside))
+    }
+}
+
+/// Bytes of a segment from `origin` on, addressed by offset in the segment.
+struct View<'a> {
+    bytes: &'a [u8],
+    origin: usize,
+}
+
+impl<'a> View<'a> {
+    fn from(&self, at: usize) -> Option<&'a [u8]> {
+        self.bytes.get(at.checked_sub(self.origin)?..)
+    }
+
+    fn record(&self, at: usize, end: usize, stamp: &SegmentStamp) -> Option<RecordRef<'a>> {
+        let len = end.checked_sub(at)?;
+        let bytes = self.from(at)?;
+        RecordRef::decode(bytes.get(..len).unwrap_or(bytes), stamp)
+    }
+}
+
+pub(crate) fn usize_of(number: u32) -> usize {
+    // Lossless wherever this crate runs; on a 16-bit machine everything would be refused as too long.
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+pub(crate) fn offset_of(at: usize) -> u32 {
+    // Segments are at most 1 GiB, checked when they are made and when they are opened.
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
