@@ -141,9 +141,12 @@ impl EngineBuilder {
         self
     }
 
-    /// Length of a log segment, bytes: 64 KiB..=1 GiB, a multiple of 4 KiB. Default 64 MiB.
+    /// Length of a log segment, bytes: 1 MiB..=1 GiB, a multiple of 4 KiB. Default 64 MiB. A batch takes at
+    /// most an eighth of it.
     pub fn segment_len_bytes(mut self, bytes: u64) -> Self {
         self.options.log.segment_len = bytes;
+        let eighth = usize::try_from(bytes / 8 / 4096 * 4096).unwrap_or(usize::MAX);
+        self.options.log.batch_len_max = eighth.min(LogOptions::default().batch_len_max);
         self
     }
 
@@ -235,6 +238,10 @@ impl EngineBuilder {
         }
         if !(1_000..=60_000_000).contains(&options.crypto_timeout_us) {
             return Err(out_of("crypto_timeout_us", "1000..=60000000"));
+        }
+        // The longest document, sealed and opened, must fit into one batch.
+        if !(1 << 20..=1 << 30).contains(&options.log.segment_len) {
+            return Err(out_of("segment_len_bytes", "1048576..=1073741824"));
         }
         if !(1..=1_000_000).contains(&options.connections_max) {
             return Err(out_of("connections_max", "1..=1000000"));

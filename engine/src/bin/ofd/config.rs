@@ -1,0 +1,523 @@
+//! The configuration of `ofd serve`: TOML, every key in one table.
+//!
+//! The table [`KEYS`] is all there is: it says what a key is called, its unit, default, bounds and whether a
+//! running server takes a new value on SIGHUP; it reads the file, checks it, and prints the annotated default.
+//! So text and code cannot drift apart. Defaults are those of [`Config::default`].
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use ofd_engine::codec::rules::rules;
+use ofd_engine::{Engine, EngineBuilder, PORTS_MAX, WORKERS_MAX};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::failure::{Exit, Failure};
+
+/// What the server was told. Integers are within the bounds of [`KEYS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) listen: String,
+    pub(crate) operator_inn: String,
+    pub(crate) operator_zone_min: i64,
+    pub(crate) refuse: Vec<String>,
+    pub(crate) segment_len_bytes: i64,
+    pub(crate) io_threads: i64,
+    pub(crate) workers: i64,
+    pub(crate) append_deadline_us: i64,
+    pub(crate) crypto_timeout_us: i64,
+    pub(crate) connections_max: i64,
+    pub(crate) compact_every_s: i64,
+    pub(crate) trace_filter: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7790".to_owned(),
+            operator_inn: "7704211201".to_owned(),
+            operator_zone_min: 180,
+            refuse: Vec::new(),
+            segment_len_bytes: 64 << 20,
+            io_threads: 0,
+            workers: 0,
+            append_deadline_us: 2_000_000,
+            crypto_timeout_us: 2_000_000,
+            connections_max: 100_000,
+            compact_every_s: 0,
+            trace_filter: "info".to_owned(),
+        }
+    }
+}
+
+/// One key.
+pub(crate) struct Key {
+    /// With its table, as in `log.segment_len_bytes`.
+    pub(crate) name: &'static str,
+    unit: &'static str,
+    about: &'static str,
+    /// A running server takes a new value on SIGHUP.
+    reloadable: bool,
+    field: Field,
+}
+
+/// Where a value lies and what it may be.
+enum Field {
+    Integer { min: i64, max: i64, step: i64, get: fn(&Config) -> i64, set: fn(&mut Config, i64) },
+    Text { bounds: &'static str, fits: fn(&str) -> bool, get: fn(&Config) -> &str, set: fn(&mut Config, String) },
+    List {
+        bounds: &'static str,
+        fits: fn(&str) -> bool,
+        get: fn(&Config) -> &[String],
+        set: fn(&mut Config, Vec<String>),
+    },
+}
+
+/// All keys. Those without a table come first, those of one table stand together.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        unit: "HOST:PORT",
+        about: "Where registers are accepted. `--listen` goes before it.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "a host, a colon, a port; port 0 = any free one",
+            fits: is_address,
+            get: |it| &it.listen,
+            set: |it, value| it.listen = value,
+        },
+    },
+    Key {
+        name: "operator.inn",
+        unit: "digits",
+        about: "INN of the operator, tag 1017 of every answer. The default is a stand-in: set your own.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "10 or 12 digits",
+            fits: |text| matches!(text.len(), 10 | 12) && text.bytes().all(|it| it.is_ascii_digit()),
+            get: |it| &it.operator_inn,
+            set: |it, value| it.operator_inn = value,
+        },
+    },
+    Key {
+        name: "operator.zone_min",
+        unit: "minutes east of UTC",
+        about: "Zone of the time of acceptance, tag 1012 of every answer. 180 is Moscow.",
+        reloadable: false,
+        field: Field::Integer {
+            min: -720,
+            max: 840,
+            step: 1,
+            get: |it| it.operator_zone_min,
+            set: |it, value| it.operator_zone_min = value,
+        },
+    },
+    Key {
+        name: "answer.refuse",
+        unit: "rule ids",
+        about: "Rules whose breach is answered 14. An answer of any code ends the register's duty to resend:\n\
+                leave it empty unless you know why. Above 0.1 % of refusals in five minutes it is ignored.",
+        reloadable: false,
+        field: Field::List {
+            bounds: "keys or names of docs/rules.md",
+            fits: |text| rules().iter().any(|rule| rule.id.key == text || rule.id.name == text),
+            get: |it| &it.refuse,
+            set: |it, value| it.refuse = value,
+        },
+    },
+    Key {
+        name: "log.segment_len_bytes",
+        unit: "bytes",
+        about: "Length of a new segment file of the log. A segment goes to Parquet when it is full.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 64 << 10,
+            max: 1 << 30,
+            step: 4096,
+            get: |it| it.segment_len_bytes,
+            set: |it, value| it.segment_len_bytes = value,
+        },
+    },
+    Key {
+        name: "threads.io",
+        unit: "threads",
+        about: "Threads that serve sockets. 0 = a quarter of the cores less one, at least one.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: PORTS_MAX as i64,
+            step: 1,
+            get: |it| it.io_threads,
+            set: |it, value| it.io_threads = value,
+        },
+    },
+    Key {
+        name: "threads.workers",
+        unit: "threads",
+        about: "Threads that check documents; each owns its share of the registers. 0 = cores less one.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: WORKERS_MAX as i64,
+            step: 1,
+            get: |it| it.workers,
+            set: |it, value| it.workers = value,
+        },
+    },
+    Key {
+        name: "limits.append_deadline_us",
+        unit: "microseconds",
+        about: "A frame that waited longer for its turn is dropped unanswered; the register sends it again.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 60_000_000,
+            step: 1,
+            get: |it| it.append_deadline_us,
+            set: |it, value| it.append_deadline_us = value,
+        },
+    },
+    Key {
+        name: "limits.crypto_timeout_us",
+        unit: "microseconds",
+        about: "How long a call of the crypto module may take.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1_000,
+            max: 60_000_000,
+            step: 1,
+            get: |it| it.crypto_timeout_us,
+            set: |it, value| it.crypto_timeout_us = value,
+        },
+    },
+    Key {
+        name: "limits.connections_max",
+        unit: "connections",
+        about: "Connections held at once by each I/O thread; further ones are closed.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 1_000_000,
+            step: 1,
+            get: |it| it.connections_max,
+            set: |it, value| it.connections_max = value,
+        },
+    },
+    Key {
+        name: "compact.every_s",
+        unit: "seconds",
+        about: "Pause between two compactions of sealed segments to Parquet. 0 = only on `ofd compact`.",
+        reloadable: true,
+        field: Field::Integer {
+            min: 0,
+            max: 86_400,
+            step: 1,
+            get: |it| it.compact_every_s,
+            set: |it, value| it.compact_every_s = value,
+        },
+    },
+    Key {
+        name: "trace.filter",
+        unit: "directives",
+        about: "What is told on stderr. `--log` and RUST_LOG go before it.",
+        reloadable: true,
+        field: Field::Text {
+            bounds: "a level (error, warn, info, debug, trace) or target=level, with commas between",
+            fits: crate::logging::is_filter,
+            get: |it| &it.trace_filter,
+            set: |it, value| it.trace_filter = value,
+        },
+    },
+];
+
+impl Config {
+    /// Reads a file. Every fault is named with file, line and key; the text holds a line for each.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io(&name, &error))?;
+        Self::parse(&name, &text)
+    }
+
+    /// As [`Config::load`], from a text.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, Failure> {
+        let mut config = Self::default();
+        let mut faults = Faults { name, text, found: Vec::new() };
+        match DeTable::parse(text) {
+            Ok(table) => read_table("", table.get_ref(), &mut config, &mut faults),
+            Err(error) => {
+                let at = error.span().map_or(text.len(), |span| span.start);
+                faults.note(at, error.message().trim_end());
+            }
+        }
+        if faults.found.is_empty() {
+            return Ok(config);
+        }
+        Err(Failure::new(Exit::Usage, faults.found.join("\nofd: ")))
+    }
+
+    /// Every key with its unit, default, bounds and whether it can be reloaded: a file that [`Config::parse`] reads as
+    /// the default.
+    pub(crate) fn print_default() -> String {
+        let config = Self::default();
+        let mut out = String::from(
+            "# Configuration of `ofd serve`, with every key at its default. Secrets are given by file path only.\n\
+             # A key marked `reload: yes` takes a new value when the server gets SIGHUP; the others at its start.\n",
+        );
+        let mut table = "";
+        for key in KEYS {
+            let (of_table, leaf) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+            out.push('\n');
+            if of_table != table {
+                table = of_table;
+                put(&mut out, format_args!("[{table}]\n"));
+            }
+            for line in key.about.lines() {
+                put(&mut out, format_args!("# {}\n", line.trim_start()));
+            }
+            let (value, bounds) = (key.field.value(&config), key.field.bounds());
+            let reload = if key.reloadable { "yes" } else { "no" };
+            put(
+                &mut out,
+                format_args!(
+                    "# unit: {} | default: {value} | bounds: {bounds} | reload: {reload}\n{leaf} = {value}\n",
+                    key.unit
+                ),
+            );
+        }
+        out
+    }
+
+    /// Takes what a running server may take from `new`; gives the names of the keys that changed and took effect, and
+    /// of those that need a restart.
+    pub(crate) fn reload(&mut self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let (mut taken, mut left) = (Vec::new(), Vec::new());
+        for key in KEYS.iter().filter(|key| key.field.value(self) != key.field.value(new)) {
+            if key.reloadable {
+                key.field.copy(new, self);
+                taken.push(key.name);
+            } else {
+                left.push(key.name);
+            }
+        }
+        (taken, left)
+    }
+
+    /// A builder that was told all this.
+    pub(crate) fn builder(&self, dir: &Path) -> EngineBuilder {
+        let mut builder = Engine::builder(dir)
+            .operator_inn(&self.operator_inn)
+            .operator_zone_min(i16::try_from(self.operator_zone_min).unwrap_or(i16::MAX))
+            .refuse(self.refuse.iter().cloned())
+            .segment_len_bytes(u64::try_from(self.segment_len_bytes).unwrap_or_default())
+            .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
+            .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
+            .connections_max(usize::try_from(self.connections_max).unwrap_or_default());
+        if self.io_threads > 0 {
+            builder = builder.io_threads(u16::try_from(self.io_threads).unwrap_or(u16::MAX));
+        }
+        if self.workers > 0 {
+            builder = builder.workers(u16::try_from(self.workers).unwrap_or(u16::MAX));
+        }
+        builder
+    }
+}
+
+/// Faults of a file, in its order.
+struct Faults<'a> {
+    name: &'a str,
+    text: &'a str,
+    found: Vec<String>,
+}
+
+impl Faults<'_> {
+    fn note(&mut self, at: usize, what: &str) {
+        let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
+        let line = before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        self.found.push(format!("{}:{line}: {what}", self.name));
+    }
+}
+
+fn read_table(above: &str, table: &DeTable<'_>, config: &mut Config, faults: &mut Faults<'_>) {
+    let mut entries: Vec<_> = table.iter().collect();
+    entries.sort_by_key(|(key, _)| key.span().start);
+    for (key, value) in entries {
+        let name = if above.is_empty() { key.get_ref().to_string() } else { format!("{above}.{}", key.get_ref()) };
+        let within = format!("{name}.");
+        if let Some(known) = KEYS.iter().find(|known| known.name == name) {
+            if let Err(what) = known.field.read(value, config) {
+                faults.note(value.span().start, &format!("{name} {what}"));
+            }
+        } else if KEYS.iter().any(|known| known.name.starts_with(&within)) {
+            match value.get_ref().as_table() {
+                Some(inner) => read_table(&name, inner, config, faults),
+                None => faults.note(key.span().start, &format!("{name} is a table, write [{name}]")),
+            }
+        } else {
+            faults.note(key.span().start, &unknown(above, &name));
+        }
+    }
+}
+
+/// Names what could have stood there.
+fn unknown(above: &str, name: &str) -> String {
+    let within = if above.is_empty() { String::new() } else { format!("{above}.") };
+    let mut allowed: Vec<String> = Vec::new();
+    for key in KEYS.iter().filter_map(|key| key.name.strip_prefix(&within)) {
+        let one = key.split_once('.').map_or_else(|| key.to_owned(), |(table, _)| format!("[{table}]"));
+        if allowed.last() != Some(&one) {
+            allowed.push(one);
+        }
+    }
+    format!("unknown key {name}; allowed here: {}", allowed.join(", "))
+}
+
+impl Field {
+    fn value(&self, config: &Config) -> String {
+        match self {
+            Self::Integer { get, .. } => get(config).to_string(),
+            Self::Text { get, .. } => toml_text(get(config)),
+            Self::List { get, .. } => {
+                let parts: Vec<_> = get(config).iter().map(|it| toml_text(it)).collect();
+                format!("[{}]", parts.join(", "))
+            }
+        }
+    }
+
+    fn bounds(&self) -> String {
+        match self {
+            Self::Integer { min, max, step: 1, .. } => format!("{min}..={max}"),
+            Self::Integer { min, max, step, .. } => format!("{min}..={max}, a multiple of {step}"),
+            Self::Text { bounds, .. } | Self::List { bounds, .. } => (*bounds).to_owned(),
+        }
+    }
+
+    fn copy(&self, from: &Config, to: &mut Config) {
+        match self {
+            Self::Integer { get, set, .. } => set(to, get(from)),
+            Self::Text { get, set, .. } => set(to, get(from).to_owned()),
+            Self::List { get, set, .. } => set(to, get(from).to_vec()),
+        }
+    }
+
+    /// Takes the value of the file, or says what is wrong with it.
+    fn read(&self, value: &Spanned<DeValue<'_>>, config: &mut Config) -> Result<(), String> {
+        let value = value.get_ref();
+        let wrong = |wanted: &str| format!("is {}, it has to be {wanted}: {}", value.type_str(), self.bounds());
+        let out = |what: &str| format!("is out of bounds ({what}): {}", self.bounds());
+        match self {
+            Self::Integer { min, max, step, set, .. } => {
+                let number = value.as_integer().ok_or_else(|| wrong("an integer"))?;
+                let number = i64::from_str_radix(number.as_str(), number.radix())
+                    .ok()
+                    .filter(|it| (min..=max).contains(&it) && it.checked_rem(*step) == Some(0))
+                    .ok_or_else(|| out(number.as_str()))?;
+                set(config, number);
+            }
+            Self::Text { fits, set, .. } => {
+                let text = value.as_str().ok_or_else(|| wrong("a string"))?;
+                if !fits(text) {
+                    return Err(out(text));
+                }
+                set(config, text.to_owned());
+            }
+            Self::List { fits, set, .. } => {
+                let list = value.as_array().ok_or_else(|| wrong("an array of strings"))?;
+                let mut texts = Vec::new();
+                for item in list.iter() {
+                    let text = item.get_ref().as_str().ok_or_else(|| wrong("an array of strings"))?;
+                    if !fits(text) {
+                        return Err(out(text));
+                    }
+                    texts.push(text.to_owned());
+                }
+                set(config, texts);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn toml_text(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn is_address(text: &str) -> bool {
+    text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+fn put(out: &mut String, arguments: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = out.write_fmt(arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+    use super::*;
+
+    fn fault(text: &str) -> String {
+        match Config::parse("ofd.toml", text) {
+            Ok(config) => panic!("{config:?}"),
+            Err(failure) => format!("{failure:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_printed_as_the_default_is_the_default() {
+        let printed = Config::print_default();
+        assert_eq!(Config::parse("default", &printed).unwrap(), Config::default());
+        // Without the lines of values nothing is left: the comments alone change nothing.
+        for key in KEYS {
+            let leaf = key.name.rsplit('.').next().unwrap();
+            assert!(printed.lines().any(|line| line.starts_with(&format!("{leaf} = "))), "{}", key.name);
+        }
+    }
+
+    /// Two keys over one field, or a set that forgets, would pass the test of the default.
+    #[test]
+    fn every_key_changes_the_field_it_names_and_no_other() {
+        for key in KEYS {
+            let value = match (&key.field, key.name) {
+                (Field::Integer { max, .. }, _) => max.to_string(),
+                (_, "listen") => r#""[::1]:1""#.to_owned(),
+                (_, "operator.inn") => r#""500100732259""#.to_owned(),
+                (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
+                (_, "trace.filter") => r#""warn,ofd_engine=debug""#.to_owned(),
+                (_, name) => panic!("{name} needs a value here"),
+            };
+            let config = Config::parse("one", &format!("{} = {value}", key.name)).unwrap();
+            for other in KEYS {
+                let changed = other.field.value(&config) != other.field.value(&Config::default());
+                assert_eq!(changed, other.name == key.name, "{} through {}", other.name, key.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
+        let told = fault("listen = \"a:1\"\n\n[log]\nsegment_len = 5\n");
+        assert!(told.contains("ofd.toml:4: unknown key log.segment_len; allowed here: segment_len_bytes"), "{told}");
+        let told = fault("[logs]\nx = 1\n");
+        assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, [operator]"), "{told}");
+    }
+
+    #[test]
+    fn every_fault_of_a_file_is_told_at_once_with_its_bounds() {
+        let told = fault("[operator]\ninn = \"12\"\nzone_min = 5.5\n[log]\nsegment_len_bytes = 65537\n");
+        assert!(told.contains("ofd.toml:2: operator.inn is out of bounds (12): 10 or 12 digits"), "{told}");
+        assert!(told.contains("ofd.toml:3: operator.zone_min is float"), "{told}");
+        assert!(told.contains("ofd.toml:5: log.segment_len_bytes is out of bounds (65537)"), "{told}");
+        assert!(told.contains("a multiple of 4096"), "{told}");
+        assert!(fault("answer.refuse = [\"Z1\"]").contains("(Z1)"));
+        assert!(fault("listen = \"a:1\"\nlog = 5\n").contains("ofd.toml:2: log is a table, write [log]"));
+        assert!(fault("listen = \n").contains("ofd.toml:1: "));
+    }
+
+    #[test]
+    fn only_reloadable_keys_are_taken_from_a_new_file() {
+        let mut config = Config::default();
+        let new = Config { compact_every_s: 5, workers: 3, ..Config::default() };
+        assert_eq!(config.reload(&new), (vec!["compact.every_s"], vec!["threads.workers"]));
+        assert_eq!(config, Config { compact_every_s: 5, ..Config::default() });
+    }
+}

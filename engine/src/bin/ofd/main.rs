@@ -1,0 +1,72 @@
+//! `ofd`: the engine from a terminal. One file a command; `failure.rs` holds the exit codes, `input.rs` and
+//! `output.rs` what goes in and out, `config.rs` the configuration of `serve`.
+//!
+//! stdout carries data, stderr carries talk. Nothing here decides anything about documents: that is the
+//! library's, and what the tool can do a host program can do as well.
+
+mod check;
+mod compact;
+mod completions;
+mod config;
+mod config_command;
+mod data;
+mod decode;
+mod emit;
+mod failure;
+mod find;
+mod input;
+mod known;
+mod logging;
+mod output;
+mod serve;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The tool of ofd-engine: receives, checks, keeps and reads back fiscal documents.
+#[derive(Debug, Parser)]
+#[command(name = "ofd", version, after_help = failure::EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    logging: logging::Logging,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::Decode),
+    Check(check::Check),
+    Serve(serve::Serve),
+    Emit(emit::Emit),
+    Find(find::Find),
+    Compact(compact::Compact),
+    Verify(verify::Verify),
+    Config(config_command::ConfigCommand),
+    Completions(completions::Completions),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut logging = cli.logging;
+    let outcome = match cli.command {
+        Command::Serve(it) => it.run(&mut logging),
+        command => logging.start("warn").and_then(|_| match command {
+            Command::Decode(it) => it.run(),
+            Command::Check(it) => it.run(),
+            Command::Emit(it) => it.run(),
+            Command::Find(it) => it.run(),
+            Command::Compact(it) => it.run(),
+            Command::Verify(it) => it.run(),
+            Command::Config(it) => it.run(),
+            Command::Completions(it) => it.run(),
+            Command::Serve(_) => unreachable!("taken above"),
+        }),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
