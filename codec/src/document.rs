@@ -549,6 +549,10 @@ mod tests {
         assert_eq!(check(&|m| m.plain = &[3, 0, 0, 0], &[3, 0, 0, 0], wire), Err(Kind::DriveMismatch));
         assert_eq!(check(&|_| {}, &good[..5], wire), Err(Kind::TlvLength));
 
+        let mut no_number = Vec::new();
+        TlvWriter::new(&mut no_number).document(Form::RECEIPT, |w| w.bytes(Tag(1041), wire)).unwrap();
+        assert_eq!(check(&|m| m.plain = &no_number, &no_number, wire), Err(Kind::NumberMismatch));
+
         // The format version has no setter, as there is one only.
         let mut bytes = Vec::new();
         Message::from_register([1, 5], drive, 70_000, Form::RECEIPT, &good).encode_into(&mut bytes).unwrap();

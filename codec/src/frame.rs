@@ -564,6 +564,22 @@ mod tests {
         assert_eq!(SessionHeader::decode(&header).unwrap_err().kind, Kind::BodyLength);
     }
 
+    /// A bare container has no session header to limit it, so it keeps the limit itself.
+    #[test]
+    fn container_is_refused_beyond_its_limit() {
+        let check = |len: u16| {
+            let mut bytes = vec![0; usize::from(len)];
+            bytes[..2].copy_from_slice(&len.to_le_bytes());
+            let crc = container_crc(&bytes);
+            bytes[2..4].copy_from_slice(&crc.to_le_bytes());
+            Container::new_checked(&bytes).map(|container| container.body().len()).map_err(|error| error.kind)
+        };
+        assert_eq!(check(32_768), Ok(32_768 - 42));
+        assert_eq!(check(32_769), Err(Kind::ContainerLength));
+        assert_eq!(check(42), Ok(0));
+        assert_eq!(check(41), Err(Kind::Truncated));
+    }
+
     /// Each channel has its signature and version, and no other pair is known.
     #[test]
     fn channels_are_told_by_signature_and_version() {
