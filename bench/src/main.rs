@@ -1,1 +1,90 @@
-fn main(){}
+//! Benchmarks of ofd-engine: every figure beside its floor, in the same run.
+//!
+//! `cargo run --release -p ofd-bench -- <codec|log|lane|server|parquet|query|all> [--json] [--quick]`
+//!
+//! Where the time goes and what was measured when: docs/perf.md. How a figure is made: `harness`.
+#![allow(
+    clippy::float_arithmetic,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a benchmark divides by measured times, reads the clock and writes files of its own"
+)]
+
+mod codec;
+mod corpus;
+mod harness;
+mod walk;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use harness::{ROUNDS, ROUNDS_FEW, Sink};
+
+/// A part of the house to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Room {
+    /// Decoding, rules, JSON.
+    Codec,
+    /// All of them.
+    All,
+}
+
+/// Measures ofd-engine beside what bounds it.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// What to measure.
+    room: Room,
+    /// One JSON object a figure instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Seconds instead of minutes: shows that all runs, measures nothing worth keeping.
+    #[arg(long)]
+    quick: bool,
+    /// Seed of all generated documents.
+    #[arg(long, default_value_t = 20_261_123)]
+    seed: u64,
+    /// Where files are written and removed again; must lie on the disk that is to be measured.
+    #[arg(long, default_value = "/var/tmp")]
+    dir: PathBuf,
+}
+
+/// What every room is told.
+pub(crate) struct Plan {
+    /// Seed of the documents.
+    pub(crate) seed: u64,
+    /// Only show that it runs.
+    pub(crate) quick: bool,
+    /// Folder for files.
+    pub(crate) dir: PathBuf,
+}
+
+impl Plan {
+    /// Rounds of a figure that is over in a second.
+    pub(crate) const fn rounds(&self) -> usize {
+        if self.quick { ROUNDS_FEW } else { ROUNDS }
+    }
+
+    /// A duration, shortened when quick.
+    pub(crate) fn long(&self, usual: Duration) -> Duration {
+        if self.quick { usual / 10 } else { usual }
+    }
+
+    /// An amount of work, reduced when quick.
+    pub(crate) const fn work(&self, usual: usize) -> usize {
+        if self.quick { usual / 20 } else { usual }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut sink = Sink::new(arguments.json);
+    let plan = Plan { seed: arguments.seed, quick: arguments.quick, dir: arguments.dir };
+    let wanted = |room| arguments.room == room || arguments.room == Room::All;
+    if wanted(Room::Codec) {
+        codec::run(&plan, &mut sink)?;
+    }
+    sink.finish()
+}
