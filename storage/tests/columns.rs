@@ -112,7 +112,7 @@ fn every_column_carries_its_russian_title() {
 /// A receipt of ФФД 1.05 with everything in it.
 #[test]
 fn a_receipt_stands_in_its_columns() {
-    let mut receipt = receipt("0105000000", DRIVE, 84, vec![line("Чай", 120_00)]);
+    let mut receipt = receipt("0105000000", DRIVE, 84, vec![line("Чай", 12000)]);
     receipt.lines[0].vat = Some(1);
     let place = with_tags(&receipt, |w| {
         w.u8(Tag(1209), 2);
@@ -120,7 +120,7 @@ fn a_receipt_stands_in_its_columns() {
         w.vln(Tag(1215), 8);
         w.vln(Tag(1216), 9);
         w.vln(Tag(1217), 10);
-        w.vln(Tag(1102), 20_00);
+        w.vln(Tag(1102), 2000);
         w.vln(Tag(1103), 11);
         w.vln(Tag(1104), 12);
         w.vln(Tag(1105), 13);
@@ -281,11 +281,11 @@ fn tax_of_the_list_goes_by_its_code() {
 /// Before 2019 code 1 was 18 %.
 #[test]
 fn tax_of_2018_stands_under_18_per_cent() {
-    let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 118_00)]);
+    let mut receipt = receipt("7704211201", DRIVE, 5, vec![line("Чай", 11800)]);
     receipt.at = 1_530_000_000;
     receipt.lines[0].vat = Some(1);
     let place = with_tags(&receipt, |w| {
-        w.vln(Tag(1102), 18_00);
+        w.vln(Tag(1102), 1800);
         w.vln(Tag(1106), 5);
     });
     check(
@@ -364,12 +364,12 @@ fn an_item_stands_in_its_columns() {
     let place = with_tags(&receipt, |w| {
         w.nested(Tag(1059), |w| {
             w.text(Tag(1030), "Молоко")?;
-            w.vln(Tag(1079), 89_90);
+            w.vln(Tag(1079), 8990);
             w.fvln(Tag(1023), Quantity { mantissa: 876, scale: 3 })?;
             w.u8(Tag(2108), 11);
-            w.vln(Tag(1043), 78_75);
+            w.vln(Tag(1043), 7875);
             w.u8(Tag(1199), 2);
-            w.vln(Tag(1200), 7_16);
+            w.vln(Tag(1200), 716);
             w.u8(Tag(1214), 4);
             w.u8(Tag(1212), 33);
             w.u8(Tag(1222), 32);

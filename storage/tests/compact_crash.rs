@@ -127,11 +127,12 @@ impl Env for CrashEnv {
     }
 }
 
-/// Four documents of two days in two segments.
+/// Two documents of two days in one segment, one without items in the next.
 fn log() -> MemoryLog {
-    let documents: Vec<Sent> = (0..4)
+    let documents: Vec<Sent> = (0..3)
         .map(|at| {
-            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, vec![line("Чай", 100)]);
+            let lines = if at < 2 { vec![line("Чай", 100)] } else { vec![] };
+            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, lines);
             receipt.at = NOON + at % 2 * DAY_S;
             Sent { received_us: NOON_US + i64::from(at) * 1_000_000, ..Sent::of(&receipt) }
         })
@@ -150,10 +151,10 @@ fn assert_sound(dir: &Path, env: &Arc<dyn Env>, step: i64) {
         }
     }
     let archive = Archive::open(env).unwrap();
-    assert!([0, 2, 4].contains(&archive.compacted_through().as_u64()), "step {step}: whole runs only");
+    assert!([0, 2, 3].contains(&archive.compacted_through().as_u64()), "step {step}: whole runs only");
     let report = verify_source(&log(), env).unwrap();
     assert!(report.ok, "step {step}: {:?}", report.problems);
-    assert_eq!(report.documents, 4);
+    assert_eq!(report.documents, 3);
     assert_eq!(report.parquet_rows, archive.compacted_through().as_u64(), "step {step}");
 }
 
@@ -184,7 +185,7 @@ fn a_crash_at_any_step_leaves_the_old_state_or_the_new() {
         }
         left.store(i64::MAX, Ordering::Relaxed);
         let report = compact(&log(), &broken, &small_runs()).unwrap();
-        assert_eq!(report.compacted_through.as_u64(), 4);
+        assert_eq!(report.compacted_through.as_u64(), 3);
         assert_sound(place.dir.path(), &place.env, step);
         let mut again = tree(place.dir.path());
         // A manifest torn while it was written beside the real one is nobody's business.

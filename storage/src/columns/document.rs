@@ -1,6 +1,7 @@
 //! What a document says: one pass over its tags, and the columns of `documents`.
 //!
-//! The first of repeated tags counts. Text is decoded from CP866, padding off at the end, leading zeros kept.
+//! The first of repeated tags counts. Text is decoded from CP866; text of fixed width (INN, registration number,
+//! country) loses its padding, other text stays as the register wrote it. Leading zeros are kept.
 //! Source of tags: order ЕД-7-20/662@, annex 2; each column's title names its tag.
 
 use ofd_codec::{DocumentView, FfdVersion, Form, Value};
@@ -57,7 +58,7 @@ impl Facts {
             let money = || value.kopecks().ok().map(|sum| sum.0);
             match tag.0 {
                 1018 => first(&mut facts.inn, || inn_text(&value)),
-                1037 => first(&mut facts.rnm, || text(&value)),
+                1037 => first(&mut facts.rnm, || padded_text(&value)),
                 1077 => {
                     first(&mut facts.fpd, || value.fiscal_sign().ok().map(|sign| i64::from(sign.printed())))
                 }
@@ -103,7 +104,7 @@ impl Facts {
         if form.is_receipt_like() && facts.internet.is_none() {
             facts.internet = Some(false);
         }
-        facts.vat.settle(items, facts.local_seconds);
+        facts.vat.settle(items, facts.total, facts.local_seconds);
         facts
     }
 
@@ -144,8 +145,14 @@ pub fn revenue_sign(form: Form, direction: Option<i64>) -> i64 {
     }
 }
 
-/// Text of a value, padding off; `None` when nothing is left.
+/// Text of a value as it stands; `None` when it is empty. Spaces at its end are the register's own.
 pub(super) fn text(value: &Value<'_>) -> Option<String> {
+    let text = value.text();
+    (!text.0.is_empty()).then(|| text.to_cow().into_owned())
+}
+
+/// Text of fixed width, its padding off; `None` when nothing is left.
+pub(super) fn padded_text(value: &Value<'_>) -> Option<String> {
     let text = value.text().trimmed();
     (!text.0.is_empty()).then(|| text.to_cow().into_owned())
 }
@@ -153,7 +160,7 @@ pub(super) fn text(value: &Value<'_>) -> Option<String> {
 /// An INN. Some registers pad one of ten digits to twelve on the left: two zeros before ten digits are taken
 /// off, as no INN of a person begins with region 00. Twelve zeros mean "no Russian INN" and stay.
 pub(super) fn inn_text(value: &Value<'_>) -> Option<String> {
-    let inn = text(value)?;
+    let inn = padded_text(value)?;
     let padded = inn.len() == 12 && inn.bytes().any(|byte| byte != b'0');
     match inn.strip_prefix("00").filter(|_| padded) {
         Some(short) => Some(short.to_owned()),

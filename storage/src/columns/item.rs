@@ -9,7 +9,7 @@
 use ofd_codec::Value;
 
 use super::column::{Cell, Column, DECIMAL_MAX, Kind, Layout};
-use super::document::{inn_text, number, text};
+use super::document::{inn_text, number, padded_text, text};
 use super::product_code::ProductCode;
 
 /// One item. Money in kopecks.
@@ -75,7 +75,7 @@ impl Item {
                 1080 if out.code.kind.is_none() => out.code = ProductCode::from_barcode(&value),
                 2110 => first(&mut out.mark_status, || number(&value)),
                 2106 => first(&mut out.check_bits, || number(&value)),
-                1230 => first(&mut out.country, || text(&value)),
+                1230 => first(&mut out.country, || padded_text(&value)),
                 1231 => first(&mut out.customs, || text(&value)),
                 1229 => first(&mut out.excise, money),
                 1102..=1107 => old_vat.take(tag.0, money()),

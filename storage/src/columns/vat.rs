@@ -6,8 +6,9 @@
 //!
 //! Code 1 (tag 1102) and code 3 (1106) meant 18 % until the end of 2018 and 20 % since; returns of 2018 sales
 //! were punched at 18 % for years. So the amount itself is asked first: `tax = turnover · r / (100 + r)` over
-//! the items of that code, a kopeck of tolerance an item (firmware rounds item by item or once). Only when the
-//! items fit both rates or neither does the date of the document decide, and `vat_rate_guess` says so.
+//! the items of that code, a kopeck of tolerance an item (firmware rounds item by item or once); where items
+//! carry no code, over the whole receipt less its turnover without tax, if this is the only tax in it. Only when
+//! the amount fits both rates or neither does the date of the document decide, and `vat_rate_guess` says so.
 //!
 //! Source: order ЕД-7-20/662@, tags 1102–1107, 1115, 1119, 1120, 1199; law 303-ФЗ of 03.08.2018 for the change of
 //! the rate on 01.01.2019.
@@ -80,13 +81,14 @@ impl Vat {
         }
     }
 
-    /// Decides between 18 and 20 % by the items, then by the date of the document.
-    pub fn settle(&mut self, items: &[Item], local_seconds: Option<i64>) {
+    /// Decides between 18 and 20 % by the items, by the total, then by the date of the document.
+    pub fn settle(&mut self, items: &[Item], total: Option<i64>, local_seconds: Option<i64>) {
         let mut guessed = None;
         let mut decide = |code: u8, sum: Option<i64>| -> bool {
             let Some(sum) = sum else { return false };
             let by_date = local_seconds.is_some_and(|at| at < RATE_20_SINCE);
-            let (old, by_guess) = match by_items(items, code, sum) {
+            let told = by_items(items, code, sum).or_else(|| self.by_total(items, total, code, sum));
+            let (old, by_guess) = match told {
                 Some(old) => (old, false),
                 None => (by_date, sum != 0),
             };
@@ -96,6 +98,19 @@ impl Vat {
         let old_rate = decide(1, self.code(1));
         let old_rate_calculated = decide(3, self.code(3));
         self.split = Split { old_rate, old_rate_calculated, guessed };
+    }
+
+    /// As [`by_items`], over the receipt as a whole: when no item says its rate and no other tax is in it.
+    fn by_total(&self, items: &[Item], total: Option<i64>, code: u8, sum: i64) -> Option<bool> {
+        let other_tax =
+            (1..=12).filter(|other| *other != code).any(|other| self.code(other).unwrap_or(0) != 0);
+        if other_tax || items.iter().any(|item| item.vat_rate.is_some()) {
+            return None;
+        }
+        let free = [self.turnover_vat0, self.turnover_no_vat];
+        let free = free.into_iter().flatten().map(i128::from).fold(0, i128::saturating_add);
+        let count = i128::try_from(items.len().max(1)).ok()?;
+        one_rate(i128::from(total?).checked_sub(free)?, count, sum)
     }
 
     fn code(&self, code: u8) -> Option<i64> {
@@ -148,9 +163,11 @@ fn by_items(items: &[Item], code: u8, sum: i64) -> Option<bool> {
         turnover = turnover.checked_add(if item.storno { part.checked_neg()? } else { part })?;
         count = count.checked_add(1)?;
     }
-    if count == 0 {
-        return None;
-    }
+    if count == 0 { None } else { one_rate(turnover, count, sum) }
+}
+
+/// Which of the two rates explains the sum over the turnover, a kopeck of tolerance each of `count` times.
+fn one_rate(turnover: i128, count: i128, sum: i64) -> Option<bool> {
     // |sum - turnover·r/(100+r)| <= count, without division.
     let fits = |rate: i128| -> Option<bool> {
         let base = rate.checked_add(100)?;
@@ -170,6 +187,10 @@ mod tests {
     use super::*;
 
     fn settled(tax: i64, turnover: Option<i64>, at: i64) -> Vat {
+        with_total(tax, turnover, None, at)
+    }
+
+    fn with_total(tax: i64, turnover: Option<i64>, total: Option<i64>, at: i64) -> Vat {
         let mut vat = Vat {
             flat: [Some(tax), None, None, None, None, None, None, None, None, None, None, None],
             ..Vat::default()
@@ -178,7 +199,7 @@ mod tests {
             .into_iter()
             .map(|sum| Item { sum: Some(sum), vat_rate: Some(1), ..Item::default() })
             .collect();
-        vat.settle(&items, Some(at));
+        vat.settle(&items, total, Some(at));
         vat
     }
 
@@ -186,10 +207,10 @@ mod tests {
     fn the_amount_tells_18_from_20_whatever_the_date() {
         let (before, after) = (RATE_20_SINCE - 1, RATE_20_SINCE);
         for at in [before, after] {
-            let old = settled(18_00, Some(118_00), at);
-            assert_eq!((old.rate18(), old.rate20(), old.guessed()), (Some(18_00), None, Some(false)), "{at}");
-            let new = settled(20_00, Some(120_00), at);
-            assert_eq!((new.rate18(), new.rate20(), new.guessed()), (None, Some(20_00), Some(false)), "{at}");
+            let old = settled(1800, Some(11800), at);
+            assert_eq!((old.rate18(), old.rate20(), old.guessed()), (Some(1800), None, Some(false)), "{at}");
+            let new = settled(2000, Some(12000), at);
+            assert_eq!((new.rate18(), new.rate20(), new.guessed()), (None, Some(2000), Some(false)), "{at}");
         }
     }
 
@@ -203,7 +224,28 @@ mod tests {
     #[test]
     fn an_amount_that_fits_both_rates_or_neither_is_a_guess() {
         assert_eq!(settled(1, Some(6), RATE_20_SINCE).guessed(), Some(true), "both");
-        assert_eq!(settled(50_00, Some(100_00), RATE_20_SINCE).guessed(), Some(true), "neither");
+        assert_eq!(settled(5000, Some(10000), RATE_20_SINCE).guessed(), Some(true), "neither");
+    }
+
+    #[test]
+    fn the_total_tells_when_items_do_not_and_no_other_tax_is_in_it() {
+        let at = RATE_20_SINCE;
+        assert_eq!(with_total(1800, None, Some(11800), at).rate18(), Some(1800));
+        assert_eq!(with_total(1800, None, Some(11800), at).guessed(), Some(false));
+        assert_eq!(with_total(1800, Some(7), Some(11800), at).guessed(), Some(true), "items have rates");
+        let mut two = Vat {
+            flat: [Some(2000), Some(1), None, None, None, None, None, None, None, None, None, None],
+            ..Vat::default()
+        };
+        two.settle(&[], Some(12000), Some(at));
+        assert_eq!(two.guessed(), Some(true), "two taxes");
+        let mut part = Vat {
+            turnover_no_vat: Some(8000),
+            flat: [Some(2000), None, None, None, None, None, None, None, None, None, None, None],
+            ..Vat::default()
+        };
+        part.settle(&[], Some(20000), Some(at));
+        assert_eq!(part.guessed(), Some(false), "turnover without tax is taken off");
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn containers(env: &dyn Env, path: &Path, documents: &DayPlan) -> Result<(), Err
             let entry = expected.next().ok_or_else(|| damaged(path, "more rows than documents"))?;
             let stored = &entry.stored;
             let envelope = stored.envelope().map_err(|error| damaged(path, error))?;
-            let opened = (!plain.is_null(at)).then(|| plain.value(at)).unwrap_or_default();
+            let opened = if plain.is_null(at) { &[][..] } else { plain.value(at) };
             let same = u64::try_from(positions.value(at)) == Ok(stored.position)
                 && raw.value(at) == envelope.container
                 && opened == envelope.plain

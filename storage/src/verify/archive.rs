@@ -83,9 +83,8 @@ impl<'r> RunCheck<'r> {
             let read = match file.table.as_str() {
                 name if name == Table::Containers.name() => self.containers(env, &path, report),
                 name if name == Table::Documents.name() => {
-                    self.rows(env, &path, &mut found, &mut items_n, report).map(|rows| {
-                        documents = documents.saturating_add(rows);
-                        rows
+                    self.rows(env, &path, &mut found, &mut items_n, report).inspect(|rows| {
+                        documents = documents.saturating_add(*rows);
                     })
                 }
                 name if name == Table::Items.name() => items(env, &path, &mut found).inspect(|rows| {
