@@ -531,6 +531,7 @@ mod tests {
         TlvWriter::new(&mut no_number)
             .document(Form::RECEIPT, |w| w.bytes(Tag(1041), drive.as_bytes()))
             .unwrap();
+        let no_number: &'static [u8] = no_number.leak();
         let check = |change: &dyn Fn(&mut Message<'_>), plain: &[u8], session: &[u8; 16]| {
             let mut message = Message::from_register([1, 5], drive, 70_000, Form::RECEIPT, &good);
             change(&mut message);
@@ -553,7 +554,7 @@ mod tests {
         assert_eq!(check(&|m| m.plain = &[3, 0, 0, 0], &[3, 0, 0, 0], wire), Err(Kind::DriveMismatch));
         assert_eq!(check(&|_| {}, &good[..5], wire), Err(Kind::TlvLength));
 
-        assert_eq!(check(&|m| m.plain = &no_number, &no_number, wire), Err(Kind::NumberMismatch));
+        assert_eq!(check(&|m| m.plain = no_number, no_number, wire), Err(Kind::NumberMismatch));
 
         // The format version has no setter, as there is one only.
         let mut bytes = Vec::new();
