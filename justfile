@@ -1,0 +1,34 @@
+# One word for each thing one does here; `.ci/run` is the whole of it from a clean clone.
+
+_list:
+    @just --list --unsorted
+
+# Format, lints and generated files, as CI wants them.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo run --quiet -p ofd-dictgen -- --check
+
+# All tests of the workspace. With OFD_FACTS=<folder> also those that need real documents.
+test:
+    cargo test --workspace --all-features
+
+# The log on a disk that lies. `OFD_SEED=…` replays one run, `OFD_SEEDS=…` says how many fresh ones.
+sim:
+    cargo test --release -p ofd-storage --features testing --test sim -- --nocapture
+
+# Fuzz one target, or `all` in turn, for some seconds each.
+fuzz target="all" seconds="60":
+    fuzz/run.sh {{target}} {{seconds}}
+
+# Figures, each beside its floor in the same run: codec, log, lane, server, parquet, query or all.
+bench name="all":
+    cargo run --release -p ofd-bench -- {{name}} --json
+
+# Write the files that are generated from codec/dictionary/.
+gen:
+    cargo run -p ofd-dictgen
+
+# Everything CI does.
+ci:
+    bash .ci/run
