@@ -65,14 +65,22 @@ impl<'a> Value<'a> {
 
     /// An error at this value.
     #[must_use]
+    #[cold]
     pub const fn error(&self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::at(kind, self.tag, self.offset())
     }
 
-    /// Little-endian number of all bytes; the callers have checked that there are at most eight.
+    /// Little-endian number of all bytes; the callers have checked that there are at most eight. The widths that money
+    /// and numbers mostly have are loaded at once, the others byte by byte.
     #[inline]
     fn little_endian(bytes: &[u8]) -> u64 {
-        bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+        match *bytes {
+            [a] => u64::from(a),
+            [a, b] => u64::from(u16::from_le_bytes([a, b])),
+            [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
+            [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
+            _ => bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        }
     }
 
     /// A byte: 0..=255, an empty value being 0.
