@@ -199,7 +199,7 @@ proptest! {
     ) {
         let drive = DriveNumber::parse(&digits).unwrap();
         let mut bytes = Vec::new();
-        ConfirmationRequest::unsigned(*b"7704211201  ", drive, number, LocalSeconds(accepted_at), code, p_version)
+        ConfirmationRequest::unsigned(*b"7700001002  ", drive, number, LocalSeconds(accepted_at), code, p_version)
             .encode_into(&mut bytes)
             .unwrap();
         let frame = Frame::new_checked(&bytes).unwrap();

@@ -145,7 +145,7 @@ fn receipts() -> Vec<Golden> {
         })?;
         w.nested(Tag(1256), |buyer| {
             buyer.text(Tag(1227), "АО \"Покупатель\"")?;
-            buyer.padded_text(Tag(1228), "7709876543", 12)
+            buyer.padded_text(Tag(1228), "7709876545", 12)
         })?;
         payments(w, 10_000, 0);
         w.u8(Tag(1055), 2);
@@ -274,7 +274,7 @@ fn reports() -> Vec<Golden> {
             w.u8(Tag(1001), 0);
             w.u8(Tag(1002), 0);
             w.u8(Tag(1056), 0);
-            w.padded_text(Tag(1017), "7704211201", 12)?;
+            w.padded_text(Tag(1017), "7700001002", 12)?;
             w.text(Tag(1046), "Оператор")?;
             w.text(Tag(1013), "00106900000001")?;
             w.text(Tag(1188), "5.8.100")?;
@@ -354,7 +354,7 @@ fn reports() -> Vec<Golden> {
         })
     });
     let mut confirmation = Vec::new();
-    ConfirmationRequest::unsigned(*b"7704211201  ", drive(), 44, LocalSeconds(NOON + 7), 0, [1, 0x20])
+    ConfirmationRequest::unsigned(*b"7700001002  ", drive(), 44, LocalSeconds(NOON + 7), 0, [1, 0x20])
         .encode_into(&mut confirmation)
         .unwrap();
     let golden = |name, provenance, message| Golden { name, provenance, message };
