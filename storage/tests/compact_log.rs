@@ -1,0 +1,205 @@
+//! Compaction and verification over the real log: segments that were written, sealed, damaged, reopened.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+mod compact_support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use compact_support::*;
+use ofd_storage::compact::{CompactOptions, compact};
+use ofd_storage::manifest::Archive;
+use ofd_storage::verify::verify;
+use ofd_storage::{
+    Appended, Driver, Env, LogOptions, LogReader, NO_PARTITION, NewRecord, RealEnv, RecordKind, recover,
+};
+
+/// Segments of some sixty documents.
+const SMALL: LogOptions = LogOptions {
+    segment_len: 64 * 1024,
+    batch_len_max: 4096,
+    block_len: 512,
+    marker_after_us: 1_000,
+    prepare_retry_us: 10_000,
+};
+
+fn env(dir: &Path) -> Arc<dyn Env> {
+    Arc::new(RealEnv::new(dir))
+}
+
+fn open(dir: &Path) -> Driver {
+    let (log, _) = recover(env(dir), SMALL, &mut |_, _| {}).unwrap();
+    Driver::new(env(dir), log).unwrap()
+}
+
+fn append(log: &mut Driver, number: u32) -> (Appended, Sent) {
+    const DRIVES: [&str; 3] = ["9960440300000001", "9960440300000002", "9960440300000003"];
+    let drive = DRIVES[number as usize % 3];
+    let mut receipt = receipt("7704211201", drive, number, vec![line("Чай", u64::from(number))]);
+    receipt.at = NOON + number % 4 * DAY_S;
+    let sent = Sent::of(&receipt);
+    let payload = sent.payload();
+    let record = NewRecord {
+        kind: RecordKind::Document,
+        flags: 0,
+        partition: (number % 3) as u16,
+        key_id: 0,
+        answer_code: if number.is_multiple_of(10) { 14 } else { 0 },
+        parts: &[&payload],
+    };
+    (log.append(record).unwrap(), sent)
+}
+
+fn append_other(log: &mut Driver) {
+    let record = NewRecord {
+        kind: RecordKind::Command,
+        flags: 0,
+        partition: NO_PARTITION,
+        key_id: 0,
+        answer_code: 0,
+        parts: &[b"a command"],
+    };
+    let _ = log.append(record).unwrap();
+}
+
+/// Some documents, commands between them.
+fn fill(log: &mut Driver, numbers: std::ops::Range<u32>) -> Vec<(Appended, Sent)> {
+    let mut out = Vec::new();
+    for number in numbers {
+        out.push(append(log, number));
+        if number % 7 == 0 {
+            append_other(log);
+        }
+    }
+    log.commit().unwrap();
+    out
+}
+
+/// What the log said of a record when it took it stands in the tables, and the container byte for byte.
+#[test]
+fn what_the_log_took_comes_out_of_the_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    let taken = fill(&mut log, 1..300);
+    log.seal_all().unwrap();
+    let report = compact(&log.log().reader(), &env(dir.path()), &CompactOptions::default()).unwrap();
+    assert_eq!((report.documents, report.runs), (299, 1));
+    assert!(report.segments > 2, "{report:?}");
+    assert_eq!(report.compacted_through.lsn(), log.log().durable());
+
+    let mut rows: BTreeMap<u64, Vec<Option<String>>> = BTreeMap::new();
+    for (table, columns) in [
+        ("documents", &["partition_seq", "received_at", "answer_code", "fn", "fd", "total"][..]),
+        ("containers", &["raw"]),
+    ] {
+        for (_, path) in glob(dir.path(), table) {
+            let positions = values(&path, "position");
+            for column in columns {
+                for (position, value) in positions.iter().zip(values(&path, column)) {
+                    rows.entry(position.as_ref().unwrap().parse().unwrap()).or_default().push(value);
+                }
+            }
+        }
+    }
+    assert_eq!(rows.len(), taken.len());
+    for (appended, sent) in &taken {
+        let raw: String = sent.message()[30..].iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            appended.partition_seq.to_string(),
+            appended.received_at_us.to_string(),
+            if sent.number.is_multiple_of(10) { "14" } else { "0" }.to_owned(),
+            sent.drive.to_owned(),
+            sent.number.to_string(),
+            sent.number.to_string(),
+            raw,
+        ];
+        assert_eq!(rows[&appended.lsn.get()], expected.map(Some));
+    }
+}
+
+/// While the log runs only sealed segments are taken; the open one follows when it is sealed. A second run does
+/// nothing, a restart changes nothing, and `verify` agrees at every point, with the lock and without.
+#[test]
+fn compaction_follows_a_living_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let mut log = open(dir.path());
+    let options = small_runs();
+    let mut documents = 0;
+    for round in 0..3_u32 {
+        documents += fill(&mut log, round * 200 + 1..round * 200 + 201).len() as u64;
+        let report = compact(&log.log().reader(), &env, &options).unwrap();
+        assert!(report.compacted_through.lsn() < log.log().durable(), "the open segment is not touched");
+        let verified = verify(&log.log().reader(), &env).unwrap();
+        assert!(verified.ok, "{:?}", verified.problems);
+        assert_eq!(verified.documents, documents);
+        assert_eq!(verified.parquet_rows, Archive::open(&env).unwrap().documents());
+        if round == 1 {
+            log.shutdown().unwrap();
+            log = open(dir.path());
+        }
+    }
+    log.seal_all().unwrap();
+    assert!(compact(&log.log().reader(), &env, &options).unwrap().documents > 0);
+    let before = tree(&dir.path().join("parquet"));
+    assert_eq!(compact(&log.log().reader(), &env, &options).unwrap().runs, 0);
+    assert!(before == tree(&dir.path().join("parquet")));
+    let beside = LogReader::open_read_only(Arc::clone(&env)).unwrap();
+    for reader in [log.log().reader(), beside] {
+        let verified = verify(&reader, &env).unwrap();
+        assert!(verified.ok, "{:?}", verified.problems);
+        assert_eq!((verified.documents, verified.parquet_rows), (documents, documents));
+    }
+}
+
+/// The first sealed segment file that holds these bytes, and where.
+fn find(dir: &Path, needle: &[u8]) -> (PathBuf, usize) {
+    let files = std::fs::read_dir(dir.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")) {
+        let bytes = std::fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+            return (path, at);
+        }
+    }
+    panic!("not in the log");
+}
+
+fn flip(path: &Path, at: usize) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at as u64).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x20], at as u64).unwrap();
+}
+
+/// A record that rotted before compaction is reported, its neighbours are archived; one that rotted after is
+/// still in the archive.
+#[test]
+fn rot_in_a_sealed_segment_is_reported_and_costs_no_neighbour() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let mut log = open(dir.path());
+    let taken = fill(&mut log, 1..200);
+    log.seal_all().unwrap();
+    log.shutdown().unwrap();
+    let rot = |number: usize| {
+        let (path, at) = find(dir.path(), &taken[number].1.message()[30..]);
+        flip(&path, at + 50);
+    };
+
+    rot(20);
+    let reader = LogReader::open_read_only(Arc::clone(&env)).unwrap();
+    let report = compact(&reader, &env, &CompactOptions::default()).unwrap();
+    assert_eq!((report.documents, report.damaged), (198, 1));
+    let lost = taken[20].0.lsn.get();
+    assert_eq!(Archive::open(&env).unwrap().runs()[0].damaged, [(lost, lost)]);
+    let verified = verify(&reader, &env).unwrap();
+    assert_eq!((verified.documents, verified.damaged, verified.missing, verified.ok), (198, 1, 0, false));
+
+    rot(30);
+    let reader = LogReader::open_read_only(Arc::clone(&env)).unwrap();
+    let verified = verify(&reader, &env).unwrap();
+    assert_eq!((verified.damaged, verified.missing, verified.parquet_rows), (2, 0, 197), "{verified:?}");
+    assert!(table_values(dir.path(), "documents", "position").contains(&Some(taken[30].0.lsn.to_string())));
+}
