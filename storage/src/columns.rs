@@ -26,6 +26,7 @@ pub mod container;
 pub mod day;
 pub mod document;
 pub mod file;
+pub mod find;
 pub mod item;
 pub mod product_code;
 pub mod read;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::Table;
+use crate::columns::find::{self, Found};
 use crate::env::{Env, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::position::{Lsn, Position};
@@ -225,6 +226,15 @@ impl Archive {
     /// Stored documents in the archive, all variants.
     pub fn documents(&self) -> u64 {
         self.manifest.runs.iter().map(|run| run.documents).fold(0, u64::saturating_add)
+    }
+
+    /// The document of a drive and number, all variants, in the order of positions; none when it is not in the
+    /// archive. `drive` as text without padding.
+    ///
+    /// # Errors
+    /// `Corrupt` when a file cannot be read as it should, else of the system.
+    pub fn find_container(&self, drive: &str, number: u32) -> Result<Vec<Found>, Error> {
+        find::find(self, drive, number)
     }
 
     /// Where the files are.

@@ -174,6 +174,55 @@ fn rows_are_sorted_as_the_file_declares() {
     }
 }
 
+/// A document is found by drive and number in whatever file it lies, every variant of it, and no other.
+#[test]
+fn a_document_is_found_by_drive_and_number() {
+    let place = place();
+    let mut documents = some_documents(60);
+    documents.push(Sent { variant: 1, ..documents[7].clone() });
+    compact(&MemoryLog::of(&documents, 20), &place.env, &small_runs()).unwrap();
+    let archive = Archive::open(&place.env).unwrap();
+    for (at, sent) in documents.iter().enumerate() {
+        let found = archive.find_container(sent.drive, sent.number).unwrap();
+        let expected = match at {
+            7 | 60 => vec![(8, 0), (61, 1)],
+            _ => vec![(at as u64 + 1, 0)],
+        };
+        assert_eq!(
+            found.iter().map(|found| (found.position.as_u64(), found.variant)).collect::<Vec<_>>(),
+            expected
+        );
+        assert_eq!(found[0].container, sent.message()[30..]);
+        assert_eq!(found[0].plain.as_deref(), Some(&sent.plain[..]));
+    }
+    assert!(archive.find_container(DRIVES[0], 5_000).unwrap().is_empty());
+    assert!(archive.find_container("9960440300000009", 1000).unwrap().is_empty());
+}
+
+/// A page of containers is small, so that one document is read without unpacking many others.
+#[test]
+fn pages_of_containers_are_small_and_those_of_keys_are_not() {
+    let place = place();
+    let mut documents = Vec::new();
+    for number in 1..=600 {
+        documents.push(Sent::of(&receipt(INNS[0], DRIVES[0], number, vec![line("Чай", 1); 10])));
+    }
+    compact(&MemoryLog::of(&documents, 600), &place.env, &CompactOptions::default()).unwrap();
+    let file = std::fs::File::open(&glob(place.dir.path(), "containers")[0].1).unwrap();
+    let options = parquet::arrow::arrow_reader::ArrowReaderOptions::new()
+        .with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Required);
+    let builder =
+        parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .unwrap();
+    let pages = |name: &str| {
+        let index = Table::Containers.column_index(name).unwrap();
+        builder.metadata().offset_index().unwrap()[0][index].page_locations().len()
+    };
+    let bytes: usize = documents.iter().map(|sent| sent.message().len() - 30).sum();
+    assert!(pages("raw") >= bytes / 50_000, "{} pages for {bytes} bytes", pages("raw"));
+    assert_eq!((pages("fn"), pages("fd")), (1, 1));
+}
+
 /// Losing the manifest must not make the archive look like rubbish to be cleared away.
 #[test]
 fn a_lost_manifest_is_refused_and_nothing_is_removed() {

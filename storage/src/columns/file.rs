@@ -32,10 +32,11 @@ pub const SCHEMA_VERSION: &str = "1";
 const BATCH_ROWS: usize = 1024;
 /// Bytes of containers handed to the encoder at once.
 const BATCH_BYTES: usize = 4 << 20;
-/// Rows of a data page of `containers`: some tens of KiB, well under a millisecond to unpack.
-const CONTAINER_PAGE_ROWS: usize = 32;
-/// Bytes of a data page of `containers`.
-const CONTAINER_PAGE_BYTES: usize = 32 << 10;
+/// Rows of `containers` between two looks at the length of a page.
+const CONTAINER_BATCH_ROWS: usize = 16;
+/// Bytes of a data page of bulk bytes, before compression: some tens of documents, well under a millisecond to
+/// unpack. The columns that are searched keep large pages, or their index would outweigh them.
+const BULK_PAGE_BYTES: usize = 32 << 10;
 /// Rows of a data page elsewhere.
 const PAGE_ROWS: usize = 8192;
 
@@ -136,10 +137,8 @@ fn properties(
     if table == Table::Containers {
         builder = builder
             .set_max_row_group_bytes(Some(options.row_group_bytes.max(1 << 20)))
-            .set_data_page_row_count_limit(CONTAINER_PAGE_ROWS)
-            .set_data_page_size_limit(CONTAINER_PAGE_BYTES)
-            // Limits of a page are looked at once in so many rows.
-            .set_write_batch_size(CONTAINER_PAGE_ROWS);
+            // The length of a page is looked at once in so many rows.
+            .set_write_batch_size(CONTAINER_BATCH_ROWS);
     }
     for column in table.columns() {
         let path = || ColumnPath::from(column.name);
@@ -151,6 +150,7 @@ fn properties(
             Layout::Bulk => builder
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::PLAIN)
+                .set_column_data_page_size_limit(path(), BULK_PAGE_BYTES)
                 .set_column_statistics_enabled(path(), EnabledStatistics::None),
             Layout::Lookup => builder
                 .set_column_dictionary_enabled(path(), false)

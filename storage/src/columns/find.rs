@@ -1,0 +1,127 @@
+//! One document out of the archive, by drive and number.
+//!
+//! Files are chosen by the drives they reach over (manifest), row groups by statistics, rows by `fn` and `fd`
+//! alone; of the bulk columns only the pages with the rows found are read and unpacked.
+
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, BinaryArray, BooleanArray, Int32Array, Int64Array, RecordBatch};
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::statistics::Statistics;
+
+use super::Table;
+use super::read::{column, damaged, open, wrong};
+use crate::error::Error;
+use crate::manifest::Archive;
+use crate::position::{Lsn, Position};
+
+/// A document of the archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Where it stood in the log.
+    pub position: Position,
+    /// 0 = the one that counts.
+    pub variant: u8,
+    /// The container as received.
+    pub container: Bytes,
+    /// The document TLV where it was opened.
+    pub plain: Option<Bytes>,
+    /// The fixed part of its envelope, [`crate::envelope::ENVELOPE_HEAD_LEN`] bytes.
+    pub envelope: Bytes,
+}
+
+/// All variants of a document, in the order of positions. `drive` without padding.
+pub(crate) fn find(archive: &Archive, drive: &str, number: u32) -> Result<Vec<Found>, Error> {
+    let mut found = Vec::new();
+    let reached = |(least, most): &(String, String)| (least.as_str()..=most.as_str()).contains(&drive);
+    for file in archive.files(Table::Containers).filter(|file| reached(&file.fns)) {
+        find_in(archive, &file.path(), drive, number, &mut found)?;
+    }
+    found.sort_by_key(|document| document.position);
+    Ok(found)
+}
+
+fn find_in(
+    archive: &Archive,
+    path: &Path,
+    drive: &str,
+    number: u32,
+    found: &mut Vec<Found>,
+) -> Result<(), Error> {
+    let builder = open(&**archive.env(), path)?;
+    let fd = i64::from(number);
+    let place = |name| {
+        let index = Table::Containers.column_index(name);
+        index.ok_or_else(|| damaged(path, format!("no column {name}")))
+    };
+    let (drives, numbers) = (place("fn")?, place("fd")?);
+    let groups = builder.metadata().row_groups().iter().enumerate();
+    let groups = groups.filter(|(_, group)| may_hold(group, drives, drive, numbers, fd));
+    let groups: Vec<usize> = groups.map(|(index, _)| index).collect();
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let schema = builder.parquet_schema();
+    let keys = ProjectionMask::columns(schema, ["fn", "fd"]);
+    let bulk = ProjectionMask::columns(schema, ["position", "variant", "raw", "plain", "envelope"]);
+    let drive = drive.to_owned();
+    let is_it = ArrowPredicateFn::new(keys, move |batch: RecordBatch| is_it(&batch, &drive, fd));
+    let reader = builder
+        .with_row_groups(groups)
+        .with_projection(bulk)
+        .with_row_filter(RowFilter::new(vec![Box::new(is_it)]))
+        .build()
+        .map_err(|error| wrong(path, error))?;
+    for batch in reader {
+        let batch = batch.map_err(|error| wrong(path, error.into()))?;
+        let positions = column::<Int64Array>(&batch, path, "position")?;
+        let variants = column::<Int32Array>(&batch, path, "variant")?;
+        let raw = column::<BinaryArray>(&batch, path, "raw")?;
+        let plain = column::<BinaryArray>(&batch, path, "plain")?;
+        let envelope = column::<BinaryArray>(&batch, path, "envelope")?;
+        let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
+        found.extend((0..batch.num_rows()).map(|at| Found {
+            position: Position::new(Lsn::new(u64::try_from(positions.value(at)).unwrap_or_default())),
+            variant: u8::try_from(variants.value(at)).unwrap_or(u8::MAX),
+            container: copy(raw.value(at)),
+            plain: (!plain.is_null(at)).then(|| copy(plain.value(at))),
+            envelope: copy(envelope.value(at)),
+        }));
+    }
+    Ok(())
+}
+
+fn is_it(batch: &RecordBatch, drive: &str, number: i64) -> Result<BooleanArray, ArrowError> {
+    let missing = || ArrowError::SchemaError("containers without fn and fd".to_owned());
+    let drives = batch.column_by_name("fn").and_then(|array| array.as_string_opt::<i32>());
+    let numbers = batch.column_by_name("fd").and_then(|array| array.as_primitive_opt::<Int64Type>());
+    let (drives, numbers) = drives.zip(numbers).ok_or_else(missing)?;
+    let rows = numbers.values().iter().zip(drives.iter());
+    Ok(rows.map(|(fd, has)| Some(*fd == number && has == Some(drive))).collect())
+}
+
+/// Whether the statistics leave room for the document.
+fn may_hold(group: &RowGroupMetaData, drives: usize, drive: &str, numbers: usize, number: i64) -> bool {
+    let statistics = |index: usize| group.columns().get(index).and_then(|column| column.statistics());
+    let drive_fits = match statistics(drives) {
+        Some(Statistics::ByteArray(reach)) => match (reach.min_bytes_opt(), reach.max_bytes_opt()) {
+            (Some(least), Some(most)) => least <= drive.as_bytes() && drive.as_bytes() <= most,
+            _ => true,
+        },
+        _ => true,
+    };
+    let number_fits = match statistics(numbers) {
+        Some(Statistics::Int64(reach)) => match (reach.min_opt(), reach.max_opt()) {
+            (Some(least), Some(most)) => (*least..=*most).contains(&number),
+            _ => true,
+        },
+        _ => true,
+    };
+    drive_fits && number_fits
+}
