@@ -25,10 +25,14 @@
 //! program implements, [`Feed`] and [`Cursor`] follow the log, [`confirmation`] shows why nothing unwritten
 //! can be confirmed.
 
+#[cfg(feature = "parquet")]
+mod archive;
 mod bell;
 mod builder;
 pub mod confirmation;
 mod connection;
+#[cfg(feature = "control")]
+pub mod control;
 mod cursor;
 mod engine;
 mod error;
@@ -43,6 +47,7 @@ mod opening;
 mod partition;
 mod port;
 mod query;
+mod readonly;
 mod refusal;
 mod shared;
 mod tickets;
@@ -61,5 +66,6 @@ pub use ofd_storage as storage;
 pub use ofd_storage::{Lsn, Position, RecoveryReport};
 pub use partition::partition_of;
 pub use query::StoredDocument;
+pub use readonly::ReadOnly;
 pub use shared::Health;
 pub use tickets::{Outcome, Tickets};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ofd_engine::codec::{
-    CONTAINER_HEADER_LEN, Container, Datum, DecodeError, DriveNumber, Form, Piece, RuleId, SESSION_HEADER_LEN,
+    CONTAINER_HEADER_LEN, Datum, DecodeError, DriveNumber, Form, Piece, RuleId, SESSION_HEADER_LEN,
     ServiceHeader, Tag, check, frame,
 };
 
@@ -90,9 +90,10 @@ fn claimed(bytes: &[u8]) -> (Option<DriveNumber>, Option<u32>, Option<Form>) {
     let container = if is_message { bytes.get(SESSION_HEADER_LEN..).unwrap_or_default() } else { bytes };
     let session = bytes.get(8..24).filter(|_| is_message).and_then(|it| it.first_chunk::<16>());
     let session_drive = session.and_then(|it| DriveNumber::from_wire(it).ok());
-    let is_container = is_message || Container::split(container).is_some();
-    let service = container.get(4..CONTAINER_HEADER_LEN).and_then(|it| it.first_chunk()).map(ServiceHeader::new);
-    match service.filter(|it| is_container && it.version() == frame::CONTAINER_VERSION) {
+    let service =
+        container.get(4..CONTAINER_HEADER_LEN).and_then(|it| it.first_chunk()).map(ServiceHeader::new);
+    let kinds = [frame::CONTAINER_FROM_REGISTER, frame::CONTAINER_TO_REGISTER];
+    match service.filter(|it| kinds.contains(&it.kind()) && it.version() == frame::CONTAINER_VERSION) {
         Some(service) => {
             let drive = session_drive.or_else(|| DriveNumber::from_bcd(service.drive_bcd()).ok());
             (drive, Some(service.number()), Some(Form(service.form())))

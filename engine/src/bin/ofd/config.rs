@@ -63,8 +63,19 @@ pub(crate) struct Key {
 
 /// Where a value lies and what it may be.
 enum Field {
-    Integer { min: i64, max: i64, step: i64, get: fn(&Config) -> i64, set: fn(&mut Config, i64) },
-    Text { bounds: &'static str, fits: fn(&str) -> bool, get: fn(&Config) -> &str, set: fn(&mut Config, String) },
+    Integer {
+        min: i64,
+        max: i64,
+        step: i64,
+        get: fn(&Config) -> i64,
+        set: fn(&mut Config, i64),
+    },
+    Text {
+        bounds: &'static str,
+        fits: fn(&str) -> bool,
+        get: fn(&Config) -> &str,
+        set: fn(&mut Config, String),
+    },
     List {
         bounds: &'static str,
         fits: fn(&str) -> bool,
@@ -291,7 +302,10 @@ impl Config {
     /// of those that need a restart.
     pub(crate) fn reload(&mut self, new: &Self) -> (Vec<&'static str>, Vec<&'static str>) {
         let (mut taken, mut left) = (Vec::new(), Vec::new());
-        for key in KEYS.iter().filter(|key| key.field.value(self) != key.field.value(new)) {
+        for key in KEYS {
+            if key.field.value(self) == key.field.value(new) {
+                continue;
+            }
             if key.reloadable {
                 key.field.copy(new, self);
                 taken.push(key.name);
@@ -341,7 +355,8 @@ fn read_table(above: &str, table: &DeTable<'_>, config: &mut Config, faults: &mu
     let mut entries: Vec<_> = table.iter().collect();
     entries.sort_by_key(|(key, _)| key.span().start);
     for (key, value) in entries {
-        let name = if above.is_empty() { key.get_ref().to_string() } else { format!("{above}.{}", key.get_ref()) };
+        let name =
+            if above.is_empty() { key.get_ref().to_string() } else { format!("{above}.{}", key.get_ref()) };
         let within = format!("{name}.");
         if let Some(known) = KEYS.iter().find(|known| known.name == name) {
             if let Err(what) = known.field.read(value, config) {
@@ -402,7 +417,8 @@ impl Field {
     /// Takes the value of the file, or says what is wrong with it.
     fn read(&self, value: &Spanned<DeValue<'_>>, config: &mut Config) -> Result<(), String> {
         let value = value.get_ref();
-        let wrong = |wanted: &str| format!("is {}, it has to be {wanted}: {}", value.type_str(), self.bounds());
+        let wrong =
+            |wanted: &str| format!("is {}, it has to be {wanted}: {}", value.type_str(), self.bounds());
         let out = |what: &str| format!("is out of bounds ({what}): {}", self.bounds());
         match self {
             Self::Integer { min, max, step, set, .. } => {
@@ -441,7 +457,8 @@ fn toml_text(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn is_address(text: &str) -> bool {
+/// Could a server listen there?
+pub(crate) fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
@@ -496,7 +513,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
         let told = fault("listen = \"a:1\"\n\n[log]\nsegment_len = 5\n");
-        assert!(told.contains("ofd.toml:4: unknown key log.segment_len; allowed here: segment_len_bytes"), "{told}");
+        assert!(
+            told.contains("ofd.toml:4: unknown key log.segment_len; allowed here: segment_len_bytes"),
+            "{told}"
+        );
         let told = fault("[logs]\nx = 1\n");
         assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, [operator]"), "{told}");
     }

@@ -75,8 +75,8 @@ impl Emit {
         let total = Register::documents_of_life(&options.life())
             .unwrap_or_default()
             .saturating_mul(u64::from(self.registers));
+        let done = AtomicBool::new(false);
         let report = std::thread::scope(|scope| {
-            let done = AtomicBool::new(false);
             let watcher = scope.spawn(|| watch(&progress, total, &over, &done));
             let report = run_on_threads(options, hooks, threads);
             done.store(true, Ordering::Relaxed);
@@ -118,7 +118,9 @@ fn stop_on_signal(over: &Arc<AtomicBool>) -> Result<(), Failure> {
 /// Draws the bar (on a terminal only) and passes a signal on, until the run is done.
 fn watch(progress: &Progress, total: u64, over: &AtomicBool, done: &AtomicBool) {
     let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {per_sec} {eta}") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {per_sec} {eta}")
+    {
         bar.set_style(style);
     }
     while !done.load(Ordering::Relaxed) {
@@ -156,6 +158,7 @@ fn json(report: &EmitReport) -> String {
 }
 
 fn lines(report: &EmitReport) -> String {
-    let lines: Vec<_> = figures(report).iter().map(|(name, value)| format!("{name:<21}{value:>16}")).collect();
+    let lines: Vec<_> =
+        figures(report).iter().map(|(name, value)| format!("{name:<21}{value:>16}")).collect();
     lines.join("\n")
 }

@@ -75,6 +75,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl From<ofd_engine::Error> for Failure {
     fn from(error: ofd_engine::Error) -> Self {
         if let ofd_engine::Error::System { source, .. } = &error {

@@ -3,9 +3,7 @@
 
 use std::collections::HashMap;
 
-use ofd_engine::codec::{
-    CheckContext, DocumentView, DriveNumber, FfdVersion, Form, Piece, Tag, tags,
-};
+use ofd_engine::codec::{CheckContext, DocumentView, DriveNumber, FfdVersion, Form, Piece, Tag, tags};
 
 /// Registers remembered; in a longer stream the later ones are judged by their documents alone.
 const REGISTERS_MAX: usize = 1_000_000;

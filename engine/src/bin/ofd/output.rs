@@ -37,14 +37,3 @@ fn gone(error: &io::Error) -> Failure {
         _ => Failure::io("stdout", error),
     }
 }
-
-/// Bytes as lower-case hex.
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len().saturating_mul(2));
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}

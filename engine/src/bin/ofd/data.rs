@@ -1,0 +1,43 @@
+//! `--data DIR`: the directory of an engine, and who answers for it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ofd_engine::control::{ControlClient, ControlError, Request};
+
+use crate::failure::{Exit, Failure};
+
+/// The directory of an engine.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataDir {
+    /// The data directory.
+    #[arg(long = "data", value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+impl DataDir {
+    /// The directory, when an engine has ever worked in it; exit code 4 otherwise.
+    pub(crate) fn existing(&self) -> Result<&PathBuf, Failure> {
+        let dir = &self.dir;
+        if !dir.is_dir() {
+            return Err(Failure::new(Exit::NotFound, format!("{}: no such directory", dir.display())));
+        }
+        if !dir.join("log").is_dir() {
+            let text = format!("{}: no data of an engine is in this directory", dir.display());
+            return Err(Failure::new(Exit::NotFound, text));
+        }
+        Ok(dir)
+    }
+
+    /// Asks the server that owns the directory; `None` when there is none.
+    pub(crate) fn ask_server(&self, request: &Request) -> Result<Option<Vec<String>>, Failure> {
+        let failed = |error: ControlError| match error {
+            ControlError::Refused { kind, text } => Failure::of_kind(kind, text),
+            broken => Failure::new(Exit::Failure, format!("{}: {broken}", self.dir.display())),
+        };
+        let Some(mut client) = ControlClient::connect(&self.dir).map_err(failed)? else { return Ok(None) };
+        let mut answers = Vec::new();
+        client.ask(request, &mut |data| answers.push(data.to_owned())).map_err(failed)?;
+        Ok(Some(answers))
+    }
+}

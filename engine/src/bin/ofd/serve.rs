@@ -1,0 +1,187 @@
+//! `ofd serve`: the engine as a process.
+//!
+//! ```text
+//! configuration ─▶ lock, recovery ─▶ control.sock ─▶ listening ─▶ {"event":"ready"} ─▶ waits for
+//!     SIGTERM, SIGINT: drain, sync, exit 0 · SIGHUP: reload · the engine has failed: exit 1
+//! ```
+
+mod maintenance;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use clap::Args;
+use ofd_engine::control::ControlServer;
+use ofd_engine::{Engine, Health};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::Config;
+use crate::data::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::logging::{Filter, Logging};
+use crate::output::Output;
+use maintenance::Maintenance;
+
+/// SIGXFSZ, the same number on all Linux platforms of ours; signal-hook has no name for it.
+const SIGXFSZ: i32 = 25;
+/// How often the health of the engine is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs the engine: accepts registers, keeps and confirms their documents.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints {\"event\":\"ready\",\"listen\":\"HOST:PORT\"} on stdout when registers are accepted. SIGTERM and SIGINT drain,
+sync and exit with 0; SIGHUP reads the configuration again. The directory is made when it is not there; a second
+server on it exits with 5.
+
+Example:
+  ofd serve --data /var/lib/ofd --listen 0.0.0.0:7790 --config /etc/ofd.toml")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    data: DataDir,
+    /// Where registers are accepted; port 0 = any free one [default: `listen` of the configuration].
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// The configuration; `ofd config print-default` prints one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(crate) fn run(&self, logging: &mut Logging) -> Result<(), Failure> {
+        let mut config = self.read_config()?;
+        let filter = logging.start(&config.trace_filter)?;
+        survive_full_files()?;
+        let signals = signals()?;
+        let engine = Arc::new(config.builder(&self.data.dir).open()?);
+        tell_recovery(&engine);
+        let control = ControlServer::start(Arc::clone(&engine))?;
+        let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
+        let maintenance = Maintenance::start(Arc::clone(&engine), &config)?;
+        let mut output = Output::new();
+        output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"))?;
+        output.flush()?;
+        tracing::info!(%listen, data = %self.data.dir.display(), "ready");
+        let health = self.wait(&signals, &engine, &mut config, &maintenance, &filter);
+        control.stop();
+        maintenance.stop();
+        let ended = engine.shutdown();
+        match health {
+            Health::Failed => {
+                Err(Failure::new(Exit::Failure, "the engine has failed; nothing unwritten was answered"))
+            }
+            _ => Ok(ended?),
+        }
+    }
+
+    fn read_config(&self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(file) => Config::load(file)?,
+            None => Config::default(),
+        };
+        if let Some(listen) = &self.listen {
+            if !crate::config::is_address(listen) {
+                return Err(Failure::new(Exit::Usage, format!("--listen {listen}: it has to be HOST:PORT")));
+            }
+            config.listen.clone_from(listen);
+        }
+        Ok(config)
+    }
+
+    /// Until a signal ends it or the engine has failed.
+    fn wait(
+        &self,
+        signals: &Receiver<i32>,
+        engine: &Engine,
+        config: &mut Config,
+        maintenance: &Maintenance,
+        filter: &Filter,
+    ) -> Health {
+        loop {
+            match signals.recv_timeout(LOOK_EVERY) {
+                Ok(SIGHUP) => self.reload(config, maintenance, filter),
+                Ok(signal) => {
+                    tracing::info!(signal, "draining");
+                    return engine.health();
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if engine.health() == Health::Failed {
+                return Health::Failed;
+            }
+        }
+    }
+
+    fn reload(&self, config: &mut Config, maintenance: &Maintenance, filter: &Filter) {
+        let new = match self.read_config() {
+            Ok(new) => new,
+            Err(failure) => {
+                tracing::error!(%failure, "the configuration cannot be read, the old one stays");
+                return;
+            }
+        };
+        let (taken, left) = config.reload(&new);
+        maintenance.set(config);
+        filter.set(&config.trace_filter);
+        tracing::info!(?taken, "reloaded");
+        if !left.is_empty() {
+            tracing::warn!(?left, "these keys changed and need a restart");
+        }
+    }
+}
+
+/// A file that reaches the limit of its size (RLIMIT_FSIZE) has to be an error of the write, which storage knows how
+/// to treat, and not the death of the process: a handler that does nothing keeps the signal's default away.
+pub(crate) fn survive_full_files() -> Result<(), Failure> {
+    let came = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGXFSZ, came).map_err(|error| Failure::io("SIGXFSZ", &error))?;
+    Ok(())
+}
+
+/// Signals as they come. A second one that ends is not waited for: it ends the process.
+fn signals() -> Result<Receiver<i32>, Failure> {
+    let failed = |error| Failure::io("signals", &error);
+    let again = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        let over = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&again));
+        over.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&again))).map_err(failed)?;
+    }
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+    let (sender, receiver) = channel();
+    let listen = move || {
+        for signal in signals.forever() {
+            if sender.send(signal).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("ofd-signals".to_owned()).spawn(listen).map_err(failed)?;
+    Ok(receiver)
+}
+
+fn tell_recovery(engine: &Engine) {
+    let report = engine.recovery();
+    tracing::info!(
+        records = report.records,
+        segments = report.segments,
+        epoch = report.epoch,
+        rewritten = report.rewritten,
+        durable = report.durable.get(),
+        "recovered"
+    );
+    if let Some(cut) = &report.cut {
+        tracing::error!(
+            segment = %cut.segment,
+            offset = cut.offset,
+            first = cut.first.get(),
+            "alarm: the end of the log was torn; what lay there may have been acknowledged"
+        );
+    }
+    for damage in &report.damaged {
+        tracing::error!(%damage, "alarm: a part of the log is damaged");
+    }
+}

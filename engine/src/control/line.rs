@@ -1,0 +1,102 @@
+//! The JSON lines that `ofd` prints, one place for all: the owner of a directory and a reader beside it answer in
+//! the same words.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use ofd_storage::compact::CompactReport;
+use ofd_storage::envelope::Realm;
+use ofd_storage::verify::VerifyReport;
+use serde_json::json;
+
+use crate::query::StoredDocument;
+
+/// A stored document: `{"position":…,"variant":…,"answer_code":…,"received_at":"…","answered_at":"…","realm":"…",
+/// "document":{"receipt":{…}}}`. `answer_code` and `answered_at` are null when it was never answered, `document`
+/// when it could not be opened. Times are RFC 3339, UTC, microseconds.
+pub fn document_line(document: &StoredDocument) -> String {
+    let (variant, realm) = match document.envelope() {
+        Ok(envelope) => (envelope.variant, envelope.realm),
+        Err(_) => (0, Realm::Prod),
+    };
+    let code = document.answer_code();
+    let answered_at = code.map(|_| format!("\"{}\"", time(document.answered_at_us())));
+    let mut line = String::with_capacity(1024);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        line,
+        "{{\"position\":{},\"variant\":{variant},\"answer_code\":{},\"received_at\":\"{}\",\"answered_at\":{},\
+         \"realm\":\"{}\",\"document\":{}}}",
+        document.position().as_u64(),
+        code.map_or_else(|| "null".to_owned(), |it| it.to_string()),
+        time(document.received_at_us()),
+        answered_at.as_deref().unwrap_or("null"),
+        match realm {
+            Realm::Prod => "prod",
+            Realm::Test => "test",
+        },
+        document.json().as_deref().unwrap_or("null"),
+    );
+    line
+}
+
+/// The container as received, in hex.
+pub fn raw_line(document: &StoredDocument) -> String {
+    let mut line = String::with_capacity(document.container().len().saturating_mul(2));
+    for byte in document.container() {
+        let _ = write!(line, "{byte:02x}");
+    }
+    line
+}
+
+/// What compaction did.
+pub fn compact_line(report: &CompactReport) -> String {
+    json!({
+        "runs": report.runs,
+        "segments": report.segments,
+        "documents": report.documents,
+        "items": report.items,
+        "files": report.files,
+        "bytes": report.bytes,
+        "damaged": report.damaged,
+        "swept": report.swept,
+        "compacted_through": report.compacted_through.as_u64(),
+    })
+    .to_string()
+}
+
+/// What verification found; `problems`, the first of them in words, only when there are some.
+pub fn verify_line(report: &VerifyReport) -> String {
+    let mut line = json!({
+        "documents": report.documents,
+        "damaged": report.damaged,
+        "missing": report.missing,
+        "parquet_rows": report.parquet_rows,
+        "ok": report.ok,
+    });
+    if let Some(members) = line.as_object_mut().filter(|_| !report.problems.is_empty()) {
+        members.insert("problems".to_owned(), json!(report.problems));
+    }
+    line.to_string()
+}
+
+/// RFC 3339 in UTC with all six digits.
+fn time(unix_us: i64) -> String {
+    match Timestamp::from_microsecond(unix_us) {
+        Ok(time) => format!("{time:.6}"),
+        // A clock before the year -9999: shown as what it is.
+        Err(_) => unix_us.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_all_their_digits_and_their_zone() {
+        assert_eq!(time(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(time(1_772_409_600_000_120), "2026-03-02T00:00:00.000120Z");
+        assert_eq!(time(i64::MIN), i64::MIN.to_string());
+    }
+}

@@ -1,0 +1,130 @@
+//! What can be asked.
+
+use ofd_codec::DriveNumber;
+use serde_json::{Value, json};
+
+/// A document, by what is printed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Number of the document (1040).
+    Number(u32),
+    /// Printed fiscal sign (1077): repeats, so more than one document may come.
+    Sign(u32),
+}
+
+/// A request to the owner of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Counts.
+    Status,
+    /// A document in all its variants.
+    Find {
+        /// Its drive.
+        drive: DriveNumber,
+        /// Number or sign.
+        wanted: Wanted,
+        /// The container in hex instead of JSON.
+        raw: bool,
+    },
+    /// Compaction.
+    Compact {
+        /// The open segment too.
+        all: bool,
+    },
+    /// Verification.
+    Verify,
+}
+
+impl Request {
+    /// The line of this request, without its end.
+    pub fn to_line(&self) -> String {
+        match self {
+            Self::Status => json!({"do": "status"}),
+            Self::Find { drive, wanted: Wanted::Number(number), raw } => {
+                json!({"do": "find", "fn": drive.as_str(), "fd": number, "raw": raw})
+            }
+            Self::Find { drive, wanted: Wanted::Sign(sign), raw } => {
+                json!({"do": "find", "fn": drive.as_str(), "fpd": sign, "raw": raw})
+            }
+            Self::Compact { all } => json!({"do": "compact", "all": all}),
+            Self::Verify => json!({"do": "verify"}),
+        }
+        .to_string()
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn from_line(line: &str) -> Result<Self, String> {
+        let request: Value =
+            serde_json::from_str(line).map_err(|error| format!("not a JSON object: {error}"))?;
+        let whole = |key: &str| match request.get(key) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => value
+                .as_u64()
+                .and_then(|it| u32::try_from(it).ok())
+                .map(Some)
+                .ok_or_else(|| format!("{key} has to be a number of 32 bits")),
+        };
+        let flag = |key: &str| match request.get(key) {
+            None | Some(Value::Null) => Ok(false),
+            Some(value) => value.as_bool().ok_or_else(|| format!("{key} has to be true or false")),
+        };
+        match request.get("do").and_then(Value::as_str) {
+            Some("status") => Ok(Self::Status),
+            Some("verify") => Ok(Self::Verify),
+            Some("compact") => Ok(Self::Compact { all: flag("all")? }),
+            Some("find") => {
+                let drive = request.get("fn").and_then(Value::as_str).unwrap_or_default();
+                let drive =
+                    DriveNumber::parse(drive).map_err(|_| "fn has to be a drive number".to_owned())?;
+                let wanted = match (whole("fd")?, whole("fpd")?) {
+                    (Some(number), None) => Wanted::Number(number),
+                    (None, Some(sign)) => Wanted::Sign(sign),
+                    _ => return Err("find wants either fd or fpd".to_owned()),
+                };
+                Ok(Self::Find { drive, wanted, raw: flag("raw")? })
+            }
+            _ => Err("do has to be status, find, compact or verify".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+
+    #[test]
+    fn a_request_comes_back_from_its_line() {
+        let drive = DriveNumber::parse("9999078900001234").unwrap();
+        for request in [
+            Request::Status,
+            Request::Find { drive, wanted: Wanted::Number(7), raw: false },
+            Request::Find { drive, wanted: Wanted::Sign(u32::MAX), raw: true },
+            Request::Compact { all: true },
+            Request::Compact { all: false },
+            Request::Verify,
+        ] {
+            assert_eq!(Request::from_line(&request.to_line()), Ok(request));
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_why() {
+        for (line, why) in [
+            ("", "not a JSON object"),
+            ("[]", "do has to be"),
+            (r#"{"do":"drop"}"#, "do has to be"),
+            (r#"{"do":"find","fn":"x","fd":1}"#, "fn has to be"),
+            (r#"{"do":"find","fn":"9999078900001234"}"#, "either fd or fpd"),
+            (r#"{"do":"find","fn":"9999078900001234","fd":1,"fpd":2}"#, "either fd or fpd"),
+            (r#"{"do":"find","fn":"9999078900001234","fd":4294967296}"#, "fd has to be"),
+            (r#"{"do":"compact","all":1}"#, "all has to be"),
+        ] {
+            let error = Request::from_line(line).unwrap_err();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Reading a directory without owning it: beside the process that does, or after it ended.
+//!
+//! Takes no lock and changes nothing. Sees what was durable when it opened. There is no index: a search walks
+//! the log, which is right for a look now and then; the owner of the directory answers from memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ofd_codec::DriveNumber;
+use ofd_storage::envelope::Envelope;
+#[cfg(feature = "parquet")]
+use ofd_storage::manifest::Archive;
+#[cfg(feature = "parquet")]
+use ofd_storage::verify::{VerifyReport, verify};
+use ofd_storage::{Env, ErrorKind, LogReader, Position, RealEnv, RecordKind};
+
+use crate::error::Error;
+use crate::host::Capability;
+use crate::query::StoredDocument;
+
+/// A directory opened for reading.
+pub struct ReadOnly {
+    dir: PathBuf,
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is read through it"))]
+    env: Arc<dyn Env>,
+    reader: LogReader,
+}
+
+impl ReadOnly {
+    /// Opens the directory of an engine.
+    ///
+    /// # Errors
+    /// Of the system, `is_not_found` when there is no log; `Corrupt` when the log as a whole cannot be read.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        let dir = dir.into();
+        let env: Arc<dyn Env> = Arc::new(RealEnv::new(&dir));
+        let reader = LogReader::open_read_only(Arc::clone(&env))?;
+        Ok(Self { dir, env, reader })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Everything up to here was durable when it was opened.
+    pub fn durable(&self) -> Position {
+        Position::new(self.reader.durable())
+    }
+
+    /// The documents under a drive and number, as [`crate::Engine::find`] gives them.
+    ///
+    /// # Errors
+    /// `Corrupt` when nothing was found and a part of the log could not be read: it may have lain there.
+    pub fn find(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        self.scan(capability, drive, |envelope| envelope.number == number, |_| true)
+    }
+
+    /// The documents of a drive with this printed fiscal sign, as [`crate::Engine::find_by_sign`] gives them.
+    ///
+    /// # Errors
+    /// As [`ReadOnly::find`].
+    pub fn find_by_sign(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        sign: u32,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        self.scan(capability, drive, |_| true, |document| document.has_sign(sign))
+    }
+
+    fn scan(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        wanted: impl Fn(&Envelope<'_>) -> bool,
+        matches: impl Fn(&StoredDocument) -> bool,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        let from = Position::new(self.reader.first().prev());
+        let mut records = self.reader.records_from(from, self.reader.durable());
+        let mut found = Vec::new();
+        let mut lost = None;
+        loop {
+            let record = match records.next() {
+                Ok(Some((record, _))) => record,
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(%error, "a part of the log cannot be read");
+                    lost.get_or_insert(error);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if record.kind() != RecordKind::Document {
+                continue;
+            }
+            let Ok(envelope) = Envelope::decode(record.payload()) else { continue };
+            if envelope.drive == *drive.as_bytes() && wanted(&envelope) {
+                let document = StoredDocument::new(record.to_owned_record());
+                if matches(&document) && capability.sees(document.inn().as_deref()) {
+                    found.push(document);
+                }
+            }
+        }
+        match lost {
+            Some(error) if found.is_empty() => Err(error.into()),
+            _ => Ok(found),
+        }
+    }
+
+    /// Reads everything back: checksums, order, log against Parquet.
+    ///
+    /// # Errors
+    /// As [`verify`]: damage of single records is no error but a number in the report.
+    #[cfg(feature = "parquet")]
+    pub fn verify(&self) -> Result<VerifyReport, Error> {
+        // The log has to be seen no earlier than the archive: a compaction in between would seem to have
+        // compacted what is not there. The owner may go on while we look, so looking is tried again.
+        let mut reader = self.reader.clone();
+        for _ in 0..3 {
+            if Archive::open(&self.env)?.compacted_through().lsn() <= reader.durable() {
+                break;
+            }
+            reader = LogReader::open_read_only(Arc::clone(&self.env))?;
+        }
+        Ok(verify(&reader, &self.env)?)
+    }
+}
+
+impl std::fmt::Debug for ReadOnly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReadOnly").field("dir", &self.dir).field("durable", &self.durable()).finish()
+    }
+}
