@@ -49,6 +49,9 @@ use plan::Plan;
 pub struct CompactOptions {
     /// Bytes of log taken by one run; default 256 MiB. A run takes at least one segment, whatever its length.
     pub run_bytes_max: Option<u64>,
+    /// Free bytes that a run must leave on the disk for the log; default 0. A run is taken to need twice the bytes of
+    /// its segments, which is what documents that cannot be compressed and were deciphered would take.
+    pub free_bytes_min: u64,
     /// Layout of the files.
     pub file: FileOptions,
     /// Counts findings for `violations_n`; without it the column is NULL.
@@ -85,8 +88,11 @@ pub struct CompactReport {
 ///
 /// # Errors
 /// `Corrupt` when the log or what was written cannot be read back as it should; `Fix` when the archive is of a
-/// newer version, its manifest is lost, or a document was stored by a newer version; else of the system. What
-/// was committed before the error stays.
+/// newer version, its manifest is lost, or a document was stored by a newer version; `Retry` when the disk has
+/// no room for the next run; else of the system. What was committed before the error stays.
+///
+/// After an error of kind `Reopen` (the storage failed) do not call it again before the directory was opened anew: a
+/// folder whose sync has failed once would report success the next time for names that are not there.
 pub fn compact(
     source: &dyn SegmentSource,
     env: &Arc<dyn Env>,
@@ -98,6 +104,7 @@ pub fn compact(
     let sealed = source.sealed()?;
     let mut waiting = not_compacted(&sealed, manifest.compacted_through)?;
     while let Some(segments) = next_run(&mut waiting, options.run_bytes_max.unwrap_or(RUN_BYTES_MAX)) {
+        leave_room(env, &segments, options.free_bytes_min)?;
         let plan = Plan::read(source, &segments)?;
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
@@ -107,6 +114,17 @@ pub fn compact(
     }
     report.compacted_through = Position::new(Lsn::new(manifest.compacted_through));
     Ok(report)
+}
+
+/// Refuses a run that could fill the disk: a log without room refuses documents, an archive can wait.
+fn leave_room(env: &dyn Env, segments: &[SealedSegment], free_bytes_min: u64) -> Result<(), Error> {
+    let used = segments.iter().map(|segment| segment.used).fold(0, u64::saturating_add);
+    let needed = used.saturating_mul(2).saturating_add(free_bytes_min);
+    let free = env.free_bytes()?;
+    if free < needed {
+        return Err(Error::new(ErrorKind::Retry, format!("{free} bytes free, compaction wants {needed}")));
+    }
+    Ok(())
 }
 
 impl CompactReport {

@@ -1,4 +1,5 @@
 //! Columns: each value of a document stands where the tables promise it, in the promised type.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;

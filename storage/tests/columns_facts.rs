@@ -1,6 +1,7 @@
 //! Real documents, read into columns, against the figures that came with them.
 //!
 //! Needs the folder named by `OFD_FACTS`; without it nothing is tested.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;

@@ -1,4 +1,5 @@
 //! Compaction from end to end: what goes into the log comes out of the Parquet, once, whole, and the same each time.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;

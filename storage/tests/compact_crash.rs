@@ -1,5 +1,6 @@
 //! A crash at every step of compaction: readers see the old state or the new one, and doing it again ends in the
 //! same bytes.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;

@@ -1,4 +1,5 @@
 //! Compaction and verification over the real log: segments that were written, sealed, damaged, reopened.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;

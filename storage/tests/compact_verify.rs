@@ -1,4 +1,5 @@
 //! `verify` finds what is wrong, and only that.
+#![cfg(feature = "columns")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod compact_support;
