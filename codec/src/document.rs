@@ -108,7 +108,7 @@ impl fmt::Display for Form {
 }
 
 /// What the engine needs of every document, read in one pass over its upper level. A requisite that is missing or
-/// unreadable is `None`; of a repeated one the first counts.
+/// unreadable is `None`; of a repeated one the first that can be read counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentHeader {
     /// Form code of the outer TLV.
