@@ -290,6 +290,24 @@ pub(crate) fn batches(path: &Path) -> Vec<RecordBatch> {
 
 /// A column of a file, each value as text; NULL as `None`.
 pub(crate) fn values(path: &Path, name: &str) -> Vec<Option<String>> {
+    let batches = batches(path);
+    let column =
+        |batch: &RecordBatch| texts(batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}")));
+    batches.iter().flat_map(column).collect()
+}
+
+/// All columns of a file by name, each value as text; NULL as `None`.
+pub(crate) fn all_values(path: &Path) -> BTreeMap<String, Vec<Option<String>>> {
+    let mut out: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for batch in batches(path) {
+        for (field, array) in batch.schema().fields().iter().zip(batch.columns()) {
+            out.entry(field.name().clone()).or_default().extend(texts(array));
+        }
+    }
+    out
+}
+
+fn texts(array: &arrow_array::ArrayRef) -> Vec<Option<String>> {
     use arrow_array::cast::AsArray;
     use arrow_array::types::{
         Date32Type, Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
@@ -298,31 +316,26 @@ pub(crate) fn values(path: &Path, name: &str) -> Vec<Option<String>> {
     fn all<T: ToString>(values: impl Iterator<Item = Option<T>>) -> Vec<Option<String>> {
         values.map(|value| value.map(|value| value.to_string())).collect()
     }
-    let mut out = Vec::new();
-    for batch in batches(path) {
-        let array = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
-        out.extend(match array.data_type() {
-            DataType::Int32 => all(array.as_primitive::<Int32Type>().iter()),
-            DataType::Int64 => all(array.as_primitive::<Int64Type>().iter()),
-            DataType::Boolean => all(array.as_boolean().iter()),
-            DataType::Utf8 => all(array.as_string::<i32>().iter()),
-            DataType::Decimal128(18, _) => all(array.as_primitive::<Decimal128Type>().iter()),
-            DataType::Date32 => all(array.as_primitive::<Date32Type>().iter()),
-            DataType::Timestamp(TimeUnit::Millisecond, None) => {
-                all(array.as_primitive::<TimestampMillisecondType>().iter())
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
-                all(array.as_primitive::<TimestampMicrosecondType>().iter())
-            }
-            DataType::Binary => array
-                .as_binary::<i32>()
-                .iter()
-                .map(|value| value.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
-                .collect(),
-            other => panic!("{name}: {other}"),
-        });
+    match array.data_type() {
+        DataType::Int32 => all(array.as_primitive::<Int32Type>().iter()),
+        DataType::Int64 => all(array.as_primitive::<Int64Type>().iter()),
+        DataType::Boolean => all(array.as_boolean().iter()),
+        DataType::Utf8 => all(array.as_string::<i32>().iter()),
+        DataType::Decimal128(18, _) => all(array.as_primitive::<Decimal128Type>().iter()),
+        DataType::Date32 => all(array.as_primitive::<Date32Type>().iter()),
+        DataType::Timestamp(TimeUnit::Millisecond, None) => {
+            all(array.as_primitive::<TimestampMillisecondType>().iter())
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => {
+            all(array.as_primitive::<TimestampMicrosecondType>().iter())
+        }
+        DataType::Binary => array
+            .as_binary::<i32>()
+            .iter()
+            .map(|value| value.map(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+            .collect(),
+        other => panic!("{other}"),
     }
-    out
 }
 
 /// A column of all files of a table.
