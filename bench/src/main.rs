@@ -11,8 +11,15 @@
 )]
 
 mod codec;
+mod columns;
 mod corpus;
+mod find;
 mod harness;
+mod lane;
+mod log;
+mod raw;
+mod recover;
+mod server;
 mod walk;
 
 use std::path::PathBuf;
@@ -27,6 +34,16 @@ use harness::{ROUNDS, ROUNDS_FEW, Sink};
 enum Room {
     /// Decoding, rules, JSON.
     Codec,
+    /// Durable records, and opening a log again.
+    Log,
+    /// Documents submitted in process.
+    Lane,
+    /// Documents over loopback.
+    Server,
+    /// Compaction.
+    Parquet,
+    /// Finding documents.
+    Query,
     /// All of them.
     All,
 }
@@ -72,19 +89,38 @@ impl Plan {
         if self.quick { usual / 10 } else { usual }
     }
 
+    /// A folder that is removed with the value.
+    pub(crate) fn temp_dir(&self) -> anyhow::Result<tempfile::TempDir> {
+        Ok(tempfile::Builder::new().prefix("ofd-bench-").tempdir_in(&self.dir)?)
+    }
+
     /// An amount of work, reduced when quick.
     pub(crate) const fn work(&self, usual: usize) -> usize {
         if self.quick { usual / 20 } else { usual }
     }
 }
 
+/// What every question looks like.
+type Run = fn(&Plan, &mut Sink) -> anyhow::Result<()>;
+
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut sink = Sink::new(arguments.json);
     let plan = Plan { seed: arguments.seed, quick: arguments.quick, dir: arguments.dir };
-    let wanted = |room| arguments.room == room || arguments.room == Room::All;
-    if wanted(Room::Codec) {
-        codec::run(&plan, &mut sink)?;
+    let rooms: [(Room, &[Run]); 6] = [
+        (Room::Codec, &[codec::run]),
+        (Room::Log, &[log::run, recover::run]),
+        (Room::Lane, &[lane::run]),
+        (Room::Server, &[server::run]),
+        (Room::Parquet, &[columns::run]),
+        (Room::Query, &[find::run]),
+    ];
+    for (_, runs) in
+        rooms.into_iter().filter(|(room, _)| arguments.room == *room || arguments.room == Room::All)
+    {
+        for run in runs {
+            run(&plan, &mut sink)?;
+        }
     }
     sink.finish()
 }

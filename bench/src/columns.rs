@@ -1,0 +1,185 @@
+//! How fast do documents become Parquet, beside a bare ArrowWriter that is handed the finished rows?
+//!
+//! `parquet.write`: stored documents are decoded, turned into the rows of `documents`, `items` and `containers`, and
+//! encoded. `parquet.verified` is the whole compaction: sorted, written, synced, read back, compared with the log byte
+//! by byte, published. The baseline gets arrays that somebody has built before the clock starts, with the same schema,
+//! encodings and compression, and neither syncs nor looks back.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use arrow_array::RecordBatch;
+use ofd_engine::Engine;
+use ofd_storage::columns::file::{FileOptions, TableWriter};
+use ofd_storage::columns::{Batch, Layout, RowReader, Stored, Table};
+use ofd_storage::compact::{CompactOptions, SegmentSource, SourceRecord, compact};
+use ofd_storage::{Env, LogReader, RealEnv};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::Plan;
+use crate::corpus::Corpus;
+use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
+use crate::lane::fill;
+use crate::log::fresh;
+
+const BARE: &str = "bare ArrowWriter fed with the same rows";
+/// Rows of a batch of the baseline: what the tables' own writer hands over at once.
+const BATCH_ROWS: usize = 1024;
+
+/// Runs the figures of Parquet.
+///
+/// # Errors
+/// Of the log or the files.
+pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    let dir = plan.temp_dir()?;
+    let home = dir.path().join("engine");
+    let corpus = Corpus::new(plan.seed, 1000, plan.work(60_000));
+    let engine = Engine::builder(&home).open()?;
+    fill(&engine, &corpus.shared())?;
+    engine.seal()?;
+    engine.shutdown()?;
+    drop(engine);
+
+    let reader = LogReader::open_read_only(Arc::new(RealEnv::new(&home)))?;
+    let mut stored = Vec::with_capacity(corpus.len());
+    for segment in reader.sealed_segments() {
+        reader.records(segment.id, &mut |record| {
+            if let SourceRecord::Document(document) = record {
+                stored.push(document);
+            }
+            Ok(())
+        })?;
+    }
+    anyhow::ensure!(stored.len() == corpus.len(), "{} documents in sealed segments", stored.len());
+    let mut tables = Vec::new();
+    for table in Table::ALL {
+        tables.push((table, batches(table, &stored)?));
+    }
+    let count = stored.len();
+    let mut bare = || {
+        let out = fresh(&dir, "bare")?;
+        let started = Instant::now();
+        for (table, batches) in &tables {
+            let (Some(first), file) = (batches.first(), File::create(out.path().join(table.name()))?) else {
+                continue;
+            };
+            let mut writer = ArrowWriter::try_new(file, first.schema(), Some(properties(*table)?))?;
+            for batch in batches {
+                writer.write(batch)?;
+            }
+            writer.close()?;
+        }
+        Ok(count as f64 / started.elapsed().as_secs_f64())
+    };
+    let pairs: Vec<Pair> = interleave(
+        ROUNDS_FEW,
+        || {
+            let out = fresh(&dir, "write")?;
+            let started = Instant::now();
+            write(out.path(), &stored)?;
+            Ok(count as f64 / started.elapsed().as_secs_f64())
+        },
+        &mut bare,
+    )?;
+    sink.figure(Figure::rate("parquet.write", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)?;
+    let pairs: Vec<Pair> = interleave(
+        ROUNDS_FEW,
+        || {
+            let out = fresh(&dir, "verified")?;
+            let env: Arc<dyn Env> = Arc::new(RealEnv::new(out.path()));
+            let started = Instant::now();
+            let report = compact(&reader, &env, &CompactOptions::default())?;
+            let rate = count as f64 / started.elapsed().as_secs_f64();
+            anyhow::ensure!(report.documents == count as u64, "{} documents compacted", report.documents);
+            Ok(rate)
+        },
+        &mut bare,
+    )?;
+    sink.figure(Figure::rate("parquet.verified", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)
+}
+
+/// All three tables from stored documents, without sort and sync.
+fn write(dir: &Path, stored: &[Stored]) -> anyhow::Result<()> {
+    let open = |table: Table| -> anyhow::Result<TableWriter<File>> {
+        let file = File::create(dir.join(table.name()))?;
+        Ok(TableWriter::new(table, file, FileOptions::default(), &[])?)
+    };
+    let mut documents = open(Table::Documents)?;
+    let mut items = open(Table::Items)?;
+    let mut containers = open(Table::Containers)?;
+    let mut reader = RowReader::default();
+    for document in stored {
+        reader.read(document, None).map_err(|error| anyhow::anyhow!("{error}"))?;
+        documents.push(reader.row())?;
+        containers.push(reader.row())?;
+        reader.each_item(|row| items.push(row))?;
+    }
+    for writer in [documents, items, containers] {
+        writer.finish()?;
+    }
+    Ok(())
+}
+
+/// The rows of one table, finished.
+fn batches(table: Table, stored: &[Stored]) -> anyhow::Result<Vec<RecordBatch>> {
+    let mut batch = Batch::new(table.columns());
+    let mut out = Vec::new();
+    let mut reader = RowReader::default();
+    for document in stored {
+        reader.read(document, None).map_err(|error| anyhow::anyhow!("{error}"))?;
+        if table == Table::Items {
+            reader.each_item(|row| {
+                batch.push(row);
+                anyhow::Ok(())
+            })?;
+        } else {
+            batch.push(reader.row());
+        }
+        if batch.rows() >= BATCH_ROWS {
+            out.push(batch.take().context("a batch of rows")?);
+        }
+    }
+    if batch.rows() > 0 {
+        out.push(batch.take().context("the last batch of rows")?);
+    }
+    Ok(out)
+}
+
+/// The encodings and the compression of the tables' own files, told again: this is the reader's side of a comparison
+/// and must not follow when they change unnoticed.
+fn properties(table: Table) -> anyhow::Result<WriterProperties> {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(FileOptions::default().zstd_level)?))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_max_row_group_row_count(Some(FileOptions::default().row_group_rows))
+        .set_data_page_row_count_limit(8192);
+    for column in table.columns() {
+        let path = || ColumnPath::from(column.name);
+        builder = match column.layout {
+            Layout::Dictionary => builder,
+            Layout::Bulk => builder
+                .set_column_dictionary_enabled(path(), false)
+                .set_column_encoding(path(), Encoding::PLAIN)
+                .set_column_statistics_enabled(path(), EnabledStatistics::None),
+            Layout::Delta | Layout::Lookup => builder
+                .set_column_dictionary_enabled(path(), false)
+                .set_column_encoding(path(), delta(column.kind)),
+        };
+    }
+    Ok(builder.build())
+}
+
+fn delta(kind: ofd_storage::columns::Kind) -> Encoding {
+    use ofd_storage::columns::Kind;
+    match kind {
+        Kind::Text | Kind::Bytes => Encoding::DELTA_BYTE_ARRAY,
+        Kind::Flag => Encoding::PLAIN,
+        _ => Encoding::DELTA_BINARY_PACKED,
+    }
+}

@@ -1,0 +1,80 @@
+//! How many documents a second does the engine take in process, made durable and answered, beside raw writes of the
+//! same bytes?
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use ofd_engine::{Engine, Outcome, Tickets};
+
+use crate::Plan;
+use crate::corpus::Corpus;
+use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
+use crate::log::fresh;
+use crate::raw::{Prewritten, frame};
+
+/// Frames of one `submit_batch`.
+const BATCH: usize = 64;
+/// Batches on the way at once.
+const WINDOW: usize = 32;
+
+/// Runs the figure of the lanes.
+///
+/// # Errors
+/// Of the engine.
+pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    let corpus = Corpus::new(plan.seed, 2000, plan.work(100_000));
+    let frames = corpus.shared();
+    let dir = plan.temp_dir()?;
+    let mut file = Prewritten::new(&dir.path().join("raw"), (corpus.total() + corpus.len() * 8) as u64)?;
+    let mut buffer = Vec::with_capacity(4 << 20);
+    let pairs: Vec<Pair> = interleave(
+        ROUNDS_FEW,
+        || {
+            let home = fresh(&dir, "engine")?;
+            let engine = Engine::builder(home.path()).open()?;
+            let started = Instant::now();
+            fill(&engine, &frames)?;
+            let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
+            engine.shutdown()?;
+            Ok(rate)
+        },
+        || {
+            let started = Instant::now();
+            for batch in frames.chunks(BATCH * WINDOW) {
+                buffer.clear();
+                batch.iter().for_each(|message| frame(&mut buffer, message));
+                file.commit(&buffer)?;
+            }
+            Ok(frames.len() as f64 / started.elapsed().as_secs_f64())
+        },
+    )?;
+    let figure =
+        Figure::rate("lane.submit", "documents/s", "raw prewritten writes of the same bytes, 2048 a sync");
+    sink.figure(figure, &pairs, (ROUNDS_FEW * frames.len()) as u64)
+}
+
+/// Submits all frames and waits for every answer; each must be code 0.
+///
+/// # Errors
+/// Of the engine, and when a document is not confirmed.
+pub(crate) fn fill(engine: &Engine, frames: &[Bytes]) -> anyhow::Result<()> {
+    let mut waiting: VecDeque<Tickets> = VecDeque::with_capacity(WINDOW);
+    for batch in frames.chunks(BATCH) {
+        if waiting.len() == WINDOW {
+            settle(waiting.pop_front())?;
+        }
+        waiting.push_back(engine.submit_batch(batch.to_vec())?);
+    }
+    while !waiting.is_empty() {
+        settle(waiting.pop_front())?;
+    }
+    Ok(())
+}
+
+fn settle(tickets: Option<Tickets>) -> anyhow::Result<()> {
+    for outcome in tickets.map(Tickets::wait).unwrap_or_default() {
+        anyhow::ensure!(matches!(outcome, Outcome::Answered { code: 0, .. }), "not confirmed: {outcome:?}");
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! How fast does the log make records durable, beside raw writes with the same group commit?
+//!
+//! The log is driven as the engine drives it: `append` and `step` on one thread, its real disk queue with its two
+//! threads behind. Two things are kept apart. The figures of the commit path run inside one large segment whose
+//! successor is prewritten before the clock starts, as the baseline's file is. `log.sustained` is the whole truth:
+//! default segments, their prewriting and their sealing run along.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use hdrhistogram::Histogram;
+use ofd_storage::{
+    Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogState, Lsn, NewRecord, Now, RealEnv,
+    RecordKind, recover,
+};
+use tempfile::TempDir;
+
+use crate::Plan;
+use crate::harness::{Figure, Pair, Sink, interleave};
+use crate::raw::{GroupCommit, Prewritten, frame, room_for};
+
+/// Payload of every record: the planning figure of a document.
+pub(crate) const PAYLOAD_LEN: usize = 600;
+/// What a record of that payload takes in the log.
+const RECORD_LEN: usize = 664;
+const RECORDS: &str = "records/s";
+
+/// A log with its queue and the loop between them: the writer thread of the engine without its rings.
+pub(crate) struct Rig {
+    env: Arc<RealEnv>,
+    // Before the log, which holds the lock of the directory.
+    queue: Box<dyn DiskQueue>,
+    log: Log,
+    ops: Vec<DiskOp>,
+    completions: Vec<Completion>,
+    outstanding: usize,
+    wake_at_us: Option<u64>,
+}
+
+impl Rig {
+    /// Opens a fresh log.
+    ///
+    /// # Errors
+    /// Of the log.
+    pub(crate) fn new(dir: &Path, options: LogOptions) -> anyhow::Result<Self> {
+        let env = Arc::new(RealEnv::new(dir));
+        let (log, _) = recover(Arc::<RealEnv>::clone(&env), options, &mut |_, _| {})?;
+        let writer = std::thread::current();
+        let queue = env.queue(Arc::new(move || writer.unpark()))?;
+        Ok(Self {
+            env,
+            queue,
+            log,
+            ops: Vec::new(),
+            completions: Vec::new(),
+            outstanding: 0,
+            wake_at_us: None,
+        })
+    }
+
+    fn now(&self) -> Now {
+        self.env.now()
+    }
+
+    /// Takes a record; waits while the log is full.
+    fn append(&mut self, now: Now, payload: &[u8]) -> anyhow::Result<Lsn> {
+        let record = NewRecord {
+            kind: RecordKind::Command,
+            flags: 0,
+            partition: 0,
+            key_id: 0,
+            answer_code: 0,
+            parts: &[payload],
+        };
+        loop {
+            match self.log.append(now, record) {
+                Ok(appended) => return Ok(appended.lsn),
+                Err(Full::Wait) => self.wait()?,
+                Err(full) => anyhow::bail!("the log takes no record: {full}"),
+            }
+        }
+    }
+
+    /// One step; whether anything moved.
+    fn turn(&mut self) -> anyhow::Result<bool> {
+        self.queue.poll(&mut self.completions);
+        self.outstanding -= self.completions.len();
+        let news = !self.completions.is_empty();
+        let progress = self.log.step(self.env.now(), &mut self.completions, &mut self.ops);
+        anyhow::ensure!(progress.state == LogState::Healthy, "the log is {:?}", progress.state);
+        self.wake_at_us = progress.wake_at_mono_us;
+        self.outstanding += self.ops.len();
+        let moved = news || !self.ops.is_empty();
+        for op in self.ops.drain(..) {
+            self.queue.submit(op);
+        }
+        Ok(moved)
+    }
+
+    /// A step, and sleep until the disk rings when nothing moved.
+    fn wait(&mut self) -> anyhow::Result<()> {
+        if !self.turn()? {
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    fn wait_for(&mut self, lsn: Lsn) -> anyhow::Result<()> {
+        while self.log.durable() < lsn {
+            self.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Until the disk has nothing to do: the next segment stands ready, the last marker is written.
+    fn quiet(&mut self) -> anyhow::Result<()> {
+        loop {
+            self.wait()?;
+            if self.outstanding == 0 && self.wake_at_us.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A log inside one segment that holds `records`, with the next one prewritten already.
+fn rig_for(dir: &Path, records: usize) -> anyhow::Result<Rig> {
+    // Every batch is rounded up to a block; lone records make many of them.
+    let bytes = (records * (RECORD_LEN + 1024) + (8 << 20)) as u64;
+    let options = LogOptions { segment_len: bytes.next_multiple_of(1 << 20), ..LogOptions::default() };
+    let mut rig = Rig::new(dir, options)?;
+    let first = rig.append(rig.now(), &[0; PAYLOAD_LEN])?;
+    rig.wait_for(first)?;
+    rig.quiet()?;
+    Ok(rig)
+}
+
+/// Runs the figures of the log.
+///
+/// # Errors
+/// Of the disk.
+pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    let payload: Vec<u8> = (0..PAYLOAD_LEN).map(|at| (at * 167 % 251) as u8).collect();
+    sync_1000(plan, sink, &payload)?;
+    in_flight(plan, sink, &payload, 64, ["log.ack64", "log.ack64.loop"])?;
+    in_flight(plan, sink, &payload, 1024, ["log.ack1024", "log.ack1024.loop"])?;
+    single(plan, sink, &payload)?;
+    sustained(plan, sink, &payload)
+}
+
+/// A sync for every thousand records; the next thousand are taken in while the disk syncs.
+fn sync_1000(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    const BATCH: usize = 1000;
+    let batches = plan.work(100);
+    let rounds = plan.rounds();
+    let dir = plan.temp_dir()?;
+    let mut rig = rig_for(&dir.path().join("log"), batches * BATCH * (rounds + 1) / 2)?;
+    let mut file = Prewritten::new(&dir.path().join("raw"), room_for(batches * BATCH, PAYLOAD_LEN))?;
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let pairs: Vec<Pair> = interleave(
+        rounds,
+        || {
+            let started = Instant::now();
+            let (mut before, mut last) = (rig.log.durable(), rig.log.durable());
+            for _ in 0..batches {
+                let now = rig.now();
+                for _ in 0..BATCH {
+                    last = rig.append(now, payload)?;
+                }
+                // The batch before is synced, then this one goes: exactly a thousand records a sync.
+                rig.wait_for(before)?;
+                rig.turn()?;
+                before = last;
+            }
+            rig.wait_for(last)?;
+            let rate = (batches * BATCH) as f64 / started.elapsed().as_secs_f64();
+            rig.quiet()?;
+            Ok(rate)
+        },
+        || {
+            let started = Instant::now();
+            for _ in 0..batches {
+                buffer.clear();
+                for _ in 0..BATCH {
+                    frame(&mut buffer, payload);
+                }
+                file.commit(&buffer)?;
+            }
+            Ok((batches * BATCH) as f64 / started.elapsed().as_secs_f64())
+        },
+    )?;
+    let figure =
+        Figure::rate("log.sync1000", RECORDS, "raw prewritten pwrite + fdatasync, 1000 records each");
+    sink.figure(figure, &pairs, (rounds * batches) as u64)
+}
+
+/// As many records on the way as registers wait for: acknowledged by the watermark here, by a condition variable
+/// and a thread each in the first baseline, by a single loop without any threads in the second.
+fn in_flight(
+    plan: &Plan,
+    sink: &mut Sink,
+    payload: &[u8],
+    depth: usize,
+    names: [&'static str; 2],
+) -> anyhow::Result<()> {
+    let records = plan.work(if depth < 100 { 40_000 } else { 160_000 });
+    let rounds = plan.rounds();
+    let dir = plan.temp_dir()?;
+    let mut rig = rig_for(&dir.path().join("log"), records * (rounds + 1) * 2)?;
+    let file = |name: &str| Prewritten::new(&dir.path().join(name), room_for(records, PAYLOAD_LEN));
+    let group = GroupCommit::new(file("raw")?);
+    let mut alone = file("loop")?;
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let mut subject = || {
+        let started = Instant::now();
+        let first = rig.log.durable().get();
+        let mut appended = 0;
+        while appended < records {
+            let now = rig.now();
+            let room = (first as usize + appended - rig.log.durable().get() as usize).min(depth);
+            for _ in 0..(depth - room).min(records - appended) {
+                rig.append(now, payload)?;
+                appended += 1;
+            }
+            rig.wait()?;
+        }
+        rig.wait_for(Lsn::new(first + records as u64))?;
+        let rate = records as f64 / started.elapsed().as_secs_f64();
+        rig.quiet()?;
+        Ok(rate)
+    };
+    let pairs: Vec<Pair> = interleave(rounds, &mut subject, || group_of(&group, payload, records, depth))?;
+    let figure = Figure::rate(names[0], RECORDS, "raw leader/follower, a thread for each in flight");
+    sink.figure(figure, &pairs, (rounds * records) as u64)?;
+    let pairs: Vec<Pair> = interleave(rounds, &mut subject, || {
+        let started = Instant::now();
+        for _ in 0..records / depth {
+            buffer.clear();
+            for _ in 0..depth {
+                frame(&mut buffer, payload);
+            }
+            alone.commit(&buffer)?;
+        }
+        Ok((records / depth * depth) as f64 / started.elapsed().as_secs_f64())
+    })?;
+    let figure = Figure::rate(names[1], RECORDS, "raw pwrite + fdatasync of all in flight, one loop");
+    sink.figure(figure, &pairs, (rounds * records) as u64)
+}
+
+fn group_of(group: &GroupCommit, payload: &[u8], records: usize, threads: usize) -> anyhow::Result<f64> {
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let mut running = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let body = || (0..records / threads).try_for_each(|_| group.append(payload));
+            running.push(std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, body)?);
+        }
+        for thread in running {
+            thread.join().map_err(|_| anyhow::anyhow!("a producer panicked"))??;
+        }
+        anyhow::Ok(())
+    })?;
+    Ok((records / threads * threads) as f64 / started.elapsed().as_secs_f64())
+}
+
+/// One record at a time, each waited for.
+fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    let records = plan.work(1000);
+    let rounds = plan.rounds();
+    let dir = plan.temp_dir()?;
+    let mut rig = rig_for(&dir.path().join("log"), records * (rounds + 1) * 2)?;
+    let mut file = Prewritten::new(&dir.path().join("raw"), room_for(records, PAYLOAD_LEN))?;
+    let mut buffer = Vec::with_capacity(4096);
+    let pairs = interleave(
+        rounds,
+        || {
+            let mut times = Histogram::<u64>::new(3)?;
+            for _ in 0..records {
+                let started = Instant::now();
+                let lsn = rig.append(rig.now(), payload)?;
+                rig.wait_for(lsn)?;
+                times.record(nanos(started))?;
+            }
+            rig.quiet()?;
+            Ok(times)
+        },
+        || {
+            let mut times = Histogram::<u64>::new(3)?;
+            for _ in 0..records {
+                let started = Instant::now();
+                buffer.clear();
+                frame(&mut buffer, payload);
+                file.commit(&buffer)?;
+                times.record(nanos(started))?;
+            }
+            Ok(times)
+        },
+    )?;
+    for (name, quantile) in [("log.single.p50", 0.5), ("log.single.p99", 0.99)] {
+        let micros = |times: &Histogram<u64>| times.value_at_quantile(quantile) as f64 / 1e3;
+        let pairs: Vec<Pair> = pairs.iter().map(|(log, raw)| (micros(log), micros(raw))).collect();
+        let figure = Figure::time(name, "us", "raw prewritten pwrite + fdatasync, one at a time");
+        sink.figure(figure, &pairs, (rounds * records) as u64)?;
+    }
+    Ok(())
+}
+
+fn nanos(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// As fast as it goes with default options, prewriting and sealing of segments included, against raw writes of a
+/// mebibyte each into a file that was prewritten before.
+fn sustained(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    let records = plan.work(500_000);
+    let rounds = crate::harness::ROUNDS_FEW;
+    let dir = plan.temp_dir()?;
+    let mut file = Prewritten::new(&dir.path().join("raw"), room_for(records, PAYLOAD_LEN))?;
+    let mut buffer = Vec::with_capacity(1 << 20);
+    let pairs: Vec<Pair> = interleave(
+        rounds,
+        || {
+            let home = fresh(&dir, "log")?;
+            let mut rig = Rig::new(home.path(), LogOptions::default())?;
+            let started = Instant::now();
+            let mut last = Lsn::NONE;
+            for at in 0..records {
+                if at % 64 == 0 {
+                    rig.turn()?;
+                }
+                last = rig.append(rig.now(), payload)?;
+            }
+            rig.wait_for(last)?;
+            let rate = records as f64 / started.elapsed().as_secs_f64();
+            rig.quiet()?;
+            Ok(rate)
+        },
+        || {
+            let started = Instant::now();
+            buffer.clear();
+            for _ in 0..records {
+                frame(&mut buffer, payload);
+                if buffer.len() + PAYLOAD_LEN + 8 > 1 << 20 {
+                    file.commit(&buffer)?;
+                    buffer.clear();
+                }
+            }
+            file.commit(&buffer)?;
+            Ok(records as f64 / started.elapsed().as_secs_f64())
+        },
+    )?;
+    let figure = Figure::rate("log.sustained", RECORDS, "raw prewritten pwrite + fdatasync, 1 MiB each");
+    sink.figure(figure, &pairs, (rounds * records) as u64)
+}
+
+/// A folder of its own for one round, gone with the value.
+pub(crate) fn fresh(dir: &TempDir, name: &str) -> anyhow::Result<TempDir> {
+    tempfile::Builder::new().prefix(name).tempdir_in(dir.path()).context("a folder for a round")
+}

@@ -1,0 +1,228 @@
+//! How many documents a second does the engine confirm over loopback, beside a server that stores nothing?
+//!
+//! The baseline answers every message with as many bytes as a confirmation has, as soon as it has arrived: the same
+//! runtime, connections, sizes and client. What is missing to it is everything an operator is for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use bytes::{Bytes, BytesMut};
+use ofd_codec::{ConfirmationRequest, DriveNumber, LocalSeconds, SESSION_HEADER_LEN};
+use ofd_engine::Engine;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::Plan;
+use crate::corpus::Corpus;
+use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
+use crate::log::fresh;
+
+/// How the documents come.
+#[derive(Clone, Copy)]
+struct Load {
+    bench: &'static str,
+    connections: usize,
+    /// Documents written at once, then as many answers awaited.
+    depth: usize,
+    /// Writes of one connection, each of `depth` documents.
+    turns: usize,
+    /// A new connection for every document.
+    reconnect: bool,
+}
+
+const LOADS: [Load; 4] = [
+    Load { bench: "server.c64", connections: 64, depth: 1, turns: 500, reconnect: false },
+    Load { bench: "server.c1000", connections: 1000, depth: 1, turns: 40, reconnect: false },
+    Load { bench: "server.pipe16", connections: 64, depth: 16, turns: 100, reconnect: false },
+    Load { bench: "server.perdoc", connections: 64, depth: 1, turns: 30, reconnect: true },
+];
+
+/// Runs the figures of the server.
+///
+/// # Errors
+/// Of the engine or the network.
+pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    for load in LOADS {
+        figure(plan, sink, Load { turns: plan.work(load.turns).max(2), ..load })?;
+    }
+    Ok(())
+}
+
+fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
+    let documents = load.connections * load.depth * load.turns;
+    let registers = u32::try_from(load.connections)?;
+    let corpus = Corpus::new(plan.seed, registers, documents);
+    // The corpus brings one document of each register in turn; a connection is one register.
+    let mut scripts: Vec<Vec<Bytes>> = vec![Vec::new(); load.connections];
+    let mut writes: Vec<BytesMut> = vec![BytesMut::new(); load.connections];
+    for (at, message) in corpus.messages().enumerate() {
+        let connection = at % load.connections;
+        let (Some(write), Some(script)) = (writes.get_mut(connection), scripts.get_mut(connection)) else {
+            continue;
+        };
+        write.extend_from_slice(message);
+        if (at / load.connections + 1) % load.depth == 0 {
+            script.push(std::mem::take(write).freeze());
+        }
+    }
+    let scripts: Vec<Arc<Vec<Bytes>>> = scripts.into_iter().map(Arc::new).collect();
+    let dir = plan.temp_dir()?;
+    let pairs: Vec<Pair> = interleave(
+        ROUNDS_FEW,
+        || {
+            let home = fresh(&dir, "engine")?;
+            let engine = Engine::builder(home.path()).open()?;
+            let address = engine.listen("127.0.0.1:0")?;
+            let rate = drive(load, &scripts, address, true)?;
+            let stored = engine.status()?.stored;
+            anyhow::ensure!(stored == documents as u64, "{stored} of {documents} documents stored");
+            engine.shutdown()?;
+            Ok(rate)
+        },
+        || {
+            let echo = Echo::start()?;
+            let rate = drive(load, &scripts, echo.address, false)?;
+            echo.stop();
+            Ok(rate)
+        },
+    )?;
+    let figure =
+        Figure::rate(load.bench, "documents/s", "tokio server that answers at once and stores nothing");
+    sink.figure(figure, &pairs, (ROUNDS_FEW * documents) as u64)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")
+}
+
+/// Length of every confirmation.
+fn answer_len() -> anyhow::Result<usize> {
+    let mut answer = Vec::new();
+    let drive = DriveNumber::parse("9999078900000000")?;
+    ConfirmationRequest::unsigned(*b"7704211201  ", drive, 1, LocalSeconds(1), 0, [1, 0x20])
+        .encode_into(&mut answer)?;
+    Ok(answer.len())
+}
+
+/// Sends all scripts, each over its connection or connections; documents a second over all.
+fn drive(load: Load, scripts: &[Arc<Vec<Bytes>>], address: SocketAddr, check: bool) -> anyhow::Result<f64> {
+    let answer_len = answer_len()?;
+    runtime()?.block_on(async {
+        let mut streams = Vec::new();
+        for _ in scripts {
+            let stream = if load.reconnect { None } else { Some(connect(address).await?) };
+            streams.push(stream);
+        }
+        let started = Instant::now();
+        let mut tasks = Vec::with_capacity(scripts.len());
+        for (script, stream) in scripts.iter().zip(streams) {
+            let script = Arc::clone(script);
+            tasks.push(tokio::spawn(register(load, script, stream, address, answer_len, check)));
+        }
+        for task in tasks {
+            task.await??;
+        }
+        let documents = load.connections * load.depth * load.turns;
+        Ok(documents as f64 / started.elapsed().as_secs_f64())
+    })
+}
+
+async fn connect(address: SocketAddr) -> anyhow::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One register: writes, awaits the answers, writes again.
+async fn register(
+    load: Load,
+    script: Arc<Vec<Bytes>>,
+    mut stream: Option<TcpStream>,
+    address: SocketAddr,
+    answer_len: usize,
+    check: bool,
+) -> anyhow::Result<()> {
+    let mut answers = vec![0; answer_len * load.depth];
+    for write in script.iter() {
+        let mut open = match stream.take() {
+            Some(open) => open,
+            None => connect(address).await?,
+        };
+        open.write_all(write).await?;
+        open.read_exact(&mut answers).await.context("the server closed without an answer")?;
+        if !load.reconnect {
+            stream = Some(open);
+        }
+    }
+    if check {
+        for answer in answers.chunks(answer_len) {
+            anyhow::ensure!(ofd_emit::check_answer(answer)?.code == 0, "a document was refused");
+        }
+    }
+    Ok(())
+}
+
+/// The server of the baseline, on a thread of its own as the engine's are.
+struct Echo {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    thread: std::thread::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Echo {
+    fn start() -> anyhow::Result<Self> {
+        let answer: Bytes = vec![0; answer_len()?].into();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            runtime()?.block_on(async {
+                let listener = TcpListener::from_std(listener)?;
+                tokio::select! {
+                    ended = accept(listener, answer) => ended,
+                    _ = stopped => Ok(()),
+                }
+            })
+        });
+        Ok(Self { address, stop, thread })
+    }
+
+    fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+async fn accept(listener: TcpListener, answer: Bytes) -> anyhow::Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(echo(stream, answer.clone()));
+    }
+}
+
+/// Cuts messages by the length in their session header; one write for all that one read brought.
+async fn echo(mut stream: TcpStream, answer: Bytes) -> anyhow::Result<()> {
+    let mut unread = BytesMut::with_capacity(64 << 10);
+    let mut answers = Vec::new();
+    loop {
+        if stream.read_buf(&mut unread).await? == 0 {
+            return Ok(());
+        }
+        answers.clear();
+        while let Some(&[l0, l1]) = unread.get(24..26).and_then(|len| len.first_chunk::<2>()) {
+            let len = SESSION_HEADER_LEN + usize::from(u16::from_le_bytes([l0, l1]));
+            if unread.len() < len {
+                break;
+            }
+            let _ = unread.split_to(len);
+            answers.extend_from_slice(&answer);
+        }
+        stream.write_all(&answers).await?;
+    }
+}
