@@ -5,7 +5,7 @@
 //!
 //! Shape of the payload: 9 bytes of the position, then the name, UTF-8.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct Cursor {
     name: String,
     shared: Arc<Shared>,
     writer: Sender<writer::Call>,
-    cursors: Arc<Mutex<HashMap<String, Position>>>,
+    cursors: Arc<Mutex<BTreeMap<String, Position>>>,
 }
 
 impl Cursor {
@@ -34,7 +34,7 @@ impl Cursor {
         name: &str,
         shared: Arc<Shared>,
         writer: Sender<writer::Call>,
-        cursors: Arc<Mutex<HashMap<String, Position>>>,
+        cursors: Arc<Mutex<BTreeMap<String, Position>>>,
     ) -> Self {
         Self { name: name.to_owned(), shared, writer, cursors }
     }

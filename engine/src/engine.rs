@@ -1,6 +1,6 @@
 //! The handle of a running engine: what a host calls.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,7 +51,7 @@ pub struct Engine {
     workers: Vec<Sender<worker::Call>>,
     writer: Sender<writer::Call>,
     threads: Threads,
-    cursors: Arc<Mutex<HashMap<String, Position>>>,
+    cursors: Arc<Mutex<BTreeMap<String, Position>>>,
     next_port: AtomicUsize,
     pub(crate) compaction: Mutex<()>,
     closed: AtomicBool,
@@ -100,7 +100,7 @@ impl Engine {
         let digester = Digester::new(|| env.random());
         let mut lanes: Vec<Lanes> =
             (0..workers).map(|_| Lanes::new(|| env.random(), digester.clone())).collect();
-        let mut cursors = HashMap::new();
+        let mut cursors = BTreeMap::new();
         let mut received_us = 0;
         let (log, report) = recover(Arc::clone(&env), options.log, &mut |record, location| {
             received_us = record.received_at_us().max(received_us);

@@ -25,6 +25,9 @@
 //! program implements, [`Feed`] and [`Cursor`] follow the log, [`confirmation`] shows why nothing unwritten
 //! can be confirmed.
 
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 #[cfg(feature = "parquet")]
 mod archive;
 mod bell;
@@ -69,3 +72,8 @@ pub use query::StoredDocument;
 pub use readonly::ReadOnly;
 pub use shared::Health;
 pub use tickets::{Outcome, Tickets};
+
+/// The examples of the README are tests too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
