@@ -142,7 +142,7 @@ pub(crate) const KEYS: &[Key] = &[
         about: "Length of a new segment file of the log. A segment goes to Parquet when it is full.",
         reloadable: false,
         field: Field::Integer {
-            min: 64 << 10,
+            min: 1 << 20,
             max: 1 << 30,
             step: 4096,
             get: |it| it.segment_len_bytes,
@@ -523,14 +523,35 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_file_is_told_at_once_with_its_bounds() {
-        let told = fault("[operator]\ninn = \"12\"\nzone_min = 5.5\n[log]\nsegment_len_bytes = 65537\n");
+        let told = fault("[operator]\ninn = \"12\"\nzone_min = 5.5\n[log]\nsegment_len_bytes = 1048577\n");
         assert!(told.contains("ofd.toml:2: operator.inn is out of bounds (12): 10 or 12 digits"), "{told}");
         assert!(told.contains("ofd.toml:3: operator.zone_min is float"), "{told}");
-        assert!(told.contains("ofd.toml:5: log.segment_len_bytes is out of bounds (65537)"), "{told}");
+        assert!(told.contains("ofd.toml:5: log.segment_len_bytes is out of bounds (1048577)"), "{told}");
         assert!(told.contains("a multiple of 4096"), "{told}");
         assert!(fault("answer.refuse = [\"Z1\"]").contains("(Z1)"));
         assert!(fault("listen = \"a:1\"\nlog = 5\n").contains("ofd.toml:2: log is a table, write [log]"));
         assert!(fault("listen = \n").contains("ofd.toml:1: "));
+    }
+
+    /// The engine has the last word on its bounds; the table repeats them for people.
+    #[test]
+    fn the_bounds_told_are_those_of_the_engine() {
+        // Nothing can be opened there, so that only the options are judged.
+        let nowhere = Path::new("/dev/null/ofd");
+        for key in KEYS {
+            let Field::Integer { min, max, step, set, .. } = &key.field else { continue };
+            let refused = |value: i64| {
+                let mut config = Config::default();
+                set(&mut config, value);
+                config.builder(nowhere).open().unwrap_err().to_string().contains("out of bounds")
+            };
+            assert!(!refused(*min) && !refused(*max), "{}", key.name);
+            if key.name != "compact.every_s" {
+                assert!(refused(max + step), "{}", key.name);
+                // 0 threads is a word of the configuration, not of the engine.
+                assert!(key.name.starts_with("threads.") || refused(min - step), "{}", key.name);
+            }
+        }
     }
 
     #[test]

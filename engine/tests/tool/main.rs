@@ -1,0 +1,10 @@
+//! The real tool `ofd`, run as a process: what it prints, where it prints it, and how it exits. Needs the feature
+//! `tool`. Crashes of the server are told in `crash.rs`.
+
+#![cfg(feature = "tool")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+mod config;
+mod documents;
+mod serve;
+mod support;
