@@ -289,6 +289,57 @@ fn an_envelope_of_a_newer_version_stops_compaction() {
     assert_eq!(Archive::open(&place.env).unwrap().compacted_through().as_u64(), 1, "the run before it stays");
 }
 
+/// Numbers that the tables look for, and some that they do not.
+const TAGS: [u16; 34] = [
+    1018, 1037, 1077, 1209, 1012, 1038, 1042, 1054, 1020, 1031, 1102, 1105, 1106, 1048, 1009, 1187, 1055,
+    1021, 1203, 1036, 1108, 1125, 1057, 1008, 1228, 1173, 1030, 1023, 1043, 1079, 1199, 1162, 2108, 9999,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever a register writes into its tags, repeated, cut or overlong: the document reaches the archive, and two
+    /// ways of reading it agree. A document that stopped compaction would stop it for good.
+    #[test]
+    fn no_document_stops_compaction(
+        documents in prop::collection::vec(
+            prop::collection::vec(
+                (0..TAGS.len(), prop::collection::vec(any::<u8>(), 0..12), 0..4_u8),
+                0..20,
+            ),
+            1..6,
+        ),
+        form in prop::sample::select(vec![3_u8, 31, 5, 1, 81, 200]),
+    ) {
+        let sent: Vec<Sent> = documents.iter().zip(1..).map(|(tags, number)| {
+            let mut receipt = receipt(INNS[0], DRIVES[0], number, vec![]);
+            receipt.form = ofd_codec::Form(form);
+            let mut plain = Vec::new();
+            ofd_codec::TlvWriter::new(&mut plain).document(receipt.form, |w| {
+                for (tag, bytes, nest) in tags {
+                    let tag = ofd_codec::Tag(TAGS[*tag]);
+                    match nest {
+                        0 | 1 => w.bytes(tag, bytes)?,
+                        2 => w.nested(ofd_codec::Tag(1059), |w| {
+                            w.bytes(tag, bytes)?;
+                            w.bytes(ofd_codec::Tag(1043), bytes)?;
+                            w.bytes(ofd_codec::Tag(1043), &[1])
+                        })?,
+                        _ => w.nested(ofd_codec::Tag(1071), |w| w.bytes(tag, bytes))?,
+                    }
+                }
+                Ok(())
+            }).unwrap();
+            Sent { received_us: NOON_US, ..Sent::with(&receipt, plain) }
+        }).collect();
+        let (place, log) = (place(), MemoryLog::of(&sent, 10));
+        let report = compact(&log, &place.env, &CompactOptions::default()).unwrap();
+        prop_assert_eq!(report.documents, sent.len() as u64);
+        let verified = ofd_storage::verify::verify_source(&log, &place.env).unwrap();
+        prop_assert!(verified.ok, "{:?}", verified.problems);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 

@@ -1,6 +1,6 @@
 //! What a document says: one pass over its tags, and the columns of `documents`.
 //!
-//! The first of repeated tags counts. Text is decoded from CP866; text of fixed width (INN, registration number,
+//! Of a repeated tag the first that can be read counts. Text is decoded from CP866; text of fixed width (INN, registration number,
 //! country) loses its padding, other text stays as the register wrote it. Leading zeros are kept.
 //! Source of tags: order ЕД-7-20/662@, annex 2; each column's title names its tag.
 

@@ -102,7 +102,7 @@ impl Item {
     }
 }
 
-/// Fills an empty slot; the first of repeated tags counts.
+/// Fills an empty slot; of a repeated tag the first that can be read counts.
 pub(super) fn first<T>(slot: &mut Option<T>, value: impl FnOnce() -> Option<T>) {
     if slot.is_none() {
         *slot = value();

@@ -23,7 +23,8 @@ impl Sums {
     pub(crate) fn of(view: &DocumentView<'_>) -> Self {
         let fits = |sum: i64| if (0..=DECIMAL_MAX).contains(&sum) { i128::from(sum) } else { 0 };
         let mut sums = Self::default();
-        if let Some(total) = view.get(Tag(1020)).and_then(|value| value.kopecks().ok()) {
+        // Of a repeated requisite the first that can be read counts, here as in the columns.
+        if let Some(total) = view.get_all(Tag(1020)).find_map(|value| value.kopecks().ok()) {
             sums.total = fits(total.0);
         }
         for (tag, item) in view.tags() {
@@ -31,8 +32,8 @@ impl Sums {
                 continue;
             }
             sums.items = sums.items.saturating_add(1);
-            let sum = item.children().map_while(Result::ok).find(|(tag, _)| tag.0 == 1043);
-            if let Some(sum) = sum.and_then(|(_, value)| value.kopecks().ok()) {
+            let mut amounts = item.children().map_while(Result::ok).filter(|(tag, _)| tag.0 == 1043);
+            if let Some(sum) = amounts.find_map(|(_, value)| value.kopecks().ok()) {
                 sums.items_sum = sums.items_sum.saturating_add(fits(sum.0));
             }
         }

@@ -121,7 +121,8 @@ impl Plan {
         let envelope = stored.envelope().map_err(|error| unreadable(segment, stored.position, error))?;
         let view = view(&envelope);
         let inn = view.as_ref().and_then(inn_of).map(String::into_boxed_str);
-        let local = view.as_ref().and_then(|view| view.get(Tag(1012))?.unixtime().ok());
+        let local =
+            view.as_ref().and_then(|view| view.get_all(Tag(1012)).find_map(|value| value.unixtime().ok()));
         let sums = view.as_ref().map(Sums::of).unwrap_or_default();
         let (drive, number, variant) =
             (drive_text(&envelope.drive).into_boxed_str(), envelope.number, envelope.variant);
