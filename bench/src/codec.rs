@@ -88,6 +88,9 @@ impl Measure<'_> {
         baseline: impl Fn(&&[u8]),
         subject: impl Fn(&T),
     ) -> anyhow::Result<()> {
+        if !self.plan.wants(&[figure.bench]) {
+            return Ok(());
+        }
         let long = self.plan.long(Duration::from_millis(120));
         let (mut runs, mut others) = (0, 0);
         let pairs: Vec<Pair> = interleave(
@@ -101,6 +104,9 @@ impl Measure<'_> {
 
 /// JSON written into a reused buffer, against copying as many bytes as it has.
 fn json(plan: &Plan, sink: &mut Sink, views: &[(DocumentView<'_>, CheckContext)]) -> anyhow::Result<()> {
+    if !plan.wants(&["codec.json"]) {
+        return Ok(());
+    }
     let mut texts = Vec::with_capacity(views.len());
     for (view, context) in views {
         let mut text = String::new();

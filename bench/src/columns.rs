@@ -37,6 +37,9 @@ const BATCH_ROWS: usize = 1024;
 /// # Errors
 /// Of the log or the files.
 pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["parquet.write", "parquet.verified"]) {
+        return Ok(());
+    }
     let dir = plan.temp_dir()?;
     let home = dir.path().join("engine");
     let corpus = Corpus::new(plan.seed, 1000, plan.work(60_000));
@@ -77,17 +80,19 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         }
         Ok(count as f64 / started.elapsed().as_secs_f64())
     };
-    let pairs: Vec<Pair> = interleave(
-        ROUNDS_FEW,
-        || {
+    if plan.wants(&["parquet.write"]) {
+        let subject = || {
             let out = fresh(&dir, "write")?;
             let started = Instant::now();
             write(out.path(), &stored)?;
             Ok(count as f64 / started.elapsed().as_secs_f64())
-        },
-        &mut bare,
-    )?;
-    sink.figure(Figure::rate("parquet.write", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)?;
+        };
+        let pairs: Vec<Pair> = interleave(ROUNDS_FEW, subject, &mut bare)?;
+        sink.figure(Figure::rate("parquet.write", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)?;
+    }
+    if !plan.wants(&["parquet.verified"]) {
+        return Ok(());
+    }
     let pairs: Vec<Pair> = interleave(
         ROUNDS_FEW,
         || {

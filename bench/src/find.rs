@@ -23,6 +23,9 @@ const ASKED: usize = 2000;
 /// # Errors
 /// Of the engine.
 pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["find.warm"]) {
+        return Ok(());
+    }
     let corpus = Corpus::new(plan.seed, 1000, plan.work(60_000));
     let dir = plan.temp_dir()?;
     let engine = Engine::builder(dir.path().join("engine")).open()?;

@@ -23,6 +23,9 @@ const WINDOW: usize = 32;
 /// # Errors
 /// Of the engine.
 pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["lane.submit"]) {
+        return Ok(());
+    }
     let corpus = Corpus::new(plan.seed, 2000, plan.work(100_000));
     let frames = corpus.shared();
     let dir = plan.temp_dir()?;

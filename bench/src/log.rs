@@ -152,6 +152,9 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 
 /// A sync for every thousand records; the next thousand are taken in while the disk syncs.
 fn sync_1000(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    if !plan.wants(&["log.sync1000"]) {
+        return Ok(());
+    }
     const BATCH: usize = 1000;
     let batches = plan.work(100);
     let rounds = plan.rounds();
@@ -205,6 +208,9 @@ fn in_flight(
     depth: usize,
     names: [&'static str; 2],
 ) -> anyhow::Result<()> {
+    if !plan.wants(&names) {
+        return Ok(());
+    }
     let records = plan.work(if depth < 100 { 40_000 } else { 160_000 });
     let rounds = plan.rounds();
     let dir = plan.temp_dir()?;
@@ -267,6 +273,9 @@ fn group_of(group: &GroupCommit, payload: &[u8], records: usize, threads: usize)
 
 /// One record at a time, each waited for.
 fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    if !plan.wants(&["log.single.p50", "log.single.p99"]) {
+        return Ok(());
+    }
     let records = plan.work(1000);
     let rounds = plan.rounds();
     let dir = plan.temp_dir()?;
@@ -314,6 +323,9 @@ fn nanos(started: Instant) -> u64 {
 /// As fast as it goes with default options, prewriting and sealing of segments included, against raw writes of a
 /// mebibyte each into a file that was prewritten before.
 fn sustained(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
+    if !plan.wants(&["log.sustained"]) {
+        return Ok(());
+    }
     let records = plan.work(500_000);
     let rounds = crate::harness::ROUNDS_FEW;
     let dir = plan.temp_dir()?;

@@ -60,6 +60,9 @@ struct Arguments {
     /// Seconds instead of minutes: shows that all runs, measures nothing worth keeping.
     #[arg(long)]
     quick: bool,
+    /// Only figures whose name begins so, e.g. `log.single`; with `perf record` around it shows where the time goes.
+    #[arg(long)]
+    only: Option<String>,
     /// Seed of all generated documents.
     #[arg(long, default_value_t = 20_261_123)]
     seed: u64,
@@ -72,6 +75,8 @@ struct Arguments {
 pub(crate) struct Plan {
     /// Seed of the documents.
     pub(crate) seed: u64,
+    /// Beginning of the names of the figures that are wanted.
+    only: Option<String>,
     /// Only show that it runs.
     pub(crate) quick: bool,
     /// Folder for files.
@@ -79,6 +84,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether any of these figures is wanted.
+    pub(crate) fn wants(&self, names: &[&str]) -> bool {
+        self.only.as_ref().is_none_or(|only| names.iter().any(|name| name.starts_with(only.as_str())))
+    }
+
     /// Rounds of a figure that is over in a second.
     pub(crate) const fn rounds(&self) -> usize {
         if self.quick { ROUNDS_FEW } else { ROUNDS }
@@ -106,7 +116,8 @@ type Run = fn(&Plan, &mut Sink) -> anyhow::Result<()>;
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut sink = Sink::new(arguments.json);
-    let plan = Plan { seed: arguments.seed, quick: arguments.quick, dir: arguments.dir };
+    let plan =
+        Plan { seed: arguments.seed, quick: arguments.quick, only: arguments.only, dir: arguments.dir };
     let rooms: [(Room, &[Run]); 6] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),

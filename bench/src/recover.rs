@@ -28,6 +28,9 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 
 /// A clean log of sealed segments: every checksum checked, every record handed out.
 fn verify(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["recover.verify"]) {
+        return Ok(());
+    }
     let dir = plan.temp_dir()?;
     let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
     let records = plan.work(800_000);
@@ -72,6 +75,9 @@ fn verify(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 
 /// An engine that was shut down: from `open` to ready, lanes rebuilt.
 fn open(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["recover.open"]) {
+        return Ok(());
+    }
     let dir = plan.temp_dir()?;
     let corpus = Corpus::new(plan.seed, 2000, plan.work(200_000));
     let engine = Engine::builder(dir.path()).open()?;

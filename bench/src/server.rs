@@ -53,6 +53,9 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 }
 
 fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
+    if !plan.wants(&[load.bench]) {
+        return Ok(());
+    }
     let documents = load.connections * load.depth * load.turns;
     let registers = u32::try_from(load.connections)?;
     let corpus = Corpus::new(plan.seed, registers, documents);
