@@ -16,6 +16,7 @@
 //! `testing`) a disk that lies.
 
 #![deny(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 #[cfg(feature = "columns")]
 pub mod columns;
@@ -38,6 +39,8 @@ mod reader;
 mod record;
 mod recover;
 mod segment;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "columns")]
 pub mod verify;
 

@@ -33,6 +33,7 @@ mod types;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::rewrite::Rewrite;
 pub(crate) use self::segments::{Closing, Spare};
 use self::segments::{Current, Sealing};
 pub use self::types::{Appended, Full, LogOptions, LogState, Progress};
@@ -77,8 +78,7 @@ pub struct Log {
     /// Durable, and proven by nothing on disk yet: at most two batches.
     retained: Vec<Batch>,
     free: Vec<Vec<u8>>,
-    /// Waiting for a segment to be written again to; the first `.1` of them go in the first write.
-    rewrite: Option<(Vec<Batch>, usize)>,
+    rewrite: Option<Rewrite>,
 
     current: Option<Current>,
     spare: Option<Spare>,
@@ -254,7 +254,7 @@ impl Log {
         self.close_filling();
         if rotate {
             self.close_current();
-            self.open_spare(self.next_lsn);
+            self.open_spare();
         }
         let Some(current) = &self.current else { return Err(Full::Wait) };
         let room = usize_of(current.limit().saturating_sub(current.next)).min(self.options.batch_len_max);
@@ -343,7 +343,7 @@ impl Log {
             return;
         }
         if flight.kind == FlightKind::Rewrite {
-            self.state = LogState::Healthy;
+            self.rewritten();
         }
         if let Some(last) = flight.batches.last() {
             assert!(

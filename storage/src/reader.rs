@@ -47,8 +47,8 @@ pub(crate) struct Entry {
     /// The writer's handle, while it writes; sealed segments are opened by name.
     pub(crate) file: Option<Arc<dyn File>>,
     pub(crate) seal: Seal,
-    /// Records from this byte on live elsewhere now.
-    pub(crate) moved: Option<Moved>,
+    /// Batches that live elsewhere now, by their old place.
+    pub(crate) moved: Vec<Moved>,
 }
 
 /// How far a segment is on its way to the archive.
@@ -64,7 +64,7 @@ pub(crate) enum Seal {
     Dead,
 }
 
-/// Where the records of a failed segment went: they keep their distances.
+/// Where a batch of a failed segment went: its records keep their distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) from: u32,
@@ -237,7 +237,7 @@ impl LogReader {
         let mut location = location;
         let mut entry = self.shared.entry(location.segment)?;
         // A record moves at most once for every failed sync; the numbers of segments only grow.
-        while let Some(moved) = entry.moved.filter(|moved| location.offset >= moved.from) {
+        while let Some(moved) = entry.moved.iter().rev().find(|moved| location.offset >= moved.from) {
             let distance = location.offset.saturating_sub(moved.from);
             let offset = moved.to.offset.saturating_add(distance);
             location = Location { segment: moved.to.segment, offset };

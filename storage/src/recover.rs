@@ -252,7 +252,7 @@ fn entry_of(life: Life, closed: &Closed) -> Entry {
         limit: u64::from(closed.used),
         file: None,
         seal: Seal::Sealed,
-        moved: None,
+        moved: Vec::new(),
     }
 }
 

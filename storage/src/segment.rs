@@ -41,6 +41,8 @@ pub(crate) struct Walk {
     expect: Lsn,
     /// Nothing from here on belongs to batches.
     limit: usize,
+    /// Where the batch or the hole begins that the walk is in.
+    boundary: usize,
 }
 
 /// Inside a batch, or inside the remains of one whose header is gone.
@@ -61,12 +63,14 @@ impl Walk {
             batch: None,
             expect,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            boundary: usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX),
         }
     }
 
     /// The same from another batch boundary.
     pub(crate) fn from_boundary(mut self, at: u32) -> Self {
         self.at = usize_of(at);
+        self.boundary = self.at;
         self
     }
 
@@ -90,6 +94,11 @@ impl Walk {
     /// The byte the walk stands at: behind the last valid batch, at a boundary, when the walk has ended.
     pub(crate) fn offset(&self) -> u32 {
         offset_of(self.at)
+    }
+
+    /// Where the batch of the last item begins; for damage without a batch header, where the damage begins.
+    pub(crate) fn boundary(&self) -> u32 {
+        offset_of(self.boundary)
     }
 
     /// The next item; `None` when nothing valid follows. `bytes` is the segment from byte `origin` on.
@@ -134,6 +143,7 @@ impl Walk {
                     end: self.at.saturating_add(usize_of(header.len)),
                     until: Some(header.last().next()),
                 });
+                self.boundary = self.at;
                 self.at = self.at.saturating_add(BATCH_HEADER_LEN);
                 return Some(Item::Batch(header));
             }
@@ -166,6 +176,7 @@ impl Walk {
     /// No valid header at a boundary: either the log ends here, or a header is damaged.
     fn cross_hole<'a>(&mut self, view: &View<'a>) -> Option<Item<'a>> {
         let from = self.at;
+        self.boundary = from;
         let mut probe = from.saturating_add(self.block_len);
         let mut next = None;
         while probe.saturating_add(BATCH_HEADER_LEN) <= self.limit {
@@ -204,7 +215,7 @@ impl Walk {
                     {
                         let (first, last) = (self.expect, record.lsn().prev());
                         self.expect = record.lsn();
-                        self.at = at;
+                        (self.at, self.boundary) = (at, block);
                         self.batch = Some(Inside { end: self.limit, until: None });
                         return Some(Item::Damage { from: offset_of(from), to: offset_of(at), first, last });
                     }

@@ -4,8 +4,9 @@
 //! file reports success for bytes that never reached the disk. Why not the records alone: what was synced
 //! before, and is proven by nothing on disk yet, may be what the late error was about.
 //!
-//! The batches keep their order and their distances, so one [`Moved`] a segment leads readers from every place
-//! that was handed out to the new one.
+//! The records keep their distances inside a batch, so one [`Moved`] a batch leads readers from every place that
+//! was handed out to the new one. Readers are told only when the new place is durable: a retained record
+//! was acknowledged, and can be read at its old place all the while.
 
 use std::sync::Arc;
 
@@ -16,17 +17,41 @@ use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, HEADER_BLOCK_LEN, SegmentStamp};
 use crate::log::segments::{Closing, Current};
 use crate::position::{Location, Lsn, SegmentId};
-use crate::reader::{Moved, Seal};
+use crate::reader::{Entry, Moved, Seal};
+use crate::segment::offset_of;
 
-/// A segment that loses its end to a rewrite.
-struct CutTarget {
+/// A rewrite on its way.
+pub(super) struct Rewrite {
+    /// In order: what was retained, what was in flight, what was waiting. Empty once it is submitted.
+    again: Vec<Batch>,
+    /// So many of them go in the first write: they were acknowledged or tried before.
+    first_write: usize,
+    /// The segments that lose their ends.
+    cuts: Vec<Cut>,
+    /// Where they lose them to.
+    arrival: Option<Entry>,
+}
+
+/// A segment that loses its end.
+struct Cut {
     target: Arc<Target>,
     /// The first byte that moves.
     from: u32,
-    /// Bytes of it may have reached the disk.
+    /// Bytes of what moves may have reached the disk.
     written: bool,
     /// A sync of it failed.
     poisoned: bool,
+    /// The last record that stays.
+    last: Lsn,
+    /// Where its batches move to.
+    moved: Vec<Moved>,
+}
+
+impl Cut {
+    /// Nothing but its header block stays.
+    fn is_whole(&self) -> bool {
+        u64::from(self.from) <= HEADER_BLOCK_LEN
+    }
 }
 
 impl Log {
@@ -39,7 +64,7 @@ impl Log {
         self.error = Some(error);
         self.state = LogState::Rewriting;
         self.prepare_at_us = 0;
-        let poisoned = flight.batches.first().map(|batch| Arc::clone(&batch.target));
+        let poisoned = flight.batches.first().map(|batch| batch.target.stamp);
 
         // Retained batches of a segment whose footer is written or being written need no second proof.
         let mut again = Vec::new();
@@ -54,103 +79,95 @@ impl Log {
         again.extend(std::mem::take(&mut self.closed));
         again.extend(self.filling.take());
 
-        self.cut_targets(&again, first_write, poisoned.as_ref(), ops);
-        self.rewrite = Some((again, first_write.max(1)));
-    }
-
-    /// Takes the ends that move away from their segments.
-    fn cut_targets(
-        &mut self,
-        again: &[Batch],
-        first_write: usize,
-        poisoned: Option<&Arc<Target>>,
-        ops: &mut Vec<DiskOp>,
-    ) {
-        let mut cuts: Vec<CutTarget> = Vec::new();
-        for (at, batch) in again.iter().enumerate() {
-            let known = cuts.iter_mut().find(|cut| cut.target.stamp == batch.target.stamp);
-            match known {
-                Some(cut) => cut.written |= at < first_write,
-                None => cuts.push(CutTarget {
-                    target: Arc::clone(&batch.target),
-                    from: batch.offset,
-                    written: at < first_write,
-                    poisoned: false,
-                }),
-            }
-        }
-        // A marker flies only while a batch of its segment is retained, so the poisoned segment is among them.
-        for cut in
-            cuts.iter_mut().filter(|cut| poisoned.is_some_and(|poisoned| cut.target.stamp == poisoned.stamp))
-        {
-            (cut.poisoned, cut.written) = (true, true);
-        }
         let last = again.first().map_or(self.next_lsn, |batch| batch.first).prev();
-        for cut in cuts {
-            self.cut_target(cut, last, ops);
+        let mut cuts: Vec<Cut> = Vec::new();
+        for (at, batch) in again.iter().enumerate() {
+            if let Some(cut) = cuts.iter_mut().find(|cut| cut.target.stamp == batch.target.stamp) {
+                cut.written |= at < first_write;
+                continue;
+            }
+            // A marker flies only while a batch of its segment is retained, so the poisoned one is met here.
+            let (target, written) = (Arc::clone(&batch.target), at < first_write);
+            let poisoned = poisoned == Some(target.stamp);
+            cuts.push(Cut { target, from: batch.offset, written, poisoned, last, moved: Vec::new() });
         }
         self.current = None;
         self.seal_asked = false;
+        for cut in &cuts {
+            self.close_cut(cut, ops);
+        }
+        self.rewrite = Some(Rewrite { again, first_write: first_write.max(1), cuts, arrival: None });
     }
 
-    fn cut_target(&mut self, cut: CutTarget, last: Lsn, ops: &mut Vec<DiskOp>) {
-        let CutTarget { target, from, written, poisoned } = cut;
-        let segment = target.stamp.segment;
-        let empty = u64::from(from) <= HEADER_BLOCK_LEN;
-        self.change_entry(segment, |entry| {
-            (entry.last, entry.limit) = (Some(last), u64::from(from));
-            if empty {
-                entry.seal = Seal::Dead;
-            }
-        });
-        let known = self.closing_mut().iter().position(|closing| closing.target.stamp == target.stamp);
-        let closing = known.and_then(|at| self.closing_mut().remove(at).map(|closing| (at, closing)));
-        if empty {
-            // Nothing of it counts any more. Never written: it can go. Written: the next start sets it aside.
-            if !written {
-                let token = self.next_token();
+    /// What stays of a segment waits for its seal; a segment of which nothing stays goes.
+    fn close_cut(&mut self, cut: &Cut, ops: &mut Vec<DiskOp>) {
+        let known = self.closing.iter().position(|closing| closing.target.stamp == cut.target.stamp);
+        let closing = known.and_then(|at| self.closing.remove(at).map(|closing| (at, closing)));
+        if cut.is_whole() {
+            // Never written: it can go. Written: the next start sets it aside.
+            if !cut.written {
+                let (token, segment) = (self.next_token(), cut.target.stamp.segment);
                 ops.push(DiskOp { token, work: Work::Discard { segment } });
             }
             return;
         }
-        let records = last.next().get().saturating_sub(target.base.get());
-        let (at, was_poisoned, before) =
+        let (at, poisoned, before) =
             closing.map_or((usize::MAX, false, None), |(at, closing)| (at, closing.poisoned, closing.before));
-        let closing =
-            Closing { target, used: from, last, records, poisoned: poisoned || was_poisoned, before };
-        let at = at.min(self.closing_mut().len());
-        self.closing_mut().insert(at, closing);
+        let at = at.min(self.closing.len());
+        self.closing.insert(
+            at,
+            Closing {
+                target: Arc::clone(&cut.target),
+                used: cut.from,
+                last: cut.last,
+                records: cut.last.next().get().saturating_sub(cut.target.base.get()),
+                poisoned: poisoned || cut.poisoned,
+                before,
+            },
+        );
     }
 
     /// Once a segment is ready: moves the batches there and writes those that were on their way.
     pub(super) fn write_again(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        if self.flight.is_some() || self.spare.is_none() {
+        if self.flight.is_some() {
             return;
         }
-        let Some((mut again, first_write)) = self.rewrite.take() else { return };
-        let Some(base) = again.first().map(|batch| batch.first) else {
-            // Only a marker was lost.
-            self.state = LogState::Healthy;
+        let Some(base) = self.rewrite.as_ref().and_then(|rewrite| Some(rewrite.again.first()?.first)) else {
             return;
         };
-        self.open_spare(base);
-        let Some(Current { target, mut next }) = self.current.take() else { return };
-        let mut moved: Vec<(SegmentStamp, Moved)> = Vec::new();
+        let Some((target, arrival)) = self.take_spare(base) else { return };
+        let Some(rewrite) = &mut self.rewrite else { return };
+        let mut next = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX));
+        let mut again = std::mem::take(&mut rewrite.again);
         for batch in &mut again {
-            let (old, from) = (batch.target.stamp, batch.offset);
-            if !moved.iter().any(|(stamp, _)| *stamp == old) {
-                let to = Location { segment: target.stamp.segment, offset: next };
-                moved.push((old, Moved { from, to }));
+            let to = Location { segment: target.stamp.segment, offset: next };
+            if let Some(cut) = rewrite.cuts.iter_mut().find(|cut| cut.target.stamp == batch.target.stamp) {
+                cut.moved.push(Moved { from: batch.offset, to });
             }
             batch.move_to(&target, next);
             next = next.saturating_add(batch.padded(self.options.block_len));
         }
-        for (stamp, moved) in moved {
-            self.change_entry(stamp.segment, |entry| entry.moved = Some(moved));
-        }
+        rewrite.arrival = Some(arrival);
+        let rest = again.split_off(rewrite.first_write.min(again.len()));
+        self.closed.extend(rest);
         self.current = Some(Current { target, next });
-        self.closed.extend(again.split_off(first_write.min(again.len())));
         self.submit(now, FlightKind::Rewrite, again, base.prev(), ops);
+    }
+
+    /// The new place is durable: readers learn of it, all at once.
+    pub(super) fn rewritten(&mut self) {
+        self.state = LogState::Healthy;
+        let Some(Rewrite { cuts, arrival, .. }) = self.rewrite.take() else { return };
+        let mut table = self.shared.table_mut();
+        for cut in cuts {
+            let Some(entry) = table.get_mut(&cut.target.stamp.segment) else { continue };
+            (entry.last, entry.limit) = (Some(cut.last), u64::from(cut.from));
+            if cut.is_whole() {
+                entry.seal = Seal::Dead;
+            }
+            entry.moved = cut.moved;
+        }
+        table.extend(arrival.map(|entry| (entry.stamp.segment, entry)));
     }
 
     /// The records that recovery could not prove: written again like those of a failed sync.
@@ -165,6 +182,6 @@ impl Log {
         let batch =
             Batch { target, offset: 0, activates: false, first, records: count, room, bytes: records };
         self.state = LogState::Rewriting;
-        self.rewrite = Some((vec![batch], 1));
+        self.rewrite = Some(Rewrite { again: vec![batch], first_write: 1, cuts: Vec::new(), arrival: None });
     }
 }

@@ -1,6 +1,5 @@
 //! The segments of the writer: one open, one prewritten ahead, full ones on their way to their seal.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Log, LogState};
@@ -64,28 +63,30 @@ fn nonce_of(seed: u64, segment: SegmentId) -> u64 {
 }
 
 impl Log {
-    /// Makes the spare the open segment; its first record will be `base`.
-    pub(super) fn open_spare(&mut self, base: Lsn) {
-        let Some(Spare { id, file, len }) = self.spare.take() else { return };
-        let stamp = SegmentStamp { segment: id, epoch: self.epoch, nonce: nonce_of(self.seed, id) };
-        let limit = len.saturating_sub(FOOTER_BLOCK_LEN);
-        let target =
-            Arc::new(Target { stamp, file: Arc::clone(&file), len, block_len: self.options.block_len, base });
-        self.shared.table_mut().insert(
-            id,
-            Entry {
-                stamp,
-                block_len: self.options.block_len,
-                base,
-                last: None,
-                limit,
-                file: Some(file),
-                seal: Seal::Open,
-                moved: None,
-            },
-        );
+    /// Makes the spare the open segment; its first record will be the next one.
+    pub(super) fn open_spare(&mut self) {
+        let Some((target, entry)) = self.take_spare(self.next_lsn) else { return };
+        self.shared.table_mut().insert(target.stamp.segment, entry);
         let next = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX));
         self.current = Some(Current { target, next });
+    }
+
+    /// Gives the spare a life that begins with `base`, and says what readers will have to know of it.
+    pub(super) fn take_spare(&mut self, base: Lsn) -> Option<(Arc<Target>, Entry)> {
+        let Spare { id, file, len } = self.spare.take()?;
+        let stamp = SegmentStamp { segment: id, epoch: self.epoch, nonce: nonce_of(self.seed, id) };
+        let block_len = self.options.block_len;
+        let entry = Entry {
+            stamp,
+            block_len,
+            base,
+            last: None,
+            limit: len.saturating_sub(FOOTER_BLOCK_LEN),
+            file: Some(Arc::clone(&file)),
+            seal: Seal::Open,
+            moved: Vec::new(),
+        };
+        Some((Arc::new(Target { stamp, file, len, block_len, base }), entry))
     }
 
     /// No further batch goes to the open segment. All records that have a number are in it or before it.
@@ -217,10 +218,5 @@ impl Log {
                 self.closing.push_front(Closing { poisoned: true, ..closing });
             }
         }
-    }
-
-    /// The closed segments that no seal has been asked for yet.
-    pub(super) fn closing_mut(&mut self) -> &mut VecDeque<Closing> {
-        &mut self.closing
     }
 }

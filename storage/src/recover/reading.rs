@@ -113,47 +113,37 @@ impl<'s> Reading<'s> {
         let until = end.map_or(self.proven, Lsn::prev);
         let past = |lsn: Lsn| end.is_some_and(|end| lsn >= end);
         let records_before = self.records;
-        // The batch the walk is in, and whether it lies behind the proven watermark.
-        let (mut boundary, mut in_tail) = (offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0)), false);
+        // Behind the last record that stays here, and where the tail begins once it is met.
+        let (mut kept, mut tail_at) = (offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0)), None);
         let used = loop {
             match walk.next(bytes, 0) {
-                Some(Item::Batch(header)) => {
-                    if header.records > 0 && past(header.first) {
-                        break header.offset;
-                    }
-                    if self.tail_records == 0 {
-                        boundary = header.offset;
-                        in_tail = header.records > 0 && header.first > self.proven;
-                    }
+                Some(Item::Batch(header)) if header.records > 0 && past(header.first) => {
+                    break walk.boundary();
                 }
+                Some(Item::Batch(_)) => {}
+                Some(Item::Record(record, _)) if past(record.lsn()) => break walk.boundary(),
                 Some(Item::Record(record, offset)) => {
-                    if past(record.lsn()) {
-                        break boundary;
-                    }
+                    self.note(&record);
                     if record.lsn() <= self.proven {
-                        self.note(&record);
+                        kept = offset.saturating_add(offset_of(padded_len(record.encoded_len())));
                         visit(record, Location { segment, offset });
                     } else {
-                        if self.tail_records == 0 && !in_tail {
-                            // Its batch header is gone; it begins one header before its first record.
-                            boundary = offset.saturating_sub(offset_of(BATCH_HEADER_LEN));
-                            in_tail = true;
-                        }
-                        self.note(&record);
+                        tail_at = tail_at.or(Some(walk.boundary()));
                         let location = self.push_tail(&record, bytes, offset);
                         visit(record, location);
                     }
                 }
-                Some(Item::Damage { from, to, first, last }) => {
-                    if first > until && last >= first {
-                        // Behind the watermark a write is torn: what comes after is not served.
-                        if end.is_none() {
-                            self.cut = Some(Cut { segment, offset: from, first, last: Some(last) });
-                        }
-                        break if in_tail { boundary } else { from };
+                // The torn header of a marker, or of a batch whose records are all there.
+                Some(Item::Damage { first, last, .. }) if first > until && last < first => {}
+                Some(Item::Damage { from, first, last, .. }) if first > until => {
+                    // Behind the watermark a write is torn: what comes after is not served.
+                    if end.is_none() {
+                        self.cut = Some(Cut { segment, offset: from, first, last: Some(last) });
                     }
-                    let lost = last.min(until);
-                    self.damage(Damage { segment, from, to, first, last: lost });
+                    break walk.boundary();
+                }
+                Some(Item::Damage { from, to, first, last }) => {
+                    self.damage(Damage { segment, from, to, first, last: last.min(until) });
                     if last > until && end.is_none() {
                         let first = until.next();
                         self.cut = Some(Cut { segment, offset: to, first, last: Some(last) });
@@ -169,10 +159,12 @@ impl<'s> Reading<'s> {
                         // Something was written here that does not hold, not even its header.
                         self.cut = Some(Cut { segment, offset: at, first: expect, last: None });
                     }
-                    break if in_tail { boundary } else { at };
+                    break at;
                 }
             }
         };
+        // What is sealed at the wrong byte is cut off for good: no record that stays lies behind it.
+        let used = tail_at.unwrap_or(used).max(kept);
         let used =
             seen.footer.map_or(used, |footer| offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX)));
         let tail = u64::from(self.tail_records);
