@@ -104,7 +104,7 @@ def decode_and_check(samples):
             assert key in body, f"{sample['id']} has no {key}"
     hexed = "".join(f"{sample['hex']}\n" for sample in samples).encode()
     assert lines(ofd("decode", "--hex", stdin=hexed)) == decoded, "--hex gives something else"
-    say(f"decode: {len(decoded)} documents as expected ({skipped} keys of the list have no key there)")
+    say(f"decode: {len(decoded)} documents as expected; keys of the list that the form does not have: {skipped}")
 
     checked = lines(ofd("check", SAMPLES / "receipts.wire"))
     assert len(checked) == len(samples)
