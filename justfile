@@ -13,9 +13,9 @@ check:
 test:
     cargo test --workspace --all-features
 
-# The log on a disk that lies. `OFD_SEED=…` replays one run, `OFD_SEEDS=…` says how many fresh ones.
+# The log on a disk that lies. `OFD_SEED=…` replays one seed, `OFD_SIM_SECONDS=…` adds fresh ones for so long.
 sim:
-    cargo test --release -p ofd-storage --features testing --test sim -- --nocapture
+    cargo test --release -p ofd-storage --no-default-features --features testing --test sim
 
 # Fuzz one target, or `all` in turn, for some seconds each.
 fuzz target="all" seconds="60":
