@@ -100,7 +100,8 @@ impl Batch {
     }
 
     /// Writes the batch header and fills up to a multiple of `block_len`: the buffer is what goes to the disk.
-    pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, block_len: u32) {
+    /// `more` batches follow in the same write.
+    pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, more: u32, block_len: u32) {
         let header = BatchHeader {
             stamp: self.target.stamp,
             first: self.first,
@@ -109,6 +110,7 @@ impl Batch {
             proven,
             sequence,
             offset: self.offset,
+            more,
         };
         if let Some(room) = self.bytes.get_mut(..BATCH_HEADER_LEN) {
             room.copy_from_slice(&header.encode());

@@ -11,8 +11,8 @@
 //!        └───────────────┘
 //! ```
 //!
-//! - The header is written together with the first batch and covered by the same sync: both are there or the
-//!   segment was never **activated**.
+//! - The header is written together with the first batches (`more` of them behind the first; only a rewrite
+//!   has any) and covered by the same sync: all of that is there or the segment was never **activated**.
 //! - A batch begins at a multiple of `block_len` (512, or 4096 on devices whose sectors are larger), so that
 //!   no sector with a durable byte is written twice. What is assumed of the device: a sector that the page
 //!   cache writes again with the same bytes keeps them (powersafe overwrite).
@@ -294,7 +294,7 @@ struct BatchHeaderBytes {
     proven: U64,
     sequence: U64,
     offset: U32,
-    zeros: U32,
+    more: U32,
 }
 const _: () = assert!(size_of::<BatchHeaderBytes>() == BATCH_HEADER_LEN);
 sealed!(BatchHeaderBytes, BATCH_MAGIC);
@@ -315,6 +315,8 @@ pub(crate) struct BatchHeader {
     pub(crate) sequence: u64,
     /// Where it lies: a batch that the device wrote elsewhere is none.
     pub(crate) offset: u32,
+    /// Batches of the same write that follow this one.
+    pub(crate) more: u32,
 }
 
 impl BatchHeader {
@@ -331,7 +333,7 @@ impl BatchHeader {
             proven: U64::new(self.proven.get()),
             sequence: U64::new(self.sequence),
             offset: U32::new(self.offset),
-            zeros: U32::ZERO,
+            more: U32::new(self.more),
         }
         .sealed();
         zerocopy::transmute!(bytes)
@@ -355,6 +357,7 @@ impl BatchHeader {
             proven: Lsn::new(bytes.proven.get()),
             sequence: bytes.sequence.get(),
             offset: bytes.offset.get(),
+            more: bytes.more.get(),
         })
     }
 

@@ -45,7 +45,7 @@ use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Durable, LogReader, Shared};
 use crate::record::{NO_PARTITION, NewRecord, PARTITIONS, RECORD_HEADER_LEN, padded_len};
-use crate::segment::usize_of;
+use crate::segment::{offset_of, usize_of};
 
 /// Buffers that are kept for the next batches; more than are ever in use at once.
 const FREE_MAX: usize = 5;
@@ -75,7 +75,7 @@ pub struct Log {
     filling: Option<Batch>,
     closed: VecDeque<Batch>,
     flight: Option<Flight>,
-    /// Durable, and proven by nothing on disk yet: at most two batches.
+    /// Durable, and proven by nothing on disk yet: at most one batch.
     retained: Vec<Batch>,
     free: Vec<Vec<u8>>,
     rewrite: Option<Rewrite>,
@@ -342,10 +342,16 @@ impl Log {
             }
             return;
         }
+        let mut batches = flight.batches;
         if flight.kind == FlightKind::Rewrite {
             self.rewritten();
+            // The last one was in flight; what was retained before it has been synced twice now.
+            let newest = batches.len().saturating_sub(1);
+            for synced_twice in batches.drain(..newest) {
+                self.recycle(synced_twice.bytes);
+            }
         }
-        if let Some(last) = flight.batches.last() {
+        if let Some(last) = batches.last() {
             assert!(
                 last.last() >= self.durable,
                 "the watermark would go back: {} < {}",
@@ -355,7 +361,7 @@ impl Log {
             self.durable = last.last();
             self.shared.publish(self.durable);
         }
-        self.retained = flight.batches;
+        self.retained = batches;
     }
 
     fn submit_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
@@ -393,9 +399,10 @@ impl Log {
                 .encode(&mut block);
             buffers.push(block);
         }
+        let mut more = offset_of(batches.len());
         for batch in &mut batches {
-            self.sequence = self.sequence.saturating_add(1);
-            batch.close(proven, self.sequence, self.options.block_len);
+            (self.sequence, more) = (self.sequence.saturating_add(1), more.saturating_sub(1));
+            batch.close(proven, self.sequence, more, self.options.block_len);
             buffers.push(std::mem::take(&mut batch.bytes));
         }
         let token = self.next_token();

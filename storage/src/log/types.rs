@@ -8,9 +8,9 @@ use crate::record::{RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_LEN_MAX};
 
 /// Batches that may wait behind the one in flight, besides the filling one. More would only be latency.
 pub(crate) const CLOSED_MAX: usize = 1;
-/// Batches that a failed sync may leave to be written again: two retained, one in flight, the closed and the
-/// filling one. All of them must fit into one fresh segment.
-const REWRITTEN_MAX: usize = BUFFERS_MAX - 1 + CLOSED_MAX + 1;
+/// Batches that a failed sync may leave to be written again: the retained one, the one in flight, and those that
+/// wait: after a rewrite a closed one more than otherwise. All of them must fit into one fresh segment.
+const REWRITTEN_MAX: usize = BUFFERS_MAX - 1 + CLOSED_MAX + 2;
 
 /// What can be chosen about a log. Every value is checked by [`LogOptions::check`]; the defaults suit one
 /// NVMe drive and 14,000 documents a second at the peak.

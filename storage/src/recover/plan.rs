@@ -1,6 +1,6 @@
 //! What counts: decided from a [`Survey`] alone, without I/O.
 //!
-//! 1. A segment was **activated** if its first batch is whole, or a batch in it proves its base durable (so
+//! 1. A segment was **activated** if its first write is whole, or a batch in it proves its base durable (so
 //!    the first write was), or a footer closes it, or a later activated segment begins behind its base.
 //! 2. An activated segment cuts every earlier one at its base: a rewrite takes the LSNs over.
 //! 3. Everything up to the highest `proven` that any valid header of any file names is durable truth: damage
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_torn_activation_cuts_nothing() {
-        // The header of segment 2 is on disk, its first batch is torn: the records of segment 1 count, even
+        // The header of segment 2 is on disk, its first write is torn: the records of segment 1 count, even
         // though a header in segment 1 proves more than the base of segment 2.
         assert_eq!(
             outcome(vec![seen(1, 1, 12, true), seen(2, 10, 9, false)]),

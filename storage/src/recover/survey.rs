@@ -62,7 +62,7 @@ pub(super) struct Life {
     pub(super) proves: Lsn,
     /// The same of batches behind the first write: a segment whose batches prove its base was activated.
     pub(super) proves_inside: Lsn,
-    /// Whether the first batch is whole.
+    /// Whether the first write is whole.
     pub(super) first_whole: bool,
 }
 
@@ -201,7 +201,8 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
     // A header is submitted when everything below its base is durable.
     let mut life =
         Life { stamp, block_len, base, proves: base.prev(), proves_inside: Lsn::NONE, first_whole: false };
-    let (mut batches, mut awaited) = (0u32, Lsn::NONE);
+    // Batches met, those that the first write has, and the last LSN of the newest of them.
+    let (mut batches, mut first_write, mut awaited) = (0u32, 1u32, Lsn::NONE);
     while let Some(item) = walk.next(bytes, 0) {
         match item {
             Item::Batch(header) => {
@@ -209,14 +210,15 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
                 life.proves = life.proves.max(header.proven);
                 life.proves_inside = life.proves_inside.max(header.proven);
                 if batches == 1 && u64::from(header.offset) == HEADER_BLOCK_LEN {
+                    first_write = header.more.saturating_add(1);
+                }
+                if batches <= first_write {
                     awaited = header.last();
                 }
             }
-            Item::Record(record, _) if batches == 1 && record.lsn() == awaited => life.first_whole = true,
-            Item::Record(..) => {}
-            // Damage before the last record of the first batch: it is not whole.
-            Item::Damage { .. } if !life.first_whole => awaited = Lsn::NONE,
-            Item::Damage { .. } => {}
+            Item::Record(record, _) => life.first_whole |= batches == first_write && record.lsn() == awaited,
+            // Damage before the last record of the first write: it is not whole, whatever follows.
+            Item::Damage { .. } => first_write = if life.first_whole { first_write } else { 0 },
         }
     }
     if let Some(footer) = footer {
