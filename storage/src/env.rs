@@ -2,7 +2,7 @@
 //!
 //! Everything in this house that touches the world takes an `Arc<dyn Env>`. [`RealEnv`] is the machine;
 //! `testing::SimEnv` is a disk that lies. The log's own logic is sans-I/O and sees even less: it emits
-//! [`DiskOp`](crate::DiskOp)s and is fed [`Completion`](crate::Completion)s; an [`DiskQueue`] carries them.
+//! [`DiskOp`]s and is fed [`Completion`]s; a [`DiskQueue`] carries them.
 //!
 //! Paths are relative to the data directory the `Env` was made for.
 //!

@@ -61,7 +61,7 @@ pub enum Full {
     /// Buffers or segments are used up until the disk completes something: stop reading, call `step`, offer
     /// the record again.
     Wait,
-    /// The record is longer than [`Log::payload_len_max`]: it will never fit.
+    /// The record is longer than [`Log::payload_len_max`](crate::Log::payload_len_max): it will never fit.
     TooLong,
     /// The log has failed or was shut down: nothing is taken any more.
     Closed,
