@@ -6,5 +6,6 @@
 
 mod config;
 mod documents;
+mod emit;
 mod serve;
 mod support;

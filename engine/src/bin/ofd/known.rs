@@ -33,12 +33,11 @@ impl Known {
         );
         let mut context = CheckContext::new(version);
         context.kkt_number = known.and_then(|it| it.kkt_number);
-        if matches!(header.form, Form::REGISTRATION | Form::REREGISTRATION) {
-            if let Some(drive) = header.drive {
-                if self.by_drive.len() < REGISTERS_MAX || self.by_drive.contains_key(&drive) {
-                    self.by_drive.insert(drive, Registration { version, kkt_number: kkt_number(&view) });
-                }
-            }
+        if matches!(header.form, Form::REGISTRATION | Form::REREGISTRATION)
+            && let Some(drive) = header.drive
+            && (self.by_drive.len() < REGISTERS_MAX || self.by_drive.contains_key(&drive))
+        {
+            self.by_drive.insert(drive, Registration { version, kkt_number: kkt_number(&view) });
         }
         context
     }

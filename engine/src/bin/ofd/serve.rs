@@ -142,14 +142,14 @@ pub(crate) fn survive_full_files() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Signals as they come. A second one that ends is not waited for: it ends the process.
+/// Signals as they come. A second Ctrl-C ends the process at once; a second SIGTERM, which supervisors send when in
+/// doubt, changes nothing.
 fn signals() -> Result<Receiver<i32>, Failure> {
     let failed = |error| Failure::io("signals", &error);
     let again = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        let over = signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&again));
-        over.and_then(|_| signal_hook::flag::register(signal, Arc::clone(&again))).map_err(failed)?;
-    }
+    signal_hook::flag::register_conditional_shutdown(SIGINT, 130, Arc::clone(&again))
+        .and_then(|_| signal_hook::flag::register(SIGINT, again))
+        .map_err(failed)?;
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
     let (sender, receiver) = channel();
     let listen = move || {
@@ -163,16 +163,9 @@ fn signals() -> Result<Receiver<i32>, Failure> {
     Ok(receiver)
 }
 
+/// What somebody has to look into; the rest storage tells itself.
 fn tell_recovery(engine: &Engine) {
     let report = engine.recovery();
-    tracing::info!(
-        records = report.records,
-        segments = report.segments,
-        epoch = report.epoch,
-        rewritten = report.rewritten,
-        durable = report.durable.get(),
-        "recovered"
-    );
     if let Some(cut) = &report.cut {
         tracing::error!(
             segment = %cut.segment,
