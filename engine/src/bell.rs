@@ -1,40 +1,24 @@
-//! The eventfd that wakes an I/O thread: at most one ring a commit, however many documents it carries.
+//! The bell of an I/O thread: at most one ring a commit, however many documents it carries.
+//!
+//! A ring is the eventfd of the thread's own runtime, by way of tokio's `Notify`: rings that come before the port
+//! listens are kept as one.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-
-use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::Notify;
 
 /// The bell of one port.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PortBell {
-    fd: OwnedFd,
+    notify: Notify,
 }
 
 impl PortBell {
-    pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self { fd: eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)? })
-    }
-
-    /// Wakes the port. A full counter means that it is rung already.
+    /// Wakes the port.
     pub(crate) fn ring(&self) {
-        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
+        self.notify.notify_one();
     }
 
-    /// Takes all rings so far.
-    pub(crate) fn silence(&self) {
-        let _ = rustix::io::read(&self.fd, &mut [0u8; 8]);
-    }
-}
-
-impl AsRawFd for PortBell {
-    fn as_raw_fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
-impl AsFd for PortBell {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+    /// Comes back when it was rung since the last time.
+    pub(crate) async fn rung(&self) {
+        self.notify.notified().await;
     }
 }

@@ -69,7 +69,7 @@ impl EngineBuilder {
                 operator_zone_min: 180,
                 refuse: Vec::new(),
                 append_deadline_us: 2_000_000,
-                crypto_timeout_us: 2_000_000,
+                crypto_timeout_us: 1_000_000,
                 connections_max: 100_000,
                 log: LogOptions::default(),
             },
@@ -129,7 +129,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How long a call of the crypto module may take, microseconds, 1,000..=60,000,000. Default 2 s.
+    /// How long a call of the crypto module may take, microseconds, 1,000..=60,000,000. Default 1 s: less
+    /// than a frame may wait in all, so that what stands behind a lost call is not lost with it.
     pub fn crypto_timeout_us(mut self, microseconds: u64) -> Self {
         self.options.crypto_timeout_us = microseconds;
         self
@@ -168,7 +169,7 @@ impl EngineBuilder {
         self
     }
 
-    /// The tax service. Default: [`NoTaxService`].
+    /// The tax service. Default: [`NoTaxService`]. This version takes it and does not call it yet.
     pub fn tax_service(mut self, tax: Arc<dyn TaxService>) -> Self {
         self.host.tax = tax;
         self
@@ -180,13 +181,13 @@ impl EngineBuilder {
         self
     }
 
-    /// A delivery channel. Default: [`NoChannel`].
+    /// A delivery channel. Default: [`NoChannel`]. This version takes it and does not call it yet.
     pub fn channel(mut self, channel: Arc<dyn Channel>) -> Self {
         self.host.channel = channel;
         self
     }
 
-    /// The meter. Default: [`NoMeter`].
+    /// The meter. Default: [`NoMeter`]. This version takes it and does not call it yet.
     pub fn meter(mut self, meter: Arc<dyn Meter>) -> Self {
         self.host.meter = meter;
         self
@@ -198,7 +199,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Keys of records at rest. Default: [`NoKeys`].
+    /// Keys of records at rest. Default: [`NoKeys`]. This version takes it and does not call it yet.
     pub fn keys(mut self, keys: Arc<dyn KeyProvider>) -> Self {
         self.host.keys = keys;
         self

@@ -25,7 +25,7 @@ pub struct Durable {
 impl Durable {
     /// The proof for `lsn`, when the watermark has passed it.
     pub fn prove(watermark: &Watermark, lsn: Lsn) -> Option<Self> {
-        (lsn <= watermark.load()).then_some(Self { lsn })
+        (lsn != Lsn::NONE && lsn <= watermark.load()).then_some(Self { lsn })
     }
 
     /// The record that is proven.

@@ -15,6 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use ofd_codec::{Channel, Frame, SESSION_HEADER_LEN, SessionHeader};
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::confirmation::Confirmation;
@@ -29,7 +30,9 @@ const FIRST_BYTE: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 /// How long one message may take from its first byte to its last.
 const MESSAGE: Duration = Duration::from_secs(40);
-/// How long an answer may take to be written.
+/// Bytes that may wait to be written before no more frames are read.
+const UNWRITTEN_MAX: usize = 64 * 1024;
+/// How long a socket may take nothing of what is to be written.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes taken by one read.
 const READ_LEN: usize = 64 * 1024;
@@ -49,6 +52,8 @@ struct Order {
     next_out: u64,
     replies: VecDeque<Reply>,
     out: Vec<u8>,
+    /// So much of `out` is written.
+    written: usize,
     /// A task is writing `out`.
     writing: bool,
     /// Nothing more will be written.
@@ -62,16 +67,24 @@ pub(crate) struct Connection {
     number: u32,
     generation: u32,
     order: RefCell<Order>,
+    /// Told when there is room again for what the connection reads.
+    room: Rc<Notify>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, number: u32, generation: u32) -> Self {
+    pub(crate) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        number: u32,
+        generation: u32,
+        room: Rc<Notify>,
+    ) -> Self {
         let address = match peer.ip() {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             IpAddr::V6(v6) => v6.octets(),
         };
         let peer = Peer { address, port: peer.port() };
-        Self { stream, peer, number, generation, order: RefCell::default() }
+        Self { stream, peer, number, generation, order: RefCell::default(), room }
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -80,6 +93,12 @@ impl Connection {
 
     fn unanswered(&self) -> usize {
         self.order.borrow().replies.len()
+    }
+
+    /// May more be read, as far as this connection is concerned?
+    fn has_room(&self) -> bool {
+        let order = self.order.borrow();
+        order.replies.len() < UNANSWERED_MAX && order.out.len().saturating_sub(order.written) < UNWRITTEN_MAX
     }
 
     fn is_closing(&self) -> bool {
@@ -137,24 +156,38 @@ impl Connection {
 
     fn try_flush(&self) -> Flushed {
         let mut order = self.order.borrow_mut();
-        while !order.out.is_empty() {
-            match self.stream.try_write(&order.out) {
+        while let Some(rest @ [_, ..]) = order.out.get(order.written..) {
+            match self.stream.try_write(rest) {
                 Ok(0) => return Flushed::Closed,
-                Ok(written) => {
-                    order.out.drain(..written);
-                }
+                Ok(written) => order.written = order.written.saturating_add(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Blocked,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return Flushed::Closed,
             }
         }
+        order.out.clear();
+        order.written = 0;
         if order.closing { Flushed::Closed } else { Flushed::All }
     }
 
+    /// Bytes that are still to be written.
+    fn unwritten(&self) -> usize {
+        let order = self.order.borrow();
+        order.out.len().saturating_sub(order.written)
+    }
+
     async fn flush_slowly(self: Rc<Self>) {
-        let deadline = Instant::now() + ANSWER;
+        let mut deadline = Instant::now() + ANSWER;
+        let mut left = self.unwritten();
         loop {
-            match self.try_flush() {
+            let flushed = self.try_flush();
+            self.room.notify_waiters();
+            if self.unwritten() < left {
+                // A slow link that takes something is no dead one.
+                deadline = Instant::now() + ANSWER;
+            }
+            left = self.unwritten();
+            match flushed {
                 Flushed::All => break,
                 Flushed::Closed => {
                     self.shut();
@@ -207,7 +240,7 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
     let mut held = BytesMut::new();
     let mut deadline = Instant::now() + FIRST_BYTE;
     loop {
-        while connection.unanswered() >= UNANSWERED_MAX || !port.has_room() {
+        while !connection.has_room() || !port.has_room() {
             if connection.is_closing() || port.is_draining() {
                 return;
             }
@@ -218,6 +251,8 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             () = port.drained() => return,
         };
         match readable {
+            // Room may have gone while this one waited: thousands may have become readable at once.
+            Ok(Ok(())) if !port.has_room() => continue,
             Ok(Ok(())) => {}
             Ok(Err(_)) => return connection.shut(),
             Err(_) if held.is_empty() && connection.unanswered() > 0 => {
@@ -238,6 +273,7 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             }
             return;
         }
+        port.hold(-held_len(&held));
         let was_held = !held.is_empty();
         let mut stream = if was_held {
             held.extend_from_slice(&came);
@@ -245,18 +281,29 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
         } else {
             came
         };
+        let before = stream.len();
         if !take_frames(&port, &connection, &mut stream) {
             return;
         }
         if stream.is_empty() {
             deadline = Instant::now() + IDLE;
-        } else {
-            held.extend_from_slice(&stream);
-            if !was_held {
-                deadline = Instant::now() + MESSAGE;
-            }
+            continue;
+        }
+        if !was_held || stream.len() < before {
+            // Another message has begun.
+            deadline = Instant::now() + MESSAGE;
+        }
+        held.extend_from_slice(&stream);
+        if !port.hold(held_len(&held)) {
+            port.hold(-held_len(&held));
+            return connection.shut();
         }
     }
+}
+
+/// What the beginning of a message counts against the port's memory.
+fn held_len(held: &BytesMut) -> isize {
+    isize::try_from(held.len()).unwrap_or(isize::MAX)
 }
 
 /// Cuts the frames that are whole. False: it is not the protocol, nothing more is read.

@@ -74,7 +74,9 @@ impl Cursor {
             return Err(failed());
         }
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        cursors.insert(self.name.clone(), position);
+        // Two savers may have overtaken each other: the farther one stays, here as in recovery.
+        let saved = cursors.entry(self.name.clone()).or_default();
+        *saved = position.max(*saved);
         Ok(())
     }
 }

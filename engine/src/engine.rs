@@ -5,10 +5,11 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use ofd_codec::DriveNumber;
 use ofd_storage::env::Task;
 use ofd_storage::{Env, IndexEntry, Position, RecordKind, RecoveryReport, recover};
@@ -20,13 +21,13 @@ use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
 use crate::feed::Feed;
 use crate::handover::{ON_THEIR_WAY_MAX, RING_BATCHES, Unanswered};
-use crate::host::{Access, Capability};
+use crate::host::{Access, Capability, Scope};
 use crate::lanes::{LaneCount, Lanes};
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
-use crate::port;
+use crate::port::{self, Submission};
 use crate::query::StoredDocument;
-use crate::shared::{Health, Shared};
+use crate::shared::{Health, Shared, Stage};
 use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
 use crate::writer::{self, PortRings, WorkerRings, Writer};
@@ -38,7 +39,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach one port.
 struct PortHandle {
-    calls: Sender<port::Call>,
+    listeners: Sender<TcpListener>,
+    submissions: Sender<Submission>,
     bell: Arc<PortBell>,
 }
 
@@ -53,6 +55,7 @@ pub struct Engine {
     threads: Threads,
     cursors: Arc<Mutex<BTreeMap<String, Position>>>,
     next_port: AtomicUsize,
+    #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
     closed: AtomicBool,
 }
@@ -113,7 +116,8 @@ impl Engine {
                 }
                 RecordKind::Cursor => {
                     if let Some((name, position)) = decode_cursor(record.payload()) {
-                        cursors.insert(name, position);
+                        let saved: &mut Position = cursors.entry(name).or_default();
+                        *saved = position.max(*saved);
                     }
                 }
                 _ => {}
@@ -143,6 +147,7 @@ impl Engine {
             threads: Threads::default(),
             cursors: Arc::new(Mutex::new(cursors)),
             next_port: AtomicUsize::new(0),
+            #[cfg(feature = "parquet")]
             compaction: Mutex::new(()),
             closed: AtomicBool::new(false),
             shared: Arc::clone(&shared),
@@ -223,15 +228,10 @@ impl Engine {
         let bound = listener.local_addr().map_err(failed)?;
         for port in &self.ports {
             let listener = listener.try_clone().map_err(failed)?;
-            self.tell_port(port, port::Call::Listen(listener))?;
+            port.listeners.send(listener).map_err(|_| ended_port())?;
+            port.bell.ring();
         }
         Ok(bound)
-    }
-
-    fn tell_port(&self, port: &PortHandle, call: port::Call) -> Result<(), Error> {
-        port.calls.send(call).map_err(|_| Error::new(ErrorKind::Reopen, "an I/O thread has ended"))?;
-        port.bell.ring();
-        Ok(())
     }
 
     /// Submits session messages in process: the same way as over TCP, without a socket. Waits while the
@@ -241,20 +241,42 @@ impl Engine {
     /// `Reopen` when the engine has ended.
     pub fn submit_batch(&self, frames: Vec<Bytes>) -> Result<Tickets, Error> {
         let (tickets, desk) = Tickets::new(frames.len());
-        let turn = self.next_port.fetch_add(1, Ordering::Relaxed);
-        let at = turn.checked_rem(self.ports.len()).unwrap_or_default();
-        let port =
-            self.ports.get(at).ok_or_else(|| Error::new(ErrorKind::Reopen, "there is no I/O thread"))?;
-        self.tell_port(port, port::Call::Submit(frames, desk))?;
+        let port = self.next_port()?;
+        port.submissions.send(Submission { frames, desk }).map_err(|_| ended_port())?;
+        port.bell.ring();
         Ok(tickets)
     }
 
-    /// Submits one session message: sugar for [`Engine::submit_batch`].
+    fn next_port(&self) -> Result<&PortHandle, Error> {
+        let turn = self.next_port.fetch_add(1, Ordering::Relaxed);
+        let at = turn.checked_rem(self.ports.len()).unwrap_or_default();
+        self.ports.get(at).ok_or_else(ended_port)
+    }
+
+    /// Submits one session message: sugar for [`Engine::submit_batch`] that does not block the thread while the
+    /// engine is full.
     ///
     /// # Errors
     /// As [`Engine::submit_batch`].
     pub async fn submit(&self, frame: Bytes) -> Result<Outcome, Error> {
-        let outcomes = self.submit_batch(vec![frame])?.await;
+        let (tickets, desk) = Tickets::new(1);
+        let port = self.next_port()?;
+        let mut submission = Some(Submission { frames: vec![frame], desk });
+        std::future::poll_fn(|context| {
+            let Some(offer) = submission.take() else { return Poll::Ready(Ok(())) };
+            match port.submissions.try_send(offer) {
+                Ok(()) => Poll::Ready(Ok(())),
+                Err(TrySendError::Full(again)) => {
+                    submission = Some(again);
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Err(TrySendError::Disconnected(_)) => Poll::Ready(Err(ended_port())),
+            }
+        })
+        .await?;
+        port.bell.ring();
+        let outcomes = tickets.await;
         Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unanswered(Unanswered::Stopping)))
     }
 
@@ -295,9 +317,10 @@ impl Engine {
         })
     }
 
-    /// Samples of what was not the protocol.
-    pub fn noise(&self) -> Vec<NoiseSample> {
-        self.shared.noise.samples()
+    /// The newest samples of what was not the protocol. They may hold parts of anybody's receipts, so only the
+    /// operator sees them.
+    pub fn noise(&self, capability: &Capability) -> Vec<NoiseSample> {
+        if *capability.scope() == Scope::Operator { self.shared.noise.samples() } else { Vec::new() }
     }
 
     /// The host's access rules.
@@ -395,6 +418,7 @@ impl Engine {
         }
     }
 
+    #[cfg(feature = "parquet")]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -409,16 +433,17 @@ impl Engine {
             return Ok(());
         }
         self.shared.set_health(Health::Draining);
+        self.shared.end(Stage::PortsEnd);
         for port in &self.ports {
-            let _ = self.tell_port(port, port::Call::Stop);
+            port.bell.ring();
         }
         let mut ended = join(&self.threads.ports);
-        for (worker, bell) in self.workers.iter().zip(&self.shared.worker_bells) {
-            let _ = worker.send(worker::Call::Stop);
+        self.shared.end(Stage::WorkersEnd);
+        for bell in &self.shared.worker_bells {
             bell.ring();
         }
         ended = join(&self.threads.workers).and(ended);
-        let _ = self.writer.send(writer::Call::Stop);
+        self.shared.end(Stage::WriterEnds);
         self.shared.writer_bell.ring();
         ended = join(&self.threads.writer).and(ended);
         ended?;
@@ -427,6 +452,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn ended_port() -> Error {
+    Error::new(ErrorKind::Reopen, "an I/O thread has ended")
 }
 
 fn join(threads: &Mutex<Vec<Box<dyn Task>>>) -> Result<(), Error> {
@@ -483,18 +512,29 @@ impl Wiring {
             wiring.worker_calls.push(calls_out);
         }
         for _ in 0..options.ports {
-            let bell = Arc::new(PortBell::new().map_err(|error| Error::system("making an eventfd", error))?);
+            let bell = Arc::new(PortBell::default());
             let (to_port, from_writer) = rtrb::RingBuffer::new(RING_BATCHES);
-            let (calls_out, calls): (_, Receiver<port::Call>) = bounded(SUBMITS_WAITING);
+            let (listeners_out, listeners) = unbounded();
+            let (submissions_out, submissions) = bounded(SUBMITS_WAITING);
             let mut to_workers = Vec::new();
             for worker in &mut wiring.workers {
                 let (to_worker, from_port) = rtrb::RingBuffer::new(RING_BATCHES);
                 to_workers.push(to_worker);
                 worker.from_ports.push(from_port);
             }
-            wiring.ports.push(port::Rings { to_workers, from_writer, calls, bell: Arc::clone(&bell) });
+            wiring.ports.push(port::Rings {
+                to_workers,
+                from_writer,
+                listeners,
+                submissions,
+                bell: Arc::clone(&bell),
+            });
             wiring.writer_ports.push(PortRings { batches: to_port, bell: Arc::clone(&bell) });
-            wiring.port_handles.push(PortHandle { calls: calls_out, bell });
+            wiring.port_handles.push(PortHandle {
+                listeners: listeners_out,
+                submissions: submissions_out,
+                bell,
+            });
         }
         Ok(wiring)
     }

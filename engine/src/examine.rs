@@ -15,6 +15,14 @@ pub(crate) struct Examined {
     pub(crate) registers: Option<FfdVersion>,
 }
 
+/// The ФФД version of a document of a drive that was registered with `registered`.
+pub(crate) fn version_of(plain: &[u8], registered: Option<FfdVersion>, p_version: [u8; 2]) -> FfdVersion {
+    match DocumentView::new_checked(plain) {
+        Ok(view) => FfdVersion::of_document(&view.header(), registered, p_version),
+        Err(_) => FfdVersion::from_p_version(p_version).unwrap_or(FfdVersion::V1_0),
+    }
+}
+
 /// Why a frame is not a document.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Trouble {

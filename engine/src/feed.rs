@@ -16,12 +16,17 @@ pub struct Feed {
     shared: Arc<Shared>,
     capability: Capability,
     records: Records,
+    /// An error that came behind documents already taken: they are given out first.
+    error: Option<ofd_storage::Error>,
 }
+
+/// Records looked at in one call: a feed of one merchant does not walk the whole log at a stretch.
+const LOOKED_AT_MAX: usize = 65_536;
 
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>, capability: Capability, from: Position) -> Self {
         let records = shared.reader.records_from(from, shared.watermark.load());
-        Self { shared, capability, records }
+        Self { shared, capability, records, error: None }
     }
 
     /// Everything up to here has been given out or passed over.
@@ -29,24 +34,44 @@ impl Feed {
         self.records.position()
     }
 
-    /// The next documents, at most `most`; empty when none came within `timeout`. Records that are no
+    /// The next documents, at most `most`; empty when none came within `timeout`, or when none of the many
+    /// records looked at was for this capability: [`Feed::position`] tells how far it got. Records that are no
     /// documents and documents out of the capability's reach are passed over.
     ///
     /// # Errors
-    /// `Corrupt` names what is lost; the next call goes on behind it.
+    /// `Corrupt` names what is lost; everything before it has been given out, the next call goes on behind it.
     pub fn next_batch(&mut self, most: usize, timeout: Duration) -> Result<Vec<StoredDocument>, Error> {
         let mut batch = Vec::new();
-        self.take(most, &mut batch)?;
-        if batch.is_empty() && self.shared.wait_durable(self.records.position().lsn().next(), timeout) {
-            self.take(most, &mut batch)?;
+        self.take(most, &mut batch);
+        if batch.is_empty()
+            && self.error.is_none()
+            && self.shared.wait_durable(self.records.position().lsn().next(), timeout)
+        {
+            self.take(most, &mut batch);
         }
-        Ok(batch)
+        match self.error.take_if(|_| batch.is_empty()) {
+            Some(error) => Err(error.into()),
+            None => Ok(batch),
+        }
     }
 
-    fn take(&mut self, most: usize, batch: &mut Vec<StoredDocument>) -> Result<(), Error> {
+    fn take(&mut self, most: usize, batch: &mut Vec<StoredDocument>) {
+        if self.error.is_some() {
+            return;
+        }
         self.records.extend(self.shared.watermark.load());
-        while batch.len() < most {
-            let Some((record, _)) = self.records.next()? else { break };
+        for _ in 0..LOOKED_AT_MAX {
+            if batch.len() >= most {
+                return;
+            }
+            let record = match self.records.next() {
+                Ok(Some((record, _))) => record,
+                Ok(None) => return,
+                Err(error) => {
+                    self.error = Some(error);
+                    return;
+                }
+            };
             if record.kind() == RecordKind::Document {
                 let document = StoredDocument::new(record.to_owned_record());
                 let everything = *self.capability.scope() == Scope::Operator;
@@ -55,6 +80,5 @@ impl Feed {
                 }
             }
         }
-        Ok(())
     }
 }

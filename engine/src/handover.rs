@@ -59,8 +59,8 @@ pub enum Unanswered {
     StorageFailed,
     /// The engine is stopping.
     Stopping,
-    /// An earlier frame of the same connection was not answered.
-    ConnectionClosed,
+    /// So many different documents stand under one number of one drive that another one is no document.
+    TooManyVariants,
 }
 
 impl std::fmt::Display for Unanswered {
@@ -73,7 +73,7 @@ impl std::fmt::Display for Unanswered {
             Self::Overloaded => "overloaded",
             Self::StorageFailed => "storage-failed",
             Self::Stopping => "stopping",
-            Self::ConnectionClosed => "connection-closed",
+            Self::TooManyVariants => "too-many-variants",
         })
     }
 }

@@ -25,8 +25,9 @@ pub use downstream::{
     NoMarking, NoMeter, NoTaxService, TaxDocument, TaxReceipt, TaxService, TaxStatus,
 };
 
-/// An answer that comes later. The engine polls it from a thread of its own and drops it at the time-out of
-/// the trait; dropping must be harmless.
+/// An answer that comes later. The engine polls it on threads of its own, which offer no reactor to lean on: a
+/// host that needs a runtime starts the work there and returns the receiving end of a channel. Polling must
+/// not block. The engine drops the future at the time-out of the trait; dropping must be harmless.
 pub type Answering<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// An answer that is there already.

@@ -86,6 +86,11 @@ pub(crate) struct Lane {
     stored: u64,
     /// ФФД of the last registration document (1 or 11): the version of documents without a 1209.
     registered: Option<FfdVersion>,
+    /// First record of the present generation: a test drive may begin anew, what lies before is another life.
+    generation: Lsn,
+    /// The last number of the generation that is being left, while the first document of the new one is on its
+    /// way to the log.
+    leaving: Option<u32>,
     recent: [Option<Recent>; RECENT],
 }
 
@@ -115,6 +120,18 @@ impl Lane {
         Judged::Store { variant: u8::try_from(stored.len()).unwrap_or(u8::MAX), code }
     }
 
+    /// First record that counts for this lane: older ones belong to an earlier life of a test drive.
+    pub(crate) fn generation(&self) -> Lsn {
+        self.generation
+    }
+
+    /// The next document handed over begins a new generation.
+    pub(crate) fn begin_generation(&mut self) {
+        self.leaving = Some(self.last_number);
+        self.last_number = 0;
+        self.recent = [None; RECENT];
+    }
+
     /// A document was handed to the writer.
     pub(crate) fn sent_off(&mut self, number: u32, digest: u128) {
         self.on_their_way = self.on_their_way.saturating_add(1);
@@ -126,6 +143,9 @@ impl Lane {
     pub(crate) fn landed(&mut self, number: u32, digest: u128, answered: Answered) {
         self.on_their_way = self.on_their_way.saturating_sub(1);
         self.stored = self.stored.saturating_add(1);
+        if self.leaving.take().is_some() {
+            self.generation = answered.lsn;
+        }
         if let Some(it) = self.waiting(number, digest) {
             it.answered = Some(answered);
         }
@@ -134,6 +154,10 @@ impl Lane {
     /// The log did not take it: it is as if the document had never come.
     pub(crate) fn dropped(&mut self, number: u32, digest: u128) {
         self.on_their_way = self.on_their_way.saturating_sub(1);
+        if let Some(last_number) = self.leaving.take() {
+            // The old generation goes on: the log knows its documents.
+            self.last_number = self.last_number.max(last_number);
+        }
         for slot in &mut self.recent {
             if slot.is_some_and(|it| it.number == number && it.digest == digest && it.answered.is_none()) {
                 *slot = None;
@@ -148,6 +172,13 @@ impl Lane {
         self.remember(Recent { number, digest, answered: Some(answered) });
     }
 
+    /// A document read back from the log that begins a generation.
+    pub(crate) fn replay_generation(&mut self, lsn: Lsn) {
+        self.generation = lsn;
+        self.last_number = 0;
+        self.recent = [None; RECENT];
+    }
+
     /// Notes the ФФД version of a registration document.
     pub(crate) fn register(&mut self, version: FfdVersion) {
         self.registered = Some(version);
@@ -156,11 +187,6 @@ impl Lane {
     /// ФФД version of the last registration document, when one came.
     pub(crate) fn registered(&self) -> Option<FfdVersion> {
         self.registered
-    }
-
-    /// Greatest document number that came.
-    pub(crate) fn last_number(&self) -> u32 {
-        self.last_number
     }
 
     /// How many documents are stored.
@@ -230,6 +256,27 @@ mod tests {
         lane.dropped(5, 50);
         assert_ne!(lane.place(5, 50), Place::Wait);
         assert!(!matches!(lane.place(5, 50), Place::Same(_)));
+    }
+
+    #[test]
+    fn a_new_generation_knows_nothing_of_the_old_one() {
+        let mut lane = Lane::default();
+        (1..=5).for_each(|number| landed(&mut lane, number, u128::from(number), u64::from(number)));
+        lane.begin_generation();
+        lane.sent_off(1, 11);
+        assert_eq!(lane.place(2, 2), Place::New, "whatever the old one was");
+        lane.landed(1, 11, answered(6, 0));
+        assert_eq!((lane.generation(), lane.place(1, 11)), (Lsn::new(6), Place::Same(answered(6, 0))));
+    }
+
+    #[test]
+    fn a_generation_that_was_not_stored_never_began() {
+        let mut lane = Lane::default();
+        (1..=5).for_each(|number| landed(&mut lane, number, u128::from(number), u64::from(number)));
+        lane.begin_generation();
+        lane.sent_off(1, 11);
+        lane.dropped(1, 11);
+        assert_eq!((lane.generation(), lane.place(5, 5)), (Lsn::NONE, Place::AskLog));
     }
 
     #[test]

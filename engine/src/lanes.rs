@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use ofd_codec::{DocumentView, DriveNumber};
-use ofd_storage::envelope::Envelope;
+use ofd_codec::{DocumentView, DriveNumber, Form};
+use ofd_storage::envelope::{CryptoVerdict, Envelope, Realm};
 use ofd_storage::{Index, Location, Lsn, RecordKind, RecordRef};
 
 use crate::examine::{Digester, registered_version};
@@ -21,6 +21,14 @@ pub(crate) const NEVER_ANSWERED: u8 = 255;
 /// The code of 1022 that a record's byte stands for.
 pub(crate) fn stored_code(byte: u8) -> Option<u8> {
     (byte != NEVER_ANSWERED).then_some(byte)
+}
+
+/// The identity of a quarantined frame: who sent it, what was wrong with it, and its container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct QuarantineKey {
+    pub(crate) drive: u64,
+    pub(crate) forged: bool,
+    pub(crate) digest: u128,
 }
 
 /// What is remembered of a quarantined frame.
@@ -45,8 +53,8 @@ pub(crate) struct Lanes {
     by_drive: HashMap<u64, usize, RandomState>,
     lanes: Vec<Lane>,
     pub(crate) index: Index,
-    quarantined: HashMap<u128, Quarantined, RandomState>,
-    quarantine_order: VecDeque<u128>,
+    quarantined: HashMap<QuarantineKey, Quarantined, RandomState>,
+    quarantine_order: VecDeque<QuarantineKey>,
     pub(crate) digester: Digester,
 }
 
@@ -82,21 +90,28 @@ impl Lanes {
         };
         let code = stored_code(record.answer_code());
         let answered = Answered { lsn, code, operator_time: envelope.operator_time };
-        if record.kind() == RecordKind::Quarantine {
-            let digest = self.digester.digest(envelope.container);
-            self.quarantine(digest, Quarantined::Kept(answered));
-            return;
-        }
         let Ok(drive) = DriveNumber::from_wire(&envelope.drive) else {
             tracing::error!(lsn = lsn.get(), "a stored document names no drive");
             return;
         };
+        if record.kind() == RecordKind::Quarantine {
+            let digest = self.digester.digest(envelope.container);
+            let forged = envelope.crypto == CryptoVerdict::Forged;
+            let key = QuarantineKey { drive: drive.to_bcd_u64(), forged, digest };
+            self.quarantine(key, Quarantined::Kept(answered));
+            return;
+        }
         let digest = self.digester.digest(envelope.plain);
+        let begins = begins_generation(envelope.realm, envelope.number, Form(envelope.form));
         let [.., p_major, p_minor] = *envelope.session.first_chunk::<8>().unwrap_or(&[0; 8]);
         let registers = DocumentView::new_checked(envelope.plain)
             .ok()
             .and_then(|view| registered_version(&view, [p_major, p_minor]));
+        let known = self.index.get(drive.to_bcd_u64(), envelope.number).last().map(|it| it.lsn);
         let lane = self.lane(drive);
+        if begins && known.is_some_and(|known| known >= lane.generation()) && envelope.variant == 0 {
+            lane.replay_generation(lsn);
+        }
         lane.replay(envelope.number, digest, answered);
         if let Some(version) = registers {
             lane.register(version);
@@ -110,14 +125,14 @@ impl Lanes {
     }
 
     /// What is remembered of a quarantined frame.
-    pub(crate) fn quarantined(&self, digest: u128) -> Option<Quarantined> {
-        self.quarantined.get(&digest).copied()
+    pub(crate) fn quarantined(&self, key: QuarantineKey) -> Option<Quarantined> {
+        self.quarantined.get(&key).copied()
     }
 
     /// Remembers a quarantined frame.
-    pub(crate) fn quarantine(&mut self, digest: u128, state: Quarantined) {
-        if self.quarantined.insert(digest, state).is_none() {
-            self.quarantine_order.push_back(digest);
+    pub(crate) fn quarantine(&mut self, key: QuarantineKey, state: Quarantined) {
+        if self.quarantined.insert(key, state).is_none() {
+            self.quarantine_order.push_back(key);
             if self.quarantine_order.len() > QUARANTINED_MAX {
                 if let Some(oldest) = self.quarantine_order.pop_front() {
                     self.quarantined.remove(&oldest);
@@ -127,9 +142,9 @@ impl Lanes {
     }
 
     /// A quarantined frame was not taken by the log after all.
-    pub(crate) fn forget_quarantined(&mut self, digest: u128) {
-        self.quarantined.remove(&digest);
-        self.quarantine_order.retain(|it| *it != digest);
+    pub(crate) fn forget_quarantined(&mut self, key: QuarantineKey) {
+        // Its place in the order stays and frees nothing when its turn comes.
+        self.quarantined.remove(&key);
     }
 
     /// Counts over all lanes.
@@ -140,6 +155,12 @@ impl Lanes {
             quarantined: self.quarantined.len() as u64,
         }
     }
+}
+
+/// May this document begin a new generation of its drive? Test drives are reset by their makers and start again
+/// at number 1 with a registration.
+pub(crate) fn begins_generation(realm: Realm, number: u32, form: Form) -> bool {
+    realm == Realm::Test && number == 1 && matches!(form, Form::REGISTRATION | Form::REREGISTRATION)
 }
 
 /// The map hands out indices of the slab only.

@@ -1,18 +1,18 @@
 //! A small sample of what was not the protocol, kept in memory for whoever looks into a complaint.
 
-use std::collections::HashSet;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use ofd_codec::DecodeError;
 
-/// Samples kept; later ones are only counted.
-const SAMPLES_MAX: usize = 256;
+/// Samples kept: the newest, one a distinct message.
+const SAMPLES_MAX: usize = 64;
 /// Bytes kept of one sample.
 const SAMPLE_LEN_MAX: usize = 512;
 
-/// One sample of line noise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One sample of line noise. It may hold parts of a receipt: its `Debug` shows no bytes.
+#[derive(Clone, PartialEq, Eq)]
 pub struct NoiseSample {
     /// What the frame check said.
     pub error: DecodeError,
@@ -22,10 +22,19 @@ pub struct NoiseSample {
     pub len: usize,
 }
 
+impl std::fmt::Debug for NoiseSample {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NoiseSample")
+            .field("error", &self.error)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
-    seen: HashSet<u64>,
-    samples: Vec<NoiseSample>,
+    /// The newest samples with the hashes of their messages.
+    samples: VecDeque<(u64, NoiseSample)>,
     counted: u64,
 }
 
@@ -41,10 +50,15 @@ impl Noise {
     pub(crate) fn note(&self, message: &[u8], error: DecodeError) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.counted = kept.counted.saturating_add(1);
-        if kept.samples.len() < SAMPLES_MAX && kept.seen.insert(self.hasher.hash_one(message)) {
-            let bytes = message.iter().take(SAMPLE_LEN_MAX).copied().collect();
-            kept.samples.push(NoiseSample { error, bytes, len: message.len() });
+        let hash = self.hasher.hash_one(message);
+        if kept.samples.iter().any(|(known, _)| *known == hash) {
+            return;
         }
+        if kept.samples.len() >= SAMPLES_MAX {
+            kept.samples.pop_front();
+        }
+        let bytes = message.iter().take(SAMPLE_LEN_MAX).copied().collect();
+        kept.samples.push_back((hash, NoiseSample { error, bytes, len: message.len() }));
     }
 
     /// How many messages were noise.
@@ -54,6 +68,7 @@ impl Noise {
 
     /// The samples so far.
     pub(crate) fn samples(&self) -> Vec<NoiseSample> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).samples.clone()
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.samples.iter().map(|(_, sample)| sample.clone()).collect()
     }
 }

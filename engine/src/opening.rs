@@ -115,6 +115,13 @@ impl Openings {
     /// Opens calls for what waits.
     fn call(&mut self, now_us: u64) {
         while !self.waiting.is_empty() && self.calls.len() < CALLS_MAX {
+            if self.waiting.front().is_some_and(|(slot, _)| self.shared.is_late(slot.arrived_us)) {
+                // Too late to be stored whatever the module says: it is spared the work.
+                let late = self.waiting.pop_front().map(|(slot, _)| slot);
+                let state = State::Answered(Vec::new().into_iter());
+                self.calls.push_back(Call { slots: late.into_iter().collect(), state });
+                continue;
+            }
             let many = self.waiting.len().min(CALL_FRAMES_MAX);
             let (slots, requests): (VecDeque<_>, Vec<_>) = self.waiting.drain(..many).unzip();
             let answer = self.shared.host.crypto.open(requests);

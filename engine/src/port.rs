@@ -5,7 +5,7 @@
 //! sockets ◀─ answers in the order of each connection ◀─ crypto signs ◀─ what the watermark has passed ◀┘
 //! ```
 //!
-//! No document wakes anybody: the writer rings the port's eventfd at most once a commit, and the port drains
+//! No document wakes anybody: the writer rings the port's bell at most once a commit, and the port drains
 //! its FIFO through the watermark.
 
 use std::cell::{Cell, RefCell};
@@ -21,7 +21,6 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crossbeam_channel::Receiver;
 use ofd_storage::{Lsn, Position};
 use rtrb::{Consumer, Producer};
-use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
@@ -33,7 +32,7 @@ use crate::connection::{Connection, Reply, read};
 use crate::handover::{Batch, Peer, ReturnTo, Settled, Slot, Unanswered, Verdict};
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
 use crate::partition::partition_of;
-use crate::shared::{Health, Shared};
+use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
 use crate::tickets::{Desk, Outcome};
 
 /// Frames of one port inside the engine.
@@ -45,23 +44,33 @@ const HOST: u32 = u32::MAX;
 /// How long the marking relay may take.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a port waits for what is inside when it stops.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+const STOP_TIMEOUT: Duration = Duration::from_micros(END_TIMEOUT_US);
 
-/// What others ask a port.
-pub(crate) enum Call {
-    /// Accept connections of this listener.
-    Listen(StdListener),
-    /// Frames of the host.
-    Submit(Vec<Bytes>, Arc<Desk>),
-    /// Take nothing more; finish what is inside, then end.
-    Stop,
+/// Bytes of messages whose end has not come yet, over all connections of a port.
+const HELD_MAX: usize = 256 * 1024 * 1024;
+/// Answers in one call of the crypto module.
+const CONFIRM_MAX: usize = 512;
+/// Calls for answers that a port has open at the crypto module.
+const CONFIRM_CALLS_MAX: usize = 16;
+
+/// Frames of the host with the desk that takes their outcomes.
+pub(crate) struct Submission {
+    pub(crate) frames: Vec<Bytes>,
+    pub(crate) desk: Arc<Desk>,
+}
+
+/// A submission that is being taken in, frame by frame as there is room.
+struct Submitting {
+    frames: std::iter::Enumerate<std::vec::IntoIter<Bytes>>,
+    desk: Arc<Desk>,
 }
 
 /// What a port is made of.
 pub(crate) struct Rings {
     pub(crate) to_workers: Vec<Producer<Batch>>,
     pub(crate) from_writer: Consumer<Batch>,
-    pub(crate) calls: Receiver<Call>,
+    pub(crate) listeners: Receiver<StdListener>,
+    pub(crate) submissions: Receiver<Submission>,
     pub(crate) bell: Arc<PortBell>,
 }
 
@@ -104,13 +113,21 @@ pub(crate) struct Port {
     spare: RefCell<Vec<Vec<Slot>>>,
     places: RefCell<Places>,
     host: RefCell<HostOrder>,
-    calls: Receiver<Call>,
+    listeners: Receiver<StdListener>,
+    submissions: Receiver<Submission>,
+    submitting: RefCell<Option<Submitting>>,
+    /// Answers that wait for the crypto module.
+    to_confirm: RefCell<VecDeque<ToConfirm>>,
+    confirm_calls: Cell<usize>,
+    held: Cell<usize>,
+    /// A ring to a worker was full at the last look.
+    stuck: Cell<bool>,
     chunk: RefCell<BytesMut>,
     dirty: RefCell<Vec<Rc<Connection>>>,
     inside: Cell<usize>,
     open: Cell<usize>,
     draining: Cell<bool>,
-    room: Notify,
+    room: Rc<Notify>,
     drained: Notify,
     flush: Notify,
 }
@@ -130,20 +147,27 @@ pub(crate) fn run(number: u16, shared: &Arc<Shared>, rings: Rings) -> io::Result
         spare: RefCell::default(),
         places: RefCell::default(),
         host: RefCell::default(),
-        calls: rings.calls,
+        listeners: rings.listeners,
+        submissions: rings.submissions,
+        submitting: RefCell::default(),
+        to_confirm: RefCell::default(),
+        confirm_calls: Cell::new(0),
+        held: Cell::new(0),
+        stuck: Cell::new(false),
         chunk: RefCell::new(BytesMut::with_capacity(CHUNK_LEN)),
         dirty: RefCell::default(),
         inside: Cell::new(0),
         open: Cell::new(0),
         draining: Cell::new(false),
-        room: Notify::new(),
+        room: Rc::default(),
         drained: Notify::new(),
         flush: Notify::new(),
     });
     local.block_on(&runtime, async move {
         spawn_local(Rc::clone(&port).flush_forever());
-        port.serve(rings.bell).await
-    })
+        port.serve(rings.bell).await;
+    });
+    Ok(())
 }
 
 impl Port {
@@ -156,7 +180,13 @@ impl Port {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.inside.get() < INSIDE_MAX
+        self.inside.get() < INSIDE_MAX && !self.stuck.get()
+    }
+
+    /// Counts bytes that connections hold; false when there are too many.
+    pub(crate) fn hold(&self, bytes: isize) -> bool {
+        self.held.set(self.held.get().saturating_add_signed(bytes));
+        self.held.get() <= HELD_MAX
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -207,14 +237,17 @@ impl Port {
     /// Hands a marking message to the host.
     pub(crate) fn relay(self: &Rc<Self>, back: ReturnTo, message: Bytes) {
         let port = Rc::clone(self);
+        self.inside.set(self.inside.get().saturating_add(1));
         let answer = self.shared.host.marking.relay(message);
         spawn_local(async move {
             let reply = match timeout(RELAY_TIMEOUT, answer).await {
                 Ok(Some(bytes)) => Reply::Relayed(bytes),
                 Ok(None) | Err(_) => Reply::Close,
             };
+            port.is_out();
             port.deliver(back, reply);
             port.write_dirty();
+            port.room.notify_waiters();
         });
     }
 
@@ -262,11 +295,17 @@ impl Port {
         let full = std::mem::replace(batch, Batch { port: self.number, slots, due: Lsn::NONE });
         match ring.push(full) {
             Ok(()) => {
+                if self.stuck.replace(false) {
+                    self.room.notify_waiters();
+                }
                 if let Ok(worker) = u16::try_from(worker) {
                     self.shared.worker_bell(worker).ring();
                 }
             }
-            Err(rtrb::PushError::Full(full)) => *batch = full,
+            Err(rtrb::PushError::Full(full)) => {
+                self.stuck.set(true);
+                *batch = full;
+            }
         }
     }
 
@@ -287,69 +326,68 @@ impl Port {
         }
     }
 
-    async fn serve(self: Rc<Self>, bell: Arc<PortBell>) -> io::Result<()> {
-        let bell = AsyncFd::new(bell)?;
-        let mut stopping = false;
+    async fn serve(self: Rc<Self>, bell: Arc<PortBell>) {
         let mut stop_at = None;
         loop {
+            let stopping = self.shared.stage() >= Stage::PortsEnd;
+            if stopping && !self.draining.replace(true) {
+                self.drained.notify_waiters();
+                self.room.notify_waiters();
+            }
             self.drain();
-            stopping |= self.answer_calls();
+            self.take_listeners();
+            self.take_submissions();
             if self.shared.health() == Health::Failed {
                 self.close_all();
             }
             if stopping {
                 let stop_at = *stop_at.get_or_insert_with(|| tokio::time::Instant::now() + STOP_TIMEOUT);
-                if self.inside.get() == 0 || tokio::time::Instant::now() >= stop_at {
+                let failed = self.shared.health() == Health::Failed;
+                if self.inside.get() == 0 || failed || tokio::time::Instant::now() >= stop_at {
                     self.write_dirty();
                     self.close_all();
-                    return Ok(());
+                    return;
                 }
             }
             let patience = if stopping { Duration::from_millis(10) } else { Duration::from_secs(1) };
-            if let Ok(ready) = timeout(patience, bell.readable()).await {
-                let mut ready = ready?;
-                bell.get_ref().silence();
-                ready.clear_ready();
-            }
+            let _ = timeout(patience, bell.rung()).await;
         }
     }
 
-    fn answer_calls(self: &Rc<Self>) -> bool {
-        let mut stop = false;
-        // Without room the calls stay in their channel and the host waits.
+    fn take_listeners(self: &Rc<Self>) {
+        while let Ok(listener) = self.listeners.try_recv() {
+            spawn_local(Rc::clone(self).accept(listener));
+        }
+    }
+
+    /// Takes in what the host submits, as long as there is room; what there is none for stays in its channel.
+    fn take_submissions(&self) {
+        let mut submitting = self.submitting.borrow_mut();
         while self.has_room() {
-            let Ok(call) = self.calls.try_recv() else { break };
-            match call {
-                Call::Listen(listener) => {
-                    spawn_local(Rc::clone(self).accept(listener));
-                }
-                Call::Submit(frames, desk) => self.submit(frames, &desk),
-                Call::Stop => {
-                    stop = true;
-                    self.draining.set(true);
-                    self.drained.notify_waiters();
-                    self.room.notify_waiters();
-                }
-            }
-        }
-        stop
-    }
-
-    fn submit(&self, frames: Vec<Bytes>, desk: &Arc<Desk>) {
-        for (at, message) in frames.into_iter().enumerate() {
-            let drive = message.get(8..24).and_then(|it| it.first_chunk::<16>()).copied();
-            let Some(drive) = drive.filter(|_| !self.draining.get()) else {
-                let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
-                desk.settle(at, Outcome::Unanswered(why));
+            let Some(current) = submitting.as_mut() else {
+                let Ok(Submission { frames, desk }) = self.submissions.try_recv() else { return };
+                *submitting = Some(Submitting { frames: frames.into_iter().enumerate(), desk });
                 continue;
             };
-            let mut host = self.host.borrow_mut();
-            let sequence = host.first.wrapping_add(host.tickets.len() as u64);
-            host.tickets.push_back(Some((Arc::clone(desk), at)));
-            drop(host);
-            let back = ReturnTo { port: self.number, connection: HOST, generation: 0, sequence };
-            self.take(back, Peer::default(), message, &drive);
+            match current.frames.next() {
+                Some((at, message)) => self.submit(at, message, &current.desk),
+                None => *submitting = None,
+            }
         }
+    }
+
+    fn submit(&self, at: usize, message: Bytes, desk: &Arc<Desk>) {
+        let drive = message.get(8..24).and_then(|it| it.first_chunk::<16>()).copied();
+        let Some(drive) = drive.filter(|_| !self.draining.get()) else {
+            let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
+            return desk.settle(at, Outcome::Unanswered(why));
+        };
+        let mut host = self.host.borrow_mut();
+        let sequence = host.first.wrapping_add(host.tickets.len() as u64);
+        host.tickets.push_back(Some((Arc::clone(desk), at)));
+        drop(host);
+        let back = ReturnTo { port: self.number, connection: HOST, generation: 0, sequence };
+        self.take(back, Peer::default(), message, &drive);
     }
 
     fn settle_ticket(&self, sequence: u64, outcome: Outcome) {
@@ -408,7 +446,8 @@ impl Port {
             return;
         };
         place.generation = place.generation.wrapping_add(1);
-        let connection = Rc::new(Connection::new(stream, peer, number, place.generation));
+        let connection =
+            Rc::new(Connection::new(stream, peer, number, place.generation, Rc::clone(&self.room)));
         place.connection = Some(Rc::clone(&connection));
         drop(places);
         self.open.set(self.open.get().saturating_add(1));
@@ -453,7 +492,6 @@ impl Port {
         }
         let failed = self.shared.health() == Health::Failed;
         let durable = self.shared.watermark.load();
-        let mut to_confirm = Vec::new();
         let mut settled = false;
         loop {
             let next = {
@@ -464,23 +502,21 @@ impl Port {
             let Some(mut batch) = next else { break };
             settled = true;
             for slot in batch.slots.drain(..) {
-                self.settle(slot, &mut to_confirm);
+                self.settle(slot);
             }
             let mut spare = self.spare.borrow_mut();
             if spare.len() < 64 {
                 spare.push(batch.slots);
             }
         }
-        if !to_confirm.is_empty() {
-            spawn_local(Rc::clone(self).confirm(to_confirm));
-        }
+        self.call_for_signs();
         if settled {
             self.write_dirty();
             self.room.notify_waiters();
         }
     }
 
-    fn settle(&self, slot: Slot, to_confirm: &mut Vec<ToConfirm>) {
+    fn settle(&self, slot: Slot) {
         let Settled { lsn, drive, number, code, operator_time, fresh } = match slot.verdict {
             Verdict::Settled(settled) => settled,
             Verdict::Close(why) => return self.leave_unanswered(slot.back, why),
@@ -503,7 +539,18 @@ impl Port {
             self.answer(slot.back, Sealed::new(durable, answer, ConfirmSigns::STAND_IN));
         } else {
             let container = slot.message.slice(ofd_codec::SESSION_HEADER_LEN.min(slot.message.len())..);
-            to_confirm.push(ToConfirm { back: slot.back, durable, answer, container });
+            let mut waiting = self.to_confirm.borrow_mut();
+            waiting.push_back(ToConfirm { back: slot.back, durable, answer, container });
+        }
+    }
+
+    /// Opens calls of the crypto module for the answers that wait.
+    fn call_for_signs(self: &Rc<Self>) {
+        let mut waiting = self.to_confirm.borrow_mut();
+        while !waiting.is_empty() && self.confirm_calls.get() < CONFIRM_CALLS_MAX {
+            let many = waiting.len().min(CONFIRM_MAX);
+            self.confirm_calls.set(self.confirm_calls.get().saturating_add(1));
+            spawn_local(Rc::clone(self).confirm(waiting.drain(..many).collect()));
         }
     }
 
@@ -534,7 +581,10 @@ impl Port {
                 }
             }
         }
+        self.confirm_calls.set(self.confirm_calls.get().saturating_sub(1));
+        self.call_for_signs();
         self.write_dirty();
+        self.take_submissions();
         self.room.notify_waiters();
     }
 

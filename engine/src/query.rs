@@ -8,9 +8,17 @@ use ofd_storage::{OwnedRecord, Position};
 use crate::lanes::stored_code;
 
 /// A document of the log with everything that was known when it was answered.
-#[derive(Clone, Debug)]
+///
+/// Its `Debug` names the place and shows no contents: they are personal data.
+#[derive(Clone)]
 pub struct StoredDocument {
     record: OwnedRecord,
+}
+
+impl std::fmt::Debug for StoredDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoredDocument").field("position", &self.position()).finish_non_exhaustive()
+    }
 }
 
 impl StoredDocument {

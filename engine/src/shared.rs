@@ -10,6 +10,7 @@ use ofd_storage::{Durable as Watermark, Env, LogReader, Lsn, Now};
 use crate::builder::{Host, Options};
 use crate::handover::Doorbell;
 use crate::noise::Noise;
+use crate::refusal::RefusalGuard;
 
 /// How the engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,18 @@ pub enum Health {
     /// The disk failed twice, or a thread died: nothing is accepted and nothing answered any more.
     Failed,
 }
+
+/// How far the end of the engine has come. Each stage ends the threads of one kind, in the order of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Running,
+    PortsEnd,
+    WorkersEnd,
+    WriterEnds,
+}
+
+/// How long a thread that is told to end may take over what it has inside.
+pub(crate) const END_TIMEOUT_US: u64 = 10_000_000;
 
 /// Counters since the start of the process.
 #[derive(Debug, Default)]
@@ -43,9 +56,12 @@ pub(crate) struct Shared {
     pub(crate) reader: LogReader,
     pub(crate) counters: Counters,
     pub(crate) noise: Noise,
+    /// One guard for all workers; locked only where rules to refuse by are listed.
+    pub(crate) refusals: Mutex<RefusalGuard>,
     pub(crate) writer_bell: Doorbell,
     pub(crate) worker_bells: Vec<Doorbell>,
     health: AtomicU8,
+    stage: AtomicU8,
     advanced: Mutex<()>,
     advance: Condvar,
     waiting: AtomicU64,
@@ -70,6 +86,8 @@ impl Shared {
             counters: Counters::default(),
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),
+            stage: AtomicU8::new(Stage::Running as u8),
+            refusals: Mutex::default(),
             advanced: Mutex::new(()),
             advance: Condvar::new(),
             waiting: AtomicU64::new(0),
@@ -101,6 +119,21 @@ impl Shared {
             1 => Health::Draining,
             _ => Health::Failed,
         }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        // Pairs with the store in `end`; the value stands alone, nothing is published with it.
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Stage::Running,
+            1 => Stage::PortsEnd,
+            2 => Stage::WorkersEnd,
+            _ => Stage::WriterEnds,
+        }
+    }
+
+    /// Moves the end of the engine on. Whoever sleeps has to be rung afterwards.
+    pub(crate) fn end(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::Relaxed);
     }
 
     /// Health only gets worse.

@@ -33,15 +33,38 @@ struct State {
     waker: Option<Waker>,
 }
 
-/// The engine's end of a set of tickets.
 #[derive(Debug)]
-pub(crate) struct Desk {
+struct Table {
     state: Mutex<State>,
     done: Condvar,
 }
 
+/// The engine's end of a set of tickets. When the last hold on it goes, whatever is still open is settled as
+/// unanswered: nobody waits for an engine that has ended.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    table: Arc<Table>,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        let state = self.table.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = if state.open == 0 { 0 } else { state.outcomes.len() };
+        drop(state);
+        for at in 0..places {
+            self.table.settle(at, Outcome::Unanswered(Unanswered::Stopping));
+        }
+    }
+}
+
 impl Desk {
     pub(crate) fn settle(&self, at: usize, outcome: Outcome) {
+        self.table.settle(at, outcome);
+    }
+}
+
+impl Table {
+    fn settle(&self, at: usize, outcome: Outcome) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place @ None) = state.outcomes.get_mut(at) {
             *place = Some(outcome);
@@ -61,14 +84,14 @@ impl Desk {
 #[derive(Debug)]
 #[must_use = "without its outcome nobody may tell a register that its document is taken"]
 pub struct Tickets {
-    desk: Arc<Desk>,
+    desk: Arc<Table>,
 }
 
 impl Tickets {
     pub(crate) fn new(frames: usize) -> (Self, Arc<Desk>) {
         let state = State { outcomes: vec![None; frames], open: frames, waker: None };
-        let desk = Arc::new(Desk { state: Mutex::new(state), done: Condvar::new() });
-        (Self { desk: Arc::clone(&desk) }, desk)
+        let table = Arc::new(Table { state: Mutex::new(state), done: Condvar::new() });
+        (Self { desk: Arc::clone(&table) }, Arc::new(Desk { table }))
     }
 
     /// Waits on this thread for all outcomes.

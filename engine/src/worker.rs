@@ -1,31 +1,32 @@
 //! A worker thread: owner of whole partitions and of the lanes in them. It judges what the ports bring and
 //! hands to the writer what is to be stored. No lock, nothing shared but rings.
 //!
-//! Order: documents of one drive leave in the order they came. A frame that cannot be judged yet (its twin is
+//! Order: new documents of one drive leave in the order they came. A frame that cannot be judged yet (its twin is
 //! on the way to the log, the crypto module thinks) waits aside; one that waited longer than the deadline is
 //! dropped and its connection closed, since the register keeps the document and comes back.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 use ofd_codec::DriveNumber;
+use ofd_codec::rules::RuleId;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Realm};
 use ofd_storage::{Error, ErrorKind, IndexEntry, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
-use crate::examine::{Examined, Trouble, examine};
+use crate::examine::{Examined, Trouble, examine, version_of};
 use crate::handover::{
     BATCH_FRAMES_MAX, Batch, Landed, ON_THEIR_WAY_MAX, Plain, Settled, Slot, Store, Unanswered, Verdict,
 };
 use crate::host::{AdmissionRequest, Admitted, DirectorySnapshot, OpenOutcome};
 use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, Lane, Place, StoredVariant};
-use crate::lanes::{LaneCount, Lanes, Quarantined, stored_code};
+use crate::lanes::{LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
 use crate::opening::Openings;
 use crate::partition::partition_of;
 use crate::refusal::Refusal;
-use crate::shared::Shared;
+use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
 
 /// How long a worker sleeps at most while frames wait aside.
 const ASIDE_SLEEP: Duration = Duration::from_millis(1);
@@ -33,6 +34,12 @@ const ASIDE_SLEEP: Duration = Duration::from_millis(1);
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 /// Batches taken from one port before the others get their turn.
 const TURN_BATCHES: usize = 16;
+/// Batches that may wait for the writer before no more are taken.
+const BACKLOG_MAX: usize = 64;
+/// Documents under one number of one drive; more are an attack or a broken till, not documents.
+const VARIANTS_MAX: usize = 16;
+/// How often frames aside are looked at when nothing has landed: only to find those that are too late.
+const ASIDE_LOOK_US: u64 = 50_000;
 
 /// What others ask a worker.
 pub(crate) enum Call {
@@ -40,8 +47,6 @@ pub(crate) enum Call {
     Find { drive: DriveNumber, number: Option<u32>, reply: Sender<Vec<IndexEntry>> },
     /// Counts over the worker's lanes.
     Count { reply: Sender<LaneCount> },
-    /// Ends the thread once all that was taken is handed over.
-    Stop,
 }
 
 /// The rings of one worker.
@@ -58,7 +63,7 @@ struct OnItsWay {
     number: u32,
     digest: u128,
     code: Option<u8>,
-    quarantine: bool,
+    quarantine: Option<QuarantineKey>,
 }
 
 /// A worker at work.
@@ -79,7 +84,12 @@ pub(crate) struct Worker {
     spare: Vec<Vec<Slot>>,
     refusal: Refusal,
     directory: Arc<DirectorySnapshot>,
-    stopping: bool,
+    /// The port whose turn it is.
+    turn: usize,
+    /// What had landed when the frames aside were looked at last: documents, watermark, time.
+    aside_looked: (u64, Lsn, u64),
+    landed: u64,
+    ending_since_us: Option<u64>,
 }
 
 impl Worker {
@@ -96,7 +106,10 @@ impl Worker {
             aside: VecDeque::new(),
             backlog: VecDeque::new(),
             spare: Vec::new(),
-            stopping: false,
+            turn: 0,
+            aside_looked: (0, Lsn::NONE, 0),
+            landed: 0,
+            ending_since_us: None,
             shared,
         }
     }
@@ -106,12 +119,13 @@ impl Worker {
         self.shared.worker_bell(self.number).is_mine();
         loop {
             let mut worked = self.hear_landed();
+            // First those that came first.
+            self.look_aside();
             worked |= self.take_batches();
             worked |= self.take_opened();
-            self.look_aside();
             worked |= self.answer_calls();
             worked |= self.hand_over();
-            if self.stopping && self.is_empty() {
+            if self.shared.stage() >= Stage::WorkersEnd && self.has_ended() {
                 return;
             }
             if !worked {
@@ -120,21 +134,29 @@ impl Worker {
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.backlog.is_empty()
+    /// Is everything handed over, or is there nobody any more to hand it to, or no time left?
+    fn has_ended(&mut self) -> bool {
+        let now = self.shared.now().mono_us;
+        let since = *self.ending_since_us.get_or_insert(now);
+        let empty = self.backlog.is_empty()
             && self.aside.is_empty()
             && self.openings.is_empty()
-            && self.rings.from_ports.iter().all(Consumer::is_empty)
+            && self.rings.from_ports.iter().all(Consumer::is_empty);
+        empty || self.shared.health() == Health::Failed || now.saturating_sub(since) > END_TIMEOUT_US
     }
 
     fn sleep(&self) {
-        let waits = !self.aside.is_empty() || !self.backlog.is_empty() || !self.openings.is_empty();
+        let waits = !self.aside.is_empty()
+            || !self.backlog.is_empty()
+            || !self.openings.is_empty()
+            || self.shared.stage() > Stage::Running;
         let timeout = if waits { ASIDE_SLEEP } else { IDLE_SLEEP };
         let rings = &self.rings;
+        let full = !self.has_room();
         self.shared.worker_bell(self.number).sleep(timeout, || {
             rings.landed.is_empty()
                 && rings.calls.is_empty()
-                && rings.from_ports.iter().all(Consumer::is_empty)
+                && (full || rings.from_ports.iter().all(Consumer::is_empty))
         });
     }
 
@@ -147,6 +169,7 @@ impl Worker {
             if let Some(sent) = sent {
                 self.land(&sent, landed);
             }
+            self.landed = self.landed.wrapping_add(1);
             heard = true;
         }
         heard
@@ -154,16 +177,15 @@ impl Worker {
 
     fn land(&mut self, sent: &OnItsWay, landed: Landed) {
         let Some((lsn, location)) = landed.place else {
-            if sent.quarantine {
-                self.lanes.forget_quarantined(sent.digest);
-            } else {
-                self.lanes.lane(sent.drive).dropped(sent.number, sent.digest);
+            match sent.quarantine {
+                Some(key) => self.lanes.forget_quarantined(key),
+                None => self.lanes.lane(sent.drive).dropped(sent.number, sent.digest),
             }
             return;
         };
         let answered = Answered { lsn, code: sent.code, operator_time: landed.operator_time };
-        if sent.quarantine {
-            self.lanes.quarantine(sent.digest, Quarantined::Kept(answered));
+        if let Some(key) = sent.quarantine {
+            self.lanes.quarantine(key, Quarantined::Kept(answered));
         } else {
             self.lanes.lane(sent.drive).landed(sent.number, sent.digest, answered);
             self.lanes.stored(sent.drive, sent.number, lsn, location);
@@ -174,9 +196,13 @@ impl Worker {
     fn take_batches(&mut self) -> bool {
         let mut worked = false;
         let mut refreshed = false;
-        for port in 0..self.rings.from_ports.len() {
+        let ports = self.rings.from_ports.len();
+        for step in 0..ports {
+            let port = self.turn.wrapping_add(step).checked_rem(ports).unwrap_or_default();
             for _ in 0..TURN_BATCHES {
                 if !self.has_room() {
+                    // The next turn begins behind this port: none starves while another floods.
+                    self.turn = port.wrapping_add(1);
                     return worked;
                 }
                 let Some(Ok(mut batch)) = self.rings.from_ports.get_mut(port).map(Consumer::pop) else {
@@ -194,11 +220,12 @@ impl Worker {
                 }
             }
         }
+        self.turn = self.turn.wrapping_add(1);
         worked
     }
 
     fn has_room(&self) -> bool {
-        self.backlog.is_empty()
+        self.backlog.len() < BACKLOG_MAX
             && self.openings.has_room()
             && self.on_their_way.len().saturating_add(self.aside.len()) < ON_THEIR_WAY_MAX / 2
     }
@@ -226,8 +253,17 @@ impl Worker {
         worked
     }
 
-    /// Looks again at the frames that wait for a twin.
+    /// Looks again at the frames that wait for a twin, when something has landed that they may wait for.
     fn look_aside(&mut self) {
+        if self.aside.is_empty() {
+            return;
+        }
+        let now = (self.landed, self.shared.watermark.load(), self.shared.now().mono_us);
+        let (landed, durable, at_us) = self.aside_looked;
+        if (now.0, now.1) == (landed, durable) && now.2.saturating_sub(at_us) < ASIDE_LOOK_US {
+            return;
+        }
+        self.aside_looked = now;
         for _ in 0..self.aside.len() {
             if let Some((slot, outcome)) = self.aside.pop_front() {
                 if self.shared.is_late(slot.arrived_us) {
@@ -262,7 +298,8 @@ impl Worker {
                     detail: Some(error.to_string().into_boxed_str()),
                     ..self.store_of(drive, number, form)
                 };
-                self.judge_quarantine(slot, outcome, digest, store);
+                let key = QuarantineKey { drive: drive.to_bcd_u64(), forged: false, digest };
+                self.judge_quarantine(slot, outcome, key, store);
             }
         }
     }
@@ -286,16 +323,17 @@ impl Worker {
             detail: Some("forged message sign (A6)".into()),
             ..self.store_of(drive, number, form)
         };
-        self.judge_quarantine(slot, OpenOutcome::Forged, digest, store);
+        let key = QuarantineKey { drive: drive.to_bcd_u64(), forged: true, digest };
+        self.judge_quarantine(slot, OpenOutcome::Forged, key, store);
     }
 
-    fn judge_quarantine(&mut self, mut slot: Slot, outcome: OpenOutcome, digest: u128, store: Store) {
-        match self.lanes.quarantined(digest) {
+    fn judge_quarantine(&mut self, mut slot: Slot, outcome: OpenOutcome, key: QuarantineKey, store: Store) {
+        match self.lanes.quarantined(key) {
             Some(Quarantined::OnItsWay) => self.aside.push_back((slot, outcome)),
             Some(Quarantined::Kept(answered)) => self.settle(slot, store.drive, store.number, answered),
             None => {
-                self.lanes.quarantine(digest, Quarantined::OnItsWay);
-                self.sent(&store, digest, true);
+                self.lanes.quarantine(key, Quarantined::OnItsWay);
+                self.sent(&store, key.digest, Some(key));
                 slot.verdict = Verdict::Store(store);
                 self.pass_on(slot);
             }
@@ -311,6 +349,8 @@ impl Worker {
     ) {
         let Examined { drive, number, form, digest, registers } = document;
         let verified = !self.shared.host.crypto.passes_through();
+        let stores = self.store_of(drive, number, form.0);
+        let mut begins = false;
         let (variant, code) = match self.lanes.lane(drive).place(number, digest) {
             Place::Same(answered) => return self.settle(slot, drive, number, answered),
             Place::Wait => return self.aside.push_back((slot, outcome)),
@@ -320,6 +360,17 @@ impl Worker {
                 match self.ask_log(drive, number, plain) {
                     Ok(Some(stored)) => match Lane::judge(&stored, verified) {
                         Judged::Same(answered) => return self.settle(slot, drive, number, answered),
+                        // A number that was never seen fills a gap, also when it is the first.
+                        Judged::Store { .. }
+                            if !stored.is_empty() && begins_generation(stores.realm, number, form) =>
+                        {
+                            begins = true;
+                            (0, CODE_ACCEPTED)
+                        }
+                        Judged::Store { .. } if stored.len() >= VARIANTS_MAX => {
+                            tracing::warn!(number, "alarm: a drive has too many documents under one number");
+                            return self.close(slot, Unanswered::TooManyVariants);
+                        }
                         Judged::Store { variant, code } => (variant, code),
                     },
                     Ok(None) => return self.aside.push_back((slot, outcome)),
@@ -336,39 +387,58 @@ impl Worker {
             Admitted::Flag(reason) => (AdmissionVerdict::Flagged, reason),
             Admitted::Defer => return self.close(slot, Unanswered::Deferred),
         };
-        let now = self.shared.now().mono_us;
         let plain = opened.as_deref().unwrap_or_else(|| body_of(&slot.message));
-        let refused = code == CODE_ACCEPTED && self.refusal.refuses(plain, &slot.message, now);
+        let refused = if code == CODE_ACCEPTED { self.refused(drive, plain, &slot.message) } else { None };
         let store = Store {
             variant,
             crypto: if verified { CryptoVerdict::Verified } else { CryptoVerdict::Unverified },
             admission,
             reason,
-            code: Some(if refused { CODE_REFUSED } else { code }),
+            code: Some(if refused.is_some() { CODE_REFUSED } else { code }),
+            detail: refused.map(|rule| format!("refused by {}", rule.key).into_boxed_str()),
             plain: opened.map_or(Plain::Body, Plain::Opened),
             kind: RecordKind::Document,
-            ..self.store_of(drive, number, form.0)
+            ..stores
         };
         let lane = self.lanes.lane(drive);
+        if begins {
+            lane.begin_generation();
+        }
         lane.sent_off(number, digest);
         if let Some(version) = registers {
             lane.register(version);
         }
-        self.sent(&store, digest, false);
+        self.sent(&store, digest, None);
         slot.verdict = Verdict::Store(store);
         self.pass_on(slot);
     }
 
+    /// The rule this document is refused by: one that the host lists, while the guard lets it.
+    fn refused(&mut self, drive: DriveNumber, plain: &[u8], message: &[u8]) -> Option<RuleId> {
+        if self.refusal.is_empty() {
+            return None;
+        }
+        let [.., major, minor] = *message.first_chunk::<8>().unwrap_or(&[0; 8]);
+        let version = version_of(plain, self.lanes.lane(drive).registered(), [major, minor]);
+        let broken = self.refusal.broken(plain, version);
+        let now_us = self.shared.now().mono_us;
+        let mut guard = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if guard.may_refuse(broken.is_some(), now_us) { broken } else { None }
+    }
+
     /// The variants the log holds under this number; `None` when one of them is not durable yet.
     fn ask_log(
-        &self,
+        &mut self,
         drive: DriveNumber,
         number: u32,
         plain: &[u8],
     ) -> Result<Option<Vec<StoredVariant>>, Error> {
         let durable = self.shared.watermark.load();
+        let generation = self.lanes.lane(drive).generation();
         let mut stored = Vec::new();
-        for &IndexEntry { lsn, location, .. } in self.lanes.index.get(drive.to_bcd_u64(), number) {
+        let entries = self.lanes.index.get(drive.to_bcd_u64(), number);
+        let entries = entries.iter().filter(|it| it.lsn >= generation).take(VARIANTS_MAX);
+        for &IndexEntry { lsn, location, .. } in entries {
             if lsn > durable {
                 return Ok(None);
             }
@@ -410,7 +480,7 @@ impl Worker {
         }
     }
 
-    fn sent(&mut self, store: &Store, digest: u128, quarantine: bool) {
+    fn sent(&mut self, store: &Store, digest: u128, quarantine: Option<QuarantineKey>) {
         self.on_their_way.push_back(OnItsWay {
             drive: store.drive,
             number: store.number,
@@ -454,6 +524,10 @@ impl Worker {
             }
         }
         let mut handed = false;
+        if self.rings.to_writer.is_abandoned() {
+            // The writer has ended: nobody will be answered any more.
+            self.backlog.clear();
+        }
         while let Some(batch) = self.backlog.pop_front() {
             if let Err(rtrb::PushError::Full(batch)) = self.rings.to_writer.push(batch) {
                 self.backlog.push_front(batch);
@@ -478,7 +552,6 @@ impl Worker {
                 Call::Count { reply } => {
                     let _ = reply.send(self.lanes.count());
                 }
-                Call::Stop => self.stopping = true,
             }
         }
         worked

@@ -18,9 +18,9 @@ use ofd_storage::{
 use rtrb::{Consumer, Producer};
 
 use crate::bell::PortBell;
-use crate::handover::{Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
+use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::lanes::NEVER_ANSWERED;
-use crate::shared::{Health, Shared};
+use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
 
 /// How long the writer sleeps at most; every event rings.
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
@@ -36,8 +36,6 @@ pub(crate) enum Call {
     /// Seal the open segment. The reply comes when all that was appended before is in sealed
     /// segments; false: the log has failed.
     Seal { reply: Sender<bool> },
-    /// Write the last marker and end the thread.
-    Stop,
 }
 
 /// One worker as the writer sees it.
@@ -87,8 +85,9 @@ pub(crate) struct Writer {
     state: LogState,
     /// The greatest time given so far: received_at never decreases.
     received_us: i64,
-    stopping: bool,
-    shutting_down: bool,
+    /// Appends that wait for room in the log.
+    waiting_to_append: VecDeque<Call>,
+    ending_since_us: Option<u64>,
 }
 
 impl Writer {
@@ -119,8 +118,8 @@ impl Writer {
             waiting_for_seal: Vec::new(),
             completions: Vec::new(),
             ops: Vec::new(),
-            stopping: false,
-            shutting_down: false,
+            waiting_to_append: VecDeque::new(),
+            ending_since_us: None,
         }
     }
 
@@ -132,7 +131,7 @@ impl Writer {
             let took = self.take_calls(now) | self.take_batches(now);
             let (wake_at_us, stepped) = self.step(now);
             self.ring_ports();
-            if self.is_done() {
+            if self.is_done(now) {
                 return;
             }
             if !took && !stepped {
@@ -168,24 +167,38 @@ impl Writer {
     /// Is everything that was taken appended and on its way back?
     fn is_empty(&self) -> bool {
         self.unfinished.is_none()
+            && self.waiting_to_append.is_empty()
             && self.workers.iter().all(|it| it.rings.batches.is_empty())
             && self.ports.iter().all(|it| it.backlog.is_empty())
     }
 
-    /// Ends the log once the workers have brought all they had.
-    fn is_done(&mut self) -> bool {
-        if !self.stopping || !self.is_empty() {
+    /// Ends the log once the workers have brought all they had. A disk that does not come to an end is left to
+    /// itself after a while: nothing unproven has been answered.
+    fn is_done(&mut self, now: Now) -> bool {
+        if self.shared.stage() < Stage::WriterEnds {
             return false;
         }
-        if !std::mem::replace(&mut self.shutting_down, true) {
-            self.log.shutdown();
+        let too_long = match self.ending_since_us {
+            Some(since) => now.mono_us.saturating_sub(since) > END_TIMEOUT_US,
+            None if self.is_empty() || self.failed() => {
+                self.log.shutdown();
+                self.ending_since_us = Some(now.mono_us);
+                false
+            }
+            None => false,
+        };
+        if too_long {
+            tracing::error!("alarm: the disk does not come to an end");
+            self.shared.set_health(Health::Failed);
         }
-        matches!(self.state, LogState::Failed | LogState::Closed)
+        too_long || matches!(self.state, LogState::Failed | LogState::Closed)
     }
 
     fn sleep(&self, now: Now, wake_at_us: Option<u64>) {
-        let full = self.unfinished.is_some() || self.ports.iter().any(|it| !it.backlog.is_empty());
-        let longest = if full || self.stopping { FULL_SLEEP } else { IDLE_SLEEP };
+        let full = self.unfinished.is_some()
+            || !self.waiting_to_append.is_empty()
+            || self.ports.iter().any(|it| !it.backlog.is_empty());
+        let longest = if full || self.shared.stage() > Stage::Running { FULL_SLEEP } else { IDLE_SLEEP };
         let timeout = wake_at_us
             .map_or(longest, |at| longest.min(Duration::from_micros(at.saturating_sub(now.mono_us).max(1))));
         self.shared.writer_bell.sleep(timeout, || {
@@ -223,8 +236,11 @@ impl Writer {
 
     fn take_calls(&mut self, now: Now) -> bool {
         let mut took = false;
-        while let Ok(call) = self.calls.try_recv() {
-            took = true;
+        while self.waiting_to_append.len() < BATCH_FRAMES_MAX {
+            let Ok(call) = self.calls.try_recv() else { break };
+            self.waiting_to_append.push_back(call);
+        }
+        while let Some(call) = self.waiting_to_append.pop_front() {
             match call {
                 Call::Append { kind, payload, reply } => {
                     let appended = if self.failed() {
@@ -238,7 +254,14 @@ impl Writer {
                             answer_code: NEVER_ANSWERED,
                             parts: &[&payload],
                         };
-                        self.log.append(now, record).map(|it| it.lsn).map_err(|_| Unanswered::Overloaded)
+                        match self.log.append(now, record) {
+                            Ok(appended) => Ok(appended.lsn),
+                            Err(Full::Wait) => {
+                                self.waiting_to_append.push_front(Call::Append { kind, payload, reply });
+                                return took;
+                            }
+                            Err(_) => Err(Unanswered::StorageFailed),
+                        }
                     };
                     let _ = reply.send(appended);
                 }
@@ -246,8 +269,8 @@ impl Writer {
                     self.log.seal();
                     self.waiting_for_seal.push((self.log.next_lsn().prev(), reply));
                 }
-                Call::Stop => self.stopping = true,
             }
+            took = true;
         }
         took
     }
@@ -294,9 +317,9 @@ impl Writer {
             }
         }
         batch.due = due;
-        let Some(port) = self.ports.get_mut(usize::from(batch.port)) else { return true };
-        port.unrung.push_back(due);
-        port.backlog.push_back(batch);
+        if let Some(port) = self.ports.get_mut(usize::from(batch.port)) {
+            port.backlog.push_back(batch);
+        }
         true
     }
 
@@ -359,10 +382,20 @@ impl Writer {
         let durable = self.durable;
         let failed = self.failed();
         for port in &mut self.ports {
+            if port.rings.batches.is_abandoned() {
+                // The port has ended: nobody waits for these answers any more.
+                port.backlog.clear();
+                port.unrung.clear();
+                continue;
+            }
             while let Some(batch) = port.backlog.pop_front() {
-                if let Err(rtrb::PushError::Full(batch)) = port.rings.batches.push(batch) {
-                    port.backlog.push_front(batch);
-                    break;
+                let due = batch.due;
+                match port.rings.batches.push(batch) {
+                    Ok(()) => port.unrung.push_back(due),
+                    Err(rtrb::PushError::Full(batch)) => {
+                        port.backlog.push_front(batch);
+                        break;
+                    }
                 }
             }
             let before = port.unrung.len();

@@ -276,6 +276,118 @@ fn the_marking_relay_speaks_for_itself() {
     let mut message = life(27, 0, 1).remove(0);
     message[..6].copy_from_slice(&[0xDD, 0x80, 0xCA, 0xA1, 0x82, 0xA2]);
     assert_eq!(Till::connect(address).ask(&message).unwrap(), message);
+    // A connection that asks and closes its half is ended once it is answered, on a quiet port too.
+    let mut till = Till::connect(address);
+    till.send(&message);
+    till.finish_sending();
+    assert_eq!(till.answer().unwrap(), message);
+    assert!(till.answer().is_none());
+}
+
+/// A test drive may be reset by its maker and begin again at number 1: a new generation, not a conflict. A drive in
+/// production may not.
+#[test]
+fn a_test_drive_may_begin_a_new_generation() {
+    let (dir, builder) = fresh();
+    let engine = builder.open().unwrap();
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let of_test = |seed| {
+        let options = ofd_emit::ProfileOptions { test_drives: true, ..ofd_emit::ProfileOptions::default() };
+        let mut register = ofd_emit::Register::new(seed, 0, &options);
+        (0..6)
+            .map(|_| {
+                let mut message = Vec::new();
+                register.next_message(&mut message).unwrap();
+                message
+            })
+            .collect::<Vec<_>>()
+    };
+    let first = of_test(31);
+    // The same drive in another life: every sign (1077) differs.
+    let second: Vec<_> = first.iter().map(|it| common::altered(it)).collect();
+    let mut till = Till::connect(address);
+    let mut codes = |messages: &[Vec<u8>]| {
+        messages.iter().map(|it| code_and_time(&till.ask(it).unwrap())).collect::<Vec<_>>()
+    };
+    let answers = codes(&first);
+    let again = codes(&second);
+    assert!(answers.iter().chain(&again).all(|it| it.0 == 0), "{answers:?} {again:?}");
+    assert_eq!(codes(&second), again, "resent within its generation");
+    assert_eq!(engine.status().unwrap().documents, 12);
+    drop(engine);
+    let engine = ofd_engine::Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let mut till = Till::connect(address);
+    let later: Vec<_> = second.iter().map(|it| code_and_time(&till.ask(it).unwrap())).collect();
+    assert_eq!(later, again, "the generation survives a restart");
+
+    let prod = life(31, 1, 2);
+    assert_eq!(code_and_time(&till.ask(&prod[0]).unwrap()).0, 0);
+    assert_eq!(code_and_time(&till.ask(&common::altered(&prod[0])).unwrap()).0, 14);
+}
+
+/// A rule that the host lists is answered 14, with the rule in the record; without a list the same document is
+/// answered 0.
+#[test]
+fn only_a_listed_rule_refuses() {
+    let mut message = life(32, 0, 1).remove(0);
+    // The user's INN (1018) with a wrong check digit: rule B5.
+    let at = message.windows(4).position(|it| it == [0xFA, 0x03, 0x0C, 0x00]).unwrap() + 4;
+    message[at] = if message[at] == b'9' { b'8' } else { message[at] + 1 };
+    let message = common::with_crc(message);
+    for (rules, code) in [(vec![], 0), (vec!["B5"], 14)] {
+        let (_dir, builder) = fresh();
+        let engine = builder.refuse(rules).open().unwrap();
+        let outcome = engine.submit_batch(vec![Bytes::from(message.clone())]).unwrap().wait();
+        assert!(matches!(outcome[0], Outcome::Answered { code: got, .. } if got == code), "{outcome:?}");
+        let found = engine.find(&Capability::operator(), drive(&message), number(&message)).unwrap();
+        let detail = String::from_utf8_lossy(found[0].envelope().unwrap().detail).into_owned();
+        assert_eq!(detail, if code == 14 { "refused by B5" } else { "" });
+    }
+    let (_dir, builder) = fresh();
+    let unknown = builder.refuse(["Z9"]).open();
+    assert_eq!(unknown.unwrap_err().kind(), ofd_engine::ErrorKind::Fix);
+}
+
+/// Nobody waits for an engine that has ended: tickets whose answer hangs at the crypto module are settled.
+#[test]
+fn tickets_are_settled_when_the_engine_ends() {
+    struct SignsNothing;
+    impl DriveCrypto for SignsNothing {
+        fn open(&self, batch: Vec<OpenRequest>) -> Answering<Vec<OpenOutcome>> {
+            ofd_engine::host::answered(batch.iter().map(|_| OpenOutcome::Ok(None)).collect())
+        }
+        fn confirm(&self, _batch: Vec<ConfirmRequest>) -> Answering<Vec<ConfirmOutcome>> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let (_dir, builder) = fresh();
+    let engine = builder.crypto(Arc::new(SignsNothing)).crypto_timeout_us(60_000_000).open().unwrap();
+    let tickets = engine.submit_batch(vec![Bytes::from(life(33, 0, 1).remove(0))]).unwrap();
+    engine.shutdown().unwrap();
+    assert_eq!(tickets.wait(), [Outcome::Unanswered(Unanswered::Stopping)]);
+    let late = engine.submit_batch(vec![Bytes::new()]);
+    assert!(late.is_err() || late.unwrap().wait() == [Outcome::Unanswered(Unanswered::Stopping)]);
+}
+
+/// So many documents under one number are no documents: the flood is stopped, the drive is not.
+#[test]
+fn a_flood_of_variants_is_stopped() {
+    let (_dir, builder) = fresh();
+    let engine = builder.open().unwrap();
+    let messages = life(34, 0, 2);
+    let mut variant = messages[0].clone();
+    let at = variant.windows(4).position(|it| it == [0x35, 0x04, 0x06, 0x00]).unwrap() + 4 + 2;
+    let mut stopped = 0;
+    for n in 0..40u32 {
+        variant[at..at + 4].copy_from_slice(&n.to_be_bytes());
+        variant = common::with_crc(variant);
+        let outcome = engine.submit_batch(vec![Bytes::from(variant.clone())]).unwrap().wait();
+        stopped += usize::from(outcome == [Outcome::Unanswered(Unanswered::TooManyVariants)]);
+    }
+    assert_eq!((stopped, engine.status().unwrap().documents), (24, 16));
+    let outcome = engine.submit_batch(vec![Bytes::from(messages[1].clone())]).unwrap().wait();
+    assert!(matches!(outcome[0], Outcome::Answered { code: 0, .. }));
 }
 
 /// A feed gives every document once and in order, from any position, to whom it belongs.

@@ -59,7 +59,10 @@ fn real_documents_are_confirmed_however_they_come() {
     let operator = Capability::operator();
     for message in &messages {
         let forged = altered(message);
-        assert_eq!(code_and_time(&till.ask(&forged).unwrap()).0, 14);
+        // The registration of a test drive begins a new generation; everything else stands in conflict.
+        let begins = drive(message).is_test() && number(message) == 1 && matches!(message[62], 1 | 11);
+        let code = if begins { 0 } else { 14 };
+        assert_eq!(code_and_time(&till.ask(&forged).unwrap()).0, code);
         let found = engine.find(&operator, drive(message), number(message)).unwrap();
         let stored: Vec<_> = found.iter().map(|it| it.container()).collect();
         assert_eq!(stored, [&message[30..], &forged[30..]], "both are kept");

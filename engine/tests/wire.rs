@@ -191,7 +191,7 @@ fn noise_closes_its_own_connection_only() {
 
     assert_eq!(code_and_time(&neighbour.ask(&messages[2]).unwrap()).0, 0);
     assert!(engine.status().unwrap().noise >= 4);
-    assert!(!engine.noise().is_empty());
+    assert!(!engine.noise(&Capability::operator()).is_empty());
 }
 
 /// Rules A4 and A5: kept once, reported, never answered.

@@ -6,8 +6,8 @@ use ofd_codec::DriveNumber;
 
 use super::{Answering, answered};
 
-/// One document on its way to the tax service.
-#[derive(Clone, Debug)]
+/// One document on its way to the tax service. Its `Debug` shows no contents.
+#[derive(Clone)]
 pub struct TaxDocument {
     /// The drive.
     pub drive: DriveNumber,
@@ -15,6 +15,15 @@ pub struct TaxDocument {
     pub number: u32,
     /// ФНС JSON with rawData, UTF-8.
     pub json: Bytes,
+}
+
+impl std::fmt::Debug for TaxDocument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaxDocument")
+            .field("drive", &self.drive)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What the tax service said when it took a document.
@@ -93,8 +102,8 @@ impl MarkingRelay for NoMarking {
     }
 }
 
-/// Something to deliver to a person or a program.
-#[derive(Clone, Debug)]
+/// Something to deliver to a person or a program. Its `Debug` shows neither address nor body.
+#[derive(Clone)]
 pub struct Delivery {
     /// Unique and stable: the same id again is the same delivery.
     pub id: u64,
@@ -102,6 +111,12 @@ pub struct Delivery {
     pub to: String,
     /// What, UTF-8.
     pub body: Bytes,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Delivery").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// What became of a delivery.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ofd_emit::{EmitOptions, ProfileOptions, Register};
 use ofd_engine::codec::{Frame, LocalSeconds};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{OFD, Ran, Server, hex, ofd, small_segments, soon};
@@ -287,7 +287,7 @@ fn sigterm_drains_while_registers_send_and_loses_nothing_that_was_confirmed() {
         ask(&data, r#"{"do":"status"}"#)[0]["data"]["answered"].as_u64().unwrap() > 100
     });
     server.stop();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&emit), Signal::TERM).unwrap();
+    kill_process(Pid::from_child(&emit), Signal::TERM).unwrap();
     let emitted = emit.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&emitted.stdout).unwrap();
     let verified = on(&data, &["verify", "--json"]).expect(0).json().remove(0);
@@ -384,6 +384,26 @@ fn damage_of_the_log_and_of_parquet_is_found_and_named() {
     let name = file.file_name().unwrap().to_str().unwrap();
     let found = on(&data, &["verify", "--json"]).expect(3);
     assert!(found.err.contains(name), "{name} is not named: {}", found.err);
+}
+
+/// A supervisor that closes the pipe must not cost a register its operator.
+#[test]
+fn a_server_whose_stdout_nobody_reads_serves_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut child = Command::new(OFD)
+        .args(["serve", "--listen", &free, "--data", data.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    soon("the server", || data.join("control.sock").exists() && TcpStream::connect(&free).is_ok());
+    let ran = ofd(["emit", "--connect", &free, "--registers", "1", "--receipts", "1", "--json"]).expect(0);
+    assert_eq!(ran.json()[0]["confirmed"], 4);
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 /// The kernel's SIGXFSZ would kill the process without a word.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use clap::Args;
 use ofd_engine::control::ControlServer;
 use ofd_engine::{Engine, Health};
+use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -26,8 +27,6 @@ use crate::logging::{Filter, Logging};
 use crate::output::Output;
 use maintenance::Maintenance;
 
-/// SIGXFSZ, the same number on all Linux platforms of ours; signal-hook has no name for it.
-const SIGXFSZ: i32 = 25;
 /// How often the health of the engine is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -63,8 +62,11 @@ impl Serve {
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
         let maintenance = Maintenance::start(Arc::clone(&engine), &config)?;
         let mut output = Output::new();
-        output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"))?;
-        output.flush()?;
+        let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"));
+        if ready.and_then(|()| output.flush()).is_err() {
+            // Registers are served whether somebody listens to us or not.
+            tracing::warn!("nobody reads stdout");
+        }
         tracing::info!(%listen, data = %self.data.dir.display(), "ready");
         let health = self.wait(&signals, &engine, &mut config, &maintenance, &filter);
         control.stop();
@@ -138,7 +140,8 @@ impl Serve {
 /// to treat, and not the death of the process: a handler that does nothing keeps the signal's default away.
 pub(crate) fn survive_full_files() -> Result<(), Failure> {
     let came = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGXFSZ, came).map_err(|error| Failure::io("SIGXFSZ", &error))?;
+    signal_hook::flag::register(Signal::XFSZ.as_raw(), came)
+        .map_err(|error| Failure::io("SIGXFSZ", &error))?;
     Ok(())
 }
 
