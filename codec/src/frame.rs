@@ -490,13 +490,29 @@ pub fn container_crc(bytes: &[u8]) -> u16 {
     }
 }
 
+/// CRC-16/IBM-3740 of the short piece before a long one, a bit at a time. The folding code has a fixed price for every
+/// piece it is given: two bytes as a piece of their own made the whole check of a message a fifth slower.
+const fn crc16_short(piece: &[u8]) -> u16 {
+    let (mut crc, mut rest) = (0xFFFF_u16, piece);
+    while let [byte, tail @ ..] = rest {
+        crc ^= (*byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+            bit += 1;
+        }
+        rest = tail;
+    }
+    crc
+}
+
 /// CRC-16/IBM-3740 over two slices as if they were one.
 pub(crate) fn crc16(first: &[u8], second: &[u8]) -> u16 {
     let crc = if second.is_empty() {
         checksum(CrcAlgorithm::Crc16Ibm3740, first)
     } else {
-        let mut digest = Digest::new(CrcAlgorithm::Crc16Ibm3740);
-        digest.update(first);
+        let begun = u64::from(crc16_short(first));
+        let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc16Ibm3740, begun);
         digest.update(second);
         digest.finalize()
     };
