@@ -26,7 +26,8 @@
 //!   before, beginning with the chain of the segment before it. The footer carries it. The header cannot: it is
 //!   written before the previous segment is sealed, so it names the newest chain that was known.
 //!
-//! Names and numbers of every struct below are frozen in v1; `tests/format.rs` holds them by golden bytes.
+//! Names and numbers of every struct below are frozen in v1: `the_bytes_of_v1_stay`, and `tests/compat.rs` opens a
+//! log that an earlier version wrote.
 
 use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -433,4 +434,137 @@ fn twice(bytes: &[u8], len: u64, block: &mut Vec<u8>) {
 
 fn one_of_two<T: Sealed>(block: &[u8]) -> Option<&T> {
     T::checked(block).or_else(|| T::checked(block.get(SECOND_COPY_AT..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
+    use zerocopy::FromZeros;
+
+    use super::*;
+
+    const STAMP: SegmentStamp =
+        SegmentStamp { segment: SegmentId::new(7), epoch: 3, nonce: 0x1122_3344_5566_7788 };
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            stamp: STAMP,
+            base: Lsn::new(100),
+            len: 64 << 20,
+            block_len: 512,
+            created_at_us: 1_700_000_000_000_000,
+            chained: SegmentId::new(6),
+            chain: [0xC6; 32],
+        }
+    }
+
+    fn footer() -> SegmentFooter {
+        SegmentFooter {
+            stamp: STAMP,
+            block_len: 512,
+            base: Lsn::new(100),
+            last: Lsn::new(199),
+            records: 100,
+            used: 8192,
+            chain_before: [0xC6; 32],
+            chain: [0xC7; 32],
+        }
+    }
+
+    fn batch() -> BatchHeader {
+        BatchHeader {
+            stamp: STAMP,
+            first: Lsn::new(100),
+            records: 9,
+            len: 4000,
+            proven: Lsn::new(99),
+            sequence: 5,
+            offset: 4096,
+            more: 1,
+        }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    // A later version must read what this one writes: a change here is a new format version. The expected bytes
+    // were put together by a script that knows the diagrams and a bitwise CRC, not by this code.
+    #[test]
+    fn the_bytes_of_v1_stay() {
+        let mut block = Vec::new();
+        header().encode(&mut block);
+        assert_eq!(block.len(), 4096);
+        assert_eq!(
+            hex(&block[..72]),
+            "4f46447365676d01355ebc24010000010700000003000000640000000000000088776655443322110000000400000000\
+             000200000600000000401e18240a06006372633332630000"
+        );
+        footer().encode(&mut block);
+        assert_eq!(
+            hex(&block[..64]),
+            "4f46447365616c0134f9ebbd01000002070000000300000088776655443322116400000000000000c700000000000000\
+             64000000000000000020000000000000"
+        );
+        assert_eq!(
+            hex(&batch().encode()),
+            "4f464462fca8e935640000000000000009000000a00f0000070000000300000088776655443322116300000000000000\
+             05000000000000000010000001000000"
+        );
+        assert_eq!(
+            hex(&Meta { epoch: 9 }.encode()[..28]),
+            "4f46446d657461019b9315df01000001637263333263000009000000"
+        );
+    }
+
+    #[test]
+    fn one_good_copy_is_enough_and_no_copy_is_refused() {
+        let mut block = Vec::new();
+        header().encode(&mut block);
+        for at in [0, SECOND_COPY_AT] {
+            block[at + 30] ^= 1;
+            assert_eq!(SegmentHeader::decode(&block), Ok(header()));
+            block[at + 30] ^= 1;
+        }
+        block[30] ^= 1;
+        block[SECOND_COPY_AT + 30] ^= 1;
+        assert_eq!(SegmentHeader::decode(&block), Err(HeaderFault::Unreadable));
+        footer().encode(&mut block);
+        block[30] ^= 1;
+        assert_eq!(SegmentFooter::decode(&block), Some(footer()));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_header_is_detected() {
+        let good = batch().encode();
+        assert_eq!(BatchHeader::decode(&good), Some(batch()));
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(BatchHeader::decode(&bytes), None, "bit {bit}");
+        }
+        let good = Meta { epoch: 9 }.encode();
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Meta::decode(&bytes), Err(HeaderFault::Unreadable), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_header_is_refused() {
+        let mut block = Vec::new();
+        header().encode(&mut block);
+        for len in 0..128 {
+            assert_eq!(SegmentHeader::decode(&block[..len]), Err(HeaderFault::Unreadable));
+            assert_eq!(BatchHeader::decode(&batch().encode()[..len.min(63)]), None);
+        }
+    }
+
+    #[test]
+    fn another_version_is_foreign_and_not_damaged() {
+        let mut other = SegmentHeaderBytes::new_zeroed();
+        (other.magic, other.version) = (SEGMENT_MAGIC, U16::new(2));
+        assert_eq!(SegmentHeader::decode(other.sealed().as_bytes()), Err(HeaderFault::Foreign));
+    }
 }

@@ -13,6 +13,9 @@
 //! - a walk meets every LSN once, or names it as lost: `a_feed_names_what_is_lost_and_goes_on`;
 //! - nothing above the watermark is given out: `a_reader_beside_a_writer_sees_only_durable_records`.
 
+mod feed;
+mod seal;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -22,17 +25,17 @@ use bytes::Bytes;
 use crate::disk::segment_path;
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
-use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN, SegmentStamp};
+use crate::format::SegmentStamp;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
-use crate::segment::{Item, Walk, offset_of, usize_of};
+use crate::segment::{Item, Walk, offset_of};
+
+pub use self::feed::Records;
 
 /// Handles of segments that are not the writer's, kept open.
 const FILES_MAX: usize = 128;
 /// A read of one record takes this many bytes at once: most records are shorter.
 const READ_GUESS: usize = 1024;
-/// A walk of the open segment reads at least this many bytes at once.
-const WINDOW_LEN: usize = 256 * 1024;
 
 /// What a reader has to know of a segment.
 #[derive(Clone)]
@@ -273,7 +276,7 @@ impl LogReader {
     /// The records behind `from`, up to and with `upto`. What lies above the watermark is not given out.
     pub fn records_from(&self, from: Position, upto: Lsn) -> Records {
         let upto = upto.min(self.durable());
-        Records { reader: self.clone(), next: from.lsn().next(), upto, source: None }
+        Records::new(self.clone(), from, upto)
     }
 
     /// The sealed segments from the oldest on, without a gap: a segment behind one that is not sealed is not
@@ -395,225 +398,6 @@ impl<'a> Iterator for SegmentIter<'a> {
                 }
             }
         }
-    }
-}
-
-/// A walk along the log. [`Records::next`] lends one record at a time.
-pub struct Records {
-    reader: LogReader,
-    next: Lsn,
-    upto: Lsn,
-    source: Option<Source>,
-}
-
-/// The segment a walk stands in.
-struct Source {
-    entry: Entry,
-    file: Arc<dyn File>,
-    walk: Walk,
-    /// Whole batches, from byte `origin` of the segment on; or the whole segment once damage was met.
-    window: Vec<u8>,
-    origin: usize,
-    /// The window is the whole segment, loaded when this record was looked for.
-    whole: Option<Lsn>,
-}
-
-/// What one look at the window came to.
-enum Step {
-    Record(u32),
-    Skip,
-    Refill,
-    Damage(Damage),
-}
-
-impl Records {
-    /// The next record and its place; `None` at the end. After an error of damage the walk goes on behind it.
-    ///
-    /// # Errors
-    /// `Corrupt` names the LSNs that are lost; of the system when the disk cannot be read.
-    #[expect(clippy::should_implement_trait, reason = "a lending iterator: the record borrows the window")]
-    pub fn next(&mut self) -> Result<Option<(RecordRef<'_>, Location)>, Error> {
-        let offset = loop {
-            if self.next > self.upto {
-                return Ok(None);
-            }
-            self.find_source()?;
-            let Some(source) = &mut self.source else {
-                let missing = format!("records {}..={} are not in the log", self.next, self.upto);
-                self.next = self.upto.next();
-                return Err(Error::new(ErrorKind::Corrupt, missing));
-            };
-            match source.step(self.next) {
-                Step::Record(offset) => break offset,
-                Step::Skip => {}
-                Step::Refill => source.refill(self.next)?,
-                Step::Damage(damage) => {
-                    let last = damage.last.min(self.upto);
-                    if last < self.next {
-                        continue;
-                    }
-                    let damage = Damage { first: damage.first.max(self.next), last, ..damage };
-                    self.next = last.next();
-                    if last == self.upto {
-                        self.source = None;
-                    }
-                    return Err(damage.into());
-                }
-            }
-        };
-        self.next = self.next.next();
-        let Some(source) = &self.source else { return Ok(None) };
-        let location = Location { segment: source.entry.stamp.segment, offset };
-        let bytes = usize_of(offset).checked_sub(source.origin).and_then(|at| source.window.get(at..));
-        // The walk has checked this record a moment ago, in these bytes; only its length is read again.
-        Ok(bytes.and_then(RecordRef::prefix_of_checked).map(|record| (record, location)))
-    }
-
-    /// Everything up to here has been given out.
-    pub fn position(&self) -> Position {
-        Position::new(self.next.prev())
-    }
-
-    /// Moves the end up to the watermark or `upto`, so that a feed keeps its buffers from commit to commit.
-    pub fn extend(&mut self, upto: Lsn) {
-        self.upto = self.upto.max(upto.min(self.reader.durable()));
-    }
-
-    /// Makes sure the source is the segment that counts for the next record.
-    fn find_source(&mut self) -> Result<(), Error> {
-        let next = self.next;
-        if let Some(source) = &mut self.source {
-            // The table is asked again whenever the open segment may have been closed meanwhile.
-            if source.entry.last.is_none()
-                && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
-            {
-                source.entry = entry;
-            }
-            if source.entry.last.is_none_or(|last| next <= last) {
-                return Ok(());
-            }
-            self.source = None;
-        }
-        if let Some(entry) =
-            self.reader.shared.entry_of(next).filter(|entry| entry.last.is_none_or(|last| next <= last))
-        {
-            let file = self.reader.shared.file(&entry)?;
-            let walk = Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit);
-            self.source = Some(Source { entry, file, walk, window: Vec::new(), origin: 0, whole: None });
-        }
-        Ok(())
-    }
-}
-
-impl Source {
-    /// One item of the window.
-    fn step(&mut self, wanted: Lsn) -> Step {
-        let segment = self.entry.stamp.segment;
-        match self.walk.next(&self.window, self.origin) {
-            Some(Item::Batch(_)) => Step::Skip,
-            Some(Item::Record(record, offset)) if record.lsn() >= wanted => Step::Record(offset),
-            Some(Item::Record(..)) => Step::Skip,
-            Some(Item::Damage { from, to, first, last }) if self.whole.is_some() => {
-                Step::Damage(Damage { segment, from, to, first, last })
-            }
-            // A window may end inside a batch or begin behind a damaged one: only the whole segment tells.
-            Some(Item::Damage { .. }) => Step::Refill,
-            // What was durable when the segment was loaded was looked at; what came later was not.
-            None if self.whole != Some(wanted) => Step::Refill,
-            None => {
-                let (from, first) = (self.walk.offset(), self.walk.expect());
-                let last = self.entry.last.unwrap_or(Lsn::new(u64::MAX));
-                let to = offset_of(usize::try_from(self.entry.limit).unwrap_or(usize::MAX));
-                Step::Damage(Damage { segment, from, to, first, last })
-            }
-        }
-    }
-
-    /// Brings the batches that hold `wanted` and follow it into the window; the whole segment when its batch
-    /// headers do not lead there.
-    fn refill(&mut self, wanted: Lsn) -> Result<(), Error> {
-        let limit = usize::try_from(self.entry.limit).unwrap_or(usize::MAX);
-        let mut at = if self.window.is_empty() {
-            usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX)
-        } else {
-            usize_of(self.walk.offset())
-        };
-        loop {
-            self.load(at, WINDOW_LEN.min(limit.saturating_sub(at)))?;
-            // Hop over batches that end before the wanted record.
-            let mut hop = at;
-            let found = loop {
-                match self.header(hop) {
-                    Some(header) if header.last() < wanted || header.records == 0 => {
-                        hop = hop
-                            .saturating_add(usize_of(header.len))
-                            .next_multiple_of(usize_of(self.entry.block_len).max(1));
-                    }
-                    found => break found,
-                }
-            };
-            if let Some(header) = found {
-                let end = hop.saturating_add(usize_of(header.len));
-                if end > self.origin.saturating_add(self.window.len()) {
-                    self.load(hop, usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)))?;
-                }
-                let walk = Walk::new(self.entry.stamp, self.entry.block_len, header.first, self.entry.limit);
-                self.walk = walk.from_boundary(offset_of(hop)).limited(self.whole_batches_end(hop));
-                self.whole = None;
-                return Ok(());
-            }
-            let seen = self.origin.saturating_add(self.window.len());
-            if hop.saturating_add(BATCH_HEADER_LEN) > seen && hop < limit && hop > at {
-                at = hop;
-                continue;
-            }
-            // No header where one must be: damage. The walk over all bytes finds its reach.
-            self.load(0, limit)?;
-            self.walk = Walk::new(self.entry.stamp, self.entry.block_len, self.entry.base, self.entry.limit);
-            self.whole = Some(wanted);
-            return Ok(());
-        }
-    }
-
-    /// Reads `len` bytes at `at` into the window; fewer when the file ends.
-    fn load(&mut self, at: usize, len: usize) -> Result<(), Error> {
-        self.window.clear();
-        self.window.resize(len, 0);
-        self.origin = at;
-        let mut have = 0;
-        while have < len {
-            let rest = self.window.get_mut(have..).unwrap_or_default();
-            let taken = read_again(&*self.file, rest, at.saturating_add(have) as u64)?;
-            if taken == 0 {
-                break;
-            }
-            have = have.saturating_add(taken);
-        }
-        self.window.truncate(have);
-        Ok(())
-    }
-
-    fn header(&self, at: usize) -> Option<BatchHeader> {
-        let bytes = self.window.get(at.checked_sub(self.origin)?..)?;
-        let header = BatchHeader::decode(bytes)?;
-        let holds = header.stamp == self.entry.stamp
-            && usize_of(header.offset) == at
-            && usize_of(header.len) >= BATCH_HEADER_LEN;
-        holds.then_some(header)
-    }
-
-    /// End of the last batch that lies whole in the window, from the batch at `hop` on.
-    fn whole_batches_end(&self, hop: usize) -> usize {
-        let seen = self.origin.saturating_add(self.window.len());
-        let mut end = hop;
-        while let Some(header) = self.header(end) {
-            let behind = end.saturating_add(usize_of(header.len));
-            if behind > seen {
-                break;
-            }
-            end = behind.next_multiple_of(usize_of(self.entry.block_len).max(1));
-        }
-        end
     }
 }
 

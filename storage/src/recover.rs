@@ -208,6 +208,10 @@ fn start(
     let mut before = None;
     for (live, closed) in plan.live.iter().zip(&reading.closed) {
         let (seen, life) = seen(survey, live)?;
+        if closed.last < life.base {
+            // All of it is the tail that moves on. It gets no place in the chain: a later start sets it aside.
+            continue;
+        }
         let mut entry = entry_of(life, closed);
         if let Some(footer) = seen.footer {
             before = Some(footer.chain);

@@ -32,6 +32,8 @@ pub struct SimKnobs {
     pub short_write: u32,
     /// A sync fails; the pages keep their content or revert.
     pub sync_error: u32,
+    /// So many syncs fail from now on; counts down.
+    pub fail_next_syncs: u32,
     /// After a fault the device is read-only until the power is cut.
     pub turns_read_only: u32,
     /// A sync reports success although it failed; the error comes with the next sync of the file.
@@ -327,7 +329,9 @@ impl World {
             stats.sync_errors = stats.sync_errors.saturating_add(1);
             return Err(fault("sync", Errno::IO));
         }
-        if rng.chance(knobs.sync_error) {
+        let told = knobs.fail_next_syncs > 0;
+        knobs.fail_next_syncs = knobs.fail_next_syncs.saturating_sub(1);
+        if told || rng.chance(knobs.sync_error) {
             let fault_kind = if rng.chance(32_768) { SyncFault::KeepsContent } else { SyncFault::Reverts };
             inode.fail_sync(fault_kind, rng);
             stats.sync_errors = stats.sync_errors.saturating_add(1);

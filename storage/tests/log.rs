@@ -18,6 +18,9 @@ const SMALL: LogOptions = LogOptions {
     prepare_retry_us: 10_000,
 };
 
+/// LSN, payload and place of a record that recovery has shown.
+type Seen = (u64, Vec<u8>, Location);
+
 struct House {
     dir: tempfile::TempDir,
 }
@@ -45,7 +48,7 @@ impl House {
         paths
     }
 
-    fn open(&self) -> (Driver, RecoveryReport, Vec<(u64, Vec<u8>, Location)>) {
+    fn open(&self) -> (Driver, RecoveryReport, Vec<Seen>) {
         let mut seen = Vec::new();
         let (log, report) = recover(self.env(), SMALL, &mut |record, location| {
             seen.push((record.lsn().get(), record.payload().to_vec(), location));
@@ -75,7 +78,7 @@ fn fill(driver: &mut Driver, count: u64) -> Vec<Location> {
         .collect()
 }
 
-fn check(seen: &[(u64, Vec<u8>, Location)], count: u64) {
+fn check(seen: &[Seen], count: u64) {
     assert_eq!(seen.len() as u64, count);
     for (at, (lsn, bytes, _)) in seen.iter().enumerate() {
         assert_eq!((*lsn, bytes), (at as u64 + 1, &payload(at as u64 + 1)));

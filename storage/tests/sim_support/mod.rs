@@ -213,7 +213,8 @@ fn open(
                 if error.kind() == ofd_storage::ErrorKind::Corrupt {
                     return Err(format!("recovery calls an honest disk corrupt: {error}"));
                 }
-                env = if rng.one_in(2) { env.kill() } else { env.power_cut() };
+                // A device that went read-only comes back with the power.
+                env = if attempt < 5 && rng.one_in(2) { env.kill() } else { env.power_cut() };
             }
         }
     }

@@ -1,0 +1,425 @@
+//! One fault at a time, where the simulation of tests/sim.rs has them by chance.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ofd_storage::testing::{SimEnv, SimKnobs};
+use ofd_storage::{
+    Appended, Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogState, Lsn, NO_PARTITION,
+    NewRecord, Position, Progress, RecordKind, RecoveryReport, SegmentId, recover,
+};
+
+const OPTIONS: LogOptions = LogOptions {
+    segment_len: 64 * 1024,
+    batch_len_max: 8192,
+    block_len: 512,
+    marker_after_us: 5_000,
+    prepare_retry_us: 10_000,
+};
+/// A rate that never misses.
+const ALWAYS: u32 = 65_536;
+
+/// A log on a simulated machine; every poll does all that waits.
+struct Machine {
+    env: SimEnv,
+    log: Log,
+    queue: Box<dyn DiskQueue>,
+    ops: Vec<DiskOp>,
+    completions: Vec<Completion>,
+}
+
+fn open(env: SimEnv) -> (Machine, RecoveryReport, Vec<Vec<u8>>) {
+    let mut seen = Vec::new();
+    let (log, report) =
+        recover(Arc::new(env.clone()), OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))
+            .unwrap();
+    let queue = env.queue(Arc::new(|| {})).unwrap();
+    (Machine { env, log, queue, ops: Vec::new(), completions: Vec::new() }, report, seen)
+}
+
+impl Machine {
+    fn new() -> Self {
+        let (mut machine, ..) = open(SimEnv::new(1, SimKnobs::default()));
+        machine.rest();
+        machine
+    }
+
+    fn append(&mut self, payload: &[u8]) -> Appended {
+        self.try_append(payload).unwrap()
+    }
+
+    fn try_append(&mut self, payload: &[u8]) -> Result<Appended, Full> {
+        let record = NewRecord {
+            kind: RecordKind::Document,
+            flags: 0,
+            partition: NO_PARTITION,
+            key_id: 0,
+            answer_code: 0,
+            parts: &[payload],
+        };
+        self.log.append(self.env.now(), record)
+    }
+
+    /// Takes completions in and submits what comes out.
+    fn step(&mut self) -> Progress {
+        let progress = self.log.step(self.env.now(), &mut self.completions, &mut self.ops);
+        for op in self.ops.drain(..) {
+            self.queue.submit(op);
+        }
+        progress
+    }
+
+    /// Lets the disk do what waits.
+    fn disk(&mut self) {
+        self.queue.poll(&mut self.completions);
+    }
+
+    /// Until nothing moves any more, without letting the marker's time come.
+    fn rest(&mut self) -> Progress {
+        let mut sealed = Vec::new();
+        for _ in 0..8 {
+            sealed.extend(self.step().sealed);
+            self.disk();
+        }
+        Progress { sealed, ..self.step() }
+    }
+
+    fn faults(&self, change: impl FnOnce(&mut SimKnobs)) {
+        self.env.set_knobs(change);
+    }
+
+    /// The next commit fails at its sync.
+    fn fail_one_sync(&mut self) -> Progress {
+        self.step();
+        // The commit lane moves first.
+        self.faults(|knobs| knobs.fail_next_syncs = 1);
+        self.disk();
+        self.faults(|knobs| knobs.fail_next_syncs = 0);
+        self.step()
+    }
+}
+
+fn path(segment: SegmentId) -> PathBuf {
+    Path::new("log").join(format!("{segment}.seg"))
+}
+
+#[test]
+fn nothing_is_durable_before_its_sync_returned() {
+    let mut machine = Machine::new();
+    let watermark = machine.log.durable_handle();
+    let appended = machine.append(b"one");
+    for _ in 0..5 {
+        // Submitted, and as long as the disk says nothing it stays at that.
+        assert_eq!((machine.step().durable, watermark.load()), (Lsn::NONE, Lsn::NONE));
+    }
+    machine.disk();
+    assert_eq!(watermark.load(), Lsn::NONE);
+    assert_eq!((machine.step().durable, watermark.load()), (appended.lsn, appended.lsn));
+    assert!(machine.env.is_durable(&path(appended.location.segment)));
+}
+
+#[test]
+fn a_flood_is_batched_and_a_lone_record_goes_at_once() {
+    let mut machine = Machine::new();
+    let _ = machine.append(b"opens the segment, and has the next one prepared");
+    machine.rest();
+    let before = machine.env.stats().syncs;
+    for _ in 0..50 {
+        let _ = machine.append(&[7; 40]);
+    }
+    machine.step();
+    // The first batch flies; these fill the next one.
+    for _ in 0..50 {
+        let _ = machine.append(&[7; 40]);
+    }
+    machine.disk();
+    machine.step();
+    machine.disk();
+    assert_eq!(machine.step().durable, Lsn::new(101));
+    assert_eq!(machine.env.stats().syncs - before, 2);
+}
+
+#[test]
+fn a_failed_sync_moves_the_batch_and_then_acknowledges() {
+    let mut machine = Machine::new();
+    let first = machine.append(b"durable before");
+    assert_eq!(machine.rest().durable, first.lsn);
+    let second = machine.append(b"in flight");
+    machine.step();
+    let third = machine.append(b"filling");
+    let progress = machine.fail_one_sync();
+    assert_eq!((progress.state, progress.durable), (LogState::Rewriting, first.lsn));
+    assert_eq!(machine.try_append(b"not now"), Err(Full::Wait));
+    // What was acknowledged can be read all the while.
+    let reader = machine.log.reader();
+    assert_eq!(reader.read(first.location).unwrap().record().payload(), b"durable before");
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable), (LogState::Healthy, third.lsn));
+    for (appended, payload) in [(first, &b"durable before"[..]), (second, b"in flight"), (third, b"filling")]
+    {
+        let found = reader.read(appended.location).unwrap();
+        assert_eq!((found.record().lsn(), found.record().payload()), (appended.lsn, payload));
+        assert_ne!(found.record().segment(), appended.location.segment);
+    }
+    let mut feed = reader.records_from(Position::START, third.lsn);
+    let mut count = 0;
+    while feed.next().unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 3);
+    let (_machine, report, seen) = open(machine.env.power_cut());
+    assert_eq!(seen, [&b"durable before"[..], b"in flight", b"filling"]);
+    assert!(report.damaged.is_empty());
+}
+
+#[test]
+fn a_moved_record_is_found() {
+    // Twice in a row: the place of a place.
+    let mut machine = Machine::new();
+    let first = machine.append(b"one");
+    machine.fail_one_sync();
+    machine.rest();
+    let second = machine.append(b"two");
+    machine.fail_one_sync();
+    assert_eq!(machine.rest().durable, second.lsn);
+    let reader = machine.log.reader();
+    assert_eq!(reader.read(first.location).unwrap().record().payload(), b"one");
+    assert_eq!(reader.read(second.location).unwrap().record().payload(), b"two");
+}
+
+#[test]
+fn a_second_failure_ends_the_log() {
+    let mut machine = Machine::new();
+    let first = machine.append(b"acknowledged");
+    machine.rest();
+    let _ = machine.append(b"never acknowledged");
+    assert_eq!(machine.fail_one_sync().state, LogState::Rewriting);
+    machine.rest_until_flight();
+    machine.faults(|knobs| knobs.sync_error = ALWAYS);
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable), (LogState::Failed, first.lsn));
+    assert_eq!(machine.try_append(b"more"), Err(Full::Closed));
+    assert!(machine.log.last_error().is_some_and(ofd_storage::Error::is_storage_fault));
+    machine.faults(|knobs| knobs.sync_error = 0);
+    assert_eq!(machine.rest().durable, first.lsn);
+    let (_machine, _, seen) = open(machine.env.power_cut());
+    assert_eq!(seen[0], b"acknowledged");
+}
+
+impl Machine {
+    /// Steps while the rewrite waits for its segment, until it is submitted.
+    fn rest_until_flight(&mut self) {
+        for _ in 0..3 {
+            self.step();
+        }
+    }
+}
+
+#[test]
+fn a_poisoned_segment_is_never_synced_again() {
+    let mut machine = Machine::new();
+    let _ = machine.append(b"one");
+    machine.rest();
+    for round in 0..4 {
+        let _ = machine.append(b"again");
+        machine.fail_one_sync();
+        assert_eq!(machine.rest().state, LogState::Healthy, "round {round}");
+        let _ = machine.append(b"and on");
+        machine.log.seal();
+        machine.rest();
+    }
+    machine.log.shutdown();
+    assert_eq!(machine.rest().state, LogState::Closed);
+    let stats = machine.env.stats();
+    assert_eq!((stats.sync_errors, stats.poisoned_syncs), (4, 0));
+    // Closed without a footer, they are complete all the same: compaction is not held up.
+    let reader = machine.log.reader();
+    let last = reader.sealed_segments().last().map(|sealed| sealed.last);
+    assert_eq!(last, Some(machine.log.durable()));
+    let mut count = 0;
+    for sealed in reader.sealed_segments() {
+        count += reader.segment_records(sealed.id).unwrap().iter().filter(|item| item.is_ok()).count();
+    }
+    assert_eq!(count, 9);
+    // The next start writes the footers that are missing, and the chain runs through all of them.
+    let (machine, ..) = open(machine.env.power_cut());
+    let reader = machine.log.reader();
+    assert_eq!(reader.sealed_segments().last().map(|sealed| sealed.last), last);
+    for sealed in reader.sealed_segments() {
+        reader.check_seal(sealed.id).unwrap();
+    }
+}
+
+// Linux may report the failure of one sync to the next caller: the first answer was a lie.
+#[test]
+fn an_error_that_comes_late_loses_nothing() {
+    for seed in 0..50 {
+        let (mut machine, ..) = open(SimEnv::new(seed, SimKnobs::default()));
+        machine.rest();
+        let _ = machine.append(b"before");
+        machine.rest();
+        let lied_about = machine.append(b"acknowledged, and not on the disk");
+        machine.step();
+        machine.faults(|knobs| knobs.late_error = ALWAYS);
+        machine.disk();
+        machine.faults(|knobs| knobs.late_error = 0);
+        assert_eq!(machine.step().durable, lied_about.lsn);
+        // The marker's sync brings the error; what it should have proven is written again.
+        machine.env.advance(OPTIONS.marker_after_us, 0);
+        machine.step();
+        machine.disk();
+        assert_eq!(machine.step().state, LogState::Rewriting);
+        assert_eq!(machine.rest().state, LogState::Healthy);
+        let (_machine, report, seen) = open(machine.env.power_cut());
+        assert_eq!(seen.len(), 2, "seed {seed}: {report:?}");
+    }
+}
+
+#[test]
+fn a_marker_proves_the_last_batch() {
+    let mut machine = Machine::new();
+    let appended = machine.append(b"lone");
+    let progress = machine.rest();
+    let due = progress.wake_at_mono_us.unwrap();
+    assert!(due > machine.env.now().mono_us);
+    // Without the marker the next start has to write the record again.
+    let (copy, report, seen) = open(machine.env.kill());
+    assert_eq!((seen.len(), report.proven, report.rewritten), (1, Lsn::NONE, 1));
+    drop(copy);
+    let mut machine = Machine::new();
+    let _ = machine.append(b"lone");
+    machine.rest();
+    machine.env.advance(OPTIONS.marker_after_us, 0);
+    assert_eq!(machine.rest().wake_at_mono_us, None);
+    let (_machine, report, seen) = open(machine.env.power_cut());
+    assert_eq!((seen.len(), report.proven, report.rewritten), (1, appended.lsn, 0));
+}
+
+#[test]
+fn a_full_disk_stops_the_log_and_free_space_starts_it_again() {
+    let mut machine = Machine::new();
+    // What is reserved already still fits: two segments stand prewritten.
+    machine.faults(|knobs| knobs.space = Some(150_000));
+    let mut taken = 0u64;
+    for _ in 0..1_000 {
+        while machine.try_append(&[9; 500]).is_ok() {
+            taken += 1;
+        }
+        machine.rest();
+        if machine.try_append(&[9; 500]) == Err(Full::Wait) && machine.env.stats().full_disk > 3 {
+            break;
+        }
+        taken = machine.log.next_lsn().get() - 1;
+    }
+    assert!(taken > 150, "{taken}");
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable.get()), (LogState::Healthy, taken));
+    assert!(progress.wake_at_mono_us.is_some(), "the log must look for space again");
+    machine.faults(|knobs| knobs.space = None);
+    machine.env.advance(OPTIONS.prepare_retry_us, 0);
+    machine.rest();
+    let next = machine.append(&[9; 500]);
+    assert_eq!(machine.rest().durable, next.lsn);
+    let (_machine, report, seen) = open(machine.env.power_cut());
+    assert_eq!((seen.len() as u64, report.damaged.len()), (taken + 1, 0));
+}
+
+#[test]
+fn a_device_that_turns_read_only_acknowledges_nothing() {
+    let mut machine = Machine::new();
+    let first = machine.append(b"acknowledged");
+    machine.rest();
+    let _ = machine.append(b"not");
+    machine.step();
+    machine.faults(|knobs| (knobs.sync_error, knobs.turns_read_only) = (ALWAYS, ALWAYS));
+    machine.disk();
+    machine.faults(|knobs| (knobs.sync_error, knobs.turns_read_only) = (0, 0));
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable), (LogState::Failed, first.lsn));
+    assert!(machine.env.stats().read_only > 0);
+}
+
+#[test]
+fn short_writes_are_taken_up_where_they_stopped() {
+    let mut machine = Machine::new();
+    machine.faults(|knobs| knobs.short_write = ALWAYS);
+    for at in 0..20u8 {
+        let _ = machine.append(&vec![at; usize::from(at) * 50]);
+        machine.rest();
+    }
+    assert!(machine.env.stats().short_writes > 20);
+    let (_machine, _, seen) = open(machine.env.power_cut());
+    assert_eq!(seen, (0..20u8).map(|at| vec![at; usize::from(at) * 50]).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_clock_that_jumps_back_changes_no_order() {
+    let mut machine = Machine::new();
+    let one = machine.append(b"one");
+    machine.env.advance(10, -86_400_000_000 * 365);
+    let two = machine.append(b"two");
+    assert_eq!(two.received_at_us, one.received_at_us);
+    machine.rest();
+    let (mut machine, ..) = open(machine.env.power_cut());
+    let three = machine.append(b"three");
+    assert_eq!((three.received_at_us, three.lsn), (one.received_at_us, Lsn::new(3)));
+}
+
+// Every call that changes something, one after another, is the last one before the power fails.
+#[test]
+fn a_power_cut_at_every_single_call_loses_nothing_acknowledged() {
+    let mut cut_at = 0;
+    loop {
+        cut_at += 1;
+        let mut machine = Machine::new();
+        machine.env.cut_power_after(Some(cut_at));
+        let mut acked = 0;
+        for round in 0..6 {
+            for _ in 0..4 {
+                let _ = machine.try_append(&[round; 700]);
+            }
+            if round == 2 {
+                machine.log.seal();
+            }
+            if round == 3 {
+                machine.env.advance(OPTIONS.marker_after_us, 0);
+            }
+            if round == 4 {
+                machine.fail_one_sync();
+            }
+            acked = machine.rest().durable.get();
+        }
+        let survived = !machine.env.is_off();
+        let (_machine, report, seen) = open(machine.env.power_cut());
+        assert!(seen.len() as u64 >= acked, "cut at call {cut_at}: {acked} acknowledged, {report:?}");
+        assert!(report.damaged.is_empty(), "cut at call {cut_at}: {report:?}");
+        if survived {
+            assert!(cut_at > 15, "{cut_at}");
+            return;
+        }
+    }
+}
+
+// Likewise inside recovery, with a tail to be written again.
+#[test]
+fn a_power_cut_at_every_single_call_of_recovery_loses_nothing() {
+    for cut_at in 1.. {
+        let mut machine = Machine::new();
+        for at in 0..30u8 {
+            let _ = machine.append(&[at; 300]);
+            machine.rest();
+        }
+        let env = machine.env.kill();
+        env.cut_power_after(Some(cut_at));
+        let started = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {});
+        let survived = started.is_ok();
+        drop(started);
+        let (_machine, report, seen) = open(env.power_cut());
+        assert_eq!(seen.len(), 30, "cut at call {cut_at}: {report:?}");
+        if survived {
+            assert!(cut_at > 8, "{cut_at}");
+            return;
+        }
+    }
+}
