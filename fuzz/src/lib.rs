@@ -3,6 +3,8 @@
 //! A target states what must hold for any bytes at all. Beside "no panic" each has a claim of its own; it stands
 //! at the top of its file.
 
+pub mod log;
+
 use std::path::Path;
 
 use ofd_codec::{Cp866, Tlv, Value};

@@ -38,6 +38,9 @@ fn main() -> std::io::Result<()> {
     }
     put("session", "all", &stream)?;
     put("reader", "all", &stream)?;
+    for (name, edits) in ofd_fuzz::log::seeds() {
+        put("recovery", name, &edits)?;
+    }
     std::fs::write(Path::new(&into).join("words"), words())
 }
 
