@@ -285,6 +285,40 @@ fn every_invariant_names_a_test_that_exists() {
     }
 }
 
+/// Why: module headers name the test behind each of their invariants; a renamed test must not leave them behind.
+#[test]
+fn tests_named_in_module_headers_exist() {
+    let sources = files(&[".rs"]);
+    let functions: BTreeSet<_> = sources
+        .values()
+        .flat_map(|source| source.split("fn ").skip(1).filter_map(|rest| words(rest).next()))
+        .collect();
+    let (mut named, mut missing) = (0, Vec::new());
+    for (path, source) in sources.iter().filter(|(path, _)| path.contains("/src/")) {
+        let package = path.split("/src/").next().unwrap();
+        for quoted in source.lines().filter(|line| line.starts_with("//!")).flat_map(|line| {
+            // Every second piece between backticks is quoted.
+            line.split('`').skip(1).step_by(2)
+        }) {
+            if quoted.starts_with("tests/") && quoted.ends_with(".rs") {
+                named += 1;
+                if !root().join(package).join(quoted).exists() {
+                    missing.push(format!("{path} names {quoted}"));
+                }
+            }
+            let sentence = quoted.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if sentence && quoted.matches('_').count() >= 3 {
+                named += 1;
+                if !functions.contains(quoted) {
+                    missing.push(format!("{path} names the test {quoted}"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(named >= 20, "only {named} tests are named");
+}
+
 /// The commands of the fenced `sh` blocks, one block a string.
 fn commands(markdown: &str) -> Vec<&str> {
     let blocks = markdown.split("```sh\n").skip(1);
