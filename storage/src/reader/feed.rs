@@ -176,7 +176,8 @@ impl Source {
                     found => break found,
                 }
             };
-            if let Some(header) = found {
+            // A batch that begins behind the wanted record is none: what lies between is damaged.
+            if let Some(header) = found.filter(|header| header.first <= wanted) {
                 let end = hop.saturating_add(usize_of(header.len));
                 if end > self.origin.saturating_add(self.window.len()) {
                     self.load(hop, usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)))?;
