@@ -69,11 +69,12 @@ impl ControlClient {
         let broken = |source| ControlError::Broken { what: "talking over control.sock", source };
         let mut line = request.to_line();
         line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(broken)?;
+        // An owner with a full house answers and closes without having read: his word is there all the same.
+        let written = self.stream.get_mut().write_all(line.as_bytes());
         loop {
             line.clear();
             if self.stream.read_line(&mut line).map_err(broken)? == 0 {
-                return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+                return Err(broken(written.err().unwrap_or(io::ErrorKind::UnexpectedEof.into())));
             }
             let reply: BTreeMap<String, Box<RawValue>> =
                 serde_json::from_str(&line).map_err(|error| broken(error.into()))?;
