@@ -26,6 +26,8 @@ pub(crate) const PAYLOAD_LEN: usize = 600;
 /// What a record of that payload takes in the log.
 const RECORD_LEN: usize = 664;
 const RECORDS: &str = "records/s";
+/// A round ends after this time even when its records are not done: a busy disk syncs fifty times slower.
+const ROUND: Duration = Duration::from_millis(500);
 
 /// A log with its queue and the loop between them: the writer thread of the engine without its rings.
 pub(crate) struct Rig {
@@ -126,10 +128,11 @@ impl Rig {
 }
 
 /// A log inside one segment that holds `records`, with the next one prewritten already.
-fn rig_for(dir: &Path, records: usize) -> anyhow::Result<Rig> {
-    // Every batch is rounded up to a block; lone records make many of them.
-    let bytes = (records * (RECORD_LEN + 1024) + (8 << 20)) as u64;
-    let options = LogOptions { segment_len: bytes.next_multiple_of(1 << 20), ..LogOptions::default() };
+fn rig_for(dir: &Path, records: usize, batches: usize) -> anyhow::Result<Rig> {
+    // Every batch has a header and is rounded up to a block. Should it be more, the next segment is there.
+    let bytes = (records * RECORD_LEN + batches * 1024 + (8 << 20)) as u64;
+    let segment_len = bytes.next_multiple_of(1 << 20).min(1 << 30);
+    let options = LogOptions { segment_len, ..LogOptions::default() };
     let mut rig = Rig::new(dir, options)?;
     let first = rig.append(rig.now(), &[0; PAYLOAD_LEN])?;
     rig.wait_for(first)?;
@@ -157,17 +160,22 @@ fn sync_1000(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()>
     }
     const BATCH: usize = 1000;
     let batches = plan.work(100);
-    let rounds = plan.rounds();
+    let (rounds, long) = (plan.rounds(), plan.long(ROUND));
     let dir = plan.temp_dir()?;
-    let mut rig = rig_for(&dir.path().join("log"), batches * BATCH * (rounds + 1) / 2)?;
+    let all = batches * (rounds + 1);
+    let mut rig = rig_for(&dir.path().join("log"), all * BATCH, all)?;
     let mut file = Prewritten::new(&dir.path().join("raw"), room_for(batches * BATCH, PAYLOAD_LEN))?;
     let mut buffer = Vec::with_capacity(1 << 20);
     let pairs: Vec<Pair> = interleave(
         rounds,
         || {
             let started = Instant::now();
-            let (mut before, mut last) = (rig.log.durable(), rig.log.durable());
+            let first = rig.log.durable();
+            let (mut before, mut last) = (first, first);
             for _ in 0..batches {
+                if started.elapsed() > long {
+                    break;
+                }
                 let now = rig.now();
                 for _ in 0..BATCH {
                     last = rig.append(now, payload)?;
@@ -178,20 +186,22 @@ fn sync_1000(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()>
                 before = last;
             }
             rig.wait_for(last)?;
-            let rate = (batches * BATCH) as f64 / started.elapsed().as_secs_f64();
+            let rate = (last.get() - first.get()) as f64 / started.elapsed().as_secs_f64();
             rig.quiet()?;
             Ok(rate)
         },
         || {
             let started = Instant::now();
-            for _ in 0..batches {
+            let mut done = 0;
+            while done < batches && started.elapsed() <= long {
+                done += 1;
                 buffer.clear();
                 for _ in 0..BATCH {
                     frame(&mut buffer, payload);
                 }
                 file.commit(&buffer)?;
             }
-            Ok((batches * BATCH) as f64 / started.elapsed().as_secs_f64())
+            Ok((done * BATCH) as f64 / started.elapsed().as_secs_f64())
         },
     )?;
     let figure =
@@ -211,10 +221,11 @@ fn in_flight(
     if !plan.wants(&names) {
         return Ok(());
     }
-    let records = plan.work(if depth < 100 { 40_000 } else { 160_000 });
-    let rounds = plan.rounds();
+    let records = plan.work(if depth < 100 { 40_000 } else { 80_000 });
+    let (rounds, long) = (plan.rounds(), plan.long(ROUND));
     let dir = plan.temp_dir()?;
-    let mut rig = rig_for(&dir.path().join("log"), records * (rounds + 1) * 2)?;
+    let all = records * (rounds + 1) * 2;
+    let mut rig = rig_for(&dir.path().join("log"), all, all / depth * 4)?;
     let file = |name: &str| Prewritten::new(&dir.path().join(name), room_for(records, PAYLOAD_LEN));
     let group = GroupCommit::new(file("raw")?);
     let mut alone = file("loop")?;
@@ -223,7 +234,7 @@ fn in_flight(
         let started = Instant::now();
         let first = rig.log.durable().get();
         let mut appended = 0;
-        while appended < records {
+        while appended < records && started.elapsed() <= long {
             let now = rig.now();
             let room = (first as usize + appended - rig.log.durable().get() as usize).min(depth);
             for _ in 0..(depth - room).min(records - appended) {
@@ -232,43 +243,60 @@ fn in_flight(
             }
             rig.wait()?;
         }
-        rig.wait_for(Lsn::new(first + records as u64))?;
-        let rate = records as f64 / started.elapsed().as_secs_f64();
+        rig.wait_for(Lsn::new(first + appended as u64))?;
+        let rate = appended as f64 / started.elapsed().as_secs_f64();
         rig.quiet()?;
         Ok(rate)
     };
-    let pairs: Vec<Pair> = interleave(rounds, &mut subject, || group_of(&group, payload, records, depth))?;
+    let pairs: Vec<Pair> =
+        interleave(rounds, &mut subject, || group_of(&group, payload, records, depth, long))?;
     let figure = Figure::rate(names[0], RECORDS, "raw leader/follower, a thread for each in flight");
     sink.figure(figure, &pairs, (rounds * records) as u64)?;
     let pairs: Vec<Pair> = interleave(rounds, &mut subject, || {
         let started = Instant::now();
-        for _ in 0..records / depth {
+        let mut done = 0;
+        while done < records && started.elapsed() <= long {
+            done += depth;
             buffer.clear();
             for _ in 0..depth {
                 frame(&mut buffer, payload);
             }
             alone.commit(&buffer)?;
         }
-        Ok((records / depth * depth) as f64 / started.elapsed().as_secs_f64())
+        Ok(done as f64 / started.elapsed().as_secs_f64())
     })?;
     let figure = Figure::rate(names[1], RECORDS, "raw pwrite + fdatasync of all in flight, one loop");
     sink.figure(figure, &pairs, (rounds * records) as u64)
 }
 
-fn group_of(group: &GroupCommit, payload: &[u8], records: usize, threads: usize) -> anyhow::Result<f64> {
+fn group_of(
+    group: &GroupCommit,
+    payload: &[u8],
+    records: usize,
+    threads: usize,
+    long: Duration,
+) -> anyhow::Result<f64> {
     let started = Instant::now();
+    let mut done = 0;
     std::thread::scope(|scope| {
         let mut running = Vec::with_capacity(threads);
         for _ in 0..threads {
-            let body = || (0..records / threads).try_for_each(|_| group.append(payload));
+            let body = || -> anyhow::Result<usize> {
+                let mut mine = 0;
+                while mine < records / threads && started.elapsed() <= long {
+                    group.append(payload)?;
+                    mine += 1;
+                }
+                Ok(mine)
+            };
             running.push(std::thread::Builder::new().stack_size(128 << 10).spawn_scoped(scope, body)?);
         }
         for thread in running {
-            thread.join().map_err(|_| anyhow::anyhow!("a producer panicked"))??;
+            done += thread.join().map_err(|_| anyhow::anyhow!("a producer panicked"))??;
         }
         anyhow::Ok(())
     })?;
-    Ok((records / threads * threads) as f64 / started.elapsed().as_secs_f64())
+    Ok(done as f64 / started.elapsed().as_secs_f64())
 }
 
 /// One record at a time, each waited for.
@@ -277,16 +305,20 @@ fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
         return Ok(());
     }
     let records = plan.work(1000);
-    let rounds = plan.rounds();
+    let (rounds, long) = (plan.rounds(), plan.long(ROUND));
     let dir = plan.temp_dir()?;
-    let mut rig = rig_for(&dir.path().join("log"), records * (rounds + 1) * 2)?;
+    let all = records * (rounds + 1);
+    let mut rig = rig_for(&dir.path().join("log"), all, all)?;
     let mut file = Prewritten::new(&dir.path().join("raw"), room_for(records, PAYLOAD_LEN))?;
     let mut buffer = Vec::with_capacity(4096);
     let pairs = interleave(
         rounds,
         || {
-            let mut times = Histogram::<u64>::new(3)?;
+            let (begun, mut times) = (Instant::now(), Histogram::<u64>::new(3)?);
             for _ in 0..records {
+                if begun.elapsed() > long {
+                    break;
+                }
                 let started = Instant::now();
                 let lsn = rig.append(rig.now(), payload)?;
                 rig.wait_for(lsn)?;
@@ -296,8 +328,11 @@ fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
             Ok(times)
         },
         || {
-            let mut times = Histogram::<u64>::new(3)?;
+            let (begun, mut times) = (Instant::now(), Histogram::<u64>::new(3)?);
             for _ in 0..records {
+                if begun.elapsed() > long {
+                    break;
+                }
                 let started = Instant::now();
                 buffer.clear();
                 frame(&mut buffer, payload);
@@ -309,9 +344,10 @@ fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
     )?;
     for (name, quantile) in [("log.single.p50", 0.5), ("log.single.p99", 0.99)] {
         let micros = |times: &Histogram<u64>| times.value_at_quantile(quantile) as f64 / 1e3;
+        let count = pairs.iter().map(|(log, _)| log.len()).sum();
         let pairs: Vec<Pair> = pairs.iter().map(|(log, raw)| (micros(log), micros(raw))).collect();
         let figure = Figure::time(name, "us", "raw prewritten pwrite + fdatasync, one at a time");
-        sink.figure(figure, &pairs, (rounds * records) as u64)?;
+        sink.figure(figure, &pairs, count)?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
     reason = "a benchmark divides by measured times, reads the clock and writes files of its own"
 )]
 
+mod choice;
 mod codec;
 mod columns;
 mod corpus;
@@ -44,6 +45,8 @@ enum Room {
     Parquet,
     /// Finding documents.
     Query,
+    /// The figures behind docs/adr/0001 and 0002.
+    Choice,
     /// All of them.
     All,
 }
@@ -118,13 +121,14 @@ fn main() -> anyhow::Result<()> {
     let mut sink = Sink::new(arguments.json);
     let plan =
         Plan { seed: arguments.seed, quick: arguments.quick, only: arguments.only, dir: arguments.dir };
-    let rooms: [(Room, &[Run]); 6] = [
+    let rooms: [(Room, &[Run]); 7] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),
         (Room::Lane, &[lane::run]),
         (Room::Server, &[server::run]),
         (Room::Parquet, &[columns::run]),
         (Room::Query, &[find::run]),
+        (Room::Choice, &[choice::run]),
     ];
     for (_, runs) in
         rooms.into_iter().filter(|(room, _)| arguments.room == *room || arguments.room == Room::All)
