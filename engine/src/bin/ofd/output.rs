@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 
 use crate::failure::{Exit, Failure};
 
-/// Data on its way to stdout. [`Output::finish`] writes what is left; dropping it without loses nothing either, but
+/// Data on its way to stdout. [`Output::flush`] writes what is left; dropping it without loses nothing either, but
 /// hears of no error.
 pub(crate) struct Output {
     out: BufWriter<StdoutLock<'static>>,
