@@ -207,7 +207,8 @@ impl<'a> Envelope<'a> {
     /// When the payload is shorter than it says, of an unknown version, or a verdict has no meaning.
     pub fn decode(payload: &'a [u8]) -> Result<Self, EnvelopeError> {
         let wrong = |what| EnvelopeError { what };
-        let (head, rest) = EnvelopeHead::ref_from_prefix(payload).map_err(|_| wrong("shorter than its head"))?;
+        let (head, rest) =
+            EnvelopeHead::ref_from_prefix(payload).map_err(|_| wrong("shorter than its head"))?;
         if head.version != ENVELOPE_VERSION {
             return Err(wrong("unknown version"));
         }

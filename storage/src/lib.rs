@@ -18,11 +18,11 @@
 #![deny(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod batch;
 #[cfg(feature = "columns")]
 pub mod columns;
 #[cfg(feature = "columns")]
 pub mod compact;
-mod batch;
 mod disk;
 mod driver;
 pub mod env;
@@ -53,6 +53,7 @@ pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
 pub use position::{Location, Lsn, Position, PositionError, SegmentId};
 pub use reader::{Damage, Durable, LogReader, Records, SealedSegment, SegmentIter, SegmentRecords};
 pub use record::{
-    NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind, RecordRef,
+    NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind,
+    RecordRef,
 };
 pub use recover::{Cut, RecoveryReport, recover};
