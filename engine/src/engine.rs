@@ -152,16 +152,9 @@ impl Engine {
             closed: AtomicBool::new(false),
             shared: Arc::clone(&shared),
         };
-        let writer = Writer::new(
-            Arc::clone(&shared),
-            log,
-            disk,
-            rang,
-            writer_workers,
-            writer_ports,
-            calls,
-            received_us,
-        );
+        let disk = writer::Disk { queue: disk, rang };
+        let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
+        let writer = Writer::new(Arc::clone(&shared), log, disk, rings, received_us);
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for ((number, rings), lanes) in (0..).zip(workers).zip(lanes) {
             let worker = Worker::new(number, Arc::clone(&shared), rings, lanes);

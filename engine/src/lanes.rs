@@ -133,10 +133,10 @@ impl Lanes {
     pub(crate) fn quarantine(&mut self, key: QuarantineKey, state: Quarantined) {
         if self.quarantined.insert(key, state).is_none() {
             self.quarantine_order.push_back(key);
-            if self.quarantine_order.len() > QUARANTINED_MAX {
-                if let Some(oldest) = self.quarantine_order.pop_front() {
-                    self.quarantined.remove(&oldest);
-                }
+            if self.quarantine_order.len() > QUARANTINED_MAX
+                && let Some(oldest) = self.quarantine_order.pop_front()
+            {
+                self.quarantined.remove(&oldest);
             }
         }
     }

@@ -63,6 +63,7 @@ impl Openings {
     }
 
     /// Takes a frame; gives it back when it is line noise, which no key can open.
+    #[expect(clippy::result_large_err, reason = "the frame itself is given back")]
     pub(crate) fn push(&mut self, slot: Slot) -> Result<(), Slot> {
         let request = match Frame::new_checked(&slot.message) {
             Ok(frame) => match frame.header().drive_number() {

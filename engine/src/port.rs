@@ -263,11 +263,11 @@ impl Port {
             .ok()
             .and_then(|at| places.places.get(at)?.connection.as_ref())
             .filter(|it| it.generation() == back.generation);
-        if let Some(connection) = connection {
-            if connection.reply(back.sequence, reply, self.shared.options.operator_inn) {
-                self.dirty.borrow_mut().push(Rc::clone(connection));
-                self.flush.notify_one();
-            }
+        if let Some(connection) = connection
+            && connection.reply(back.sequence, reply, self.shared.options.operator_inn)
+        {
+            self.dirty.borrow_mut().push(Rc::clone(connection));
+            self.flush.notify_one();
         }
     }
 

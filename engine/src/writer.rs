@@ -50,6 +50,20 @@ pub(crate) struct PortRings {
     pub(crate) bell: Arc<PortBell>,
 }
 
+/// The disk as the writer sees it.
+pub(crate) struct Disk {
+    pub(crate) queue: Box<dyn DiskQueue>,
+    /// Set by the queue's wake before it rings.
+    pub(crate) rang: Arc<AtomicBool>,
+}
+
+/// The rings of the writer.
+pub(crate) struct Rings {
+    pub(crate) workers: Vec<WorkerRings>,
+    pub(crate) ports: Vec<PortRings>,
+    pub(crate) calls: Receiver<Call>,
+}
+
 struct Worker {
     rings: WorkerRings,
     /// It has been told something since it was rung.
@@ -91,16 +105,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        log: Log,
-        disk: Box<dyn DiskQueue>,
-        disk_rang: Arc<AtomicBool>,
-        workers: Vec<WorkerRings>,
-        ports: Vec<PortRings>,
-        calls: Receiver<Call>,
-        received_us: i64,
-    ) -> Self {
+    /// `received_us` is the greatest time in the log.
+    pub(crate) fn new(shared: Arc<Shared>, log: Log, disk: Disk, rings: Rings, received_us: i64) -> Self {
+        let Disk { queue: disk, rang: disk_rang } = disk;
+        let Rings { workers, ports, calls } = rings;
         let port = |rings| Port { rings, backlog: VecDeque::new(), unrung: VecDeque::new() };
         Self {
             durable: shared.watermark.load(),
