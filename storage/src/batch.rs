@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     pub(crate) target: Arc<Target>,
     /// Where it goes, bytes from the segment's begin.
     pub(crate) offset: u32,
+    /// Where the records before it end; a marker may lie between.
+    pub(crate) behind: u32,
     /// Whether it is the first of its segment: then the header block goes with it.
     pub(crate) activates: bool,
     pub(crate) first: Lsn,
@@ -49,11 +51,18 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// An empty one in a used buffer.
-    pub(crate) fn new(target: Arc<Target>, offset: u32, first: Lsn, room: usize, mut bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(
+        target: Arc<Target>,
+        offset: u32,
+        behind: u32,
+        first: Lsn,
+        room: usize,
+        mut bytes: Vec<u8>,
+    ) -> Self {
         bytes.clear();
         bytes.resize(BATCH_HEADER_LEN, 0);
         let activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;
-        Self { target, offset, activates, first, records: 0, room, bytes }
+        Self { target, offset, behind, activates, first, records: 0, room, bytes }
     }
 
     /// Whether a record of this padded length still fits.
@@ -132,7 +141,7 @@ impl Batch {
         }
         self.bytes.truncate(at);
         self.target = Arc::clone(target);
-        self.offset = offset;
+        (self.offset, self.behind) = (offset, offset);
         self.activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;
     }
 

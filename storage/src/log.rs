@@ -89,7 +89,11 @@ pub struct Log {
     sealing: Option<Sealing>,
     seal_at_us: u64,
     /// The newest sealed segment and its chain.
-    chain: (SegmentId, ChainHash),
+    newest_chain: (SegmentId, ChainHash),
+    /// The chain that the last seal came to: where the next one begins.
+    last_chain: ChainHash,
+    /// The same for the first segment of this process, where the segment before it was sealed by another.
+    first_chain: Option<ChainHash>,
 
     state: LogState,
     seal_asked: bool,
@@ -130,7 +134,10 @@ pub(crate) struct Start {
     pub(crate) next_segment: SegmentId,
     pub(crate) spare: Spare,
     pub(crate) closing: VecDeque<Closing>,
-    pub(crate) chain: (SegmentId, ChainHash),
+    /// The newest sealed segment and its chain.
+    pub(crate) newest_chain: (SegmentId, ChainHash),
+    /// Chain of the last segment of the log, if it is sealed.
+    pub(crate) first_chain: Option<ChainHash>,
     /// Records to be written again, as they lay on disk, and how many they are.
     pub(crate) tail: (Vec<u8>, u32),
 }
@@ -165,7 +172,9 @@ impl Log {
             closing: start.closing,
             sealing: None,
             seal_at_us: 0,
-            chain: start.chain,
+            newest_chain: start.newest_chain,
+            last_chain: ChainHash::default(),
+            first_chain: start.first_chain,
             state: LogState::Healthy,
             seal_asked: false,
             shutting_down: false,
@@ -259,8 +268,14 @@ impl Log {
         let Some(current) = &self.current else { return Err(Full::Wait) };
         let room = usize_of(current.limit().saturating_sub(current.next)).min(self.options.batch_len_max);
         let bytes = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.options.batch_len_max));
-        self.filling =
-            Some(Batch::new(Arc::clone(&current.target), current.next, self.next_lsn, room, bytes));
+        self.filling = Some(Batch::new(
+            Arc::clone(&current.target),
+            current.next,
+            current.end,
+            self.next_lsn,
+            room,
+            bytes,
+        ));
         Ok(())
     }
 
@@ -276,6 +291,9 @@ impl Log {
     fn advance(&mut self, batch: &Batch) {
         if let Some(current) = &mut self.current {
             current.next = batch.offset.saturating_add(batch.padded(self.options.block_len));
+            if batch.records > 0 {
+                current.end = current.next;
+            }
         }
     }
 
@@ -393,7 +411,7 @@ impl Log {
         let mut buffers = Vec::with_capacity(batches.len().saturating_add(1));
         if header {
             let mut block = self.free.pop().unwrap_or_default();
-            let (chained, chain) = self.chain;
+            let (chained, chain) = self.newest_chain;
             let Target { stamp, len, block_len, base, .. } = *target;
             SegmentHeader { stamp, base, len, block_len, created_at_us: now.wall_us, chained, chain }
                 .encode(&mut block);
@@ -432,9 +450,9 @@ impl Log {
             self.close_current();
             return;
         }
-        let (target, next) = (Arc::clone(&current.target), current.next);
+        let (target, next, end) = (Arc::clone(&current.target), current.next, current.end);
         let bytes = self.free.pop().unwrap_or_default();
-        let marker = Batch::new(target, next, self.next_lsn, BATCH_HEADER_LEN, bytes);
+        let marker = Batch::new(target, next, end, self.next_lsn, BATCH_HEADER_LEN, bytes);
         self.advance(&marker);
         self.submit(now, FlightKind::Marker, vec![marker], self.durable, ops);
     }

@@ -10,8 +10,8 @@
 //!   report says what is cut there, since it may have been acknowledged.
 //! - What recovery serves from behind the watermark it has first written again, in a new segment, and synced: bytes
 //!   that were read from the page cache of a killed process, or from a file whose sync had failed, prove nothing.
-//! - Recovery overwrites and deletes nothing that holds a record. A crash inside it leaves what the next one
-//!   understands: a torn attempt to activate a segment is no segment.
+//! - Recovery overwrites nothing, and removes no record of which it has not seen a proven copy. A crash inside it
+//!   leaves what the next one understands: a torn attempt to activate a segment is no segment, and is set aside.
 //!
 //! Invariants, with the test that holds each:
 //! - I1 acknowledged records come back, byte for byte; I3 others whole or not at all: `tests/sim.rs`;
@@ -41,6 +41,10 @@ use crate::reader::{Damage, Entry, LogReader, Seal, Shared};
 use crate::record::RecordRef;
 use crate::segment::{Item, Walk, offset_of};
 
+/// Segments that were set aside are kept for those who want to look at them, so many of the newest.
+const TORN_MAX: usize = 4;
+/// A reader beside a writer looks so many times more at a directory that changes under its eyes.
+const LOOKS_MAX: usize = 4;
 /// Path of the lock file.
 const LOCK_PATH: &str = "lock";
 
@@ -78,7 +82,7 @@ pub struct RecoveryReport {
     pub cut: Option<Cut>,
     /// Damage below the watermark: quarantined, its neighbours are served.
     pub damaged: Vec<Damage>,
-    /// Segment files that hold nothing that counts: renamed to `.torn`.
+    /// Segment files that were never activated, torn on the way: renamed to `.torn`.
     pub set_aside: Vec<SegmentId>,
     /// `log/meta` was damaged or missing and was made again from the segments.
     pub meta_rebuilt: bool,
@@ -162,8 +166,15 @@ fn put_aside(
     undamaged: bool,
 ) -> Result<(), Error> {
     let dir = Path::new(LOG_DIR);
+    let torn = |id: SegmentId| dir.join(format!("{id}.torn"));
     for id in &plan.aside {
-        env.rename(&segment_path(*id), &dir.join(format!("{id}.torn")))?;
+        env.rename(&segment_path(*id), &torn(*id))?;
+    }
+    for id in survey.torn.iter().rev().skip(TORN_MAX) {
+        env.remove(&torn(*id))?;
+    }
+    for id in &plan.emptied {
+        env.remove(&segment_path(*id))?;
     }
     for name in &survey.leftovers {
         env.remove(&dir.join(name))?;
@@ -204,7 +215,8 @@ fn start(
     reading: Reading<'_>,
 ) -> Result<Log, Error> {
     let shared = Arc::new(Shared::new(Arc::clone(env)));
-    let (mut closing, mut chain) = (VecDeque::new(), (SegmentId::default(), ChainHash::default()));
+    let (mut closing, mut newest_chain) = (VecDeque::new(), (SegmentId::default(), ChainHash::default()));
+    // Chain of the segment before, if that one is sealed already.
     let mut before = None;
     for (live, closed) in plan.live.iter().zip(&reading.closed) {
         let (seen, life) = seen(survey, live)?;
@@ -215,7 +227,7 @@ fn start(
         let mut entry = entry_of(life, closed);
         if let Some(footer) = seen.footer {
             before = Some(footer.chain);
-            chain = (seen.id, footer.chain);
+            newest_chain = (seen.id, footer.chain);
         } else {
             let file = env.open(&segment_path(seen.id))?;
             entry.seal = Seal::Open;
@@ -224,7 +236,7 @@ fn start(
             let target = Arc::new(Target { stamp, file, len: seen.len, block_len, base });
             let Closed { last, used, records } = *closed;
             let before = before.take();
-            closing.push_back(Closing { target, used, last, records, poisoned: false, before });
+            closing.push_back(Closing { target, used, last, records, poisoned: false, tried: false, before });
         }
         shared.table_mut().insert(seen.id, entry);
     }
@@ -240,7 +252,8 @@ fn start(
         next_segment: survey.highest.max(spare.id).next(),
         spare,
         closing,
-        chain,
+        newest_chain,
+        first_chain: before,
         tail: (reading.tail, reading.tail_records),
     });
     settle(&**env, &mut log)?;
@@ -284,9 +297,23 @@ impl LogReader {
     /// # Errors
     /// As [`recover`], without `Busy`.
     pub fn open_read_only(env: Arc<dyn Env>) -> Result<Self, Error> {
-        let survey = survey(&*env)?;
+        // The writer may seal, cut or remove a file between two looks at it: what cannot be read is looked at again.
+        let mut looked = Self::look(&env);
+        for _ in 0..LOOKS_MAX {
+            match looked {
+                Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
+                    looked = Self::look(&env);
+                }
+                settled => return settled,
+            }
+        }
+        looked
+    }
+
+    fn look(env: &Arc<dyn Env>) -> Result<Self, Error> {
+        let survey = survey(&**env)?;
         let plan = plan(&survey)?;
-        let shared = Arc::new(Shared::new(Arc::clone(&env)));
+        let shared = Arc::new(Shared::new(Arc::clone(env)));
         let mut durable = plan.proven;
         for live in &plan.live {
             let (seen, life) = seen(&survey, live)?;

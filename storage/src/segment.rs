@@ -41,8 +41,6 @@ pub(crate) struct Walk {
     expect: Lsn,
     /// Nothing from here on belongs to batches.
     limit: usize,
-    /// Where the batch or the hole begins that the walk is in.
-    boundary: usize,
 }
 
 /// Inside a batch, or inside the remains of one whose header is gone.
@@ -63,14 +61,12 @@ impl Walk {
             batch: None,
             expect,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            boundary: usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX),
         }
     }
 
     /// The same from another batch boundary.
     pub(crate) fn starting_at(mut self, at: u32) -> Self {
         self.at = usize_of(at);
-        self.boundary = self.at;
         self
     }
 
@@ -94,11 +90,6 @@ impl Walk {
     /// The byte the walk stands at: behind the last valid batch, at a boundary, when the walk has ended.
     pub(crate) fn offset(&self) -> u32 {
         offset_of(self.at)
-    }
-
-    /// Where the batch of the last item begins; for damage without a batch header, where the damage begins.
-    pub(crate) fn boundary(&self) -> u32 {
-        offset_of(self.boundary)
     }
 
     /// The next item; `None` when nothing valid follows. `bytes` is the segment from byte `origin` on.
@@ -143,7 +134,6 @@ impl Walk {
                     end: self.at.saturating_add(usize_of(header.len)),
                     until: Some(header.last().next()),
                 });
-                self.boundary = self.at;
                 self.at = self.at.saturating_add(BATCH_HEADER_LEN);
                 return Some(Item::Batch(header));
             }
@@ -176,7 +166,6 @@ impl Walk {
     /// No valid header at a boundary: either the log ends here, or a header is damaged.
     fn cross_hole<'a>(&mut self, view: &View<'a>) -> Option<Item<'a>> {
         let from = self.at;
-        self.boundary = from;
         let mut probe = from.saturating_add(self.block_len);
         let mut next = None;
         while probe.saturating_add(BATCH_HEADER_LEN) <= self.limit {
@@ -327,7 +316,8 @@ mod tests {
         });
         let (mut at, mut lsn) = (4096, 1);
         for count in counts {
-            let mut batch = Batch::new(Arc::clone(&target), at as u32, Lsn::new(lsn), LEN, Vec::new());
+            let mut batch =
+                Batch::new(Arc::clone(&target), at as u32, at as u32, Lsn::new(lsn), LEN, Vec::new());
             for _ in 0..*count {
                 let parts: [&[u8]; 1] = [&payload(lsn)];
                 let record = NewRecord {

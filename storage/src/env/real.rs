@@ -12,6 +12,7 @@
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
@@ -153,7 +154,8 @@ impl Env for RealEnv {
             at = at.parent().unwrap_or(Path::new(""));
         }
         for path in missing.into_iter().rev() {
-            match fs::create_dir(path) {
+            // Receipts hold personal data: nobody but the owner looks in, unless the operator says so.
+            match fs::DirBuilder::new().mode(0o700).create(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(failed("create directory", path, error));
                 }
@@ -289,7 +291,6 @@ impl RealFile {
 
 impl File for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
-        use std::os::unix::fs::FileExt;
         loop {
             match self.file.read_at(buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

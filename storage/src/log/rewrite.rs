@@ -37,6 +37,8 @@ struct Cut {
     target: Arc<Target>,
     /// The first byte that moves.
     from: u32,
+    /// Where the last record that stays ends.
+    end: u32,
     /// Bytes of what moves may have reached the disk.
     written: bool,
     /// A sync of it failed.
@@ -66,12 +68,15 @@ impl Log {
         self.prepare_at_us = 0;
         let poisoned = flight.batches.first().map(|batch| batch.target.stamp);
 
-        // Retained batches of a segment whose footer is written or being written need no second proof.
+        // A retained batch of a segment whose footer is written, or may be, stays: the footer counts it.
         let mut again = Vec::new();
         for batch in std::mem::take(&mut self.retained) {
             let segment = batch.target.stamp.segment;
             let open = self.current.as_ref().is_some_and(|current| current.target.stamp.segment == segment)
-                || self.closing.iter().any(|closing| closing.target.stamp.segment == segment);
+                || self
+                    .closing
+                    .iter()
+                    .any(|closing| closing.target.stamp.segment == segment && !closing.tried);
             if open { again.push(batch) } else { self.recycle(batch.bytes) }
         }
         again.extend(flight.batches.into_iter().filter(|batch| batch.records > 0));
@@ -89,7 +94,15 @@ impl Log {
             // A marker flies only while a batch of its segment is retained, so the poisoned one is met here.
             let (target, written) = (Arc::clone(&batch.target), at < first_write);
             let poisoned = poisoned == Some(target.stamp);
-            cuts.push(Cut { target, from: batch.offset, written, poisoned, last, moved: Vec::new() });
+            cuts.push(Cut {
+                target,
+                from: batch.offset,
+                end: batch.behind,
+                written,
+                poisoned,
+                last,
+                moved: Vec::new(),
+            });
         }
         self.current = None;
         self.seal_asked = false;
@@ -111,17 +124,20 @@ impl Log {
             }
             return;
         }
-        let (at, poisoned, before) =
-            closing.map_or((usize::MAX, false, None), |(at, closing)| (at, closing.poisoned, closing.before));
+        let (at, poisoned, before) = match closing {
+            Some((at, closing)) => (at, closing.poisoned, closing.before),
+            None => (usize::MAX, false, self.first_chain.take()),
+        };
         let at = at.min(self.closing.len());
         self.closing.insert(
             at,
             Closing {
                 target: Arc::clone(&cut.target),
-                used: cut.from,
+                used: cut.end,
                 last: cut.last,
                 records: cut.last.next().get().saturating_sub(cut.target.base.get()),
                 poisoned: poisoned || cut.poisoned,
+                tried: false,
                 before,
             },
         );
@@ -150,7 +166,7 @@ impl Log {
         rewrite.arrival = Some(arrival);
         let rest = again.split_off(rewrite.first_write.min(again.len()));
         self.closed.extend(rest);
-        self.current = Some(Current { target, next });
+        self.current = Some(Current { target, next, end: next });
         self.submit(now, FlightKind::Rewrite, again, base.prev(), ops);
     }
 
@@ -161,7 +177,7 @@ impl Log {
         let mut table = self.shared.table_mut();
         for cut in cuts {
             let Some(entry) = table.get_mut(&cut.target.stamp.segment) else { continue };
-            (entry.last, entry.limit) = (Some(cut.last), u64::from(cut.from));
+            (entry.last, entry.limit) = (Some(cut.last), u64::from(cut.end));
             if cut.is_whole() {
                 entry.seal = Seal::Dead;
             }
@@ -179,8 +195,16 @@ impl Log {
         let (first, room, block_len) = (self.durable.next(), records.len(), self.options.block_len);
         let target =
             Arc::new(Target { stamp, file: Arc::clone(&spare.file), len: 0, block_len, base: first });
-        let batch =
-            Batch { target, offset: 0, activates: false, first, records: count, room, bytes: records };
+        let batch = Batch {
+            target,
+            offset: 0,
+            behind: 0,
+            activates: false,
+            first,
+            records: count,
+            room,
+            bytes: records,
+        };
         self.state = LogState::Rewriting;
         self.rewrite = Some(Rewrite { again: vec![batch], first_write: 1, cuts: Vec::new(), arrival: None });
     }

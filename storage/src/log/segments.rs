@@ -17,6 +17,8 @@ pub(crate) struct Current {
     pub(crate) target: Arc<Target>,
     /// Where the next batch begins.
     pub(crate) next: u32,
+    /// Where the last batch with records ends; markers may follow.
+    pub(crate) end: u32,
 }
 
 impl Current {
@@ -36,7 +38,7 @@ pub(crate) struct Spare {
 /// A segment that takes no more batches and waits for its seal.
 pub(crate) struct Closing {
     pub(crate) target: Arc<Target>,
-    /// Bytes that are used.
+    /// Where the last record that counts ends. Markers behind it do not: one of them may be in the page cache only.
     pub(crate) used: u32,
     /// The last record that counts.
     pub(crate) last: Lsn,
@@ -44,6 +46,8 @@ pub(crate) struct Closing {
     pub(crate) records: u64,
     /// A sync of it has failed: its chain is computed, its footer waits for the next start.
     pub(crate) poisoned: bool,
+    /// A seal was tried: its footer may be on the disk, so the segment ends where the footer says.
+    pub(crate) tried: bool,
     /// Chain of the segment before it, where that one was sealed in an earlier life.
     pub(crate) before: Option<ChainHash>,
 }
@@ -68,7 +72,7 @@ impl Log {
         let Some((target, entry)) = self.take_spare(self.next_lsn) else { return };
         self.shared.table_mut().insert(target.stamp.segment, entry);
         let next = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX));
-        self.current = Some(Current { target, next });
+        self.current = Some(Current { target, next, end: next });
     }
 
     /// Gives the spare a life that begins with `base`, and says what readers will have to know of it.
@@ -92,14 +96,23 @@ impl Log {
     /// No further batch goes to the open segment. All records that have a number are in it or before it.
     pub(super) fn close_current(&mut self) {
         self.seal_asked = false;
-        let Some(Current { target, next }) = self.current.take() else { return };
+        let Some(Current { target, end, .. }) = self.current.take() else { return };
         let last = self.next_lsn.prev();
         self.change_entry(target.stamp.segment, |entry| {
             entry.last = Some(last);
-            entry.limit = u64::from(next);
+            entry.limit = u64::from(end);
         });
         let records = self.next_lsn.get().saturating_sub(target.base.get());
-        self.closing.push_back(Closing { target, used: next, last, records, poisoned: false, before: None });
+        let before = self.first_chain.take();
+        self.closing.push_back(Closing {
+            target,
+            used: end,
+            last,
+            records,
+            poisoned: false,
+            tried: false,
+            before,
+        });
     }
 
     pub(super) fn change_entry(&self, segment: SegmentId, change: impl FnOnce(&mut Entry)) {
@@ -164,7 +177,7 @@ impl Log {
             last: closing.last,
             records: closing.records,
             used: u64::from(closing.used),
-            chain_before: closing.before.unwrap_or(self.chain.1),
+            chain_before: closing.before.unwrap_or(self.last_chain),
             chain: ChainHash::default(),
         };
         let token = self.next_token();
@@ -185,9 +198,8 @@ impl Log {
         match result {
             Ok(Done::Sealed { chain }) => {
                 self.seal_at_us = 0;
-                if segment > self.chain.0 {
-                    self.chain = (segment, chain);
-                }
+                self.last_chain = chain;
+                self.newest_chain = self.newest_chain.max((segment, chain));
                 let (last, used) = (closing.last, u64::from(closing.used));
                 self.change_entry(segment, |entry| {
                     entry.seal = if closing.poisoned { Seal::Closed } else { Seal::Sealed };
@@ -215,7 +227,7 @@ impl Log {
                 tracing::warn!(%error, %segment, "a segment could not be sealed");
                 self.error = Some(error);
                 self.seal_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
-                self.closing.push_front(Closing { poisoned: true, ..closing });
+                self.closing.push_front(Closing { poisoned: true, tried: true, ..closing });
             }
         }
     }

@@ -22,8 +22,10 @@ pub(super) struct Plan {
     pub(super) live: Vec<Live>,
     /// The last LSN that something on disk proves durable.
     pub(super) proven: Lsn,
-    /// Not activated, or emptied by a rewrite that is proven: to be renamed.
+    /// Not activated: to be renamed.
     pub(super) aside: Vec<SegmentId>,
+    /// Every record of it lies in a later segment, proven: to be removed.
+    pub(super) emptied: Vec<SegmentId>,
     /// Nothing but zeros: prewritten and not used.
     pub(super) blank: Vec<SegmentId>,
 }
@@ -64,9 +66,9 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
         }
     }
     // The page cache may show a rewrite that the disk does not hold: what it emptied stays until it is proven.
-    plan.aside.extend(emptied.into_iter().filter(|(_, end)| *end <= plan.proven).map(|(id, _)| id));
+    plan.emptied = emptied.into_iter().filter(|(_, end)| *end <= plan.proven).map(|(id, _)| id).collect();
     plan.live.reverse();
-    plan.aside.sort();
+    plan.aside.reverse();
     plan.blank.reverse();
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
@@ -139,7 +141,7 @@ mod tests {
         seen
     }
 
-    /// Live segments as (id, base, end), then what is set aside, then the proven LSN.
+    /// Live segments as (id, base, end), then what is set aside or removed, then the proven LSN.
     type Outcome = (Vec<(u32, u64, Option<u64>)>, Vec<u32>, u64);
 
     fn outcome(segments: Vec<Seen>) -> Outcome {
@@ -148,7 +150,8 @@ mod tests {
         let live = plan.live.iter().map(|live| {
             (survey.segments.get(live.at).unwrap().id.get(), live.base.get(), live.end.map(Lsn::get))
         });
-        (live.collect(), plan.aside.iter().map(|id| id.get()).collect(), plan.proven.get())
+        let gone = plan.aside.iter().chain(&plan.emptied).map(|id| id.get());
+        (live.collect(), gone.collect(), plan.proven.get())
     }
 
     #[test]
@@ -202,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_whose_records_all_moved_is_set_aside() {
+    fn a_segment_whose_records_all_moved_is_removed_once_that_is_proven() {
         // The first write of segment 2 failed; it and the retained batch before it went to segment 3.
         assert_eq!(
             outcome(vec![seen(1, 1, 7, true), seen(2, 10, 9, true), seen(3, 8, 12, true)]),

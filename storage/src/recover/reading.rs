@@ -113,22 +113,19 @@ impl<'s> Reading<'s> {
         let until = end.map_or(self.proven, Lsn::prev);
         let past = |lsn: Lsn| end.is_some_and(|end| lsn >= end);
         let records_before = self.records;
-        // Behind the last record that stays here, and where the tail begins once it is met.
-        let (mut kept, mut tail_at) = (offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0)), None);
-        let used = loop {
+        // Behind the last record, or the last damage, that stays here.
+        let mut kept = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0));
+        loop {
             match walk.next(bytes, 0) {
-                Some(Item::Batch(header)) if header.records > 0 && past(header.first) => {
-                    break walk.boundary();
-                }
+                Some(Item::Batch(header)) if header.records > 0 && past(header.first) => break,
                 Some(Item::Batch(_)) => {}
-                Some(Item::Record(record, _)) if past(record.lsn()) => break walk.boundary(),
+                Some(Item::Record(record, _)) if past(record.lsn()) => break,
                 Some(Item::Record(record, offset)) => {
                     self.note(&record);
                     if record.lsn() <= self.proven {
                         kept = offset.saturating_add(offset_of(padded_len(record.encoded_len())));
                         visit(record, Location { segment, offset });
                     } else {
-                        tail_at = tail_at.or(Some(walk.boundary()));
                         let location = self.push_tail(&record, bytes, offset);
                         visit(record, location);
                     }
@@ -140,33 +137,34 @@ impl<'s> Reading<'s> {
                     if end.is_none() {
                         self.cut = Some(Cut { segment, offset: from, first, last: Some(last) });
                     }
-                    break walk.boundary();
+                    break;
                 }
                 Some(Item::Damage { from, to, first, last }) => {
                     self.damage(Damage { segment, from, to, first, last: last.min(until) });
+                    kept = to;
                     if last > until && end.is_none() {
                         let first = until.next();
                         self.cut = Some(Cut { segment, offset: to, first, last: Some(last) });
-                        break to;
+                        break;
                     }
                 }
                 None => {
                     let (at, expect) = (walk.offset(), walk.expect());
                     if expect <= until {
-                        let to = offset_of(usize::try_from(limit).unwrap_or(usize::MAX));
-                        self.damage(Damage { segment, from: at, to, first: expect, last: until });
+                        kept = offset_of(usize::try_from(limit).unwrap_or(usize::MAX));
+                        self.damage(Damage { segment, from: at, to: kept, first: expect, last: until });
                     } else if end.is_none() && !all_zeros(bytes, at, limit) {
                         // Something was written here that does not hold, not even its header.
                         self.cut = Some(Cut { segment, offset: at, first: expect, last: None });
                     }
-                    break at;
+                    break;
                 }
             }
-        };
-        // What is sealed at the wrong byte is cut off for good: no record that stays lies behind it.
-        let used = tail_at.unwrap_or(used).max(kept);
+        }
+        // What is sealed at the wrong byte is cut off for good: every record that stays lies before it. Markers
+        // behind the last record do not count: the page cache may show one that no sync ever covered.
         let used =
-            seen.footer.map_or(used, |footer| offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX)));
+            seen.footer.map_or(kept, |footer| offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX)));
         let tail = u64::from(self.tail_records);
         let records = self.records.saturating_sub(records_before).saturating_sub(tail);
         Closed { last: until, used: used.next_multiple_of(life.block_len.max(1)), records }

@@ -33,6 +33,8 @@ pub(super) struct Survey {
     pub(super) fresh: bool,
     /// By number.
     pub(super) segments: Vec<Seen>,
+    /// Segments that earlier starts have set aside, by number.
+    pub(super) torn: Vec<SegmentId>,
     /// Names of half-prepared and temporary files.
     pub(super) leftovers: Vec<String>,
     /// The highest number that any name bears.
@@ -82,6 +84,8 @@ pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
                 found.fresh = false;
                 if extension == "seg" {
                     found.segments.push(look(env, id)?);
+                } else {
+                    found.torn.push(id);
                 }
             }
             "tmp" => found.leftovers.push(entry.name.clone()),

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use ofd_storage::testing::{SimEnv, SimKnobs, SimStats};
 use ofd_storage::{
-    Completion, DiskOp, DiskQueue, Env, Full, Location, Log, LogOptions, LogState, NO_PARTITION, NewRecord,
-    RecordKind, RecoveryReport, recover,
+    Completion, DiskOp, DiskQueue, Env, Full, Location, Log, LogOptions, LogReader, LogState, Lsn,
+    NO_PARTITION, NewRecord, Position, RecordKind, RecoveryReport, recover,
 };
 
 /// SplitMix64 of the test: apart from that of the machine, so that a new fault does not change the load.
@@ -276,6 +276,29 @@ fn compare(
     }
     oracle.records.truncate(seen.len());
     oracle.acked = seen.len();
+    walk_and_scrub(&reader, oracle)
+}
+
+/// A feed over the last records, and every seal. Reads may fail here; what they give must be right.
+fn walk_and_scrub(reader: &LogReader, oracle: &Oracle) -> Result<(), Broken> {
+    let mut at = oracle.acked.saturating_sub(60);
+    let mut records = reader.records_from(Position::new(Lsn::new(at as u64)), reader.durable());
+    loop {
+        match records.next() {
+            Ok(Some((record, _))) if record.payload() == oracle.records[at].payload() => at += 1,
+            Ok(Some((record, _))) => return Err(format!("a feed gives {} as {}", record.lsn(), at + 1)),
+            Ok(None) if at == oracle.acked => break,
+            Ok(None) => return Err(format!("a feed ends at {at} of {}", oracle.acked)),
+            Err(error) if error.is_storage_fault() => break,
+            Err(error) => return Err(format!("a feed at {at}: {error}")),
+        }
+    }
+    for sealed in reader.sealed_segments() {
+        match reader.check_seal(sealed.id) {
+            Err(error) if !error.is_storage_fault() => return Err(format!("a seal: {error}")),
+            _ => {}
+        }
+    }
     Ok(())
 }
 
