@@ -101,10 +101,11 @@ impl Rig {
         Ok(moved)
     }
 
-    /// A step, and sleep until the disk rings when nothing moved.
+    /// A step, and sleep until the disk rings when nothing moved. The sleep is long: on a busy machine a timer that
+    /// fires early makes the scheduler look again, and the log would seem faster than raw calls that have no timer.
     fn wait(&mut self) -> anyhow::Result<()> {
         if !self.turn()? {
-            std::thread::park_timeout(Duration::from_millis(2));
+            std::thread::park_timeout(Duration::from_millis(50));
         }
         Ok(())
     }
