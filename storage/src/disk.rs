@@ -135,7 +135,9 @@ pub(crate) fn prepare(env: &dyn Env, segment: SegmentId, len: u64) -> Result<Arc
     file.sync_all()?;
     env.rename(&beside, &path)?;
     env.sync_dir(Path::new(LOG_DIR))?;
-    Ok(file)
+    drop(file);
+    // A handle that knows its name, for the errors it will tell.
+    env.open(&path)
 }
 
 fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
