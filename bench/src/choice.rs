@@ -56,7 +56,8 @@ fn keys(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let drives = drives(plan.work(DRIVES))?;
     let fast: hashbrown::HashMap<u64, u32, ahash::RandomState> =
         drives.iter().zip(0..).map(|(drive, at)| (drive.to_bcd_u64(), at)).collect();
-    let slow: HashMap<[u8; 16], u32> = drives.iter().zip(0..).map(|(drive, at)| (*drive.as_bytes(), at)).collect();
+    let slow: HashMap<[u8; 16], u32> =
+        drives.iter().zip(0..).map(|(drive, at)| (*drive.as_bytes(), at)).collect();
     let stride = 611_953;
     let asked: Vec<DriveNumber> =
         (0..PASS).filter_map(|turn| drives.get(turn * stride % drives.len()).copied()).collect();
@@ -204,5 +205,9 @@ fn read_map(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         },
     )?;
     anyhow::ensure!(lost == 0, "{lost} records could not be read");
-    sink.figure(Figure::rate("choice.read-map", "records/s", "pread + CRC-32C of the same records"), &pairs, runs)
+    sink.figure(
+        Figure::rate("choice.read-map", "records/s", "pread + CRC-32C of the same records"),
+        &pairs,
+        runs,
+    )
 }

@@ -68,7 +68,7 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
             continue;
         };
         write.extend_from_slice(message);
-        if (at / load.connections + 1) % load.depth == 0 {
+        if (at / load.connections + 1).is_multiple_of(load.depth) {
             script.push(std::mem::take(write).freeze());
         }
     }
