@@ -2,7 +2,7 @@
 """What outsiders rely on, asked of the tool from outside: contract.py OFD FACTS
 
 OFD is the built tool, FACTS a folder with real documents (`samples/receipts.wire`, `samples/receipts.jsonl`).
-Needs the module duckdb. Stops at the first thing that does not hold.
+Needs the modules duckdb and pytz (times with a zone). Stops at the first thing that does not hold.
 """
 
 import contextlib

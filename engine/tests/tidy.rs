@@ -328,7 +328,7 @@ fn commands(markdown: &str) -> Vec<&str> {
 /// Why: the two commands are what a stranger tries first, in whatever language he reads.
 #[test]
 fn both_readmes_give_the_same_two_commands() {
-    let two = ["cargo run --release --example quickstart", "cargo test --workspace"];
+    let two = ["cargo run --release --example quickstart", "cargo test --workspace --all-features"];
     for readme in ["README.md", "README.ru.md"] {
         let text = std::fs::read_to_string(root().join(readme)).unwrap();
         let found: Vec<_> = commands(&text).into_iter().filter(|block| two.contains(block)).collect();
