@@ -12,7 +12,7 @@ use crate::format::{BATCH_HEADER_LEN, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::Damage;
 use crate::record::{PARTITIONS, RecordRef, padded_len};
-use crate::segment::{Item, Walk, offset_of, usize_of};
+use crate::segment::{Item, Walk, is_blank, offset_of, usize_of};
 
 /// What the pass has come to.
 pub(super) struct Reading<'s> {
@@ -207,5 +207,5 @@ impl<'s> Reading<'s> {
 
 fn all_zeros(bytes: &[u8], from: u32, to: u64) -> bool {
     let to = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
-    bytes.get(usize_of(from)..to).unwrap_or_default().iter().all(|byte| *byte == 0)
+    is_blank(bytes.get(usize_of(from)..to).unwrap_or_default())
 }

@@ -13,7 +13,7 @@ use crate::format::{
     SegmentHeader, SegmentStamp,
 };
 use crate::position::{Lsn, SegmentId};
-use crate::segment::{Item, Walk, usize_of};
+use crate::segment::{Item, Walk, is_blank, usize_of};
 
 /// Path of the metadata file.
 pub(super) const META_PATH: &str = "log/meta";
@@ -158,7 +158,7 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
         let text = format!("{}: {lost} bytes of an open segment cannot be read", path.display());
         return Err(Error::new(ErrorKind::Reopen, text));
     }
-    let blank = lost == 0 && bytes.iter().all(|byte| *byte == 0);
+    let blank = lost == 0 && is_blank(&bytes);
     let life = match (header, footer) {
         (_, Some(footer)) => Some((footer.stamp, footer.block_len, footer.base)),
         (Some(header), None) => Some((header.stamp, header.block_len, header.base)),
