@@ -39,6 +39,8 @@ pub enum DecodeErrorKind {
     ContainerVersion,
     /// The form in the container header and the form of the document differ (A4).
     FormMismatch,
+    /// The document names a version of the format (1209) that this program does not know.
+    Version,
     /// The drive number in the session header, the container header and tag 1041 differ (A4).
     DriveMismatch,
     /// The document number in the container header and tag 1040 differ (A4).
@@ -85,6 +87,7 @@ impl DecodeErrorKind {
             Self::ContainerType => "container-type",
             Self::ContainerVersion => "container-version",
             Self::FormMismatch => "form-mismatch",
+            Self::Version => "version",
             Self::DriveMismatch => "drive-mismatch",
             Self::NumberMismatch => "number-mismatch",
             Self::ServiceLength => "service-length",

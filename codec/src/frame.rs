@@ -246,14 +246,16 @@ impl<'a> Frame<'a> {
 
     /// Cuts one message off the front of a stream: `(message, rest)`, or `None` while more bytes are needed.
     ///
-    /// The header is checked as soon as its 30 bytes are there, so that noise is refused before its supposed body
-    /// is waited for; the container is not looked at yet.
+    /// The signature is checked with its first byte and the header as soon as its 30 bytes are there, so that noise is
+    /// refused before more of it is waited for; the container is not looked at yet.
     ///
     /// # Errors
     /// The kinds of [`SessionHeader::decode`].
     pub fn split(stream: &'a [u8]) -> Result<Option<Cut<'a>>, DecodeError> {
         let Some(head) = stream.first_chunk::<SESSION_HEADER_LEN>() else {
-            return Ok(None);
+            let begin = stream.get(..SIGNATURE_OPERATOR.len()).unwrap_or(stream);
+            let known = SIGNATURE_OPERATOR.starts_with(begin) || SIGNATURE_MARKING.starts_with(begin);
+            return if known { Ok(None) } else { Err(DecodeError::new(DecodeErrorKind::Signature, 0)) };
         };
         let header = SessionHeader::decode(head)?;
         Ok(stream.split_at_checked(SESSION_HEADER_LEN.saturating_add(usize::from(header.body_len))))
@@ -636,7 +638,9 @@ mod tests {
         let (first, rest) = Frame::split(&stream).unwrap().unwrap();
         let (second, noise) = Frame::split(rest).unwrap().unwrap();
         assert_eq!((first, second), (message().as_slice(), message().as_slice()));
-        assert_eq!(Frame::split(&noise[..29]), Ok(None));
+        assert_eq!(Frame::split(&noise[..1]), Ok(None), "the first byte is that of a signature");
+        assert_eq!(Frame::split(&noise[..2]).unwrap_err().kind, Kind::Signature);
+        assert_eq!(Frame::split(&message()[..29]), Ok(None));
         assert_eq!(Frame::split(noise).unwrap_err().kind, Kind::Signature);
     }
 }

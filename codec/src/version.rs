@@ -24,6 +24,9 @@ impl FfdVersion {
     /// All versions, oldest first.
     pub const ALL: [Self; 4] = [Self::V1_0, Self::V1_05, Self::V1_1, Self::V1_2];
 
+    /// The newest one.
+    pub const NEWEST: Self = Self::V1_2;
+
     /// Version by the value of tag 1209 (1189 and 1190 use the same codes); `None` for a code not given yet.
     #[must_use]
     pub const fn from_code(code: u8) -> Option<Self> {

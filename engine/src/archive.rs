@@ -9,7 +9,7 @@ use ofd_storage::envelope::Envelope;
 use ofd_storage::verify::{VerifyReport, verify};
 
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 impl Engine {
     /// Writes every sealed segment that is not in the archive yet to Parquet, reads it back, compares it with the
@@ -20,11 +20,20 @@ impl Engine {
     /// As [`compact`]; `Reopen` when the open segment cannot be sealed.
     pub fn compact(&self, all: bool) -> Result<CompactReport, Error> {
         let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_ended() {
+            return Err(Error::new(ErrorKind::Reopen, "the engine has ended"));
+        }
         if all {
             self.seal()?;
         }
         let shared = self.shared();
-        let options = CompactOptions { inspect: Some(Arc::new(findings)), ..CompactOptions::default() };
+        let options = CompactOptions {
+            inspect: Some(Arc::new(findings)),
+            // The log comes first: compaction leaves it room for the next segments.
+            free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
+            stop: Some(self.closed_flag()),
+            ..CompactOptions::default()
+        };
         Ok(compact(&shared.reader, &shared.env, &options)?)
     }
 

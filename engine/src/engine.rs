@@ -57,7 +57,7 @@ pub struct Engine {
     next_port: AtomicUsize,
     #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -149,7 +149,7 @@ impl Engine {
             next_port: AtomicUsize::new(0),
             #[cfg(feature = "parquet")]
             compaction: Mutex::new(()),
-            closed: AtomicBool::new(false),
+            closed: Arc::default(),
             shared: Arc::clone(&shared),
         };
         let disk = writer::Disk { queue: disk, rang };
@@ -412,6 +412,16 @@ impl Engine {
     }
 
     #[cfg(feature = "parquet")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    #[cfg(feature = "parquet")]
+    pub(crate) fn closed_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.closed)
+    }
+
+    #[cfg(feature = "parquet")]
     pub(crate) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -426,6 +436,9 @@ impl Engine {
             return Ok(());
         }
         self.shared.set_health(Health::Draining);
+        // A compaction that runs is let finish: once the lock of the directory is gone, another owner may begin one.
+        #[cfg(feature = "parquet")]
+        let _compaction = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared.end(Stage::PortsEnd);
         for port in &self.ports {
             port.bell.ring();

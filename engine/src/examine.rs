@@ -1,7 +1,9 @@
 //! A frame looked at once: what document it carries, or why it carries none. Pure: no file, no clock.
 
 use ahash::RandomState;
-use ofd_codec::{DecodeError, DocumentView, DriveNumber, FfdVersion, Form, Frame, open_plain};
+use ofd_codec::{
+    DecodeError, DecodeErrorKind, DocumentView, DriveNumber, FfdVersion, Form, Frame, Tag, open_plain,
+};
 
 /// What a whole and well-formed document says of itself.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,18 @@ pub(crate) fn examine(
         digest: digester.digest(container.bytes()),
         error,
     })?;
+    if view.header().ffd.is_some_and(|code| code > FfdVersion::NEWEST.code()) {
+        // A format newer than this program: what it means nobody here can say, so it is kept and not answered.
+        let error = DecodeError { kind: DecodeErrorKind::Version, tag: Some(Tag(1209)), offset: 0 };
+        let (number, form) = (container.number(), container.form());
+        return Err(Trouble::Misfit {
+            drive,
+            number,
+            form,
+            digest: digester.digest(container.bytes()),
+            error,
+        });
+    }
     Ok(Examined {
         drive,
         number: container.number(),

@@ -53,6 +53,9 @@ pub(crate) enum Place {
 pub(crate) struct StoredVariant {
     /// Its plain document equals the new one.
     pub(crate) same: bool,
+    /// It belongs to the present generation of its drive: a resend is known from any life, a conflict is one within
+    /// this life.
+    pub(crate) current: bool,
     /// The crypto module had verified it.
     pub(crate) verified: bool,
     /// What was answered.
@@ -96,11 +99,15 @@ pub(crate) struct Lane {
 
 impl Lane {
     /// Judges a document by what the lane remembers. `digest` is the keyed hash of the plain document.
+    ///
+    /// A drive that has begun anew had another life, of which only the log knows: there no number is simply new.
     pub(crate) fn place(&self, number: u32, digest: u128) -> Place {
         let known = self.recent.iter().flatten().find(|it| it.number == number && it.digest == digest);
         match known {
             Some(Recent { answered: Some(answered), .. }) => Place::Same(*answered),
             Some(Recent { answered: None, .. }) => Place::Wait,
+            None if self.leaving.is_some() => Place::Wait,
+            None if number > self.last_number && self.generation != Lsn::NONE => Place::AskLog,
             None if number > self.last_number || self.stored == 0 && self.on_their_way == 0 => Place::New,
             None if self.on_their_way > 0 => Place::Wait,
             None => Place::AskLog,
@@ -115,9 +122,10 @@ impl Lane {
         if let Some(same) = stored.iter().find(|it| it.same) {
             return Judged::Same(same.answered);
         }
-        let wins = verified && stored.iter().all(|it| !it.verified);
-        let code = if stored.is_empty() || wins { CODE_ACCEPTED } else { CODE_REFUSED };
-        Judged::Store { variant: u8::try_from(stored.len()).unwrap_or(u8::MAX), code }
+        let current = || stored.iter().filter(|it| it.current);
+        let wins = verified && current().all(|it| !it.verified);
+        let code = if current().next().is_none() || wins { CODE_ACCEPTED } else { CODE_REFUSED };
+        Judged::Store { variant: u8::try_from(current().count()).unwrap_or(u8::MAX), code }
     }
 
     /// First record that counts for this lane: older ones belong to an earlier life of a test drive.
@@ -264,8 +272,9 @@ mod tests {
         (1..=5).for_each(|number| landed(&mut lane, number, u128::from(number), u64::from(number)));
         lane.begin_generation();
         lane.sent_off(1, 11);
-        assert_eq!(lane.place(2, 2), Place::New, "whatever the old one was");
+        assert_eq!(lane.place(2, 22), Place::Wait, "nobody knows yet which life it belongs to");
         lane.landed(1, 11, answered(6, 0));
+        assert_eq!(lane.place(2, 22), Place::AskLog, "the log may know it from the old life");
         assert_eq!((lane.generation(), lane.place(1, 11)), (Lsn::new(6), Place::Same(answered(6, 0))));
     }
 
@@ -290,7 +299,9 @@ mod tests {
 
     #[test]
     fn variants_are_judged_by_who_is_verified() {
-        let stored = |same, verified| StoredVariant { same, verified, answered: answered(9, 0) };
+        let stored =
+            |same, verified| StoredVariant { same, current: true, verified, answered: answered(9, 0) };
+        let before = |same| StoredVariant { same, current: false, verified: false, answered: answered(3, 0) };
         let check = |log: &[StoredVariant], verified, want: Judged| {
             assert_eq!(Lane::judge(log, verified), want, "{log:?} verified {verified}");
         };
@@ -300,6 +311,9 @@ mod tests {
         check(&[stored(false, false)], true, Judged::Store { variant: 1, code: 0 });
         check(&[stored(false, true)], true, Judged::Store { variant: 1, code: 14 });
         check(&[stored(false, true)], false, Judged::Store { variant: 1, code: 14 });
+        check(&[before(false)], false, Judged::Store { variant: 0, code: 0 });
+        check(&[before(false), stored(false, false)], false, Judged::Store { variant: 1, code: 14 });
+        check(&[before(true), stored(false, false)], false, Judged::Same(answered(3, 0)));
         check(&[stored(false, false), stored(true, true)], false, Judged::Same(answered(9, 0)));
     }
 }

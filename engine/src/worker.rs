@@ -362,7 +362,9 @@ impl Worker {
                         Judged::Same(answered) => return self.settle(slot, drive, number, answered),
                         // A number that was never seen fills a gap, also when it is the first.
                         Judged::Store { .. }
-                            if !stored.is_empty() && begins_generation(stores.realm, number, form) =>
+                            if stored.iter().any(|it| it.current)
+                                && stored.len() < VARIANTS_MAX
+                                && begins_generation(stores.realm, number, form) =>
                         {
                             begins = true;
                             (0, CODE_ACCEPTED)
@@ -426,7 +428,7 @@ impl Worker {
         if guard.may_refuse(broken.is_some(), now_us) { broken } else { None }
     }
 
-    /// The variants the log holds under this number; `None` when one of them is not durable yet.
+    /// The variants the log holds under this number, of all lives of the drive; `None` when one of them is not durable yet.
     fn ask_log(
         &mut self,
         drive: DriveNumber,
@@ -437,8 +439,7 @@ impl Worker {
         let generation = self.lanes.lane(drive).generation();
         let mut stored = Vec::new();
         let entries = self.lanes.index.get(drive.to_bcd_u64(), number);
-        let entries = entries.iter().filter(|it| it.lsn >= generation).take(VARIANTS_MAX);
-        for &IndexEntry { lsn, location, .. } in entries {
+        for &IndexEntry { lsn, location, .. } in entries.iter().take(VARIANTS_MAX) {
             if lsn > durable {
                 return Ok(None);
             }
@@ -448,6 +449,7 @@ impl Worker {
                 .map_err(|error| Error::new(ErrorKind::Corrupt, format!("record {lsn}: {error}")))?;
             stored.push(StoredVariant {
                 same: envelope.plain == plain,
+                current: lsn >= generation,
                 verified: envelope.crypto == CryptoVerdict::Verified,
                 answered: Answered {
                     lsn,

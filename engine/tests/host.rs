@@ -313,6 +313,7 @@ fn a_test_drive_may_begin_a_new_generation() {
     let again = codes(&second);
     assert!(answers.iter().chain(&again).all(|it| it.0 == 0), "{answers:?} {again:?}");
     assert_eq!(codes(&second), again, "resent within its generation");
+    assert_eq!(codes(&first), answers, "resent from the life before");
     assert_eq!(engine.status().unwrap().documents, 12);
     drop(engine);
     let engine = ofd_engine::Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
@@ -320,6 +321,9 @@ fn a_test_drive_may_begin_a_new_generation() {
     let mut till = Till::connect(address);
     let later: Vec<_> = second.iter().map(|it| code_and_time(&till.ask(it).unwrap())).collect();
     assert_eq!(later, again, "the generation survives a restart");
+    let before: Vec<_> = first.iter().map(|it| code_and_time(&till.ask(it).unwrap())).collect();
+    assert_eq!(before, answers, "and so does the one before");
+    assert_eq!(engine.status().unwrap().documents, 12);
 
     let prod = life(31, 1, 2);
     assert_eq!(code_and_time(&till.ask(&prod[0]).unwrap()).0, 0);

@@ -183,6 +183,12 @@ fn noise_closes_its_own_connection_only() {
         till.try_send(bytes);
         assert!(till.answer().is_none());
     }
+    // Too short for a header, and enough to see that it will never be one.
+    let asked = std::time::Instant::now();
+    let mut till = Till::connect(address);
+    till.send(b"GET / HTTP/1.0");
+    assert!(till.answer().is_none());
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     // What came before the noise on the same connection is answered.
     let mut till = Till::connect(address);
     till.send(&[&messages[1][..], &wrong_crc, &messages[2]].concat());
@@ -214,6 +220,20 @@ fn a_frame_that_does_not_fit_together_is_quarantined_once() {
     assert!(Till::connect(address).ask(&message).is_none());
     assert_eq!(engine.status().unwrap().quarantined, 1, "known after a restart");
     assert_eq!(engine.durable(), stored, "and not stored again");
+}
+
+/// Contract 3: a version of the format that this program does not know is our own fault: kept, never answered.
+#[test]
+fn a_document_of_an_unknown_version_is_kept_and_not_answered() {
+    let (_dir, builder) = fresh();
+    let engine = builder.open().unwrap();
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let mut message = life(12, 0, 1).remove(0);
+    let version = message.windows(4).position(|it| it == [0xB9, 0x04, 0x01, 0x00]).unwrap() + 4;
+    message[version] = 9;
+    assert!(Till::connect(address).ask(&common::with_crc(message)).is_none());
+    let status = engine.status().unwrap();
+    assert_eq!((status.documents, status.quarantined), (0, 1));
 }
 
 /// Marking messages need a relay, and a test ping an agreed answer: without them the connection is closed.

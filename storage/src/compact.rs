@@ -31,6 +31,7 @@ mod source;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use publish::{Swept, sweep};
 pub use source::{SegmentSource, SourceRecord};
@@ -56,6 +57,8 @@ pub struct CompactOptions {
     pub file: FileOptions,
     /// Counts findings for `violations_n`; without it the column is NULL.
     pub inspect: Option<Arc<dyn Inspect>>,
+    /// Once true, no further run is begun: what was committed stays, the rest is done next time.
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 /// Bytes of log taken by one run unless told otherwise.
@@ -104,6 +107,9 @@ pub fn compact(
     let sealed = source.sealed()?;
     let mut waiting = not_compacted(&sealed, manifest.compacted_through)?;
     while let Some(segments) = next_run(&mut waiting, options.run_bytes_max.unwrap_or(RUN_BYTES_MAX)) {
+        if options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            break;
+        }
         leave_room(env, &segments, options.free_bytes_min)?;
         let plan = Plan::read(source, &segments)?;
         let files = write::stage(env, &plan, options)?;

@@ -77,7 +77,8 @@ impl Facts {
                 1048 => first(&mut facts.user_name, || text(&value)),
                 1009 => first(&mut facts.address, || text(&value)),
                 1187 => first(&mut facts.place, || text(&value)),
-                1055 => first(&mut facts.tax_system, || number(&value)),
+                // What was applied (1055), or, in a registration, what may be (1062).
+                1055 | 1062 => first(&mut facts.tax_system, || number(&value)),
                 1021 => first(&mut facts.cashier, || text(&value)),
                 1203 => first(&mut facts.cashier_inn, || inn_text(&value)),
                 1036 => first(&mut facts.automat, || text(&value)),
@@ -295,7 +296,7 @@ pub const COLUMNS: &[Column] = &[
     Column::new(
         "tax_system",
         Kind::Int32,
-        "Применяемая система налогообложения, биты (1055)",
+        "Система налогообложения, биты (1055; при регистрации 1062)",
         |r| r.facts.tax_system.into(),
     ),
     Column::new("cashier", Kind::Text, "Кассир (1021)", |r| (&r.facts.cashier).into()),

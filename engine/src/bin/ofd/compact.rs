@@ -42,16 +42,20 @@ impl Compact {
             }
         };
         let mut output = Output::new();
-        output.line(&if self.json { line } else { words(&line)? })?;
-        output.flush()
+        let told: serde_json::Value = serde_json::from_str(&line)
+            .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
+        let number = |key: &str| told.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+        output.line(&if self.json { line.clone() } else { words(&number) })?;
+        output.flush()?;
+        match number("damaged") {
+            0 => Ok(()),
+            lost => Err(Failure::new(Exit::Damaged, format!("{lost} damaged records could not be read"))),
+        }
     }
 }
 
-fn words(line: &str) -> Result<String, Failure> {
-    let told: serde_json::Value = serde_json::from_str(line)
-        .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
-    let number = |key: &str| told.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
-    Ok(format!(
+fn words(number: &dyn Fn(&str) -> u64) -> String {
+    format!(
         "{} documents and {} items of {} segments in {} files, {} bytes; compacted through position {}",
         number("documents"),
         number("items"),
@@ -59,5 +63,5 @@ fn words(line: &str) -> Result<String, Failure> {
         number("files"),
         number("bytes"),
         number("compacted_through"),
-    ))
+    )
 }

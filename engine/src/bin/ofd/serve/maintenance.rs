@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use ofd_engine::Engine;
+use ofd_engine::{Engine, ErrorKind};
 
 use crate::config::Config;
 use crate::failure::Failure;
@@ -58,6 +58,11 @@ fn run(engine: &Engine, told: &Receiver<Option<Duration>>) {
                     "compacted"
                 ),
                 Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Reopen => {
+                    // After a failed sync the next one may report success for what is not on disk.
+                    tracing::error!(%error, "alarm: compaction failed, it rests until the next start");
+                    pause = None;
+                }
                 Err(error) => tracing::error!(%error, "alarm: compaction failed, it is tried again"),
             },
         }
