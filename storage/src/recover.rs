@@ -24,7 +24,7 @@ mod reading;
 mod survey;
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::plan::{Plan, plan};
@@ -82,7 +82,8 @@ pub struct RecoveryReport {
     pub cut: Option<Cut>,
     /// Damage below the watermark: quarantined, its neighbours are served.
     pub damaged: Vec<Damage>,
-    /// Segment files that were never activated, torn on the way: renamed to `.torn`.
+    /// Segment files whose first write is not whole and that nothing proves: renamed to `.torn`, once what can be
+    /// read of them is served. Records that they name and that are not served are in `cut`.
     pub set_aside: Vec<SegmentId>,
     /// `log/meta` was damaged or missing and was made again from the segments.
     pub meta_rebuilt: bool,
@@ -103,7 +104,8 @@ pub fn recover(
     env.create_dir_all(Path::new(LOG_DIR))?;
     let lock = env.lock(Path::new(LOCK_PATH))?;
     let survey = survey(&*env)?;
-    let plan = plan(&survey)?;
+    let mut plan = plan(&survey)?;
+    plan.take_over();
 
     let epoch = next_epoch(&survey)?;
     let mut report = RecoveryReport {
@@ -127,8 +129,17 @@ pub fn recover(
     report.first = reading.first;
     report.rewritten = u64::from(reading.tail_records);
     report.cut = reading.cut;
+    if let Some(cut) = &report.cut {
+        tracing::warn!(?cut, "the end of the log is torn: what is cut may have been acknowledged");
+    }
     report.damaged = std::mem::take(&mut reading.damaged);
     let log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
+    if let Some(live) = &plan.salvage {
+        // Only now: a crash before this finds its records once more.
+        let (seen, _) = seen(&survey, live)?;
+        env.rename(&segment_path(seen.id), &torn_path(seen.id))?;
+        env.sync_dir(Path::new(LOG_DIR))?;
+    }
     report.durable = log.durable();
     tracing::info!(
         epoch, records = report.records, durable = %report.durable, rewritten = report.rewritten,
@@ -156,6 +167,11 @@ fn reusable(survey: &Survey, plan: &Plan, options: &LogOptions) -> Option<Segmen
     survey.segments.iter().find(fits).map(|seen| seen.id)
 }
 
+/// Path of a segment that is set aside.
+fn torn_path(id: SegmentId) -> PathBuf {
+    Path::new(LOG_DIR).join(format!("{id}.torn"))
+}
+
 /// Renames what does not count and removes what holds nothing, and makes that durable before any new segment
 /// is activated (rule 1 of the plan).
 fn put_aside(
@@ -166,12 +182,12 @@ fn put_aside(
     undamaged: bool,
 ) -> Result<(), Error> {
     let dir = Path::new(LOG_DIR);
-    let torn = |id: SegmentId| dir.join(format!("{id}.torn"));
-    for id in &plan.aside {
-        env.rename(&segment_path(*id), &torn(*id))?;
+    let salvage = plan.salvage.and_then(|live| survey.segments.get(live.at)).map(|seen| seen.id);
+    for id in plan.aside.iter().filter(|id| Some(**id) != salvage) {
+        env.rename(&segment_path(*id), &torn_path(*id))?;
     }
     for id in survey.torn.iter().rev().skip(TORN_MAX) {
-        env.remove(&torn(*id))?;
+        env.remove(&torn_path(*id))?;
     }
     for id in &plan.emptied {
         env.remove(&segment_path(*id))?;

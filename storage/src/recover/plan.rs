@@ -8,6 +8,11 @@
 //!    the copy that counted when it was written: records that a later segment took over need a proof from
 //!    there. (A killed process may leave a whole rewrite in the page cache that no sync ever covered.)
 //!
+//! 4. A segment that rule 1 does not count may have been acknowledged all the same, if damage hit its first write
+//!    before anything proved it. Where it begins right behind the watermark and its whole records reach further
+//!    than those of the segments that count, they are **salvaged**: served and written again, then the file is set
+//!    aside. What it names beyond that is reported as cut.
+//!
 //! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
 //! what it finds not activated before it activates anything: a torn attempt never has a later neighbour.
 
@@ -24,6 +29,8 @@ pub(super) struct Plan {
     pub(super) proven: Lsn,
     /// Not activated: to be renamed.
     pub(super) aside: Vec<SegmentId>,
+    /// The one of them whose records are served first, and count as the end of the log (rule 4).
+    pub(super) salvage: Option<Live>,
     /// Every record of it lies in a later segment, proven: to be removed.
     pub(super) emptied: Vec<SegmentId>,
     /// Nothing but zeros: prewritten and not used.
@@ -38,6 +45,16 @@ pub(super) struct Live {
     pub(super) base: Lsn,
     /// Behind its last LSN; `None` for the last segment of the log, whose end is in its bytes.
     pub(super) end: Option<Lsn>,
+}
+
+impl Plan {
+    /// The salvaged records take over, as those of a rewrite do. For the owner, who writes them again; a reader
+    /// beside a living writer may see a rewrite that is only on its way.
+    pub(super) fn take_over(&mut self) {
+        if let (Some(salvage), Some(last)) = (self.salvage, self.live.last_mut()) {
+            last.end = Some(last.end.map_or(salvage.base, |end| end.min(salvage.base)));
+        }
+    }
 }
 
 /// Decides.
@@ -70,8 +87,23 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.live.reverse();
     plan.aside.reverse();
     plan.blank.reverse();
+    plan.salvage = salvage(&plan, survey);
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
+}
+
+/// Rule 4. A torn rewrite of the same records is told from its source by reaching less far, or as far.
+fn salvage(plan: &Plan, survey: &Survey) -> Option<Live> {
+    let newest = |live: &Live| survey.segments.get(live.at)?.life.map(|life| life.newest);
+    let mut best = plan.live.iter().filter_map(newest).fold(plan.proven, Lsn::max);
+    let mut salvage = None;
+    for (at, seen) in survey.segments.iter().enumerate().filter(|(_, seen)| plan.aside.contains(&seen.id)) {
+        if let Some(life) = seen.life.filter(|life| life.base == plan.proven.next() && life.good > best) {
+            best = life.good;
+            salvage = Some(Live { at, base: life.base, end: None });
+        }
+    }
+    salvage
 }
 
 fn activated(segments: &[Seen]) -> Vec<SegmentId> {
@@ -114,7 +146,10 @@ mod tests {
         let stamp = SegmentStamp { segment: SegmentId::new(id), epoch: 1, nonce: 1 };
         let proves_inside = Lsn::new(if proves >= base { proves } else { 0 });
         let (base, proves) = (Lsn::new(base), Lsn::new(proves));
-        let life = Life { stamp, block_len: 512, base, proves, proves_inside, first_whole };
+        let newest = if first_whole { proves.max(base) } else { base.prev() };
+        let (good, reach) = (newest, newest);
+        let life =
+            Life { stamp, block_len: 512, base, proves, proves_inside, first_whole, good, newest, reach };
         Seen {
             id: stamp.segment,
             len: 1 << 16,

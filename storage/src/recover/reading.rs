@@ -92,11 +92,39 @@ impl<'s> Reading<'s> {
             let closed = self.segment(bytes, seen, &life, live.end, visit);
             self.closed.push(closed);
         }
+        if let Some(live) = &self.plan.salvage {
+            let (seen, life) = seen(self.survey, live)?;
+            self.cut = None;
+            let closed = self.segment(&seen.bytes, seen, &life, None, visit);
+            // Its first write is not whole, whatever is left of it.
+            let first = self.last().next();
+            self.cut.get_or_insert(Cut { segment: seen.id, offset: closed.used, first, last: None });
+        }
+        self.left_aside();
         // A lost record may have been the last of any partition: its number is not given out again.
         for (sequence, before) in self.partition_seq.iter_mut().zip(self.lost_before.iter()) {
             *sequence = sequence.saturating_add(self.lost.saturating_sub(*before));
         }
         Ok(())
+    }
+
+    /// The newest LSN that is served.
+    fn last(&self) -> Lsn {
+        Lsn::new(self.proven.get().saturating_add(u64::from(self.tail_records)))
+    }
+
+    /// What is set aside and names records behind the last one: they may have been acknowledged.
+    fn left_aside(&mut self) {
+        let first = self.last().next();
+        for seen in self.survey.segments.iter().filter(|seen| self.plan.aside.contains(&seen.id)) {
+            let Some(life) = seen.life.filter(|_| self.cut.is_none()) else { continue };
+            let begin = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0));
+            let named = life.reach >= first;
+            if named || (life.base == first && !all_zeros(&seen.bytes, begin, seen.len)) {
+                let last = named.then_some(life.reach);
+                self.cut = Some(Cut { segment: seen.id, offset: begin, first, last });
+            }
+        }
     }
 
     fn segment(

@@ -66,6 +66,12 @@ pub(super) struct Life {
     pub(super) proves_inside: Lsn,
     /// Whether the first write is whole.
     pub(super) first_whole: bool,
+    /// Records from the base up to this one can be read without a gap; the one before the base if none can.
+    pub(super) good: Lsn,
+    /// The last record that can be read, whatever is lost before it.
+    pub(super) newest: Lsn,
+    /// The last LSN that any batch header or record names.
+    pub(super) reach: Lsn,
 }
 
 /// Looks at everything.
@@ -148,6 +154,9 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
             proves: footer.last,
             proves_inside: footer.last,
             first_whole: true,
+            good: footer.last,
+            newest: footer.last,
+            reach: footer.last,
         };
         return Ok(Seen { id, len, life: Some(life), footer: Some(footer), bytes: Vec::new(), blank: false });
     }
@@ -203,8 +212,17 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
     let limit = (bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
     let mut walk = Walk::new(stamp, block_len, base, limit);
     // A header is submitted when everything below its base is durable.
-    let mut life =
-        Life { stamp, block_len, base, proves: base.prev(), proves_inside: Lsn::NONE, first_whole: false };
+    let mut life = Life {
+        stamp,
+        block_len,
+        base,
+        proves: base.prev(),
+        proves_inside: Lsn::NONE,
+        first_whole: false,
+        good: base.prev(),
+        newest: base.prev(),
+        reach: base.prev(),
+    };
     // Batches met, those that the first write has, and the last LSN of the newest of them.
     let (mut batches, mut first_write, mut awaited) = (0u32, 1u32, Lsn::NONE);
     while let Some(item) = walk.next(bytes, 0) {
@@ -213,6 +231,9 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
                 batches = batches.saturating_add(1);
                 life.proves = life.proves.max(header.proven);
                 life.proves_inside = life.proves_inside.max(header.proven);
+                if header.records > 0 {
+                    life.reach = life.reach.max(header.last());
+                }
                 if batches == 1 && u64::from(header.offset) == HEADER_BLOCK_LEN {
                     first_write = header.more.saturating_add(1);
                 }
@@ -220,7 +241,14 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
                     awaited = header.last();
                 }
             }
-            Item::Record(record, _) => life.first_whole |= batches == first_write && record.lsn() == awaited,
+            Item::Record(record, _) => {
+                life.first_whole |= batches == first_write && record.lsn() == awaited;
+                if record.lsn() == life.good.next() {
+                    life.good = record.lsn();
+                }
+                life.newest = life.newest.max(record.lsn());
+                life.reach = life.reach.max(record.lsn());
+            }
             // Damage before the last record of the first write: it is not whole, whatever follows.
             Item::Damage { .. } => first_write = if life.first_whole { first_write } else { 0 },
         }
@@ -229,6 +257,7 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
         life.proves = life.proves.max(footer.last);
         life.proves_inside = life.proves_inside.max(footer.last);
         life.first_whole = true;
+        (life.newest, life.reach) = (life.newest.max(footer.last), life.reach.max(footer.last));
     }
     life
 }
