@@ -128,16 +128,38 @@ pub(crate) const BUFFERS_MAX: usize = 3;
 
 /// Real zeros, not `fallocate`: an unwritten extent would be converted by the first write into it, and the
 /// fdatasync of a batch would then carry metadata (measured: 198 µs against 134 µs).
+///
+/// What failed leaves nothing behind, as far as the disk lets go of it: on a full disk every try would take what
+/// little came free.
 pub(crate) fn prepare(env: &dyn Env, segment: SegmentId, len: u64) -> Result<Arc<dyn File>, Error> {
     let (beside, path) = (prepare_path(segment), segment_path(segment));
-    let file = env.create(&beside)?;
+    // A file whose sync has failed is not written and synced again under another try's name.
+    if env.exists(&beside)? {
+        env.remove(&beside)?;
+    }
+    let made = write_zeros(env, &beside, len).and_then(|()| {
+        env.rename(&beside, &path)?;
+        env.sync_dir(Path::new(LOG_DIR))?;
+        // A handle that knows its name, for the errors it will tell.
+        env.open(&path)
+    });
+    if made.is_err() {
+        for name in [&beside, &path] {
+            match env.remove(name) {
+                Err(error) if !error.is_not_found() => {
+                    tracing::warn!(%error, "what is left of a segment that could not be prepared stays");
+                }
+                _ => {}
+            }
+        }
+    }
+    made
+}
+
+fn write_zeros(env: &dyn Env, path: &Path, len: u64) -> Result<(), Error> {
+    let file = env.create(path)?;
     zero_fill(&*file, len)?;
-    file.sync_all()?;
-    env.rename(&beside, &path)?;
-    env.sync_dir(Path::new(LOG_DIR))?;
-    drop(file);
-    // A handle that knows its name, for the errors it will tell.
-    env.open(&path)
+    file.sync_all()
 }
 
 fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {

@@ -34,6 +34,8 @@ pub struct SimKnobs {
     pub sync_error: u32,
     /// So many syncs fail from now on; counts down.
     pub fail_next_syncs: u32,
+    /// So many syncs of directories fail from now on; counts down.
+    pub fail_next_dir_syncs: u32,
     /// After a fault the device is read-only until the power is cut.
     pub turns_read_only: u32,
     /// A sync reports success although it failed; the error comes with the next sync of the file.
@@ -500,6 +502,11 @@ impl Env for SimEnv {
             return Ok(());
         }
         world.writable()?;
+        if world.knobs.fail_next_dir_syncs > 0 {
+            world.knobs.fail_next_dir_syncs = world.knobs.fail_next_dir_syncs.saturating_sub(1);
+            world.stats.sync_errors = world.stats.sync_errors.saturating_add(1);
+            return Err(fault("sync directory", Errno::IO));
+        }
         world.disk.sync_names();
         Ok(())
     }

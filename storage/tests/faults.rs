@@ -330,6 +330,64 @@ fn a_full_disk_stops_the_log_and_free_space_starts_it_again() {
     assert_eq!((seen.len() as u64, report.damaged.len()), (taken + 1, 0));
 }
 
+impl Machine {
+    /// Names in the directory of the log, without the metadata.
+    fn names(&self) -> Vec<String> {
+        let entries = self.env.list(Path::new("log")).unwrap();
+        entries.into_iter().map(|entry| entry.name).filter(|name| name != "meta").collect()
+    }
+
+    /// Fills what stands ready, without letting the time of the next try come.
+    fn fill(&mut self) {
+        for _ in 0..100 {
+            while self.try_append(&[9; 500]).is_ok() {}
+            self.rest();
+        }
+        assert_eq!(self.try_append(&[9; 500]), Err(Full::Wait));
+    }
+}
+
+#[test]
+fn tries_on_a_full_disk_leave_no_files_behind() {
+    let mut machine = Machine::new();
+    let _ = machine.append(b"opens the first segment, and has the second prepared");
+    machine.rest();
+    // Half a segment fits.
+    machine.faults(|knobs| knobs.space = Some(165_000));
+    machine.fill();
+    let before = (machine.names(), machine.env.free_bytes().unwrap());
+    assert_eq!(before.0, [1, 2].map(|id| format!("{}.seg", SegmentId::new(id))));
+    let full = machine.env.stats().full_disk;
+    for _ in 0..20 {
+        machine.env.advance(OPTIONS.prepare_retry_us, 0);
+        machine.rest();
+        assert_eq!((machine.names(), machine.env.free_bytes().unwrap()), before);
+    }
+    assert!(machine.env.stats().full_disk >= full + 20);
+    machine.faults(|knobs| knobs.space = None);
+    machine.env.advance(OPTIONS.prepare_retry_us, 0);
+    machine.rest();
+    let appended = machine.append(b"again");
+    assert_eq!(machine.rest().durable, appended.lsn);
+    // The third segment, and the one prepared behind it.
+    assert_eq!(appended.location.segment, SegmentId::new(3));
+    assert_eq!(machine.names().len(), 4);
+}
+
+#[test]
+fn a_segment_whose_name_cannot_be_synced_does_not_stay() {
+    let mut machine = Machine::new();
+    machine.faults(|knobs| knobs.fail_next_dir_syncs = 3);
+    let _ = machine.append(b"opens the first segment, and has the second prepared");
+    for _ in 0..3 {
+        machine.rest();
+        assert_eq!(machine.names().len(), 1, "{:?}", machine.names());
+        machine.env.advance(OPTIONS.prepare_retry_us, 0);
+    }
+    machine.rest();
+    assert_eq!(machine.names().len(), 2, "{:?}", machine.names());
+}
+
 #[test]
 fn a_device_that_turns_read_only_acknowledges_nothing() {
     let mut machine = Machine::new();

@@ -128,8 +128,6 @@ impl Log {
             return;
         }
         let (token, segment) = (self.next_token(), self.next_segment);
-        // A number is used once, even when its file never came to be.
-        self.next_segment = segment.next();
         self.preparing = Some((token, segment));
         ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len } });
     }
@@ -139,6 +137,8 @@ impl Log {
         match result {
             Ok(Done::Prepared(file)) => {
                 self.prepare_at_us = 0;
+                // A try that failed has left nothing: the next one takes the same number.
+                self.next_segment = id.next();
                 self.spare = Some(Spare { id, file, len: self.options.segment_len });
             }
             Ok(_) => {}
