@@ -42,8 +42,8 @@ pub struct DiskOp {
 }
 
 pub(crate) enum Work {
-    /// Writes the buffers one after another and syncs once.
-    Commit { file: Arc<dyn File>, offset: u64, buffers: Vec<Vec<u8>> },
+    /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
+    Commit { file: Arc<dyn File>, offset: u64, buffers: Vec<Vec<u8>>, before: Option<Arc<dyn File>> },
     /// Makes a segment file of real zeros, durable under its name.
     Prepare { segment: SegmentId, len: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
@@ -91,8 +91,9 @@ pub(crate) enum Done {
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
-        Work::Commit { file, offset, buffers } => {
-            let result = commit(&*file, offset, &buffers).map(|()| Done::Committed);
+        Work::Commit { file, offset, buffers, before } => {
+            let synced = before.map_or(Ok(()), |before| before.sync());
+            let result = synced.and_then(|()| commit(&*file, offset, &buffers)).map(|()| Done::Committed);
             Completion { token, result, buffers }
         }
         Work::Prepare { segment, len } => {
@@ -119,7 +120,9 @@ fn commit(file: &dyn File, offset: u64, buffers: &[Vec<u8>]) -> Result<(), Error
     for (part, buffer) in parts.iter_mut().zip(buffers) {
         *part = buffer;
     }
-    env::write_all_at(file, parts, offset)?;
+    if count > 0 {
+        env::write_all_at(file, parts, offset)?;
+    }
     file.sync()
 }
 

@@ -15,7 +15,9 @@
 //!   once: the window grows by load only.
 //! - A batch stays in memory after its sync until something on disk proves it: the header of the next batch, a
 //!   marker after [`LogOptions::marker_after_us`] of idleness, or the footer of its segment. Till then a
-//!   failed sync writes it again: Linux may report an error late, to the next caller.
+//!   failed sync writes it again: Linux may report an error late, to the next caller. Where that would be the seal,
+//!   whose errors nobody waits for, the segment is synced once more before: by the first write to the next one, or
+//!   alone.
 //! - One failed write or sync poisons the segment: it is never synced again by this process. What was not
 //!   proven moves to a new segment with new checksums and the same LSNs; a failure on the way ends the log.
 //! - Behind the watermark, on the other lane: the next segment is prewritten, full ones are sealed.
@@ -41,7 +43,7 @@ use crate::batch::{Batch, Numbers, Target};
 use crate::disk::{Completion, DiskOp, Work};
 use crate::env::{LockGuard, Now};
 use crate::error::Error;
-use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader};
+use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader, SegmentStamp};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Durable, LogReader, Shared};
 use crate::record::{NO_PARTITION, NewRecord, PARTITIONS, RECORD_HEADER_LEN, padded_len};
@@ -111,6 +113,8 @@ struct Flight {
     /// Whether the first buffer is a segment's header block.
     header: bool,
     batches: Vec<Batch>,
+    /// A segment besides that of the batches that is synced by it.
+    before: Option<SegmentStamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -425,8 +429,24 @@ impl Log {
         }
         let token = self.next_token();
         let offset = if header { 0 } else { u64::from(offset) };
-        ops.push(DiskOp { token, work: Work::Commit { file: Arc::clone(&target.file), offset, buffers } });
-        self.flight = Some(Flight { token, kind, header, batches });
+        // What the header of a new segment proves lies in another file: an error that comes late would come there.
+        let before = self.retained.first().filter(|_| kind != FlightKind::Rewrite).map(|batch| &batch.target);
+        let before = before.filter(|before| before.stamp != target.stamp);
+        let (synced, before) =
+            (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
+        let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before };
+        ops.push(DiskOp { token, work });
+        self.flight = Some(Flight { token, kind, header, batches, before: synced });
+    }
+
+    /// Syncs the closed segment of the last batch once more: an error that comes late comes before its seal, while
+    /// the batch can be written again.
+    fn sync_again(&mut self, ops: &mut Vec<DiskOp>) {
+        let Some(target) = self.retained.first().map(|batch| Arc::clone(&batch.target)) else { return };
+        let (token, file) = (self.next_token(), Arc::clone(&target.file));
+        ops.push(DiskOp { token, work: Work::Commit { file, offset: 0, buffers: Vec::new(), before: None } });
+        let (kind, header, batches) = (FlightKind::Marker, false, Vec::new());
+        self.flight = Some(Flight { token, kind, header, batches, before: Some(target.stamp) });
     }
 
     /// Writes a marker when the last batch has gone unproven long enough, or the process is about to end.
@@ -435,9 +455,12 @@ impl Log {
             return;
         }
         let Some(due) = self.marker_at() else {
-            // Either nothing is unproven, or it lies in a closed segment and the footer will prove it. Where
-            // a poisoned segment gets no footer, the next start writes the batch again.
-            let waiting = !self.retained.is_empty()
+            if !self.retained.is_empty() {
+                return self.sync_again(ops);
+            }
+            // What is in a closed segment the footer will prove. Where a poisoned segment gets no footer, the next
+            // start writes the batch again.
+            let waiting = self.current.is_none()
                 && (self.sealing.is_some() || (!self.closing.is_empty() && self.seal_at_us == 0));
             if self.shutting_down && !waiting {
                 self.state = LogState::Closed;
@@ -448,7 +471,7 @@ impl Log {
         if current.limit().saturating_sub(current.next) < self.options.block_len {
             // No room for a marker: the footer proves as well.
             self.close_current();
-            return;
+            return self.sync_again(ops);
         }
         let (target, next, end) = (Arc::clone(&current.target), current.next, current.end);
         let bytes = self.free.pop().unwrap_or_default();

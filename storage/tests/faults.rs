@@ -281,6 +281,44 @@ fn an_error_that_comes_late_loses_nothing() {
     }
 }
 
+// The next sync of a segment that was closed in the meantime is that of its seal, which nobody waits for.
+#[test]
+fn an_error_that_comes_late_to_a_closed_segment_loses_nothing() {
+    for seed in 0..50 {
+        for next in [false, true] {
+            let (mut machine, ..) = open(SimEnv::new(seed, SimKnobs::default()));
+            machine.rest();
+            let _ = machine.append(b"before");
+            machine.rest();
+            let lied_about = machine.append(b"acknowledged, and not on the disk");
+            machine.step();
+            machine.faults(|knobs| knobs.late_error = ALWAYS);
+            machine.disk();
+            machine.faults(|knobs| knobs.late_error = 0);
+            assert_eq!(machine.step().durable, lied_about.lsn);
+            machine.log.seal();
+            let mut count = 2;
+            if next {
+                // The first write to the next segment, which says that all before it is durable.
+                let appended = machine.append(b"next");
+                assert_ne!(appended.location.segment, lied_about.location.segment);
+                count += 1;
+            }
+            machine.step();
+            machine.disk();
+            assert_eq!(machine.step().state, LogState::Rewriting, "seed {seed}");
+            let progress = machine.rest();
+            assert_eq!((progress.state, progress.durable.get()), (LogState::Healthy, count));
+            let found = machine.log.reader().read(lied_about.location).unwrap();
+            assert_eq!(found.record().lsn(), lied_about.lsn);
+            assert_eq!(machine.env.stats().poisoned_syncs, 0);
+            let (_machine, report, seen) = open(machine.env.power_cut());
+            assert_eq!(seen.len() as u64, count, "seed {seed}: {report:?}");
+            assert!(report.damaged.is_empty(), "seed {seed}: {report:?}");
+        }
+    }
+}
+
 #[test]
 fn a_marker_proves_the_last_batch() {
     let mut machine = Machine::new();

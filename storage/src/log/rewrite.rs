@@ -66,7 +66,8 @@ impl Log {
         self.error = Some(error);
         self.state = LogState::Rewriting;
         self.prepare_at_us = 0;
-        let poisoned = flight.batches.first().map(|batch| batch.target.stamp);
+        // Which of two files it was nobody knows: both are taken for poisoned.
+        let poisoned = [flight.batches.first().map(|batch| batch.target.stamp), flight.before];
 
         // A retained batch of a segment whose footer is written, or may be, stays: the footer counts it.
         let mut again = Vec::new();
@@ -93,7 +94,7 @@ impl Log {
             }
             // A marker flies only while a batch of its segment is retained, so the poisoned one is met here.
             let (target, written) = (Arc::clone(&batch.target), at < first_write);
-            let poisoned = poisoned == Some(target.stamp);
+            let poisoned = poisoned.contains(&Some(target.stamp));
             cuts.push(Cut {
                 target,
                 from: batch.offset,

@@ -164,8 +164,13 @@ impl Log {
             .as_ref()
             .and_then(|flight| flight.batches.first())
             .map(|batch| batch.target.stamp.segment);
+        // A batch that may have to be written again keeps its segment from being sealed.
+        let kept = self.retained.last().map(|batch| batch.target.stamp.segment);
         let durable = self.durable;
-        let ready = |closing: &Closing| closing.last <= durable && busy != Some(closing.target.stamp.segment);
+        let ready = |closing: &Closing| {
+            let segment = Some(closing.target.stamp.segment);
+            closing.last <= durable && busy != segment && kept != segment
+        };
         if self.state == LogState::Rewriting || !self.closing.front().is_some_and(ready) {
             return;
         }
@@ -208,21 +213,11 @@ impl Log {
                         entry.file = None;
                     }
                 });
-                if !closing.poisoned {
-                    // The footer proves what the segment holds.
-                    let (proven, rest) = std::mem::take(&mut self.retained)
-                        .into_iter()
-                        .partition::<Vec<_>, _>(|batch| batch.target.stamp.segment == segment);
-                    self.retained = rest;
-                    for batch in proven {
-                        self.recycle(batch.bytes);
-                    }
-                }
                 sealed.push(segment);
             }
             Ok(_) => {}
             Err(error) => {
-                // No document waits for a seal. The file is not synced again; its chain needs reading only,
+                // No document waits for a seal, and none of its batches is retained any more. The file is not synced again; its chain needs reading only,
                 // and if even that fails, it is tried again later.
                 tracing::warn!(%error, %segment, "a segment could not be sealed");
                 self.error = Some(error);
