@@ -209,7 +209,12 @@ fn open_body<'a>(
     container: &Container<'a>,
     session_drive: Option<&[u8; 16]>,
 ) -> Result<DocumentView<'a>, DecodeError> {
-    if ![CONTAINER_FROM_REGISTER, CONTAINER_TO_REGISTER].contains(&container.kind()) {
+    // A confirmation (7) and the answers of the marking server (83, 84) go to a register, everything else comes from one.
+    let direction = match container.form() {
+        7 | 83 | 84 => CONTAINER_TO_REGISTER,
+        _ => CONTAINER_FROM_REGISTER,
+    };
+    if container.kind() != direction {
         return Err(DecodeError::new(DecodeErrorKind::ContainerType, 4));
     }
     if !container.is_plain() {
@@ -395,6 +400,15 @@ mod tests {
         let results: Vec<_> = read_any(&bad).collect();
         assert_eq!(results[0].unwrap_err(), DecodeError::new(Kind::Unrecognised, 0));
         assert!(matches!(results[1..], [Ok(Piece::Container(..))]), "{results:?}");
+    }
+
+    /// Rule A4: what a register says comes in a container of a register, as on the wire.
+    #[test]
+    fn a_container_that_goes_the_wrong_way_is_no_piece() {
+        let mut wrong = message();
+        wrong[CONTAINER + 4] = CONTAINER_TO_REGISTER;
+        seal(&mut wrong);
+        assert_eq!(only_error(&wrong), DecodeError::new(Kind::ContainerType, CONTAINER + 4));
     }
 
     /// Noise between pieces is one error, not one a byte.
