@@ -90,7 +90,8 @@ pub struct CompactReport {
 /// Compacts every sealed segment that is not in the archive yet. Run by the owner of the directory only.
 ///
 /// # Errors
-/// `Corrupt` when the log or what was written cannot be read back as it should; `Fix` when the archive is of a
+/// `Corrupt` when the log or what was written cannot be read back as it should, or the log ends before the archive
+/// does; `Fix` when the archive is of a
 /// newer version, its manifest is lost, or a document was stored by a newer version; `Retry` when the disk has
 /// no room for the next run; else of the system. What was committed before the error stays.
 ///
@@ -103,6 +104,7 @@ pub fn compact(
 ) -> Result<CompactReport, Error> {
     let env = &**env;
     let mut manifest = publish::open_for_writing(env)?;
+    not_behind(source, manifest.compacted_through)?;
     let mut report = CompactReport { swept: sweep(env, &manifest)?.files, ..CompactReport::default() };
     let sealed = source.sealed()?;
     let mut waiting = not_compacted(&sealed, manifest.compacted_through)?;
@@ -120,6 +122,21 @@ pub fn compact(
     }
     report.compacted_through = Position::new(Lsn::new(manifest.compacted_through));
     Ok(report)
+}
+
+/// Refuses a log that ends before the archive does: what it would number next is in the archive already, as something
+/// else, and would be passed over without a word.
+fn not_behind(source: &dyn SegmentSource, through: u64) -> Result<(), Error> {
+    match source.durable() {
+        Some(durable) if durable.get() < through => Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "the archive reaches to position {through}, the log ends at {durable}: it has lost its end, or one \
+                 of them was restored from another time"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a run that could fill the disk: a log without room refuses documents, an archive can wait.

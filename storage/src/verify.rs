@@ -1,7 +1,7 @@
 //! Reads everything back: the log, then the archive against the log.
 //!
 //! - Checksums: of every record (the reader refuses a wrong one), of every Parquet file named in the manifest.
-//! - Order: positions without a gap, `received_at` never decreasing, the sequence of each partition without a gap.
+//! - Order: positions from 1, or from what is compacted and was dropped from the log, without a gap, `received_at` never decreasing, the sequence of each partition without a gap.
 //! - Log against Parquet, run by run of the manifest: every compacted document is in `containers` with the same
 //!   bytes and in `documents` once; nothing is there that the log does not have; rows and sums of `items` and
 //!   `documents` are those of the documents in the log.
@@ -84,7 +84,8 @@ pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<Verif
     let archive = Archive::open(env)?;
     let mut report = VerifyReport::default();
     let first = source.first();
-    let mut order = Order::from(first);
+    // What is compacted may have been dropped from the log, nothing else.
+    let mut order = Order::from(first.min(archive.compacted_through().lsn().next()));
     let mut runs = archive.runs().iter();
     let mut current = None;
     // Runs whose part of the log has been dropped stand by themselves.

@@ -13,7 +13,8 @@ use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::manifest::Archive;
 use ofd_storage::verify::verify;
 use ofd_storage::{
-    Appended, Driver, Env, LogOptions, LogReader, NO_PARTITION, NewRecord, RealEnv, RecordKind, recover,
+    Appended, Driver, Env, ErrorKind, LogOptions, LogReader, NO_PARTITION, NewRecord, RealEnv, RecordKind,
+    recover,
 };
 
 /// Segments of some sixty documents.
@@ -203,4 +204,46 @@ fn rot_in_a_sealed_segment_is_reported_and_costs_no_neighbour() {
     let verified = verify(&reader, &env).unwrap();
     assert_eq!((verified.damaged, verified.missing, verified.parquet_rows), (2, 0, 197), "{verified:?}");
     assert!(table_values(dir.path(), "documents", "position").contains(&Some(taken[30].0.lsn.to_string())));
+}
+
+/// A log that begins too late or ends too early has lost records, and is not compacted onto an archive it does not
+/// reach.
+#[test]
+fn a_log_that_lost_its_beginning_or_its_end_is_not_ok() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let segments = || {
+        let mut paths: Vec<_> =
+            std::fs::read_dir(dir.path().join("log")).unwrap().map(|it| it.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+        paths.sort();
+        paths
+    };
+    let mut log = open(dir.path());
+    fill(&mut log, 1..100);
+    log.seal_all().unwrap();
+    fill(&mut log, 100..200);
+    log.seal_all().unwrap();
+    log.shutdown().unwrap();
+    let first = segments()[0].clone();
+    let kept = std::fs::read(&first).unwrap();
+    std::fs::remove_file(&first).unwrap();
+    let verified = verify(&LogReader::open_read_only(Arc::clone(&env)).unwrap(), &env).unwrap();
+    assert!(!verified.ok && verified.missing > 0, "{verified:?}");
+    std::fs::write(&first, kept).unwrap();
+
+    let reader = LogReader::open_read_only(Arc::clone(&env)).unwrap();
+    let through = compact(&reader, &env, &CompactOptions::default()).unwrap().compacted_through;
+    assert_eq!(through.lsn(), reader.durable());
+    assert!(verify(&reader, &env).unwrap().ok);
+    std::fs::remove_dir_all(dir.path().join("log")).unwrap();
+    let mut log = open(dir.path());
+    fill(&mut log, 1..20);
+    log.seal_all().unwrap();
+    let reader = log.log().reader();
+    let refused = compact(&reader, &env, &CompactOptions::default()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains("lost its end"), "{refused}");
+    let verified = verify(&reader, &env).unwrap();
+    assert!(!verified.ok && verified.missing > 0, "{verified:?}");
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::columns::Stored;
 use crate::error::Error;
-use crate::position::SegmentId;
+use crate::position::{Lsn, SegmentId};
 use crate::reader::{LogReader, SealedSegment};
 use crate::record::{RecordKind, RecordRef};
 
@@ -48,6 +48,12 @@ pub trait SegmentSource {
         segment: SegmentId,
         each: &mut dyn FnMut(SourceRecord) -> Result<(), Error>,
     ) -> Result<(), Error>;
+
+    /// The last durable LSN, inclusive, where the source knows it: an archive that reaches further is of another log
+    /// than this one, or this one has lost its end.
+    fn durable(&self) -> Option<Lsn> {
+        None
+    }
 }
 
 impl SourceRecord {
@@ -67,6 +73,10 @@ impl SourceRecord {
 }
 
 impl SegmentSource for LogReader {
+    fn durable(&self) -> Option<Lsn> {
+        Some(LogReader::durable(self))
+    }
+
     fn sealed(&self) -> Result<Vec<SealedSegment>, Error> {
         Ok(self.sealed_segments())
     }
