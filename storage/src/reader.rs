@@ -18,7 +18,7 @@ mod seal;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
@@ -28,6 +28,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::SegmentStamp;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
+use crate::recover::Cut;
 use crate::segment::{Item, Walk, offset_of};
 
 pub use self::feed::Records;
@@ -80,6 +81,8 @@ pub(crate) struct Shared {
     durable: AtomicU64,
     table: RwLock<BTreeMap<SegmentId, Entry>>,
     files: Mutex<Vec<(SegmentId, Arc<dyn File>)>>,
+    /// Where a log that nobody writes to is torn, as a reader beside found it.
+    pub(crate) torn: OnceLock<Cut>,
 }
 
 impl Shared {
@@ -89,6 +92,7 @@ impl Shared {
             durable: AtomicU64::new(0),
             table: RwLock::new(BTreeMap::new()),
             files: Mutex::new(Vec::new()),
+            torn: OnceLock::new(),
         }
     }
 
@@ -224,6 +228,12 @@ impl LogReader {
     /// The last durable LSN, inclusive.
     pub fn durable(&self) -> Lsn {
         self.shared.durable()
+    }
+
+    /// Where the log is torn behind the last record that can be read, if it was opened beside no writer
+    /// ([`LogReader::open_read_only`]): what lay there may have been acknowledged.
+    pub fn torn(&self) -> Option<Cut> {
+        self.shared.torn.get().copied()
     }
 
     /// The LSN of the oldest record that the log still holds or would hold next.

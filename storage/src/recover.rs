@@ -32,7 +32,7 @@ use self::reading::{Closed, Reading, seen};
 use self::survey::{Life, META_PATH, Seen, Survey, survey};
 use crate::batch::Target;
 use crate::disk::{self, LOG_DIR, execute, segment_path};
-use crate::env::{Env, File, LockGuard, replace_file};
+use crate::env::{Env, LockGuard, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, Meta};
 use crate::log::{Closing, Log, LogOptions, LogState, Spare, Start};
@@ -307,16 +307,19 @@ fn settle(env: &dyn Env, log: &mut Log) -> Result<(), Error> {
 }
 
 impl LogReader {
-    /// For a process beside the writer, without the lock: sees what was durable when it was opened. Nothing
-    /// is written; sealed segments are not read through.
+    /// For a process beside the writer, without the lock: sees what was durable when it was opened, and of the one
+    /// write that may be on its way what can be read already. Nothing is written or synced; sealed segments are not
+    /// read through. Where the end is torn and nobody writes, [`LogReader::torn`] tells.
     ///
     /// # Errors
     /// As [`recover`], without `Busy`.
     pub fn open_read_only(env: Arc<dyn Env>) -> Result<Self, Error> {
         // The writer may seal, cut or remove a file between two looks at it: what cannot be read is looked at again.
         let mut looked = Self::look(&env);
-        for _ in 0..LOOKS_MAX {
+        for look in 0..LOOKS_MAX {
             match looked {
+                // A writer may have been at it until a moment ago.
+                Ok(reader) if reader.torn().is_some() && look == 0 => looked = Self::look(&env),
                 Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
                     looked = Self::look(&env);
                 }
@@ -330,7 +333,7 @@ impl LogReader {
         let survey = survey(&**env)?;
         let plan = plan(&survey)?;
         let shared = Arc::new(Shared::new(Arc::clone(env)));
-        let mut durable = plan.proven;
+        let (mut durable, mut torn) = (plan.proven, None);
         for live in &plan.live {
             let (seen, life) = seen(&survey, live)?;
             let last = live.end.map_or(plan.proven, Lsn::prev);
@@ -341,7 +344,7 @@ impl LogReader {
             if seen.footer.is_none() {
                 let file = env.open_read(&segment_path(seen.id))?;
                 if live.end.is_none() {
-                    durable = durable_tail(&*file, seen, &life, plan.proven);
+                    (durable, torn) = readable_tail(seen, &life, plan.proven);
                     entry.last = None;
                 }
                 (entry.seal, entry.file) = (Seal::Open, Some(file));
@@ -349,23 +352,40 @@ impl LogReader {
             shared.table_mut().insert(seen.id, entry);
         }
         shared.publish(durable);
+        let torn = torn.or_else(|| reading::left_aside(&survey, &plan, durable));
+        if let Some(torn) = torn.filter(|_| !is_written_to(&**env)) {
+            shared.torn.get_or_init(|| torn);
+        }
         Ok(Self { shared })
     }
 }
 
-/// The records behind the proven watermark were written, and perhaps synced and acknowledged by a writer that
-/// is gone or alive. A sync of our own that succeeds makes what was read durable; if it fails, the proven
-/// watermark is what can be said.
-fn durable_tail(file: &dyn File, seen: &Seen, life: &Life, proven: Lsn) -> Lsn {
+/// The records behind the proven watermark, as far as they can be read, and where they are torn. They were written,
+/// and perhaps synced and acknowledged by a writer that is gone or alive. The file is not ours to sync: of a living
+/// writer the last write may be on its way.
+fn readable_tail(seen: &Seen, life: &Life, proven: Lsn) -> (Lsn, Option<Cut>) {
     let limit = seen.len.saturating_sub(FOOTER_BLOCK_LEN);
     let mut walk = Walk::new(life.stamp, life.block_len, life.base, limit);
-    let mut last = proven;
+    let mut newest = proven;
+    let torn = |offset, first, last| Some(Cut { segment: seen.id, offset, first, last });
     while let Some(item) = walk.next(&seen.bytes, 0) {
         match item {
-            Item::Record(record, _) => last = last.max(record.lsn()),
-            Item::Damage { first, .. } if first > proven => break,
+            Item::Record(record, _) => newest = newest.max(record.lsn()),
+            Item::Damage { from, first, last, .. } if last >= first && last > proven => {
+                return (newest, torn(from, first.max(proven.next()), Some(last)));
+            }
             _ => {}
         }
     }
-    if last > proven && file.sync().is_err() { proven } else { last }
+    let (at, expect) = (walk.offset(), walk.expect());
+    let more = expect > proven && !reading::all_zeros(&seen.bytes, at, limit);
+    (newest, if more { torn(at, expect, None) } else { None })
+}
+
+/// Whether another process owns the directory. Asked only where the end of the log looks torn; a writer that starts
+/// in the same instant is told to try again.
+fn is_written_to(env: &dyn Env) -> bool {
+    let path = Path::new(LOCK_PATH);
+    let known = env.exists(path).unwrap_or(false);
+    known && env.lock(path).is_err_and(|error| error.kind() == ErrorKind::Busy)
 }

@@ -525,7 +525,8 @@ impl Env for SimEnv {
     fn exists(&self, path: &Path) -> Result<bool, Error> {
         let world = self.alive()?;
         let name = name_of(path);
-        Ok(world.disk.lookup(&name).is_some() || world.disk.dirs.contains(&name))
+        let locked = world.locks.contains_key(&name);
+        Ok(locked || world.disk.lookup(&name).is_some() || world.disk.dirs.contains(&name))
     }
 
     fn lock(&self, path: &Path) -> Result<LockGuard, Error> {

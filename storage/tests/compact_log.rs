@@ -247,3 +247,24 @@ fn a_log_that_lost_its_beginning_or_its_end_is_not_ok() {
     let verified = verify(&reader, &env).unwrap();
     assert!(!verified.ok && verified.missing > 0, "{verified:?}");
 }
+
+/// One flipped bit in the last write, which nothing proves: no record is served there, and it is not ok either.
+#[test]
+fn an_end_that_is_torn_after_the_writer_ended_is_not_ok() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let slow = LogOptions { marker_after_us: 3_600_000_000, ..SMALL };
+    let (log, _) = recover(Arc::clone(&env), slow, &mut |_, _| {}).unwrap();
+    let mut log = Driver::new(Arc::clone(&env), log).unwrap();
+    let taken = fill(&mut log, 1..3);
+    log.commit().unwrap();
+    // As a killed process leaves it.
+    drop(log);
+    assert!(verify(&LogReader::open_read_only(Arc::clone(&env)).unwrap(), &env).unwrap().ok);
+    let (path, at) = find(dir.path(), &taken[1].1.message()[30..]);
+    flip(&path, at + 50);
+    let reader = LogReader::open_read_only(Arc::clone(&env)).unwrap();
+    let verified = verify(&reader, &env).unwrap();
+    assert!(!verified.ok && verified.damaged > 0, "{verified:?}");
+    assert!(verified.problems.iter().any(|it| it.contains("may have been acknowledged")), "{verified:?}");
+}

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Appended, Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogState, Lsn, NO_PARTITION,
-    NewRecord, Position, Progress, RecordKind, RecoveryReport, SegmentId, recover,
+    Appended, Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogReader, LogState, Lsn,
+    NO_PARTITION, NewRecord, Position, Progress, RecordKind, RecoveryReport, SegmentId, recover,
 };
 
 const OPTIONS: LogOptions = LogOptions {
@@ -586,4 +586,24 @@ fn a_power_cut_at_every_single_call_of_recovery_loses_nothing() {
             return;
         }
     }
+}
+
+#[test]
+fn a_reader_beside_no_writer_tells_of_a_torn_end() {
+    let mut machine = Machine::new();
+    let _ = machine.append(b"whole");
+    machine.rest();
+    let hit = machine.append(b"acknowledged and proven by nothing");
+    machine.rest();
+    let syncs = machine.env.stats().syncs;
+    let torn = |env: &SimEnv| LogReader::open_read_only(Arc::new(env.clone())).unwrap().torn();
+    assert_eq!(torn(&machine.env), None);
+    assert_eq!(machine.env.stats().syncs, syncs, "the files of another are not synced");
+    machine.env.flip_bit(&path(hit.location.segment), (hit.location.offset as usize + 65) * 8).unwrap();
+    // Of a living writer it may be a write on its way.
+    assert_eq!(torn(&machine.env), None);
+    let env = machine.env.kill();
+    assert_eq!(torn(&env).map(|cut| (cut.first, cut.last)), Some((hit.lsn, Some(hit.lsn))));
+    let (env, hit) = first_write_with_a_flipped_bit();
+    assert_eq!(torn(&env).map(|cut| cut.first), Some(hit.lsn.prev()), "nothing of a first write is served");
 }

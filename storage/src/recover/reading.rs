@@ -100,7 +100,7 @@ impl<'s> Reading<'s> {
             let first = self.last().next();
             self.cut.get_or_insert(Cut { segment: seen.id, offset: closed.used, first, last: None });
         }
-        self.left_aside();
+        self.cut = self.cut.or_else(|| left_aside(self.survey, self.plan, self.last()));
         // A lost record may have been the last of any partition: its number is not given out again.
         for (sequence, before) in self.partition_seq.iter_mut().zip(self.lost_before.iter()) {
             *sequence = sequence.saturating_add(self.lost.saturating_sub(*before));
@@ -111,20 +111,6 @@ impl<'s> Reading<'s> {
     /// The newest LSN that is served.
     fn last(&self) -> Lsn {
         Lsn::new(self.proven.get().saturating_add(u64::from(self.tail_records)))
-    }
-
-    /// What is set aside and names records behind the last one: they may have been acknowledged.
-    fn left_aside(&mut self) {
-        let first = self.last().next();
-        for seen in self.survey.segments.iter().filter(|seen| self.plan.aside.contains(&seen.id)) {
-            let Some(life) = seen.life.filter(|_| self.cut.is_none()) else { continue };
-            let begin = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0));
-            let named = life.reach >= first;
-            if named || (life.base == first && !all_zeros(&seen.bytes, begin, seen.len)) {
-                let last = named.then_some(life.reach);
-                self.cut = Some(Cut { segment: seen.id, offset: begin, first, last });
-            }
-        }
     }
 
     fn segment(
@@ -233,7 +219,20 @@ impl<'s> Reading<'s> {
     }
 }
 
-fn all_zeros(bytes: &[u8], from: u32, to: u64) -> bool {
+/// What is set aside and names records behind the last one that is served: they may have been acknowledged.
+pub(super) fn left_aside(survey: &Survey, plan: &Plan, last: Lsn) -> Option<Cut> {
+    let first = last.next();
+    let begin = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0));
+    let aside = survey.segments.iter().filter(|seen| plan.aside.contains(&seen.id));
+    aside.filter_map(|seen| Some((seen, seen.life?))).find_map(|(seen, life)| {
+        let named = life.reach >= first;
+        let written = named || (life.base == first && !all_zeros(&seen.bytes, begin, seen.len));
+        let last = named.then_some(life.reach);
+        written.then_some(Cut { segment: seen.id, offset: begin, first, last })
+    })
+}
+
+pub(super) fn all_zeros(bytes: &[u8], from: u32, to: u64) -> bool {
     let to = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
     is_blank(bytes.get(usize_of(from)..to).unwrap_or_default())
 }

@@ -83,7 +83,19 @@ impl LogSource for LogReader {
             }
             before = before.max(sealed.last);
         }
-        self.walk_tail(before, upto, each)
+        self.walk_tail(before, upto, each)?;
+        if let Some(cut) = self.torn() {
+            let (segment, offset, first) = (cut.segment, cut.offset, cut.first.get());
+            each(LogItem::Damage {
+                first,
+                last: cut.last.map_or(first.saturating_sub(1), Lsn::get),
+                what: format!(
+                    "segment {segment} is torn at byte {offset}: what was written from position {first} on may have \
+                     been acknowledged"
+                ),
+            })?;
+        }
+        Ok(())
     }
 }
 
