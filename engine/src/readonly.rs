@@ -1,7 +1,8 @@
 //! Reading a directory without owning it: beside the process that does, or after it ended.
 //!
-//! Takes no lock and changes nothing. Sees what was durable when it opened. There is no index: a search walks
-//! the log, which is right for a look now and then; the owner of the directory answers from memory.
+//! Takes no lock and changes nothing. Sees what had reached the log when it opened: everything durable, and beside
+//! a running owner perhaps the one write whose sync is still on its way. There is no index: a search walks the
+//! log, which is right for a look now and then; the owner of the directory answers from memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
