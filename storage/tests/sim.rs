@@ -15,6 +15,12 @@ use sim_support::{Scenario, Totals, run, scenario};
 /// Seeds 1..=n are the same on every machine. Built for release they make more than 10,000 crashes.
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
+/// Fresh seeds that failed once, each with what it had found.
+const FAILED_ONCE: [u64; 1] = [
+    // The chain of an earlier life was lost with a closed segment whose batches all moved on.
+    2_130_827_305_217_674_738,
+];
+
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
@@ -61,7 +67,7 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
     let start = Instant::now();
     let mut sum = Totals::default();
     let mut seeds = number("OFD_SEEDS").unwrap_or(SEEDS);
-    for seed in 1..=seeds {
+    for seed in (1..=seeds).chain(FAILED_ONCE) {
         add(&mut sum, &must_hold(&scenario(seed)));
     }
     if let Some(seconds) = number("OFD_SIM_SECONDS") {

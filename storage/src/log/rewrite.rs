@@ -118,6 +118,13 @@ impl Log {
         let known = self.closing.iter().position(|closing| closing.target.stamp == cut.target.stamp);
         let closing = known.and_then(|at| self.closing.remove(at).map(|closing| (at, closing)));
         if cut.is_whole() {
+            // The chain of an earlier life goes on with the segment behind: this one takes no place in it.
+            if let Some((at, Some(before))) = closing.map(|(at, closing)| (at, closing.before)) {
+                match self.closing.get_mut(at) {
+                    Some(next) => next.before = next.before.or(Some(before)),
+                    None => self.first_chain = Some(before),
+                }
+            }
             // Never written: it can go. Written: the next start sets it aside.
             if !cut.written {
                 let (token, segment) = (self.next_token(), cut.target.stamp.segment);
