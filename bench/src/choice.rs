@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ofd_codec::DriveNumber;
-use ofd_storage::{Driver, Env, LogOptions, NewRecord, RealEnv, RecordKind, recover};
+use ofd_storage::{Env, RealEnv};
 
 use crate::Plan;
 use crate::harness::{Figure, Pair, Sink, interleave, rate_of};
-use crate::log::PAYLOAD_LEN;
 use crate::raw::Prewritten;
+use crate::recover::sealed_log;
 
 /// Drives in the map.
 const DRIVES: usize = 1_000_000;
@@ -153,24 +153,8 @@ fn prewritten(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 fn read_map(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let dir = plan.temp_dir()?;
     let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
-    let (log, _) = recover(Arc::clone(&env), LogOptions::default(), &mut |_, _| {})?;
-    let reader = log.reader();
-    let mut driver = Driver::new(Arc::clone(&env), log)?;
-    let payload = [0xA5; PAYLOAD_LEN];
     let written = plan.work(400_000);
-    for _ in 0..written {
-        let record = NewRecord {
-            kind: RecordKind::Command,
-            flags: 0,
-            partition: 0,
-            key_id: 0,
-            answer_code: 0,
-            parts: &[&payload],
-        };
-        let _ = driver.append(record)?;
-    }
-    driver.seal_all()?;
-    driver.shutdown()?;
+    let reader = sealed_log(&env, written)?;
     let segments = reader.sealed_segments();
     let files = segments
         .iter()

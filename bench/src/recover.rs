@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use ofd_engine::Engine;
-use ofd_storage::{Driver, Env, LogOptions, NewRecord, RealEnv, RecordKind, recover};
+use ofd_storage::{Driver, Env, LogOptions, LogReader, NewRecord, RealEnv, RecordKind, recover};
 
 use crate::Plan;
 use crate::corpus::Corpus;
@@ -26,16 +26,14 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     open(plan, sink)
 }
 
-/// A clean log of sealed segments: every checksum checked, every record handed out.
-fn verify(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
-    if !plan.wants(&["recover.verify"]) {
-        return Ok(());
-    }
-    let dir = plan.temp_dir()?;
-    let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
-    let records = plan.work(800_000);
-    let (log, _) = recover(Arc::clone(&env), LogOptions::default(), &mut |_, _| {})?;
-    let mut driver = Driver::new(Arc::clone(&env), log)?;
+/// Fills a log with records of the usual length, all of it sealed, and ends its writer.
+///
+/// # Errors
+/// Of the log.
+pub(crate) fn sealed_log(env: &Arc<dyn Env>, records: usize) -> anyhow::Result<LogReader> {
+    let (log, _) = recover(Arc::clone(env), LogOptions::default(), &mut |_, _| {})?;
+    let reader = log.reader();
+    let mut driver = Driver::new(Arc::clone(env), log)?;
     let payload = [0xA5; PAYLOAD_LEN];
     for _ in 0..records {
         let record = NewRecord {
@@ -50,6 +48,18 @@ fn verify(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     }
     driver.seal_all()?;
     driver.shutdown()?;
+    Ok(reader)
+}
+
+/// A clean log of sealed segments: every checksum checked, every record handed out.
+fn verify(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if !plan.wants(&["recover.verify"]) {
+        return Ok(());
+    }
+    let dir = plan.temp_dir()?;
+    let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
+    let records = plan.work(800_000);
+    let _ = sealed_log(&env, records)?;
     let bytes = log_bytes(&*env)?;
     let pairs: Vec<Pair> = interleave(
         ROUNDS_FEW,

@@ -217,8 +217,8 @@ impl Log {
             }
             Ok(_) => {}
             Err(error) => {
-                // No document waits for a seal, and none of its batches is retained any more. The file is not synced again; its chain needs reading only,
-                // and if even that fails, it is tried again later.
+                // No document waits for a seal, and none of its batches is retained any more. The file is not synced
+                // again; its chain needs reading only, and if even that fails, it is tried again later.
                 tracing::warn!(%error, %segment, "a segment could not be sealed");
                 self.error = Some(error);
                 self.seal_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
