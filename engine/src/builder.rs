@@ -7,6 +7,7 @@ use ofd_storage::{Env, LogOptions, RealEnv};
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::handover::Caps;
 use crate::host::{
     AcceptAll, Access, Admission, Channel, Directory, DriveCrypto, EmptyDirectory, KeyProvider, MarkingRelay,
     Meter, NoChannel, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) append_deadline_us: u64,
     pub(crate) crypto_timeout_us: u64,
     pub(crate) connections_max: usize,
+    pub(crate) caps: Caps,
     pub(crate) log: LogOptions,
 }
 
@@ -49,10 +51,10 @@ pub const PORTS_MAX: u16 = 64;
 /// plain crypto, an empty directory and nobody downstream.
 #[must_use = "a builder does nothing until `open`"]
 pub struct EngineBuilder {
-    dir: PathBuf,
-    env: Option<Arc<dyn Env>>,
-    options: Options,
-    host: Host,
+    pub(crate) dir: PathBuf,
+    pub(crate) env: Option<Arc<dyn Env>>,
+    pub(crate) options: Options,
+    pub(crate) host: Host,
 }
 
 impl EngineBuilder {
@@ -71,6 +73,7 @@ impl EngineBuilder {
                 append_deadline_us: 2_000_000,
                 crypto_timeout_us: 1_000_000,
                 connections_max: 100_000,
+                caps: Caps::default(),
                 log: LogOptions::default(),
             },
             host: Host {

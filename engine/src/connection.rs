@@ -9,21 +9,20 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ofd_codec::{Channel, Frame, SESSION_HEADER_LEN, SessionHeader};
-use rustix::net::Shutdown;
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::confirmation::Confirmation;
 use crate::handover::{Peer, ReturnTo};
 use crate::port::Port;
+use crate::shared::{Health, Shared};
+use crate::stream::Stream;
 
-/// Frames of one connection that may wait for their answers.
-const UNANSWERED_MAX: usize = 256;
 /// How long a connection may be silent before its first byte: a till may connect before its drive is ready.
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 /// How long it may be silent between messages.
@@ -62,21 +61,23 @@ struct Order {
 
 /// A connection.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
     number: u32,
     generation: u32,
     order: RefCell<Order>,
+    shared: Arc<Shared>,
     /// Told when there is room again for what the connection reads.
     room: Rc<Notify>,
 }
 
 impl Connection {
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         peer: SocketAddr,
         number: u32,
         generation: u32,
+        shared: Arc<Shared>,
         room: Rc<Notify>,
     ) -> Self {
         let address = match peer.ip() {
@@ -84,7 +85,7 @@ impl Connection {
             IpAddr::V6(v6) => v6.octets(),
         };
         let peer = Peer { address, port: peer.port() };
-        Self { stream, peer, number, generation, order: RefCell::default(), room }
+        Self { stream, peer, number, generation, order: RefCell::default(), shared, room }
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -98,7 +99,8 @@ impl Connection {
     /// May more be read, as far as this connection is concerned?
     fn has_room(&self) -> bool {
         let order = self.order.borrow();
-        order.replies.len() < UNANSWERED_MAX && order.out.len().saturating_sub(order.written) < UNWRITTEN_MAX
+        order.replies.len() < self.shared.options.caps.unanswered
+            && order.out.len().saturating_sub(order.written) < UNWRITTEN_MAX
     }
 
     fn is_closing(&self) -> bool {
@@ -155,6 +157,10 @@ impl Connection {
     }
 
     fn try_flush(&self) -> Flushed {
+        if self.shared.health() == Health::Failed {
+            // An answer that has not left yet does not leave any more: the document is asked for again.
+            return Flushed::Closed;
+        }
         let mut order = self.order.borrow_mut();
         while let Some(rest @ [_, ..]) = order.out.get(order.written..) {
             match self.stream.try_write(rest) {
@@ -224,7 +230,7 @@ impl Connection {
     /// Ends the connection in both directions; the reading task sees the end and leaves.
     pub(crate) fn shut(&self) {
         self.order.borrow_mut().closing = true;
-        let _ = rustix::net::shutdown(&self.stream, Shutdown::Both);
+        self.stream.shutdown();
     }
 }
 
@@ -246,7 +252,9 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             }
             port.room().await;
         }
+        // In this order, not by chance: the simulation repeats a run exactly.
         let readable = tokio::select! {
+            biased;
             readable = timeout_at(deadline, connection.stream.readable()) => readable,
             () = port.drained() => return,
         };

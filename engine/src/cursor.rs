@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
-use ofd_storage::{Position, RecordKind};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use ofd_storage::{Lsn, Position, RecordKind};
 
 use crate::error::{Error, ErrorKind};
+use crate::handover::Unanswered;
 use crate::shared::Shared;
 use crate::writer;
 
@@ -52,6 +53,17 @@ impl Cursor {
     /// `Fix` for a name that is empty or too long, a position that is not durable yet or behind the saved one;
     /// `Reopen` when the log has failed.
     pub fn save(&self, position: Position) -> Result<(), Error> {
+        let answer = self.begin(position)?;
+        let lsn = answer.recv_timeout(SAVE_TIMEOUT).map_err(|_| not_taken())?.map_err(|_| not_taken())?;
+        if !self.shared.wait_durable(lsn, SAVE_TIMEOUT) {
+            return Err(not_taken());
+        }
+        self.saved(position);
+        Ok(())
+    }
+
+    /// Hands the position to the writer, who answers with the place of its record.
+    pub(crate) fn begin(&self, position: Position) -> Result<Receiver<Result<Lsn, Unanswered>>, Error> {
         if self.name.is_empty() || self.name.len() > CURSOR_NAME_LEN_MAX {
             return Err(Error::new(ErrorKind::Fix, "a cursor's name has 1 to 128 bytes"));
         }
@@ -63,22 +75,26 @@ impl Cursor {
         }
         let mut payload = position.to_bytes().to_vec();
         payload.extend_from_slice(self.name.as_bytes());
-        let failed = || Error::new(ErrorKind::Reopen, "the log did not take the cursor");
         let (reply, answer) = bounded(1);
         self.writer
             .send(writer::Call::Append { kind: RecordKind::Cursor, payload, reply })
-            .map_err(|_| failed())?;
+            .map_err(|_| not_taken())?;
         self.shared.writer_bell.ring();
-        let lsn = answer.recv_timeout(SAVE_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
-        if !self.shared.wait_durable(lsn, SAVE_TIMEOUT) {
-            return Err(failed());
-        }
+        Ok(answer)
+    }
+
+    /// The record of this position is durable.
+    pub(crate) fn saved(&self, position: Position) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         // Two savers may have overtaken each other: the farther one stays, here as in recovery.
         let saved = cursors.entry(self.name.clone()).or_default();
         *saved = position.max(*saved);
-        Ok(())
     }
+}
+
+/// The log has failed, or did not get to it in time.
+pub(crate) fn not_taken() -> Error {
+    Error::new(ErrorKind::Reopen, "the log did not take the cursor")
 }
 
 /// Reads a cursor record; `None` when it is of another version.

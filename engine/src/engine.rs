@@ -20,7 +20,7 @@ use crate::cursor::{Cursor, decode_cursor};
 use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
 use crate::feed::Feed;
-use crate::handover::{ON_THEIR_WAY_MAX, RING_BATCHES, Unanswered};
+use crate::handover::Unanswered;
 use crate::host::{Access, Capability, Scope};
 use crate::lanes::{LaneCount, Lanes};
 use crate::noise::NoiseSample;
@@ -58,6 +58,13 @@ pub struct Engine {
     #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
     closed: Arc<AtomicBool>,
+}
+
+/// The parts of an engine, in the order of the data backwards. Each is owned by whoever runs it.
+pub(crate) struct Parts {
+    pub(crate) writer: Writer,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) ports: Vec<port::Rings>,
 }
 
 #[derive(Default)]
@@ -99,6 +106,31 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
+        let (engine, Parts { writer, workers, ports }) = Self::assemble(dir, env, options, host)?;
+        engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
+        for (number, worker) in (0..).zip(workers) {
+            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || worker.run())?;
+        }
+        for (number, rings) in (0..).zip(ports) {
+            let shared = Arc::clone(&engine.shared);
+            engine.start(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
+                if let Err(error) = port::run(number, &shared, rings) {
+                    tracing::error!(%error, "alarm: an I/O thread cannot go on");
+                    shared.set_health(Health::Failed);
+                }
+            })?;
+        }
+        Ok(engine)
+    }
+
+    /// Recovers the log and makes all parts, which do nothing until somebody runs them: threads of their own, or
+    /// one scheduler that gives each of them its turn.
+    pub(crate) fn assemble(
+        dir: PathBuf,
+        env: Arc<dyn Env>,
+        options: Options,
+        host: Host,
+    ) -> Result<(Self, Parts), Error> {
         let workers = options.workers;
         let digester = Digester::new(|| env.random());
         let mut lanes: Vec<Lanes> =
@@ -155,21 +187,12 @@ impl Engine {
         let disk = writer::Disk { queue: disk, rang };
         let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
         let writer = Writer::new(Arc::clone(&shared), log, disk, rings, received_us);
-        engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
-        for ((number, rings), lanes) in (0..).zip(workers).zip(lanes) {
-            let worker = Worker::new(number, Arc::clone(&shared), rings, lanes);
-            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || worker.run())?;
-        }
-        for (number, rings) in (0..).zip(ports) {
-            let shared = Arc::clone(&shared);
-            engine.start(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
-                if let Err(error) = port::run(number, &shared, rings) {
-                    tracing::error!(%error, "alarm: an I/O thread cannot go on");
-                    shared.set_health(Health::Failed);
-                }
-            })?;
-        }
-        Ok(engine)
+        let workers = (0..)
+            .zip(workers)
+            .zip(lanes)
+            .map(|((number, rings), lanes)| Worker::new(number, Arc::clone(&shared), rings, lanes))
+            .collect();
+        Ok((engine, Parts { writer, workers, ports }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -331,6 +354,15 @@ impl Engine {
         answer.recv_timeout(CALL_TIMEOUT).map_err(|_| ended())
     }
 
+    /// Asks the worker of a drive and does not wait.
+    #[cfg(feature = "testing")]
+    pub(crate) fn call_worker(&self, drive: DriveNumber, call: worker::Call) -> Result<(), Error> {
+        let worker =
+            usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
+        let ended = || Error::new(ErrorKind::Reopen, "a worker has ended");
+        self.workers.get(worker).ok_or_else(ended)?.send(call).map_err(|_| ended())
+    }
+
     fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
         let worker =
             usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
@@ -421,8 +453,8 @@ impl Engine {
         Arc::clone(&self.closed)
     }
 
-    #[cfg(feature = "parquet")]
-    pub(crate) fn shared(&self) -> &Shared {
+    #[cfg(any(feature = "parquet", feature = "testing"))]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -510,8 +542,8 @@ impl Wiring {
             worker_calls: Vec::new(),
         };
         for _ in 0..options.workers {
-            let (to_writer, batches) = rtrb::RingBuffer::new(RING_BATCHES);
-            let (landed_out, landed) = rtrb::RingBuffer::new(ON_THEIR_WAY_MAX);
+            let (to_writer, batches) = rtrb::RingBuffer::new(options.caps.ring_batches);
+            let (landed_out, landed) = rtrb::RingBuffer::new(options.caps.on_their_way);
             let (calls_out, calls) = unbounded();
             wiring.workers.push(worker::Rings { from_ports: Vec::new(), to_writer, landed, calls });
             wiring.writer_workers.push(WorkerRings { batches, landed: landed_out });
@@ -519,12 +551,12 @@ impl Wiring {
         }
         for _ in 0..options.ports {
             let bell = Arc::new(PortBell::default());
-            let (to_port, from_writer) = rtrb::RingBuffer::new(RING_BATCHES);
+            let (to_port, from_writer) = rtrb::RingBuffer::new(options.caps.ring_batches);
             let (listeners_out, listeners) = unbounded();
             let (submissions_out, submissions) = bounded(SUBMITS_WAITING);
             let mut to_workers = Vec::new();
             for worker in &mut wiring.workers {
-                let (to_worker, from_port) = rtrb::RingBuffer::new(RING_BATCHES);
+                let (to_worker, from_port) = rtrb::RingBuffer::new(options.caps.ring_batches);
                 to_workers.push(to_worker);
                 worker.from_ports.push(from_port);
             }

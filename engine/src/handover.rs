@@ -20,10 +20,50 @@ use ofd_storage::{Location, Lsn, RecordKind};
 
 /// Most frames that travel as one batch.
 pub(crate) const BATCH_FRAMES_MAX: usize = 64;
-/// Batches that fit into one ring.
-pub(crate) const RING_BATCHES: usize = 1_024;
-/// Documents of one worker that may be on their way to the log.
-pub(crate) const ON_THEIR_WAY_MAX: usize = 65_536;
+
+/// How much may wait where: a full queue stops what feeds it, down to the reading of sockets. The product has one
+/// set of bounds, the default; the simulation makes them small, so that every queue fills.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Batches that fit into one ring.
+    pub(crate) ring_batches: usize,
+    /// Frames of one port inside the engine.
+    pub(crate) inside: usize,
+    /// Documents of one worker that may be on their way to the log. Frames are taken while half of it is free:
+    /// the other half is for what the crypto module gives back at once.
+    pub(crate) on_their_way: usize,
+    /// Batches of a worker that may wait for the writer before no more are taken.
+    pub(crate) backlog: usize,
+    /// Calls that one worker has open at the crypto module at once.
+    pub(crate) opening_calls: usize,
+    /// Frames in one of them.
+    pub(crate) opening_frames: usize,
+    /// Frames that may wait for one of them.
+    pub(crate) opening_waiting: usize,
+    /// Calls for answers that a port has open at the crypto module.
+    pub(crate) confirm_calls: usize,
+    /// Answers in one of them.
+    pub(crate) confirm_answers: usize,
+    /// Frames of one connection that may wait for their answers before no more are read.
+    pub(crate) unanswered: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            ring_batches: 1_024,
+            inside: 16_384,
+            on_their_way: 65_536,
+            backlog: 64,
+            opening_calls: 16,
+            opening_frames: 512,
+            opening_waiting: 8_192,
+            confirm_calls: 16,
+            confirm_answers: 512,
+            unanswered: 256,
+        }
+    }
+}
 
 /// Who sent a frame, IPv4 mapped into IPv6.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -53,6 +53,9 @@ mod query;
 mod readonly;
 mod refusal;
 mod shared;
+mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tickets;
 mod worker;
 mod writer;

@@ -11,13 +11,6 @@ use crate::handover::Slot;
 use crate::host::{Answering, OpenOutcome, OpenRequest};
 use crate::shared::Shared;
 
-/// Calls that one worker has open at once.
-const CALLS_MAX: usize = 16;
-/// Frames in one call.
-const CALL_FRAMES_MAX: usize = 512;
-/// Frames that may wait for a call.
-const WAITING_MAX: usize = 8_192;
-
 struct Ring(Arc<Shared>, u16);
 
 impl Wake for Ring {
@@ -54,12 +47,18 @@ impl Openings {
         }
     }
 
+    /// Frames inside.
+    #[cfg(feature = "testing")]
+    pub(crate) fn len(&self) -> usize {
+        self.calls.iter().fold(self.waiting.len(), |sum, call| sum.saturating_add(call.slots.len()))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.calls.is_empty()
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_MAX
+        self.waiting.len() < self.shared.options.caps.opening_waiting
     }
 
     /// Takes a frame; gives it back when it is line noise, which no key can open.
@@ -115,7 +114,7 @@ impl Openings {
 
     /// Opens calls for what waits.
     fn call(&mut self, now_us: u64) {
-        while !self.waiting.is_empty() && self.calls.len() < CALLS_MAX {
+        while !self.waiting.is_empty() && self.calls.len() < self.shared.options.caps.opening_calls {
             if self.waiting.front().is_some_and(|(slot, _)| self.shared.is_late(slot.arrived_us)) {
                 // Too late to be stored whatever the module says: it is spared the work.
                 let late = self.waiting.pop_front().map(|(slot, _)| slot);
@@ -123,7 +122,7 @@ impl Openings {
                 self.calls.push_back(Call { slots: late.into_iter().collect(), state });
                 continue;
             }
-            let many = self.waiting.len().min(CALL_FRAMES_MAX);
+            let many = self.waiting.len().min(self.shared.options.caps.opening_frames);
             let (slots, requests): (VecDeque<_>, Vec<_>) = self.waiting.drain(..many).unzip();
             let answer = self.shared.host.crypto.open(requests);
             let deadline_us = now_us.saturating_add(self.shared.options.crypto_timeout_us);

@@ -21,7 +21,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crossbeam_channel::Receiver;
 use ofd_storage::{Lsn, Position};
 use rtrb::{Consumer, Producer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -33,10 +33,9 @@ use crate::handover::{Batch, Peer, ReturnTo, Settled, Slot, Unanswered, Verdict}
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
 use crate::partition::partition_of;
 use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
+use crate::stream::Stream;
 use crate::tickets::{Desk, Outcome};
 
-/// Frames of one port inside the engine.
-const INSIDE_MAX: usize = 16_384;
 /// Memory taken at once for what sockets bring.
 const CHUNK_LEN: usize = 256 * 1024;
 /// The connection number that stands for frames submitted by the host.
@@ -48,10 +47,6 @@ const STOP_TIMEOUT: Duration = Duration::from_micros(END_TIMEOUT_US);
 
 /// Bytes of messages whose end has not come yet, over all connections of a port.
 const HELD_MAX: usize = 256 * 1024 * 1024;
-/// Answers in one call of the crypto module.
-const CONFIRM_MAX: usize = 512;
-/// Calls for answers that a port has open at the crypto module.
-const CONFIRM_CALLS_MAX: usize = 16;
 
 /// Frames of the host with the desk that takes their outcomes.
 pub(crate) struct Submission {
@@ -136,6 +131,13 @@ pub(crate) struct Port {
 pub(crate) fn run(number: u16, shared: &Arc<Shared>, rings: Rings) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = tokio::task::LocalSet::new();
+    let (port, bell) = make(number, shared, rings);
+    local.block_on(&runtime, port.live(bell));
+    Ok(())
+}
+
+/// A port that does not run yet.
+pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>, Arc<PortBell>) {
     let workers = rings.to_workers.len();
     let port = Rc::new(Port {
         number,
@@ -163,16 +165,24 @@ pub(crate) fn run(number: u16, shared: &Arc<Shared>, rings: Rings) -> io::Result
         drained: Notify::new(),
         flush: Notify::new(),
     });
-    local.block_on(&runtime, async move {
-        spawn_local(Rc::clone(&port).flush_forever());
-        port.serve(rings.bell).await;
-    });
-    Ok(())
+    (port, rings.bell)
 }
 
 impl Port {
+    /// Everything the port does from beginning to end, within a `LocalSet`.
+    pub(crate) async fn live(self: Rc<Self>, bell: Arc<PortBell>) {
+        spawn_local(Rc::clone(&self).flush_forever());
+        self.serve(bell).await;
+    }
+
     pub(crate) fn number(&self) -> u16 {
         self.number
+    }
+
+    /// Frames inside.
+    #[cfg(feature = "testing")]
+    pub(crate) fn inside(&self) -> usize {
+        self.inside.get()
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -180,7 +190,7 @@ impl Port {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.inside.get() < INSIDE_MAX && !self.stuck.get()
+        self.inside.get() < self.shared.options.caps.inside && !self.stuck.get()
     }
 
     /// Counts bytes that connections hold; false when there are too many.
@@ -206,7 +216,7 @@ impl Port {
     }
 
     /// Reads what a socket has, up to `most` bytes, into memory that the frames then share.
-    pub(crate) fn read_chunk(&self, stream: &TcpStream, most: usize) -> io::Result<Bytes> {
+    pub(crate) fn read_chunk(&self, stream: &Stream, most: usize) -> io::Result<Bytes> {
         let mut chunk = self.chunk.borrow_mut();
         if chunk.capacity() < most {
             // Takes the old memory again when no frame holds it any more.
@@ -416,7 +426,10 @@ impl Port {
                 () = self.drained() => return,
             };
             match accepted {
-                Ok((stream, peer)) => self.open_connection(stream, peer),
+                Ok((stream, peer)) => {
+                    let _ = stream.set_nodelay(true);
+                    self.open_connection(Stream::Tcp(stream), peer);
+                }
                 Err(error) => {
                     // Out of descriptors, mostly: a pause instead of a spin.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -429,12 +442,12 @@ impl Port {
         }
     }
 
-    fn open_connection(self: &Rc<Self>, stream: TcpStream, peer: SocketAddr) {
+    /// Takes a connection in, or drops it when there are too many.
+    pub(crate) fn open_connection(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
         if self.open.get() >= self.shared.options.connections_max {
             tracing::warn!("too many connections, one is closed");
             return;
         }
-        let _ = stream.set_nodelay(true);
         self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
         let mut places = self.places.borrow_mut();
         let number = places.free.pop().or_else(|| {
@@ -446,8 +459,8 @@ impl Port {
             return;
         };
         place.generation = place.generation.wrapping_add(1);
-        let connection =
-            Rc::new(Connection::new(stream, peer, number, place.generation, Rc::clone(&self.room)));
+        let (shared, room) = (Arc::clone(&self.shared), Rc::clone(&self.room));
+        let connection = Rc::new(Connection::new(stream, peer, number, place.generation, shared, room));
         place.connection = Some(Rc::clone(&connection));
         drop(places);
         self.open.set(self.open.get().saturating_add(1));
@@ -547,8 +560,9 @@ impl Port {
     /// Opens calls of the crypto module for the answers that wait.
     fn call_for_signs(self: &Rc<Self>) {
         let mut waiting = self.to_confirm.borrow_mut();
-        while !waiting.is_empty() && self.confirm_calls.get() < CONFIRM_CALLS_MAX {
-            let many = waiting.len().min(CONFIRM_MAX);
+        let caps = &self.shared.options.caps;
+        while !waiting.is_empty() && self.confirm_calls.get() < caps.confirm_calls {
+            let many = waiting.len().min(caps.confirm_answers);
             self.confirm_calls.set(self.confirm_calls.get().saturating_add(1));
             spawn_local(Rc::clone(self).confirm(waiting.drain(..many).collect()));
         }
@@ -594,6 +608,10 @@ impl Port {
     }
 
     fn answer(&self, back: ReturnTo, sealed: Sealed) {
+        if self.shared.health() == Health::Failed {
+            // Durable or not: an engine that has failed says nothing any more.
+            return self.leave_unanswered(back, Unanswered::StorageFailed);
+        }
         self.is_out();
         let confirmation = Confirmation::new(sealed);
         if back.connection != HOST {

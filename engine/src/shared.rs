@@ -33,6 +33,17 @@ pub(crate) enum Stage {
     WriterEnds,
 }
 
+/// What a turn of a worker or of the writer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Something was done: there may be more.
+    Worked,
+    /// There was nothing to do.
+    Idle,
+    /// Told to end, and has ended.
+    Ended,
+}
+
 /// How long a thread that is told to end may take over what it has inside.
 pub(crate) const END_TIMEOUT_US: u64 = 10_000_000;
 

@@ -17,16 +17,14 @@ use ofd_storage::{Error, ErrorKind, IndexEntry, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
 use crate::examine::{Examined, Trouble, examine, version_of};
-use crate::handover::{
-    BATCH_FRAMES_MAX, Batch, Landed, ON_THEIR_WAY_MAX, Plain, Settled, Slot, Store, Unanswered, Verdict,
-};
+use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::host::{AdmissionRequest, Admitted, DirectorySnapshot, OpenOutcome};
 use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, Lane, Place, StoredVariant};
 use crate::lanes::{LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
 use crate::opening::Openings;
 use crate::partition::partition_of;
 use crate::refusal::Refusal;
-use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
+use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
 
 /// How long a worker sleeps at most while frames wait aside.
 const ASIDE_SLEEP: Duration = Duration::from_millis(1);
@@ -34,8 +32,6 @@ const ASIDE_SLEEP: Duration = Duration::from_millis(1);
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 /// Batches taken from one port before the others get their turn.
 const TURN_BATCHES: usize = 16;
-/// Batches that may wait for the writer before no more are taken.
-const BACKLOG_MAX: usize = 64;
 /// Documents under one number of one drive; more are an attack or a broken till, not documents.
 const VARIANTS_MAX: usize = 16;
 /// How often frames aside are looked at when nothing has landed: only to find those that are too late.
@@ -118,20 +114,27 @@ impl Worker {
     pub(crate) fn run(mut self) {
         self.shared.worker_bell(self.number).is_mine();
         loop {
-            let mut worked = self.hear_landed();
-            // First those that came first.
-            self.look_aside();
-            worked |= self.take_batches();
-            worked |= self.take_opened();
-            worked |= self.answer_calls();
-            worked |= self.hand_over();
-            if self.shared.stage() >= Stage::WorkersEnd && self.has_ended() {
-                return;
-            }
-            if !worked {
-                self.sleep();
+            match self.turn() {
+                Turn::Worked => {}
+                Turn::Idle => self.sleep(),
+                Turn::Ended => return,
             }
         }
+    }
+
+    /// One pass over everything that may have come: what is there is done, nothing is waited for.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let mut worked = self.hear_landed();
+        // First those that came first.
+        self.look_aside();
+        worked |= self.take_batches();
+        worked |= self.take_opened();
+        worked |= self.answer_calls();
+        worked |= self.hand_over();
+        if self.shared.stage() >= Stage::WorkersEnd && self.has_ended() {
+            return Turn::Ended;
+        }
+        if worked { Turn::Worked } else { Turn::Idle }
     }
 
     /// Is everything handed over, or is there nobody any more to hand it to, or no time left?
@@ -225,9 +228,25 @@ impl Worker {
     }
 
     fn has_room(&self) -> bool {
-        self.backlog.len() < BACKLOG_MAX
+        let caps = &self.shared.options.caps;
+        self.backlog.len() < caps.backlog
             && self.openings.has_room()
-            && self.on_their_way.len().saturating_add(self.aside.len()) < ON_THEIR_WAY_MAX / 2
+            && self.on_their_way.len().saturating_add(self.aside.len()) < caps.on_their_way / 2
+    }
+
+    /// The queue that holds more than its bound, if there is one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn over_bound(&self) -> Option<String> {
+        let caps = &self.shared.options.caps;
+        let opening =
+            caps.opening_calls.saturating_mul(caps.opening_frames).saturating_add(caps.opening_waiting);
+        let bounds = [
+            ("on their way", self.on_their_way.len(), caps.on_their_way),
+            ("at the crypto module", self.openings.len(), opening.saturating_add(BATCH_FRAMES_MAX)),
+            ("aside", self.aside.len(), caps.on_their_way),
+        ];
+        let over = bounds.into_iter().find(|(_, len, most)| len > most);
+        over.map(|(what, len, most)| format!("{len} frames {what}, at most {most}"))
     }
 
     fn take(&mut self, slot: Slot) {

@@ -20,7 +20,7 @@ use rtrb::{Consumer, Producer};
 use crate::bell::PortBell;
 use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::lanes::NEVER_ANSWERED;
-use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
+use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
 
 /// How long the writer sleeps at most; every event rings.
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
@@ -97,6 +97,8 @@ pub(crate) struct Writer {
     ops: Vec<DiskOp>,
     durable: Lsn,
     state: LogState,
+    /// When the log wants to be stepped again though nothing has come.
+    wake_at_us: Option<u64>,
     /// The greatest time given so far: received_at never decreases.
     received_us: i64,
     /// Appends that wait for room in the log.
@@ -113,6 +115,7 @@ impl Writer {
         Self {
             durable: shared.watermark.load(),
             state: LogState::Healthy,
+            wake_at_us: None,
             received_us,
             shared,
             log,
@@ -135,17 +138,24 @@ impl Writer {
     pub(crate) fn run(mut self) {
         self.shared.writer_bell.is_mine();
         loop {
-            let now = self.now();
-            let took = self.take_calls(now) | self.take_batches(now);
-            let (wake_at_us, stepped) = self.step(now);
-            self.ring_ports();
-            if self.is_done(now) {
-                return;
-            }
-            if !took && !stepped {
-                self.sleep(now, wake_at_us);
+            match self.turn() {
+                Turn::Worked => {}
+                Turn::Idle => self.sleep(),
+                Turn::Ended => return,
             }
         }
+    }
+
+    /// One pass: takes what the workers bring, moves the log on, gives batches back. Nothing is waited for.
+    pub(crate) fn turn(&mut self) -> Turn {
+        let now = self.now();
+        let took = self.take_calls(now) | self.take_batches(now);
+        let stepped = self.step(now);
+        self.ring_ports();
+        if self.is_done(now) {
+            return Turn::Ended;
+        }
+        if took || stepped { Turn::Worked } else { Turn::Idle }
     }
 
     /// The time, with a wall clock that never goes back.
@@ -202,13 +212,15 @@ impl Writer {
         too_long || matches!(self.state, LogState::Failed | LogState::Closed)
     }
 
-    fn sleep(&self, now: Now, wake_at_us: Option<u64>) {
+    fn sleep(&self) {
         let full = self.unfinished.is_some()
             || !self.waiting_to_append.is_empty()
             || self.ports.iter().any(|it| !it.backlog.is_empty());
         let longest = if full || self.shared.stage() > Stage::Running { FULL_SLEEP } else { IDLE_SLEEP };
-        let timeout = wake_at_us
-            .map_or(longest, |at| longest.min(Duration::from_micros(at.saturating_sub(now.mono_us).max(1))));
+        let timeout = self.wake_at_us.map_or(longest, |at| {
+            let left = at.saturating_sub(self.shared.now().mono_us);
+            longest.min(Duration::from_micros(left.max(1)))
+        });
         self.shared.writer_bell.sleep(timeout, || {
             !self.disk_rang.load(Ordering::Relaxed)
                 && self.calls.is_empty()
@@ -217,7 +229,7 @@ impl Writer {
     }
 
     /// Moves the log on: completions in, operations out, the watermark published.
-    fn step(&mut self, now: Now) -> (Option<u64>, bool) {
+    fn step(&mut self, now: Now) -> bool {
         // Cleared before the look, so that what completes after it rings again.
         self.disk_rang.store(false, Ordering::Relaxed);
         self.disk.poll(&mut self.completions);
@@ -239,7 +251,8 @@ impl Writer {
         if !self.waiting_for_seal.is_empty() {
             self.tell_sealed();
         }
-        (progress.wake_at_mono_us, completed || submitted)
+        self.wake_at_us = progress.wake_at_mono_us;
+        completed || submitted
     }
 
     fn take_calls(&mut self, now: Now) -> bool {

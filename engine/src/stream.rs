@@ -1,0 +1,73 @@
+//! What a connection reads and writes: a TCP socket, and in simulations (feature `testing`) one in memory.
+//!
+//! Unit: one connection of one port. Without the feature there is one variant and nothing to decide.
+
+use std::io;
+
+use bytes::BufMut;
+use rustix::net::Shutdown;
+use tokio::net::TcpStream;
+
+/// A byte stream with two ends, of which this is the engine's.
+pub(crate) enum Stream {
+    /// Of the system.
+    Tcp(TcpStream),
+    /// In memory: the simulation holds the other end.
+    #[cfg(feature = "testing")]
+    Simulated(crate::testing::Socket),
+}
+
+impl Stream {
+    /// Comes back when there may be something to read: bytes, the end or an error.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.readable().await,
+            #[cfg(feature = "testing")]
+            Self::Simulated(socket) => {
+                socket.readable().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Comes back when there may be room to write.
+    pub(crate) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.writable().await,
+            #[cfg(feature = "testing")]
+            Self::Simulated(socket) => {
+                socket.writable().await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads what is there; 0 bytes are the end.
+    pub(crate) fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            #[cfg(feature = "testing")]
+            Self::Simulated(socket) => socket.try_read(buffer),
+        }
+    }
+
+    /// Writes as much as there is room for.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_write(bytes),
+            #[cfg(feature = "testing")]
+            Self::Simulated(socket) => socket.try_write(bytes),
+        }
+    }
+
+    /// Ends both directions.
+    pub(crate) fn shutdown(&self) {
+        match self {
+            Self::Tcp(stream) => {
+                let _ = rustix::net::shutdown(stream, Shutdown::Both);
+            }
+            #[cfg(feature = "testing")]
+            Self::Simulated(socket) => socket.shut(),
+        }
+    }
+}
