@@ -47,6 +47,9 @@ pub const WORKERS_MAX: u16 = 256;
 /// Most I/O threads.
 pub const PORTS_MAX: u16 = 64;
 
+/// Largest low-water mark, bytes.
+const FREE_BYTES_MIN_MAX: u64 = 1 << 40;
+
 /// Builds an [`Engine`]. Everything has a default: `Engine::builder(dir).open()` is a working engine with
 /// plain crypto, an empty directory and nobody downstream.
 #[must_use = "a builder does nothing until `open`"]
@@ -154,6 +157,14 @@ impl EngineBuilder {
         self
     }
 
+    /// The low-water mark of the disk, bytes, 0..=1 TiB; 0 = room for two further segments, the default. With less free
+    /// space no segment is prepared: the log uses up what is reserved, then the engine is
+    /// [`Health::Deferring`](crate::Health::Deferring) until space returns.
+    pub fn free_bytes_min(mut self, bytes: u64) -> Self {
+        self.options.log.free_bytes_min = (bytes > 0).then_some(bytes);
+        self
+    }
+
     /// The crypto module. Default: [`PlainCrypto`].
     pub fn crypto(mut self, crypto: Arc<dyn DriveCrypto>) -> Self {
         self.host.crypto = crypto;
@@ -246,6 +257,9 @@ impl EngineBuilder {
         // The longest document, sealed and opened, must fit into one batch.
         if !(1 << 20..=1 << 30).contains(&options.log.segment_len) {
             return Err(out_of("segment_len_bytes", "1048576..=1073741824"));
+        }
+        if options.log.free_bytes_min.is_some_and(|bytes| bytes > FREE_BYTES_MIN_MAX) {
+            return Err(out_of("free_bytes_min", "0..=1099511627776"));
         }
         if !(1..=1_000_000).contains(&options.connections_max) {
             return Err(out_of("connections_max", "1..=1000000"));

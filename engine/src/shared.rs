@@ -1,6 +1,6 @@
 //! What all threads of one engine see. Nothing here is written on the path of a document but counters.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,10 @@ use crate::refusal::RefusalGuard;
 pub enum Health {
     /// Accepting.
     Ready,
+    /// Deferring: the disk is full, and what was reserved is used up. Frames are dropped unanswered and their
+    /// connections closed, as under overload, so that the registers keep their documents. It accepts again by
+    /// itself when space returns.
+    Deferring,
     /// Taking nothing new, finishing what is inside.
     Draining,
     /// The disk failed twice, or a thread died: nothing is accepted and nothing answered any more.
@@ -72,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) writer_bell: Doorbell,
     pub(crate) worker_bells: Vec<Doorbell>,
     health: AtomicU8,
+    deferring: AtomicBool,
     stage: AtomicU8,
     advanced: Mutex<()>,
     advance: Condvar,
@@ -97,6 +102,7 @@ impl Shared {
             counters: Counters::default(),
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),
+            deferring: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Running as u8),
             refusals: Mutex::default(),
             advanced: Mutex::new(()),
@@ -125,11 +131,21 @@ impl Shared {
 
     pub(crate) fn health(&self) -> Health {
         // Pairs with the store in `set_health`; the value stands alone, nothing is published with it.
-        match self.health.load(Ordering::Relaxed) {
-            0 => Health::Ready,
-            1 => Health::Draining,
-            _ => Health::Failed,
+        let health = self.health.load(Ordering::Relaxed);
+        if health >= Health::Failed as u8 {
+            Health::Failed
+        } else if health >= Health::Draining as u8 {
+            Health::Draining
+        } else if self.deferring.load(Ordering::Relaxed) {
+            Health::Deferring
+        } else {
+            Health::Ready
         }
+    }
+
+    /// Whether documents wait for space on the disk. True when it changed.
+    pub(crate) fn set_deferring(&self, deferring: bool) -> bool {
+        self.deferring.swap(deferring, Ordering::Relaxed) != deferring
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -147,7 +163,7 @@ impl Shared {
         self.stage.fetch_max(stage as u8, Ordering::Relaxed);
     }
 
-    /// Health only gets worse.
+    /// Health only gets worse; deferring comes and goes.
     pub(crate) fn set_health(&self, health: Health) {
         self.health.fetch_max(health as u8, Ordering::Relaxed);
         self.tell_advanced();

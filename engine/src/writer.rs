@@ -248,6 +248,13 @@ impl Writer {
             tracing::error!("alarm: the log has failed twice, nothing is accepted any more");
             self.shared.set_health(Health::Failed);
         }
+        if self.shared.set_deferring(progress.deferring) {
+            if progress.deferring {
+                tracing::error!("alarm: the disk is full, documents are deferred until space returns");
+            } else {
+                tracing::info!("space has returned, documents are accepted again");
+            }
+        }
         if !self.waiting_for_seal.is_empty() {
             self.tell_sealed();
         }

@@ -23,6 +23,7 @@ pub const OPTIONS: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 1_000,
     prepare_retry_us: 10_000,
+    ..LogOptions::DEFAULT
 };
 
 /// Files of a good log: two full segments, one that ends in the middle, and what stands beside them.

@@ -44,8 +44,8 @@ pub struct DiskOp {
 pub(crate) enum Work {
     /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
     Commit { file: Arc<dyn File>, offset: u64, buffers: Vec<Vec<u8>>, before: Option<Arc<dyn File>> },
-    /// Makes a segment file of real zeros, durable under its name.
-    Prepare { segment: SegmentId, len: u64 },
+    /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
+    Prepare { segment: SegmentId, len: u64, free_min: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
     Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool },
     /// Removes a prepared file that holds nothing.
@@ -96,8 +96,9 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
             let result = synced.and_then(|()| commit(&*file, offset, &buffers)).map(|()| Done::Committed);
             Completion { token, result, buffers }
         }
-        Work::Prepare { segment, len } => {
-            let result = prepare(env, segment, len).map(Done::Prepared);
+        Work::Prepare { segment, len, free_min } => {
+            let room = has_room(env, segment, free_min);
+            let result = room.and_then(|()| prepare(env, segment, len)).map(Done::Prepared);
             Completion { token, result, buffers: Vec::new() }
         }
         Work::Seal { file, footer, len, write } => {
@@ -128,6 +129,17 @@ fn commit(file: &dyn File, offset: u64, buffers: &[Vec<u8>]) -> Result<(), Error
 
 /// Header block, a retained batch, the one that was in flight.
 pub(crate) const BUFFERS_MAX: usize = 3;
+
+/// The low-water mark is looked at where the space is taken: it costs one call a segment.
+fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Error> {
+    let free = if free_min > 0 { env.free_bytes()? } else { u64::MAX };
+    if free < free_min {
+        let text =
+            format!("{free} bytes are free, below {free_min} no segment is prepared (wanted: {segment})");
+        return Err(Error::new(ErrorKind::Retry, text));
+    }
+    Ok(())
+}
 
 /// Real zeros, not `fallocate`: an unwritten extent would be converted by the first write into it, and the
 /// fdatasync of a batch would then carry metadata (measured: 198 µs against 134 µs).

@@ -86,6 +86,8 @@ pub struct Log {
     spare: Option<Spare>,
     preparing: Option<(u64, SegmentId)>,
     prepare_at_us: u64,
+    /// A record was turned away because no segment could be prepared.
+    deferring: bool,
     next_segment: SegmentId,
     closing: VecDeque<Closing>,
     sealing: Option<Sealing>,
@@ -172,6 +174,7 @@ impl Log {
             spare: Some(start.spare),
             preparing: None,
             prepare_at_us: 0,
+            deferring: false,
             next_segment: start.next_segment,
             closing: start.closing,
             sealing: None,
@@ -262,6 +265,8 @@ impl Log {
         let room = self.current.as_ref().map_or(0, |current| current.limit().saturating_sub(next));
         let rotate = usize_of(room) < need || self.seal_asked;
         if rotate && self.spare.is_none() {
+            // Not while one is on its way for the first time: that is the ordinary wait for the disk.
+            self.deferring |= self.prepare_at_us > 0;
             return Err(Full::Wait);
         }
         self.close_filling();
@@ -319,7 +324,13 @@ impl Log {
             self.prepare_spare(now, ops);
             self.seal_next(now, ops);
         }
-        Progress { durable: self.durable, wake_at_mono_us: self.wake_at(), state: self.state, sealed }
+        Progress {
+            durable: self.durable,
+            wake_at_mono_us: self.wake_at(),
+            state: self.state,
+            sealed,
+            deferring: self.deferring,
+        }
     }
 
     fn complete(

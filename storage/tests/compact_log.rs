@@ -24,6 +24,7 @@ const SMALL: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 1_000,
     prepare_retry_us: 10_000,
+    ..LogOptions::DEFAULT
 };
 
 fn env(dir: &Path) -> Arc<dyn Env> {

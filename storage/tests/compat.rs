@@ -17,6 +17,7 @@ const OPTIONS: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 5_000,
     prepare_retry_us: 10_000,
+    ..LogOptions::DEFAULT
 };
 const RECORDS: u64 = 40;
 

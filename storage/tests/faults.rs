@@ -16,6 +16,7 @@ const OPTIONS: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 5_000,
     prepare_retry_us: 10_000,
+    free_bytes_min: Some(0),
 };
 /// A rate that never misses.
 const ALWAYS: u32 = 65_536;
@@ -30,9 +31,13 @@ struct Machine {
 }
 
 fn open(env: SimEnv) -> (Machine, RecoveryReport, Vec<Vec<u8>>) {
+    open_with(env, OPTIONS)
+}
+
+fn open_with(env: SimEnv, options: LogOptions) -> (Machine, RecoveryReport, Vec<Vec<u8>>) {
     let mut seen = Vec::new();
     let (log, report) =
-        recover(Arc::new(env.clone()), OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))
+        recover(Arc::new(env.clone()), options, &mut |record, _| seen.push(record.payload().to_vec()))
             .unwrap();
     let queue = env.queue(Arc::new(|| {})).unwrap();
     (Machine { env, log, queue, ops: Vec::new(), completions: Vec::new() }, report, seen)
@@ -366,6 +371,74 @@ fn a_full_disk_stops_the_log_and_free_space_starts_it_again() {
     assert_eq!(machine.rest().durable, next.lsn);
     let (_machine, report, seen) = open(machine.env.power_cut());
     assert_eq!((seen.len() as u64, report.damaged.len()), (taken + 1, 0));
+}
+
+// A hundred times full and free again, in one life and over restarts: the low-water mark keeps ENOSPC itself away.
+#[test]
+fn below_the_low_water_mark_the_log_defers_and_goes_on_when_space_returns() {
+    let options = LogOptions { free_bytes_min: None, ..OPTIONS };
+    let mut space = 400_000;
+    let env = SimEnv::new(1, SimKnobs { space: Some(space), ..SimKnobs::default() });
+    let (mut machine, ..) = open_with(env, options);
+    let mut taken = 0;
+    for cycle in 0..120 {
+        let before = taken;
+        // Appends until it defers: everything taken is durable, nothing is refused by the disk itself.
+        let deferred = (0..1_000).any(|_| {
+            while machine.try_append(&[9; 500]).is_ok() {
+                taken += 1;
+            }
+            machine.rest().deferring
+        });
+        assert!(deferred, "cycle {cycle}");
+        let progress = machine.rest();
+        assert_eq!((progress.state, progress.durable.get()), (LogState::Healthy, taken), "cycle {cycle}");
+        assert!(taken > before + 50 && machine.env.stats().full_disk == 0, "cycle {cycle}: {taken}");
+        assert!(machine.env.free_bytes().unwrap() < options.low_water());
+        assert_eq!(machine.try_append(b"waits"), Err(Full::Wait));
+        // No time passes and no space comes: it stays at that.
+        assert!(machine.rest().deferring);
+        machine.env.advance(options.prepare_retry_us, 0);
+        assert!(machine.rest().deferring, "cycle {cycle}");
+        if cycle % 10 == 9 {
+            // A restart on the full disk serves everything and takes what the spare segment takes.
+            space += options.segment_len;
+            machine.faults(|knobs| knobs.space = Some(space));
+            let (again, report, seen) = open_with(machine.env.power_cut(), options);
+            assert_eq!((seen.len() as u64, report.damaged.len()), (taken, 0), "cycle {cycle}");
+            machine = again;
+        }
+        // Retention or an operator frees some: it goes on by itself.
+        space += 2 * options.segment_len;
+        machine.faults(|knobs| knobs.space = Some(space));
+        machine.env.advance(options.prepare_retry_us, 0);
+        assert!(!machine.rest().deferring, "cycle {cycle}");
+    }
+}
+
+// What the low-water mark keeps is for this: a failed sync still finds its way out.
+#[test]
+fn a_failed_sync_below_the_low_water_mark_is_rewritten() {
+    let options = LogOptions { free_bytes_min: None, ..OPTIONS };
+    let env = SimEnv::new(1, SimKnobs { space: Some(300_000), ..SimKnobs::default() });
+    let (mut machine, ..) = open_with(env, options);
+    let mut taken = 0;
+    while !machine.rest().deferring {
+        // Short of the last batch that fits.
+        while machine.try_append(&[9; 500]).is_ok() {
+            taken += 1;
+        }
+    }
+    machine.env.set_knobs(|knobs| knobs.space = Some(300_000 + options.segment_len));
+    machine.env.advance(options.prepare_retry_us, 0);
+    machine.rest();
+    let last = machine.append(b"whose sync fails");
+    let progress = machine.fail_one_sync();
+    assert_eq!(progress.state, LogState::Rewriting);
+    assert!(machine.env.free_bytes().unwrap() < options.low_water());
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable), (LogState::Healthy, last.lsn));
+    assert_eq!(last.lsn.get(), taken + 1);
 }
 
 impl Machine {

@@ -16,6 +16,7 @@ const SMALL: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 1_000,
     prepare_retry_us: 10_000,
+    ..LogOptions::DEFAULT
 };
 
 /// LSN, payload and place of a record that recovery has shown.

@@ -190,6 +190,7 @@ fn check(seed: u64, acts: &[Act], block_len: u32) {
         block_len,
         marker_after_us: 300,
         prepare_retry_us: 1_000,
+        ..LogOptions::DEFAULT
     };
     let env = SimEnv::new(seed, SimKnobs { torn_sectors: true, ..SimKnobs::default() });
     let mut house = House { env, driver: None, model: Vec::new(), committed: 0, options };

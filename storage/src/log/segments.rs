@@ -6,7 +6,7 @@ use super::{Log, LogState};
 use crate::batch::Target;
 use crate::disk::{DiskOp, Done, Work};
 use crate::env::{File, Now};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter, SegmentStamp};
 use crate::position::{Lsn, SegmentId};
 use crate::reader::{Entry, Seal};
@@ -129,7 +129,9 @@ impl Log {
         }
         let (token, segment) = (self.next_token(), self.next_segment);
         self.preparing = Some((token, segment));
-        ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len } });
+        // The way out of a failed write is what the reserve is kept for.
+        let free_min = if self.state == LogState::Rewriting { 0 } else { self.options.low_water() };
+        ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len, free_min } });
     }
 
     pub(super) fn prepared(&mut self, now: Now, result: Result<Done, Error>) {
@@ -137,16 +139,24 @@ impl Log {
         match result {
             Ok(Done::Prepared(file)) => {
                 self.prepare_at_us = 0;
+                self.deferring = false;
                 // A try that failed has left nothing: the next one takes the same number.
                 self.next_segment = id.next();
                 self.spare = Some(Spare { id, file, len: self.options.segment_len });
             }
             Ok(_) => {}
+            // Refused for the low-water mark before the failure came: now the reserve is there to be used.
+            Err(error) if self.state == LogState::Rewriting && error.kind() == ErrorKind::Retry => {
+                self.prepare_at_us = 0;
+            }
             // The new segment was the way out of a failure: this is the second one.
             Err(error) if self.state == LogState::Rewriting => self.fail(error),
             Err(error) => {
-                // A full disk: what is reserved still fits, then the log waits until space comes back.
-                tracing::warn!(%error, segment = %id, "no segment could be prepared");
+                // A full disk: what is reserved still fits, then the log waits until space comes back. Told once, and
+                // not with every try.
+                if self.prepare_at_us == 0 {
+                    tracing::warn!(%error, segment = %id, "alarm: no segment could be prepared");
+                }
                 self.error = Some(error);
                 self.prepare_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
             }

@@ -26,17 +26,36 @@ pub struct LogOptions {
     pub marker_after_us: u64,
     /// Wait before a failed preparation of a segment is tried again, µs. Default 1,000,000.
     pub prepare_retry_us: u64,
+    /// The low-water mark, bytes, at most 1 PiB: with less free space on the device no further segment is prepared.
+    /// The log uses up what is reserved, then appends wait until space returns. Default `None`: room for two further
+    /// segments. The segment that is the way out of a failed write is prepared all the same: it is what the
+    /// room is kept for.
+    pub free_bytes_min: Option<u64>,
 }
+
+/// Largest low-water mark: a larger one is a slip of the pen.
+const FREE_BYTES_MIN_MAX: u64 = 1 << 50;
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self {
-            segment_len: 64 << 20,
-            batch_len_max: 1 << 20,
-            block_len: 512,
-            marker_after_us: 5_000,
-            prepare_retry_us: 1_000_000,
-        }
+        Self::DEFAULT
+    }
+}
+
+impl LogOptions {
+    /// What [`Default`] gives, for constants.
+    pub const DEFAULT: Self = Self {
+        segment_len: 64 << 20,
+        batch_len_max: 1 << 20,
+        block_len: 512,
+        marker_after_us: 5_000,
+        prepare_retry_us: 1_000_000,
+        free_bytes_min: None,
+    };
+
+    /// The low-water mark, bytes.
+    pub fn low_water(&self) -> u64 {
+        self.free_bytes_min.unwrap_or_else(|| self.segment_len.saturating_mul(2))
     }
 }
 
@@ -104,6 +123,9 @@ pub struct Progress {
     pub state: LogState,
     /// Segments that were sealed since the last step: they may be mapped and compacted now.
     pub sealed: Vec<SegmentId>,
+    /// Appends wait for space on the disk: what was reserved is used up, and no segment can be prepared. It goes on by
+    /// itself when space returns.
+    pub deferring: bool,
 }
 
 impl LogOptions {
@@ -134,6 +156,9 @@ impl LogOptions {
                 self.batch_len_max, self.segment_len
             ));
         }
+        if self.free_bytes_min.is_some_and(|bytes| bytes > FREE_BYTES_MIN_MAX) {
+            return wrong(format!("free_bytes_min: at most {FREE_BYTES_MIN_MAX}"));
+        }
         Ok(())
     }
 
@@ -159,6 +184,7 @@ mod tests {
             LogOptions { block_len: 1024, ..good },
             LogOptions { batch_len_max: 0, ..good },
             LogOptions { batch_len_max: 20 << 20, ..good },
+            LogOptions { free_bytes_min: Some(u64::MAX), ..good },
         ] {
             assert_eq!(bad.check().map_err(|error| error.kind()), Err(ErrorKind::Fix), "{bad:?}");
         }

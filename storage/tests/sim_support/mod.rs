@@ -128,6 +128,7 @@ pub fn scenario(seed: u64) -> Scenario {
         block_len,
         marker_after_us: [0, 500, 5_000][rng.below(3) as usize],
         prepare_retry_us: 2_000,
+        free_bytes_min: if seed.is_multiple_of(2) { Some(0) } else { None },
     };
     Scenario { seed, lives: 9, knobs, options }
 }

@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) operator_zone_min: i64,
     pub(crate) refuse: Vec<String>,
     pub(crate) segment_len_bytes: i64,
+    pub(crate) free_bytes_min: i64,
     pub(crate) io_threads: i64,
     pub(crate) workers: i64,
     pub(crate) append_deadline_us: i64,
@@ -39,6 +40,7 @@ impl Default for Config {
             operator_zone_min: 180,
             refuse: Vec::new(),
             segment_len_bytes: 64 << 20,
+            free_bytes_min: 0,
             io_threads: 0,
             workers: 0,
             append_deadline_us: 2_000_000,
@@ -147,6 +149,20 @@ pub(crate) const KEYS: &[Key] = &[
             step: 4096,
             get: |it| it.segment_len_bytes,
             set: |it, value| it.segment_len_bytes = value,
+        },
+    },
+    Key {
+        name: "log.free_bytes_min",
+        unit: "bytes",
+        about: "With less free space no segment is prepared: what is reserved is used up, then documents are\n\
+                deferred, unanswered, until space returns. 0 = room for two further segments.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: 1 << 40,
+            step: 1,
+            get: |it| it.free_bytes_min,
+            set: |it, value| it.free_bytes_min = value,
         },
     },
     Key {
@@ -323,6 +339,7 @@ impl Config {
             .operator_zone_min(i16::try_from(self.operator_zone_min).unwrap_or(i16::MAX))
             .refuse(self.refuse.iter().cloned())
             .segment_len_bytes(u64::try_from(self.segment_len_bytes).unwrap_or_default())
+            .free_bytes_min(u64::try_from(self.free_bytes_min).unwrap_or(u64::MAX))
             .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
             .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
             .connections_max(usize::try_from(self.connections_max).unwrap_or_default());
