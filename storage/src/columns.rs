@@ -1,8 +1,8 @@
 //! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
 //!
 //! `documents` has one row a stored document (every variant), `items` one row an item, `containers` the bytes as
-//! received. The names, types and order of columns are those of the lists in [`document`], [`item`] and
-//! [`container`]; each column carries its Russian title.
+//! received, `records` one row a record that is no document. The names, types and order of columns are those of the
+//! lists in [`document`], [`item`], [`container`] and [`record`]; each column carries its Russian title.
 //!
 //! Formulas, stated once:
 //!
@@ -30,6 +30,8 @@ pub mod find;
 pub mod item;
 pub mod product_code;
 pub mod read;
+pub mod record;
+pub mod restore;
 pub mod row;
 pub(crate) mod sums;
 pub mod vat;
@@ -44,6 +46,7 @@ pub use day::Day;
 pub use row::{Row, Stored};
 
 use crate::envelope::{Envelope, EnvelopeError};
+use crate::record::RecordKind;
 use document::Facts;
 use item::Item;
 
@@ -56,11 +59,13 @@ pub enum Table {
     Containers,
     /// One row an item.
     Items,
+    /// One row a record of the log that is no stored document.
+    Records,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 3] = [Self::Documents, Self::Containers, Self::Items];
+    pub const ALL: [Self; 4] = [Self::Documents, Self::Containers, Self::Items, Self::Records];
 
     /// Name: the folder under `parquet/`.
     pub const fn name(self) -> &'static str {
@@ -68,6 +73,7 @@ impl Table {
             Self::Documents => "documents",
             Self::Containers => "containers",
             Self::Items => "items",
+            Self::Records => "records",
         }
     }
 
@@ -77,6 +83,7 @@ impl Table {
             Self::Documents => document::COLUMNS,
             Self::Containers => container::COLUMNS,
             Self::Items => item::COLUMNS,
+            Self::Records => record::COLUMNS,
         }
     }
 
@@ -86,6 +93,7 @@ impl Table {
             Self::Documents => &["inn", "fn", "fd", "variant", "position"],
             Self::Containers => &["fn", "fd", "variant", "position"],
             Self::Items => &["inn", "fn", "fd", "variant", "position", "line"],
+            Self::Records => &["position"],
         }
     }
 
@@ -163,6 +171,12 @@ impl RowReader {
     pub fn read_head(&mut self, stored: &Stored) -> Result<(), EnvelopeError> {
         self.row.head = row::Head::of(stored, &stored.envelope()?);
         Ok(())
+    }
+
+    /// Reads a record that is no document. Never fails: what its payload holds is nobody's business here.
+    pub fn read_other(&mut self, kind: RecordKind, stored: &Stored) {
+        self.row = Row { head: row::Head::of_other(kind, stored), ..Row::default() };
+        self.items.clear();
     }
 
     /// The row of the document.

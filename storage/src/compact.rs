@@ -21,8 +21,8 @@
 //! The same segments and options give the same bytes; nothing here looks at a clock. Which segments make up a
 //! run depends on what was sealed when compaction ran.
 //!
-//! Records of kinds other than Document have no table yet: `compacted_through` passes over them, and no segment
-//! is dropped by this module.
+//! Records of kinds other than Document go to `records`, so that the archive holds all of a run: every record comes
+//! back from it as it lay in the log. No segment is dropped by this module.
 
 mod check;
 mod plan;
@@ -75,6 +75,8 @@ pub struct CompactReport {
     pub documents: u64,
     /// Items written.
     pub items: u64,
+    /// Records of other kinds written.
+    pub records: u64,
     /// Files published.
     pub files: u64,
     /// Their length, bytes.
@@ -156,6 +158,7 @@ impl CompactReport {
         self.segments = self.segments.saturating_add(run.segments.len() as u64);
         self.documents = self.documents.saturating_add(run.documents);
         self.items = self.items.saturating_add(run.items);
+        self.records = self.records.saturating_add(run.records.unwrap_or_default());
         self.files = self.files.saturating_add(run.files.len() as u64);
         self.bytes = run.files.iter().map(|file| file.bytes).fold(self.bytes, u64::saturating_add);
         let holes = run.damaged.iter().map(|(first, last)| last.saturating_sub(*first).saturating_add(1));

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::columns::Table;
 use crate::columns::find::{self, Found};
+use crate::columns::restore::{Restored, each_restored};
 use crate::env::{Env, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::position::{Lsn, Position};
+use crate::record::OwnedRecord;
 
 /// Name of the manifest in the data directory.
 pub const MANIFEST_FILE: &str = "archive.json";
@@ -26,15 +28,18 @@ pub const STAGING_DIR: &str = ".staging";
 pub const PARQUET_DIR: &str = "parquet";
 /// Marker in each folder of a date: every file that stands there is whole.
 pub const SUCCESS_FILE: &str = "_SUCCESS";
-/// Version of the manifest's shape.
-pub const MANIFEST_VERSION: u32 = 1;
+/// Version of the manifest's shape: what is written. 2 = runs hold every record, of every kind.
+pub const MANIFEST_VERSION: u32 = 2;
+/// The oldest version that is read. A field that it lacks is left out when it is empty, so that the checksum of an old
+/// manifest is still that of its bytes.
+const MANIFEST_VERSION_MIN: u32 = 1;
 /// Longest manifest read, bytes: some 400 bytes a file, a million files.
 const MANIFEST_LEN_MAX: u64 = 512 << 20;
 
 /// The manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`MANIFEST_VERSION`].
+    /// [`MANIFEST_VERSION`], or an older one that was read.
     pub version: u32,
     /// Every record up to and with this position has been considered: 0 = nothing yet.
     pub compacted_through: u64,
@@ -63,6 +68,9 @@ pub struct Run {
     pub items: u64,
     /// Sum of `sum` over `items`, kopecks.
     pub items_kopecks: i128,
+    /// Rows of `records`; `None` in a run of version 1, which left those records in the log alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
     /// The files.
     pub files: Vec<FileEntry>,
 }
@@ -88,6 +96,16 @@ pub struct FileEntry {
     pub fns: (String, String),
     /// Smallest and largest INN inside; `None` when no row has one.
     pub inns: Option<(String, String)>,
+}
+
+impl Run {
+    /// The files that hold the records themselves, with their tables.
+    pub(crate) fn kept_files(&self) -> impl Iterator<Item = (Table, &FileEntry)> {
+        let table = |file: &FileEntry| {
+            [Table::Containers, Table::Records].into_iter().find(|table| table.name() == file.table)
+        };
+        self.files.iter().filter_map(move |file| Some((table(file)?, file)))
+    }
 }
 
 impl FileEntry {
@@ -132,7 +150,7 @@ impl Manifest {
         };
         let manifest: Self = serde_json::from_slice(&bytes)
             .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{MANIFEST_FILE}: {error}")))?;
-        if manifest.version != MANIFEST_VERSION {
+        if !(MANIFEST_VERSION_MIN..=MANIFEST_VERSION).contains(&manifest.version) {
             let version = manifest.version;
             return Err(Error::new(
                 ErrorKind::Fix,
@@ -151,6 +169,7 @@ impl Manifest {
     /// # Errors
     /// Of the system. After an error the old or the new manifest stands there, whole.
     pub fn store(&mut self, env: &dyn Env) -> Result<(), Error> {
+        self.version = MANIFEST_VERSION;
         self.checksum = self.checksum_of_contents()?;
         let mut bytes = serde_json::to_vec_pretty(self).map_err(unwritable)?;
         bytes.push(b'\n');
@@ -235,6 +254,70 @@ impl Archive {
     /// `Corrupt` when a file cannot be read as it should, else of the system.
     pub fn find_container(&self, drive: &str, number: u32) -> Result<Vec<Found>, Error> {
         find::find(self, drive, number)
+    }
+
+    /// The document that stands at a position, as a record of the log; `None` when it is not in the archive. Drive (as
+    /// text without padding) and number lead to its page.
+    ///
+    /// # Errors
+    /// As [`Archive::find_container`].
+    pub fn document(
+        &self,
+        position: Position,
+        drive: &str,
+        number: u32,
+    ) -> Result<Option<OwnedRecord>, Error> {
+        let at = position.as_u64();
+        let found = find::find_records(self, drive, Some(number), at..=at)?;
+        Ok(found.first().map(Restored::record))
+    }
+
+    /// The documents of a drive up to and with a position, as records of the log, in its order; with a number those
+    /// under it alone.
+    ///
+    /// # Errors
+    /// As [`Archive::find_container`].
+    pub fn documents_of(
+        &self,
+        drive: &str,
+        number: Option<u32>,
+        through: Position,
+    ) -> Result<Vec<OwnedRecord>, Error> {
+        let found = find::find_records(self, drive, number, 0..=through.as_u64())?;
+        Ok(found.iter().map(Restored::record).collect())
+    }
+
+    /// Every record of the archive up to and with a position, in the order of the log: how a fold is rebuilt where the
+    /// log no longer reaches back. Holds the records of one run in memory.
+    ///
+    /// # Errors
+    /// `Corrupt` when a file cannot be read as it should, or an archive of version 1 holds no whole records; the first
+    /// error of `each`.
+    pub fn replay(
+        &self,
+        through: Position,
+        each: &mut dyn FnMut(OwnedRecord) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for run in self.runs().iter().take_while(|run| run.first <= through.as_u64()) {
+            let mut records = Vec::new();
+            for (table, file) in run.kept_files() {
+                each_restored(&*self.env, &file.path(), table, |restored| {
+                    if !restored.whole {
+                        let text = "an archive of version 1 does not restore the log: compact again";
+                        return Err(Error::new(
+                            ErrorKind::Corrupt,
+                            format!("{}: {text}", file.path().display()),
+                        ));
+                    }
+                    records.push(restored);
+                    Ok(())
+                })?;
+            }
+            records.sort_by_key(|restored| restored.stored.position);
+            let wanted = records.iter().filter(|it| it.stored.position <= through.as_u64());
+            wanted.map(Restored::record).try_for_each(&mut *each)?;
+        }
+        Ok(())
     }
 
     /// Where the files are.

@@ -258,6 +258,35 @@ impl OwnedRecord {
         (bytes.len() >= RECORD_HEADER_LEN).then_some(Self { bytes })
     }
 
+    /// A record put together again from what is known of it, outside of any segment: as readers of the log get
+    /// it, with zeros for segment, epoch and nonce, and the checksum over that.
+    #[cfg(feature = "columns")]
+    pub(crate) fn rebuilt(kind: RecordKind, stored: &crate::columns::Stored) -> Self {
+        let len = RECORD_HEADER_LEN.saturating_add(stored.payload.len());
+        let mut header = RecordHeader {
+            crc: U32::ZERO,
+            len: U32::new(u32::try_from(len).unwrap_or(u32::MAX)),
+            kind: kind.code(),
+            flags: stored.flags,
+            partition: U16::new(stored.partition),
+            key_id: U32::new(stored.key_id),
+            lsn: U64::new(stored.position),
+            partition_seq: U64::new(stored.partition_seq),
+            received_at_us: I64::new(stored.received_at_us),
+            segment: U32::ZERO,
+            epoch: U32::ZERO,
+            nonce: U64::ZERO,
+            answer_code: stored.answer_code,
+            zeros: [0; 7],
+        };
+        let mut bytes = [header.as_bytes(), &stored.payload].concat();
+        header.crc = U32::new(crc_fast::crc32_iscsi(bytes.get(4..).unwrap_or_default()));
+        if let Some(room) = bytes.get_mut(..4) {
+            room.copy_from_slice(header.crc.as_bytes());
+        }
+        Self { bytes: bytes.into() }
+    }
+
     /// The record.
     pub fn record(&self) -> RecordRef<'_> {
         RecordRef::from_checked(&self.bytes).expect("from_checked has made sure of a whole header")

@@ -6,6 +6,7 @@ mod compact_support;
 
 use compact_support::*;
 use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
+use ofd_storage::RecordKind;
 use ofd_storage::columns::{TITLE_KEY, Table};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
@@ -15,7 +16,9 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 /// Compacts one document and hands its directory to the questions.
 fn one(sent: &Sent) -> Place {
     let place = place();
-    compact(&MemoryLog::of(std::slice::from_ref(sent), 1), &place.env, &CompactOptions::default()).unwrap();
+    let mut log = MemoryLog::of(std::slice::from_ref(sent), 1);
+    log.segments[0].push(other(2, RecordKind::Command, b"a command"));
+    compact(&log, &place.env, &CompactOptions::default()).unwrap();
     place
 }
 
@@ -47,16 +50,20 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         turnover_vat0:money turnover_no_vat:money user_name:text address:text place:text tax_system:i32 cashier:text \
         cashier_inn:text automat:text internet:bool agent_flags:i32 buyer_contact:text buyer_name:text \
         buyer_inn:text correction_type:i32 correction_date:date correction_number:text items_n:i32 \
-        violations_n:i32 answer_code:i32 answered_at:us provenance:text";
-    const CONTAINERS: &str =
-        "position:i64 fn:text fd:i64 variant:i32 raw:bytes plain:bytes envelope:bytes detail:text";
+        violations_n:i32 answer_code:i32 answered_at:us provenance:text replaces_drive:bool";
+    const CONTAINERS: &str = "position:i64 fn:text fd:i64 variant:i32 raw:bytes plain:bytes envelope:bytes detail:text \
+        received_at:us partition:i32 partition_seq:i64 flags:i32 key_id:i64 answer_code:i32 payload:bytes";
+    const RECORDS: &str = "position:i64 kind:text received_at:us key:text payload:bytes kind_code:i32 partition:i32 \
+        partition_seq:i64 flags:i32 key_id:i64 answer_code:i32";
     const ITEMS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 line:i32 variant:i32 \
         ts_local:ms form:text direction:i32 revenue_sign:i32 name:text price:money quantity:quantity \
         quantity_text:text unit:text unit_code:i32 sum:money storno:bool vat_rate:i32 vat_sum:money \
         payment_method:i32 subject:i32 agent_flag:i32 supplier_inn:text supplier_name:text gtin:text \
         code_kind:text code_raw:text mark_status:i32 check_bits:i32 country:text customs:text excise:money";
     let place = one(&Sent::of(&receipt("7704211201", DRIVE, 1, vec![line("Чай", 100)])));
-    for (table, promised) in [("documents", DOCUMENTS), ("containers", CONTAINERS), ("items", ITEMS)] {
+    for (table, promised) in
+        [("documents", DOCUMENTS), ("containers", CONTAINERS), ("items", ITEMS), ("records", RECORDS)]
+    {
         let file = std::fs::File::open(&glob(place.dir.path(), table)[0].1).unwrap();
         let reader = SerializedFileReader::new(file).unwrap();
         let schema = reader.metadata().file_metadata().schema_descr_ptr();

@@ -52,10 +52,13 @@ fn stored(message: &[u8], position: u64) -> Stored {
     };
     Stored {
         position,
+        partition: 0,
         partition_seq: position,
         // 2026-11-23: after all of them.
         received_at_us: 1_795_392_000_000_000 + position as i64,
         answer_code: 0,
+        flags: 0,
+        key_id: 0,
         payload: envelope.parts(&envelope.head().unwrap()).concat().into(),
     }
 }

@@ -10,7 +10,7 @@ use compact_support::*;
 use ofd_storage::columns::Table;
 use ofd_storage::compact::{CompactOptions, SourceRecord, compact};
 use ofd_storage::manifest::{Archive, MANIFEST_FILE};
-use ofd_storage::{ErrorKind, Position};
+use ofd_storage::{ErrorKind, Position, RecordKind};
 use proptest::prelude::*;
 
 const DRIVES: [&str; 3] = ["9960440300000001", "9960440300000002", "871000010000001"];
@@ -110,13 +110,14 @@ fn a_later_run_adds_files_and_touches_none() {
     assert_eq!(Archive::open(&place.env).unwrap().documents(), 8);
 }
 
-/// `compacted_through` passes over cursors, commands and quarantined frames.
+/// A run of nothing but cursors, commands and quarantined frames is one as well.
 #[test]
-fn other_records_are_passed_over() {
+fn other_records_make_a_run() {
     let place = place();
     let mut log = MemoryLog::of(&some_documents(2), 2);
-    log.segments[0].push(SourceRecord::Other { position: 3 });
-    log.segments.push(vec![SourceRecord::Other { position: 4 }, SourceRecord::Other { position: 5 }]);
+    let command = |position| other(position, RecordKind::Command, b"a command");
+    log.segments[0].push(command(3));
+    log.segments.push(vec![command(4), command(5)]);
     let report = compact(&log, &place.env, &small_runs()).unwrap();
     assert_eq!((report.runs, report.documents, report.compacted_through.as_u64()), (2, 2, 5));
     assert_eq!(Archive::open(&place.env).unwrap().compacted_through().as_u64(), 5);

@@ -13,8 +13,8 @@ use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::manifest::Archive;
 use ofd_storage::verify::verify;
 use ofd_storage::{
-    Appended, Driver, Env, ErrorKind, LogOptions, LogReader, NO_PARTITION, NewRecord, RealEnv, RecordKind,
-    recover,
+    Appended, Driver, Env, ErrorKind, LogOptions, LogReader, NO_PARTITION, NewRecord, Position, RealEnv,
+    RecordKind, RecordRef, recover,
 };
 
 /// Segments of some sixty documents.
@@ -119,6 +119,91 @@ fn what_the_log_took_comes_out_of_the_tables() {
         ];
         assert_eq!(rows[&appended.lsn.get()], expected.map(Some));
     }
+}
+
+/// Appends a record of any kind and contents.
+fn append_any(log: &mut Driver, kind: RecordKind, partition: u16, payload: &[u8]) {
+    let record = NewRecord { kind, flags: 5, partition, key_id: 0, answer_code: 255, parts: &[payload] };
+    let _ = log.append(record).unwrap();
+}
+
+/// The archive is whole: every record of every kind, of quarantined frames with any bytes in them too, comes back from it
+/// in the order of the log with every byte and everything the log knew. Only so may a segment ever leave the disk.
+#[test]
+fn every_record_of_every_kind_comes_back_from_the_archive() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = env(dir.path());
+    let mut log = open(dir.path());
+    fill(&mut log, 1..30);
+    let whole = Sent::of(&receipt("7704211201", "9960440300000002", 77, vec![])).payload();
+    for len in (0..whole.len()).step_by(7) {
+        append_any(&mut log, RecordKind::Quarantine, 2, &whole[..len]);
+        append_any(&mut log, RecordKind::Quarantine, 2, &vec![0xFF; len]);
+    }
+    append_any(&mut log, RecordKind::Quarantine, 2, &whole);
+    append_any(&mut log, RecordKind::Cursor, NO_PARTITION, b"\x01\0\0\0\0\0\0\0\x05tax");
+    append_any(&mut log, RecordKind::Cursor, NO_PARTITION, b"\x01\0\0\0\0\0\0\0\x05\xFF\xFE");
+    append_any(&mut log, RecordKind::Tick, NO_PARTITION, b"");
+    append_any(&mut log, RecordKind::Unknown(200), 7, &[9; 3000]);
+    // An explanation that is no text, and bytes behind the end of the envelope.
+    let detail = b"\xFF\xFE";
+    let mut odd = whole.to_vec();
+    odd[100..104].copy_from_slice(&(detail.len() as u32).to_le_bytes());
+    odd.extend_from_slice(detail);
+    append_any(&mut log, RecordKind::Document, 1, &odd);
+    odd.extend_from_slice(b"more");
+    append_any(&mut log, RecordKind::Document, 1, &odd);
+    log.commit().unwrap();
+    fill(&mut log, 30..190);
+    log.seal_all().unwrap();
+    let reader = log.log().reader();
+    let report = compact(&reader, &env, &small_runs()).unwrap();
+    assert!(report.runs > 1 && report.records > 80, "{report:?}");
+
+    let mut expected = Vec::new();
+    let mut records = reader.records_from(Position::START, reader.durable());
+    while let Some((record, _)) = records.next().unwrap() {
+        expected.push(facts(&record));
+    }
+    let mut found = Vec::new();
+    let archive = Archive::open(&env).unwrap();
+    let through = archive.compacted_through();
+    assert_eq!(through.lsn(), reader.durable());
+    archive
+        .replay(through, &mut |record| {
+            found.push(facts(&record.record()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(found.len(), expected.len());
+    assert!(found == expected);
+    let verified = verify(&reader, &env).unwrap();
+    assert!(verified.ok, "{:?}", verified.problems);
+
+    // And one of them alone, by what is printed on it.
+    let one = archive.documents_of("9960440300000002", Some(4), through).unwrap();
+    let [one] = &one[..] else { panic!("{} documents", one.len()) };
+    let position = Position::new(one.record().lsn());
+    let again = archive.document(position, "9960440300000002", 4).unwrap().unwrap();
+    assert_eq!(facts(&again.record()), facts(&one.record()));
+    assert!(archive.document(position, "9960440300000002", 5).unwrap().is_none());
+}
+
+/// Everything that a reader of the log learns of a record, but where it lies.
+type Facts = (u64, u8, u8, u16, u64, i64, u8, u32, Vec<u8>);
+
+fn facts(record: &RecordRef<'_>) -> Facts {
+    (
+        record.lsn().get(),
+        record.kind().code(),
+        record.flags(),
+        record.partition(),
+        record.partition_seq(),
+        record.received_at_us(),
+        record.answer_code(),
+        record.key_id(),
+        record.payload().to_vec(),
+    )
 }
 
 /// While the log runs only sealed segments are taken; the open one follows when it is sealed. A second run does

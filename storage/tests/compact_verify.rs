@@ -5,6 +5,7 @@
 mod compact_support;
 
 use compact_support::*;
+use ofd_storage::RecordKind;
 use ofd_storage::compact::{CompactOptions, SourceRecord, compact};
 use ofd_storage::verify::{VerifyReport, verify_source};
 
@@ -31,7 +32,7 @@ fn verified(place: &Place, log: &MemoryLog) -> VerifyReport {
 fn document(log: &mut MemoryLog, segment: usize, at: usize) -> &mut ofd_storage::columns::Stored {
     match &mut log.segments[segment][at] {
         SourceRecord::Document(stored) => stored,
-        SourceRecord::Other { .. } => panic!(),
+        SourceRecord::Other(..) => panic!(),
     }
 }
 
@@ -134,4 +135,30 @@ fn a_log_shorter_than_the_archive_is_missing_records() {
     log.segments.pop();
     let report = verified(&place, &log);
     assert_eq!((report.missing, report.ok), (2, false), "{:?}", report.problems);
+}
+
+/// A record that is no document counts as much: what is told of it, and every byte.
+#[test]
+fn a_record_that_differs_from_the_log_or_is_not_there_is_found() {
+    let place = place();
+    let mut log = MemoryLog::of(&documents(), 2);
+    for position in 7..10 {
+        log.segments.push(vec![other(position, RecordKind::Command, b"a command")]);
+    }
+    compact(&log, &place.env, &CompactOptions::default()).unwrap();
+    assert!(verified(&place, &log).ok, "{:?}", verified(&place, &log));
+    let broken = |break_it: &dyn Fn(&mut ofd_storage::columns::Stored)| {
+        let mut log = log.clone();
+        let SourceRecord::Other(_, stored) = &mut log.segments[4][0] else { panic!() };
+        break_it(stored);
+        let report = verified(&place, &log);
+        assert!(!report.ok && report.damaged > 0, "{report:?}");
+        assert!(report.problems[0].contains("position 8"), "{report:?}");
+    };
+    broken(&|stored| stored.payload = "another".into());
+    broken(&|stored| stored.flags ^= 1);
+    broken(&|stored| stored.answer_code = 0);
+    std::fs::remove_file(&glob(place.dir.path(), "records")[0].1).unwrap();
+    let report = verified(&place, &log);
+    assert_eq!((report.damaged, report.missing, report.parquet_rows, report.ok), (1, 3, 6, false));
 }

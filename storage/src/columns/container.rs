@@ -3,7 +3,8 @@
 //! `raw` is the container as received. `plain` is the document TLV where it was opened, also where it is a
 //! slice of `raw`, so that a reader need not know where in a container a document lies. With `envelope` (the
 //! fixed part of the stored payload: session header, peer, verdicts) and `detail` a row holds the whole payload
-//! of its record; place and time of the record stand in `documents` under the same `position`.
+//! of its record, and the last columns hold what the log knew of it: a record comes back from its row alone
+//! ([`super::restore`]). `payload` is filled only where the other columns would not give the same bytes.
 
 use super::column::{Cell, Column, Kind, Layout};
 
@@ -42,4 +43,24 @@ pub const COLUMNS: &[Column] = &[
     )
     .laid_out(Layout::Bulk),
     Column::new("detail", Kind::Text, "Пояснение к приёму", |r| (&r.head.detail).into()),
+    Column::new("received_at", Kind::UtcTime, "Принято, UTC", |r| Cell::Int(r.head.received_at_us)),
+    Column::new("partition", Kind::Int32, "Раздел; NULL у записи без раздела", |r| {
+        r.head.partition.into()
+    }),
+    Column::new("partition_seq", Kind::Int64, "Порядковый номер в разделе", |r| {
+        Cell::Int(r.head.partition_seq)
+    })
+    .laid_out(Layout::Delta),
+    Column::new("flags", Kind::Int32, "Флаги записи", |r| Cell::Int(r.head.flags)),
+    Column::new("key_id", Kind::Int64, "Ключ шифрования; 0 — без шифрования", |r| Cell::Int(r.head.key_id)),
+    Column::new("answer_code", Kind::Int32, "Код ответа (1022); 255 — без ответа", |r| {
+        Cell::Int(r.head.answer_code)
+    }),
+    Column::new(
+        "payload",
+        Kind::Bytes,
+        "Содержимое записи, если прочие столбцы его не составляют",
+        |r| r.head.payload.as_deref().map_or(Cell::Null, Cell::Bytes),
+    )
+    .laid_out(Layout::Bulk),
 ];

@@ -45,6 +45,8 @@ pub struct Facts {
     pub(super) correction_type: Option<i64>,
     pub(super) correction_day: Option<i64>,
     pub(super) correction_number: Option<String>,
+    /// A change of registration (form 11): whether it puts a new drive into the register (1101 = 1, or bit 0 of 1205).
+    pub(super) replaces_drive: Option<bool>,
 }
 
 impl Facts {
@@ -92,6 +94,12 @@ impl Facts {
                 1256 => facts.take_buyer(&value),
                 1173 => first(&mut facts.correction_type, || number(&value)),
                 1174 => facts.take_correction_base(&value),
+                1101 if view.form() == Form::REREGISTRATION => {
+                    facts.take_reason(number(&value).map(|it| it == 1))
+                }
+                1205 if view.form() == Form::REREGISTRATION => {
+                    facts.take_reason(number(&value).map(|it| it & 1 != 0));
+                }
                 1059 | 1071 => {
                     let line = i64::try_from(items.len()).unwrap_or(i64::MAX).saturating_add(1);
                     items.push(Item::read(&value, line));
@@ -129,6 +137,14 @@ impl Facts {
                 _ => {}
             }
         }
+    }
+
+    /// Of several reasons one is enough.
+    fn take_reason(&mut self, replaces: Option<bool>) {
+        self.replaces_drive = match (self.replaces_drive, replaces) {
+            (Some(one), Some(other)) => Some(one | other),
+            (one, other) => one.or(other),
+        };
     }
 
     /// 1012 in milliseconds.
@@ -353,4 +369,10 @@ pub const COLUMNS: &[Column] = &[
         Cell::Text(r.head.provenance)
     })
     .required(),
+    Column::new(
+        "replaces_drive",
+        Kind::Flag,
+        "Перерегистрация с заменой ФН (1101 = 1 или бит 0 в 1205); NULL, если причина не названа",
+        |r| r.facts.replaces_drive.into(),
+    ),
 ];

@@ -3,7 +3,7 @@
 //! Layout, by what readers of all kinds were measured to do well with: ZSTD; row groups of 128 k rows; page
 //! index; statistics on every column but bulk bytes; DELTA_BINARY_PACKED without dictionary for numbers that
 //! grow or rarely repeat; a bloom filter on the fiscal sign; `sorting_columns` as the rows really lie. In
-//! `containers` pages are small, so that one document is read without unpacking its neighbours.
+//! `containers` and `records` pages are small, so that one document is read without unpacking its neighbours.
 //!
 //! Titles reach every reader: those of Arrow (pyarrow, Polars, pandas) as metadata of the field (`title_ru`), the
 //! others as the file's own metadata (`ofd.titles`, a JSON object; DuckDB: `parquet_kv_metadata`).
@@ -93,7 +93,7 @@ impl<W: Write + Send> TableWriter<W> {
     pub fn push(&mut self, row: &Row) -> Result<(), ParquetError> {
         self.batch.push(row);
         self.rows = self.rows.saturating_add(1);
-        self.batch_bytes = self.batch_bytes.saturating_add(row.head.container.len());
+        self.batch_bytes = self.batch_bytes.saturating_add(row.head.bulk_len());
         if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
             self.write_batch()?;
         }
@@ -134,7 +134,7 @@ fn properties(
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_sorting_columns(Some(sorting(table)))
         .set_key_value_metadata(Some(metadata(table, facts)));
-    if table == Table::Containers {
+    if matches!(table, Table::Containers | Table::Records) {
         builder = builder
             .set_max_row_group_bytes(Some(options.row_group_bytes.max(1 << 20)))
             // The length of a page is looked at once in so many rows.

@@ -3,6 +3,7 @@
 //! Files are chosen by the drives they reach over (manifest), row groups by statistics, rows by `fn` and `fd`
 //! alone; of the bulk columns only the pages with the rows found are read and unpacked.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use arrow_array::cast::AsArray;
@@ -17,8 +18,9 @@ use parquet::file::statistics::Statistics;
 
 use super::Table;
 use super::read::{column, damaged, open, wrong};
+use super::restore::{CONTAINER_COLUMNS, Restored, Rows};
 use crate::error::Error;
-use crate::manifest::Archive;
+use crate::manifest::{Archive, FileEntry};
 use crate::position::{Lsn, Position};
 
 /// A document of the archive.
@@ -39,23 +41,73 @@ pub struct Found {
 /// All variants of a document, in the order of positions. `drive` without padding.
 pub(crate) fn find(archive: &Archive, drive: &str, number: u32) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
-    let reached = |(least, most): &(String, String)| (least.as_str()..=most.as_str()).contains(&drive);
-    for file in archive.files(Table::Containers).filter(|file| reached(&file.fns)) {
-        find_in(archive, &file.path(), drive, number, &mut found)?;
+    for file in archive.files(Table::Containers).filter(|file| reaches(file, drive)) {
+        each_row(archive, &file.path(), drive, Some(number), BULK, |batch, path| {
+            let positions = column::<Int64Array>(batch, path, "position")?;
+            let variants = column::<Int32Array>(batch, path, "variant")?;
+            let raw = column::<BinaryArray>(batch, path, "raw")?;
+            let plain = column::<BinaryArray>(batch, path, "plain")?;
+            let envelope = column::<BinaryArray>(batch, path, "envelope")?;
+            let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
+            found.extend((0..batch.num_rows()).map(|at| Found {
+                position: Position::new(Lsn::new(u64::try_from(positions.value(at)).unwrap_or_default())),
+                variant: u8::try_from(variants.value(at)).unwrap_or(u8::MAX),
+                container: copy(raw.value(at)),
+                plain: (!plain.is_null(at)).then(|| copy(plain.value(at))),
+                envelope: copy(envelope.value(at)),
+            }));
+            Ok(())
+        })?;
     }
     found.sort_by_key(|document| document.position);
     Ok(found)
 }
 
-fn find_in(
+/// What [`Found`] is made of.
+const BULK: &[&str] = &["position", "variant", "raw", "plain", "envelope"];
+
+/// The documents of a drive whose positions lie in `positions`, as records of the log, in its order; with a number
+/// those under it alone. Other files than those that may hold one are not opened.
+pub(crate) fn find_records(
+    archive: &Archive,
+    drive: &str,
+    number: Option<u32>,
+    positions: RangeInclusive<u64>,
+) -> Result<Vec<Restored>, Error> {
+    let mut found = Vec::new();
+    let wanted = |file: &&FileEntry| {
+        let (least, most) = file.positions;
+        reaches(file, drive) && least <= *positions.end() && *positions.start() <= most
+    };
+    for file in archive.files(Table::Containers).filter(wanted) {
+        each_row(archive, &file.path(), drive, number, CONTAINER_COLUMNS, |batch, path| {
+            let rows = Rows::of(batch, path, Table::Containers)?;
+            let restored = (0..batch.num_rows()).map(|at| rows.at(at));
+            found.extend(restored.filter(|it| positions.contains(&it.stored.position)));
+            Ok(())
+        })?;
+    }
+    found.sort_by_key(|restored: &Restored| restored.stored.position);
+    Ok(found)
+}
+
+fn reaches(file: &FileEntry, drive: &str) -> bool {
+    let (least, most) = &file.fns;
+    (least.as_str()..=most.as_str()).contains(&drive)
+}
+
+/// Hands the rows of a drive, and number if one is given, to `each`, batch by batch. A file that is gone because the
+/// archive was thinned out since the manifest was read has no rows.
+fn each_row(
     archive: &Archive,
     path: &Path,
     drive: &str,
-    number: u32,
-    found: &mut Vec<Found>,
+    number: Option<u32>,
+    columns: &[&str],
+    mut each: impl FnMut(&RecordBatch, &Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let builder = open(&**archive.env(), path)?;
-    let fd = i64::from(number);
+    let fd = number.map(i64::from);
     let place = |name| {
         let index = Table::Containers.column_index(name);
         index.ok_or_else(|| damaged(path, format!("no column {name}")))
@@ -69,7 +121,7 @@ fn find_in(
     }
     let schema = builder.parquet_schema();
     let keys = ProjectionMask::columns(schema, ["fn", "fd"]);
-    let bulk = ProjectionMask::columns(schema, ["position", "variant", "raw", "plain", "envelope"]);
+    let bulk = ProjectionMask::columns(schema, columns.iter().copied());
     let drive = drive.to_owned();
     let is_it = ArrowPredicateFn::new(keys, move |batch: RecordBatch| is_it(&batch, &drive, fd));
     let reader = builder
@@ -79,35 +131,28 @@ fn find_in(
         .build()
         .map_err(|error| wrong(path, error))?;
     for batch in reader {
-        let batch = batch.map_err(|error| wrong(path, error.into()))?;
-        let positions = column::<Int64Array>(&batch, path, "position")?;
-        let variants = column::<Int32Array>(&batch, path, "variant")?;
-        let raw = column::<BinaryArray>(&batch, path, "raw")?;
-        let plain = column::<BinaryArray>(&batch, path, "plain")?;
-        let envelope = column::<BinaryArray>(&batch, path, "envelope")?;
-        let copy = |bytes: &[u8]| Bytes::copy_from_slice(bytes);
-        found.extend((0..batch.num_rows()).map(|at| Found {
-            position: Position::new(Lsn::new(u64::try_from(positions.value(at)).unwrap_or_default())),
-            variant: u8::try_from(variants.value(at)).unwrap_or(u8::MAX),
-            container: copy(raw.value(at)),
-            plain: (!plain.is_null(at)).then(|| copy(plain.value(at))),
-            envelope: copy(envelope.value(at)),
-        }));
+        each(&batch.map_err(|error| wrong(path, error.into()))?, path)?;
     }
     Ok(())
 }
 
-fn is_it(batch: &RecordBatch, drive: &str, number: i64) -> Result<BooleanArray, ArrowError> {
+fn is_it(batch: &RecordBatch, drive: &str, number: Option<i64>) -> Result<BooleanArray, ArrowError> {
     let missing = || ArrowError::SchemaError("containers without fn and fd".to_owned());
     let drives = batch.column_by_name("fn").and_then(|array| array.as_string_opt::<i32>());
     let numbers = batch.column_by_name("fd").and_then(|array| array.as_primitive_opt::<Int64Type>());
     let (drives, numbers) = drives.zip(numbers).ok_or_else(missing)?;
     let rows = numbers.values().iter().zip(drives.iter());
-    Ok(rows.map(|(fd, has)| Some(*fd == number && has == Some(drive))).collect())
+    Ok(rows.map(|(fd, has)| Some(number.is_none_or(|it| it == *fd) && has == Some(drive))).collect())
 }
 
 /// Whether the statistics leave room for the document.
-fn may_hold(group: &RowGroupMetaData, drives: usize, drive: &str, numbers: usize, number: i64) -> bool {
+fn may_hold(
+    group: &RowGroupMetaData,
+    drives: usize,
+    drive: &str,
+    numbers: usize,
+    number: Option<i64>,
+) -> bool {
     let statistics = |index: usize| group.columns().get(index).and_then(|column| column.statistics());
     let drive_fits = match statistics(drives) {
         Some(Statistics::ByteArray(reach)) => match (reach.min_bytes_opt(), reach.max_bytes_opt()) {
@@ -118,7 +163,7 @@ fn may_hold(group: &RowGroupMetaData, drives: usize, drive: &str, numbers: usize
     };
     let number_fits = match statistics(numbers) {
         Some(Statistics::Int64(reach)) => match (reach.min_opt(), reach.max_opt()) {
-            (Some(least), Some(most)) => (*least..=*most).contains(&number),
+            (Some(least), Some(most)) => number.is_none_or(|it| (*least..=*most).contains(&it)),
             _ => true,
         },
         _ => true,

@@ -9,20 +9,29 @@ use ofd_codec::{DocumentView, Form};
 
 use super::document::Facts;
 use super::item::Item;
+use super::record;
+use super::restore::makes_up;
 use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance, Realm};
+use crate::record::{NO_PARTITION, RecordKind};
 
-/// A record of kind Document as it came out of the log.
-#[derive(Clone, Debug)]
+/// A record as it came out of the log; of kind Document unless somebody says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     /// Position in the log (LSN), from 1.
     pub position: u64,
+    /// Partition, or [`crate::NO_PARTITION`].
+    pub partition: u16,
     /// Number within the partition, from 1.
     pub partition_seq: u64,
     /// When it was stored, microseconds UTC.
     pub received_at_us: i64,
     /// Code of the answer (1022).
     pub answer_code: u8,
-    /// The payload: an [`Envelope`].
+    /// Free for the owner of the kind.
+    pub flags: u8,
+    /// Key the payload is encrypted with; 0 = none.
+    pub key_id: u32,
+    /// The payload, of a document an [`Envelope`].
     pub payload: Bytes,
 }
 
@@ -63,21 +72,32 @@ pub struct Head {
     pub(super) plain: Option<Bytes>,
     pub(super) envelope: Bytes,
     pub(super) detail: Option<String>,
+    pub(super) partition: Option<i64>,
+    pub(super) flags: i64,
+    pub(super) key_id: i64,
+    pub(super) kind_code: i64,
+    /// Name of the kind, in `records`.
+    pub(super) kind: String,
+    pub(super) key: Option<String>,
+    /// The payload where the other cells do not make it up.
+    pub(super) payload: Option<Bytes>,
 }
 
 impl Head {
     /// Everything that is known without opening the document.
     pub fn of(stored: &Stored, envelope: &Envelope<'_>) -> Self {
         let part = |bytes: &[u8]| stored.payload.slice_ref(bytes);
+        let head = stored.payload.slice(..ENVELOPE_HEAD_LEN.min(stored.payload.len()));
+        let detail =
+            (!envelope.detail.is_empty()).then(|| String::from_utf8_lossy(envelope.detail).into_owned());
+        let text = detail.as_deref().unwrap_or_default().as_bytes();
+        // Text that is none, bytes behind the end: then the row keeps the whole.
+        let parted = makes_up(&stored.payload, &head, envelope.container, envelope.plain, text);
         Self {
-            position: i64::try_from(stored.position).unwrap_or(i64::MAX),
-            partition_seq: i64::try_from(stored.partition_seq).unwrap_or(i64::MAX),
-            received_at_us: stored.received_at_us,
             answered_at_us: match envelope.answered_at_us {
                 0 => stored.received_at_us,
                 at => at,
             },
-            answer_code: i64::from(stored.answer_code),
             variant: i64::from(envelope.variant),
             realm: match envelope.realm {
                 Realm::Prod => "prod",
@@ -93,10 +113,41 @@ impl Head {
             form: form_name(envelope.form),
             container: part(envelope.container),
             plain: (!envelope.plain.is_empty()).then(|| part(envelope.plain)),
-            envelope: stored.payload.slice(..ENVELOPE_HEAD_LEN.min(stored.payload.len())),
-            detail: (!envelope.detail.is_empty())
-                .then(|| String::from_utf8_lossy(envelope.detail).into_owned()),
+            envelope: head,
+            detail,
+            payload: (!parted).then(|| stored.payload.clone()),
+            ..Self::of_record(RecordKind::Document, stored)
         }
+    }
+
+    /// What the log knows of a record of any kind.
+    fn of_record(kind: RecordKind, stored: &Stored) -> Self {
+        Self {
+            position: i64::try_from(stored.position).unwrap_or(i64::MAX),
+            partition_seq: i64::try_from(stored.partition_seq).unwrap_or(i64::MAX),
+            received_at_us: stored.received_at_us,
+            answer_code: i64::from(stored.answer_code),
+            partition: (stored.partition != NO_PARTITION).then_some(i64::from(stored.partition)),
+            flags: i64::from(stored.flags),
+            key_id: i64::from(stored.key_id),
+            kind_code: i64::from(kind.code()),
+            ..Self::default()
+        }
+    }
+
+    /// The row of a record that is no document.
+    pub(super) fn of_other(kind: RecordKind, stored: &Stored) -> Self {
+        Self {
+            kind: record::kind_name(kind),
+            key: record::key_of(kind, &stored.payload),
+            payload: Some(stored.payload.clone()),
+            ..Self::of_record(kind, stored)
+        }
+    }
+
+    /// Bulk bytes of the row.
+    pub(super) fn bulk_len(&self) -> usize {
+        self.container.len().saturating_add(self.payload.as_ref().map_or(0, Bytes::len))
     }
 }
 

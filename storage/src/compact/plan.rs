@@ -1,4 +1,4 @@
-//! What a run will write: its documents with their keys, in memory, and the sums they must add up to.
+//! What a run will write: its documents with their keys and its other records, in memory, and the sums they must add up to.
 //!
 //! The payloads are slices of the mapped segments, so a plan costs some 200 bytes a document besides them. The
 //! sums are taken straight from the documents' tags, not from the rows, so that the check after writing compares
@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Run, file_name};
 use crate::position::SegmentId;
 use crate::reader::SealedSegment;
+use crate::record::RecordKind;
 
 /// A document of the run with its sort keys.
 #[derive(Debug)]
@@ -42,10 +43,17 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct DayPlan {
     entries: Vec<Entry>,
+    /// Records that are no documents, received on this day, in the order of the log.
+    pub(super) others: Vec<(RecordKind, Stored)>,
     pub(super) sums: Sums,
 }
 
 impl DayPlan {
+    /// Whether a document lies here.
+    pub(super) fn has_documents(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// The documents in the order of a table.
     pub(super) fn sorted(&self, table: Table) -> Vec<&Entry> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
@@ -60,7 +68,7 @@ impl DayPlan {
             };
             match table {
                 Table::Containers => by_drive(),
-                Table::Documents | Table::Items => a.inn.cmp(&b.inn).then_with(by_drive),
+                Table::Documents | Table::Items | Table::Records => a.inn.cmp(&b.inn).then_with(by_drive),
             }
         });
         entries
@@ -102,7 +110,11 @@ impl Plan {
                 next = position.saturating_add(1);
                 match record {
                     SourceRecord::Document(stored) => plan.add(stored, segment.id),
-                    SourceRecord::Other { .. } => Ok(()),
+                    SourceRecord::Other(kind, stored) => {
+                        let day = Day::of(None, stored.received_at_us);
+                        plan.days.entry(day).or_default().others.push((kind, stored));
+                        Ok(())
+                    }
                 }
             })?;
         }
@@ -153,12 +165,15 @@ impl Plan {
             files: files.to_vec(),
             ..Run::default()
         };
+        let mut records = 0_u64;
         for day in self.days.values() {
+            records = records.saturating_add(day.others.len() as u64);
             run.documents = run.documents.saturating_add(day.entries.len() as u64);
             run.items = run.items.saturating_add(day.sums.items);
             run.total_kopecks = run.total_kopecks.saturating_add(day.sums.total);
             run.items_kopecks = run.items_kopecks.saturating_add(day.sums.items_sum);
         }
+        run.records = Some(records);
         run
     }
 }

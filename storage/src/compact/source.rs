@@ -13,19 +13,15 @@ use crate::record::{RecordKind, RecordRef};
 pub enum SourceRecord {
     /// A stored document.
     Document(Stored),
-    /// Any other record: only its position counts here.
-    Other {
-        /// Its position.
-        position: u64,
-    },
+    /// Any other record.
+    Other(RecordKind, Stored),
 }
 
 impl SourceRecord {
     /// Position in the log.
     pub fn position(&self) -> u64 {
         match self {
-            Self::Document(stored) => stored.position,
-            Self::Other { position } => *position,
+            Self::Document(stored) | Self::Other(_, stored) => stored.position,
         }
     }
 }
@@ -59,15 +55,19 @@ pub trait SegmentSource {
 impl SourceRecord {
     /// A record of the log; `payload` is its payload, kept alive by the caller's choice of memory.
     pub fn of(record: &RecordRef<'_>, payload: impl FnOnce() -> Bytes) -> Self {
+        let stored = Stored {
+            position: record.lsn().get(),
+            partition: record.partition(),
+            partition_seq: record.partition_seq(),
+            received_at_us: record.received_at_us(),
+            answer_code: record.answer_code(),
+            flags: record.flags(),
+            key_id: record.key_id(),
+            payload: payload(),
+        };
         match record.kind() {
-            RecordKind::Document => Self::Document(Stored {
-                position: record.lsn().get(),
-                partition_seq: record.partition_seq(),
-                received_at_us: record.received_at_us(),
-                answer_code: record.answer_code(),
-                payload: payload(),
-            }),
-            _ => Self::Other { position: record.lsn().get() },
+            RecordKind::Document => Self::Document(stored),
+            other => Self::Other(other, stored),
         }
     }
 }

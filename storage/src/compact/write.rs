@@ -26,6 +26,7 @@ pub(super) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Res
         let mut open = BTreeMap::new();
         write_rows(env, plan, *day, documents, options, &mut open)?;
         write_containers(env, plan, *day, documents, options, &mut open)?;
+        write_records(env, plan, *day, documents, options, &mut open)?;
         for (_, file) in open {
             files.push(file.finish(env)?);
         }
@@ -48,8 +49,9 @@ fn write_rows(
     let mut reader = RowReader::default();
     for entry in documents.sorted(Table::Documents) {
         reader.read(&entry.stored, options.inspect.as_deref()).map_err(|error| defect(entry, error))?;
-        file_of(open, env, plan, day, Table::Documents, options)?.push(entry, reader.row())?;
-        reader.each_item(|row| file_of(open, env, plan, day, Table::Items, options)?.push(entry, row))?;
+        let keys = Keys::of(entry);
+        file_of(open, env, plan, day, Table::Documents, options)?.push(&keys, reader.row())?;
+        reader.each_item(|row| file_of(open, env, plan, day, Table::Items, options)?.push(&keys, row))?;
     }
     Ok(())
 }
@@ -65,9 +67,42 @@ fn write_containers(
     let mut reader = RowReader::default();
     for entry in documents.sorted(Table::Containers) {
         reader.read_head(&entry.stored).map_err(|error| defect(entry, error))?;
-        file_of(open, env, plan, day, Table::Containers, options)?.push(entry, reader.row())?;
+        // A search in `containers` goes by drive and number alone.
+        let keys = Keys { inn: None, ..Keys::of(entry) };
+        file_of(open, env, plan, day, Table::Containers, options)?.push(&keys, reader.row())?;
     }
     Ok(())
+}
+
+/// Records that are no documents; their order is that of the log.
+fn write_records(
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    records: &DayPlan,
+    options: &CompactOptions,
+    open: &mut Open,
+) -> Result<(), Error> {
+    let mut reader = RowReader::default();
+    for (kind, stored) in &records.others {
+        reader.read_other(*kind, stored);
+        let keys = Keys { position: stored.position, drive: None, inn: None };
+        file_of(open, env, plan, day, Table::Records, options)?.push(&keys, reader.row())?;
+    }
+    Ok(())
+}
+
+/// What the manifest keeps the reach of.
+struct Keys<'e> {
+    position: u64,
+    drive: Option<&'e str>,
+    inn: Option<&'e str>,
+}
+
+impl<'e> Keys<'e> {
+    fn of(entry: &'e Entry) -> Self {
+        Self { position: entry.stored.position, drive: Some(entry.drive()), inn: entry.inn() }
+    }
 }
 
 /// The file of a table and day, made with its first row: there are no files without rows.
@@ -119,14 +154,16 @@ impl OpenFile {
         Ok(Self { path, writer, entry })
     }
 
-    fn push(&mut self, of: &Entry, row: &crate::columns::Row) -> Result<(), Error> {
+    fn push(&mut self, keys: &Keys<'_>, row: &crate::columns::Row) -> Result<(), Error> {
         self.writer.push(row).map_err(|error| wrong(&self.path, error))?;
         let (least, most) = &mut self.entry.positions;
-        *least = (*least).min(of.stored.position);
-        *most = (*most).max(of.stored.position);
-        widen(&mut self.entry.fns, of.drive(), self.entry.rows == 0);
+        *least = (*least).min(keys.position);
+        *most = (*most).max(keys.position);
+        if let Some(drive) = keys.drive {
+            widen(&mut self.entry.fns, drive, self.entry.rows == 0);
+        }
         self.entry.rows = self.entry.rows.saturating_add(1);
-        if let Some(inn) = of.inn().filter(|_| self.entry.table != Table::Containers.name()) {
+        if let Some(inn) = keys.inn {
             let fresh = self.entry.inns.is_none();
             widen(self.entry.inns.get_or_insert_default(), inn, fresh);
         }

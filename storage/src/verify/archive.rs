@@ -2,26 +2,34 @@
 
 use std::path::Path;
 
-use arrow_array::{Array, BinaryArray, Decimal128Array, Int32Array, Int64Array};
+use arrow_array::{Decimal128Array, Int32Array, Int64Array};
+use bytes::Bytes;
 use hashbrown::HashMap;
 
 use super::{LogRecord, VerifyReport};
-use crate::columns::Table;
 use crate::columns::read::{Chunks, column, each_batch};
+use crate::columns::restore::each_restored;
 use crate::columns::row::view;
 use crate::columns::sums::Sums;
+use crate::columns::{Stored, Table};
 use crate::env::Env;
-use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope};
+use crate::envelope::Envelope;
 use crate::error::Error;
 use crate::manifest::{FileEntry, Run};
+use crate::record::RecordKind;
 
-/// A digest of what `containers` holds of a document: container, plain document, fixed part of the envelope.
+/// A digest of a record: what the log knew of it, and its payload.
 type Digest = [u8; 16];
 
-/// What the log says of a document of the run, and where it was met in the archive.
+/// What the log says of a record of the run, and where it was met in the archive.
 struct Expected {
-    digest: Digest,
-    in_containers: bool,
+    /// Of the payload and everything else.
+    whole: Digest,
+    /// Of the payload alone: archives of version 1 hold no more.
+    payload: Digest,
+    is_document: bool,
+    /// In `containers`, or in `records` if it is no document.
+    is_kept: bool,
     in_documents: bool,
 }
 
@@ -30,7 +38,7 @@ pub(super) struct RunCheck<'r> {
     run: &'r Run,
     /// Whether the log still holds this run.
     in_log: bool,
-    documents: HashMap<u64, Expected>,
+    records: HashMap<u64, Expected>,
     /// Positions that the log cannot give back: what the archive has of them cannot be compared.
     excused: Vec<(u64, u64)>,
     sums: Sums,
@@ -38,7 +46,7 @@ pub(super) struct RunCheck<'r> {
 
 impl<'r> RunCheck<'r> {
     pub(super) fn new(run: &'r Run, in_log: bool) -> Self {
-        Self { run, in_log, documents: HashMap::new(), excused: Vec::new(), sums: Sums::default() }
+        Self { run, in_log, records: HashMap::new(), excused: Vec::new(), sums: Sums::default() }
     }
 
     /// Last position of the run.
@@ -46,23 +54,44 @@ impl<'r> RunCheck<'r> {
         self.run.last
     }
 
-    /// A document that must be in the archive.
+    /// A record that must be in the archive.
     pub(super) fn expect(&mut self, record: &LogRecord<'_>, report: &mut VerifyReport) {
-        if record.position < self.run.first {
+        let is_document = record.kind == RecordKind::Document;
+        // Runs of version 1 left everything else to the log.
+        if record.position < self.run.first || (!is_document && self.run.records.is_none()) {
             return;
         }
-        match Envelope::decode(record.payload) {
-            Ok(envelope) => {
-                if let Some(view) = view(&envelope) {
-                    self.sums.add(&Sums::of(&view));
+        if is_document {
+            match Envelope::decode(record.payload) {
+                Ok(envelope) => {
+                    if let Some(view) = view(&envelope) {
+                        self.sums.add(&Sums::of(&view));
+                    }
                 }
-                let head = record.payload.get(..ENVELOPE_HEAD_LEN).unwrap_or_default();
-                let digest = digest(envelope.container, envelope.plain, head);
-                let expected = Expected { digest, in_containers: false, in_documents: false };
-                self.documents.insert(record.position, expected);
+                Err(error) => {
+                    report.damage(1, format!("position {}: {error}", record.position));
+                    return;
+                }
             }
-            Err(error) => report.damage(1, format!("position {}: {error}", record.position)),
         }
+        let stored = Stored {
+            position: record.position,
+            partition: record.partition,
+            partition_seq: record.partition_seq,
+            received_at_us: record.received_at_us,
+            answer_code: record.answer_code,
+            flags: record.flags,
+            key_id: record.key_id,
+            payload: Bytes::new(),
+        };
+        let expected = Expected {
+            whole: digest(record.kind, Some(&stored), record.payload),
+            payload: digest(record.kind, None, record.payload),
+            is_document,
+            is_kept: false,
+            in_documents: false,
+        };
+        self.records.insert(record.position, expected);
     }
 
     /// Positions that the log cannot give back.
@@ -74,14 +103,19 @@ impl<'r> RunCheck<'r> {
     pub(super) fn finish(mut self, env: &dyn Env, report: &mut VerifyReport) {
         let mut found = Sums::default();
         let mut items_n = 0_u64;
-        let mut documents = 0_u64;
+        let (mut documents, mut records) = (0_u64, 0_u64);
         for file in &self.run.files {
             let path = file.path();
             if let Err(error) = whole(env, file) {
                 report.damage(1, error.to_string());
             }
             let read = match file.table.as_str() {
-                name if name == Table::Containers.name() => self.containers(env, &path, report),
+                name if name == Table::Containers.name() => self.kept(env, &path, Table::Containers, report),
+                name if name == Table::Records.name() => {
+                    self.kept(env, &path, Table::Records, report).inspect(|rows| {
+                        records = records.saturating_add(*rows);
+                    })
+                }
                 name if name == Table::Documents.name() => {
                     self.rows(env, &path, &mut found, &mut items_n, report).inspect(|rows| {
                         documents = documents.saturating_add(*rows);
@@ -101,10 +135,10 @@ impl<'r> RunCheck<'r> {
                 Err(error) => report.problem(error.to_string()),
             }
         }
-        self.judge(found, items_n, documents, report);
+        self.judge(found, items_n, (documents, records), report);
     }
 
-    fn judge(&self, found: Sums, items_n: u64, documents: u64, report: &mut VerifyReport) {
+    fn judge(&self, found: Sums, items_n: u64, (documents, records): (u64, u64), report: &mut VerifyReport) {
         let Run { first, last, .. } = *self.run;
         let named =
             Sums { total: self.run.total_kopecks, items: self.run.items, items_sum: self.run.items_kopecks };
@@ -117,6 +151,7 @@ impl<'r> RunCheck<'r> {
         differ("sums", format!("{found:?}"), format!("{named:?}"));
         differ("items_n", items_n.to_string(), self.run.items.to_string());
         differ("documents", documents.to_string(), self.run.documents.to_string());
+        differ("records", records.to_string(), self.run.records.unwrap_or_default().to_string());
         if !self.in_log {
             report.parquet_rows = report.parquet_rows.saturating_add(documents);
             return;
@@ -124,11 +159,11 @@ impl<'r> RunCheck<'r> {
         if self.excused.is_empty() && self.run.damaged.is_empty() {
             differ("sums", format!("{named:?}"), format!("{:?}", self.sums));
         }
-        for (position, document) in &self.documents {
-            if document.in_documents {
+        for (position, record) in &self.records {
+            if record.in_documents {
                 report.parquet_rows = report.parquet_rows.saturating_add(1);
             }
-            if !document.in_documents || !document.in_containers {
+            if record.is_document && !record.in_documents || !record.is_kept {
                 report.lack(1, format!("position {position} is compacted and not in the archive"));
             }
         }
@@ -139,34 +174,36 @@ impl<'r> RunCheck<'r> {
         !self.in_log || self.excused.iter().any(|(first, last)| (*first..=*last).contains(&position))
     }
 
-    fn containers(&mut self, env: &dyn Env, path: &Path, report: &mut VerifyReport) -> Result<u64, Error> {
-        each_batch(env, path, &["position", "raw", "plain", "envelope"], |batch| {
-            let positions = column::<Int64Array>(batch, path, "position")?;
-            let raw = column::<BinaryArray>(batch, path, "raw")?;
-            let plain = column::<BinaryArray>(batch, path, "plain")?;
-            let head = column::<BinaryArray>(batch, path, "envelope")?;
-            for (at, position) in positions.values().iter().enumerate() {
-                let position = u64::try_from(*position).unwrap_or_default();
-                let opened = if plain.is_null(at) { &[][..] } else { plain.value(at) };
-                let excused = self.is_excused(position);
-                match self.documents.get_mut(&position) {
-                    Some(document) if document.in_containers => {
-                        report.damage(1, format!("{}: position {position} twice", path.display()));
-                    }
-                    Some(document) => {
-                        document.in_containers = true;
-                        if document.digest != digest(raw.value(at), opened, head.value(at)) {
-                            report.damage(
-                                1,
-                                format!("{}: position {position} differs from the log", path.display()),
-                            );
-                        }
-                    }
-                    None if excused => {}
-                    None => {
-                        report.damage(1, format!("{}: the log has no position {position}", path.display()))
+    /// `containers` or `records`: every row is a record of the log, to the byte.
+    fn kept(
+        &mut self,
+        env: &dyn Env,
+        path: &Path,
+        table: Table,
+        report: &mut VerifyReport,
+    ) -> Result<u64, Error> {
+        let of_documents = table == Table::Containers;
+        each_restored(env, path, table, |restored| {
+            let position = restored.stored.position;
+            let excused = self.is_excused(position);
+            match self.records.get_mut(&position) {
+                Some(record) if record.is_kept => {
+                    report.damage(1, format!("{}: position {position} twice", path.display()));
+                }
+                Some(record) => {
+                    record.is_kept = true;
+                    let payload = &restored.stored.payload;
+                    let same = match restored.whole {
+                        true => record.whole == digest(restored.kind, Some(&restored.stored), payload),
+                        false => record.payload == digest(restored.kind, None, payload),
+                    };
+                    if !same || record.is_document != of_documents {
+                        let text = format!("{}: position {position} differs from the log", path.display());
+                        report.damage(1, text);
                     }
                 }
+                None if excused => {}
+                None => report.damage(1, format!("{}: the log has no position {position}", path.display())),
             }
             Ok(())
         })
@@ -189,7 +226,7 @@ impl<'r> RunCheck<'r> {
             for position in column::<Int64Array>(batch, path, "position")?.values() {
                 let position = u64::try_from(*position).unwrap_or_default();
                 let excused = self.is_excused(position);
-                match self.documents.get_mut(&position) {
+                match self.records.get_mut(&position).filter(|it| it.is_document) {
                     Some(document) if document.in_documents => {
                         report.damage(1, format!("{}: position {position} twice", path.display()));
                     }
@@ -223,12 +260,18 @@ fn items(env: &dyn Env, path: &Path, found: &mut Sums) -> Result<u64, Error> {
     })
 }
 
-fn digest(container: &[u8], plain: &[u8], head: &[u8]) -> Digest {
+/// Of the payload and, with `facts`, of everything the log knew.
+fn digest(kind: RecordKind, facts: Option<&Stored>, payload: &[u8]) -> Digest {
     let mut hasher = blake3::Hasher::new();
-    for part in [container, plain, head] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
+    hasher.update(&[kind.code()]);
+    if let Some(facts) = facts {
+        hasher.update(&facts.partition.to_le_bytes());
+        hasher.update(&facts.partition_seq.to_le_bytes());
+        hasher.update(&facts.received_at_us.to_le_bytes());
+        hasher.update(&[facts.answer_code, facts.flags]);
+        hasher.update(&facts.key_id.to_le_bytes());
     }
+    hasher.update(payload);
     let mut digest = Digest::default();
     hasher.finalize_xof().fill(&mut digest);
     digest

@@ -16,8 +16,14 @@ pub struct LogRecord<'a> {
     pub partition_seq: u64,
     /// Microseconds UTC.
     pub received_at_us: i64,
-    /// Whether it is a stored document.
-    pub is_document: bool,
+    /// What it is.
+    pub kind: RecordKind,
+    /// Free for the owner of the kind.
+    pub flags: u8,
+    /// Key the payload is encrypted with; 0 = none.
+    pub key_id: u32,
+    /// What the register was answered.
+    pub answer_code: u8,
     /// The payload.
     pub payload: &'a [u8],
 }
@@ -136,7 +142,10 @@ impl<'a> LogRecord<'a> {
             partition: record.partition(),
             partition_seq: record.partition_seq(),
             received_at_us: record.received_at_us(),
-            is_document: record.kind() == RecordKind::Document,
+            kind: record.kind(),
+            flags: record.flags(),
+            key_id: record.key_id(),
+            answer_code: record.answer_code(),
             payload: record.payload(),
         }
     }

@@ -18,7 +18,7 @@ use ofd_codec::{DriveNumber, Form, LocalSeconds, Message, Quantity, Tag, TlvWrit
 use ofd_storage::columns::Stored;
 use ofd_storage::compact::{CompactOptions, SegmentSource, SourceRecord};
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Provenance, Realm};
-use ofd_storage::{Env, Error, Lsn, RealEnv, SealedSegment, SegmentId};
+use ofd_storage::{Env, Error, Lsn, NO_PARTITION, RealEnv, RecordKind, SealedSegment, SegmentId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// 2024-05-15 12:00:00 as seconds of a local clock.
@@ -178,12 +178,30 @@ impl Sent {
     pub(crate) fn stored(&self, position: u64) -> Stored {
         Stored {
             position,
+            partition: 0,
             partition_seq: position,
             received_at_us: self.received_us,
             answer_code: 0,
+            flags: 0,
+            key_id: 0,
             payload: self.payload(),
         }
     }
+}
+
+/// A record that is no document, of whatever kind and contents.
+pub(crate) fn other(position: u64, kind: RecordKind, payload: &[u8]) -> SourceRecord {
+    let stored = Stored {
+        position,
+        partition: NO_PARTITION,
+        partition_seq: 0,
+        received_at_us: NOON_US + position as i64,
+        answer_code: 255,
+        flags: 3,
+        key_id: 0,
+        payload: Bytes::copy_from_slice(payload),
+    };
+    SourceRecord::Other(kind, stored)
 }
 
 /// A log in memory: segments of records.
@@ -361,24 +379,21 @@ impl ofd_storage::verify::LogSource for MemoryLog {
     ) -> Result<(), Error> {
         use ofd_storage::verify::{LogItem, LogRecord};
         for record in self.segments.iter().flatten() {
-            each(match record {
-                SourceRecord::Document(stored) => LogItem::Record(LogRecord {
-                    position: stored.position,
-                    partition: 0,
-                    partition_seq: stored.partition_seq,
-                    received_at_us: stored.received_at_us,
-                    is_document: true,
-                    payload: &stored.payload,
-                }),
-                SourceRecord::Other { position } => LogItem::Record(LogRecord {
-                    position: *position,
-                    partition: ofd_storage::NO_PARTITION,
-                    partition_seq: 0,
-                    received_at_us: i64::MAX,
-                    is_document: false,
-                    payload: &[],
-                }),
-            })?;
+            let (kind, stored) = match record {
+                SourceRecord::Document(stored) => (RecordKind::Document, stored),
+                SourceRecord::Other(kind, stored) => (*kind, stored),
+            };
+            each(LogItem::Record(LogRecord {
+                position: stored.position,
+                partition: stored.partition,
+                partition_seq: stored.partition_seq,
+                received_at_us: stored.received_at_us,
+                kind,
+                flags: stored.flags,
+                key_id: stored.key_id,
+                answer_code: stored.answer_code,
+                payload: &stored.payload,
+            }))?;
         }
         Ok(())
     }
