@@ -61,6 +61,16 @@ impl DiskOp {
         }
     }
 
+    /// Bytes that a commit writes; `None` of other work.
+    pub(crate) fn commit_len(&self) -> Option<usize> {
+        match &self.work {
+            Work::Commit { buffers, .. } => {
+                Some(buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
+            }
+            Work::Prepare { .. } | Work::Seal { .. } | Work::Discard { .. } => None,
+        }
+    }
+
     /// What it does, for traces.
     pub fn name(&self) -> &'static str {
         match self.work {

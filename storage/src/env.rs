@@ -113,8 +113,9 @@ pub trait DiskQueue: Send {
     /// Hands an operation over. Operations of one lane run in the order of submission.
     fn submit(&mut self, op: DiskOp);
 
-    /// Appends what has completed since the last call. Never waits: the queue's `wake` rings when there is
-    /// something to fetch.
+    /// Appends what has completed since the last call. The queue's `wake` rings when there is something to fetch. Waits
+    /// for nothing that another thread does, but may itself do a commit of a few records that was submitted before:
+    /// poll again after submitting, before a sleep.
     fn poll(&mut self, completions: &mut Vec<Completion>);
 }
 
