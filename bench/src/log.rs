@@ -5,141 +5,21 @@
 //! successor is prewritten before the clock starts, as the baseline's file is. `log.sustained` is the whole truth:
 //! default segments, their prewriting and their sealing run along.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use ofd_storage::{
-    Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogState, Lsn, NewRecord, Now, RealEnv,
-    RecordKind, recover,
-};
+use ofd_storage::{LogOptions, Lsn};
 use tempfile::TempDir;
 
 use crate::Plan;
 use crate::harness::{Figure, Pair, Sink, interleave};
 use crate::raw::{GroupCommit, Prewritten, frame, room_for};
+use crate::rig::{PAYLOAD_LEN, Rig, rig_for};
 
-/// Payload of every record: the planning figure of a document.
-pub(crate) const PAYLOAD_LEN: usize = 600;
-/// What a record of that payload takes in the log.
-const RECORD_LEN: usize = 664;
 const RECORDS: &str = "records/s";
 /// A round ends after this time even when its records are not done: a busy disk syncs fifty times slower.
 const ROUND: Duration = Duration::from_millis(500);
-
-/// A log with its queue and the loop between them: the writer thread of the engine without its rings.
-pub(crate) struct Rig {
-    env: Arc<RealEnv>,
-    // Before the log, which holds the lock of the directory.
-    queue: Box<dyn DiskQueue>,
-    log: Log,
-    ops: Vec<DiskOp>,
-    completions: Vec<Completion>,
-    outstanding: usize,
-    wake_at_us: Option<u64>,
-}
-
-impl Rig {
-    /// Opens a fresh log.
-    ///
-    /// # Errors
-    /// Of the log.
-    pub(crate) fn new(dir: &Path, options: LogOptions) -> anyhow::Result<Self> {
-        let env = Arc::new(RealEnv::new(dir));
-        let (log, _) = recover(Arc::<RealEnv>::clone(&env), options, &mut |_, _| {})?;
-        let writer = std::thread::current();
-        let queue = env.queue(Arc::new(move || writer.unpark()))?;
-        Ok(Self {
-            env,
-            queue,
-            log,
-            ops: Vec::new(),
-            completions: Vec::new(),
-            outstanding: 0,
-            wake_at_us: None,
-        })
-    }
-
-    fn now(&self) -> Now {
-        self.env.now()
-    }
-
-    /// Takes a record; waits while the log is full.
-    fn append(&mut self, now: Now, payload: &[u8]) -> anyhow::Result<Lsn> {
-        let record = NewRecord {
-            kind: RecordKind::Command,
-            flags: 0,
-            partition: 0,
-            key_id: 0,
-            answer_code: 0,
-            parts: &[payload],
-        };
-        loop {
-            match self.log.append(now, record) {
-                Ok(appended) => return Ok(appended.lsn),
-                Err(Full::Wait) => self.wait()?,
-                Err(full) => anyhow::bail!("the log takes no record: {full}"),
-            }
-        }
-    }
-
-    /// One step; whether anything moved.
-    fn turn(&mut self) -> anyhow::Result<bool> {
-        self.queue.poll(&mut self.completions);
-        self.outstanding -= self.completions.len();
-        let news = !self.completions.is_empty();
-        let progress = self.log.step(self.env.now(), &mut self.completions, &mut self.ops);
-        anyhow::ensure!(progress.state == LogState::Healthy, "the log is {:?}", progress.state);
-        self.wake_at_us = progress.wake_at_mono_us;
-        self.outstanding += self.ops.len();
-        let moved = news || !self.ops.is_empty();
-        for op in self.ops.drain(..) {
-            self.queue.submit(op);
-        }
-        Ok(moved)
-    }
-
-    /// A step, and sleep until the disk rings when nothing moved. The sleep is long: on a busy machine a timer that
-    /// fires early makes the scheduler look again, and the log would seem faster than raw calls that have no timer.
-    fn wait(&mut self) -> anyhow::Result<()> {
-        if !self.turn()? {
-            std::thread::park_timeout(Duration::from_millis(50));
-        }
-        Ok(())
-    }
-
-    fn wait_for(&mut self, lsn: Lsn) -> anyhow::Result<()> {
-        while self.log.durable() < lsn {
-            self.wait()?;
-        }
-        Ok(())
-    }
-
-    /// Until the disk has nothing to do: the next segment stands ready, the last marker is written.
-    fn quiet(&mut self) -> anyhow::Result<()> {
-        loop {
-            self.wait()?;
-            if self.outstanding == 0 && self.wake_at_us.is_none() {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// A log inside one segment that holds `records`, with the next one prewritten already.
-fn rig_for(dir: &Path, records: usize, batches: usize) -> anyhow::Result<Rig> {
-    // Every batch has a header and is rounded up to a block. Should it be more, the next segment is there.
-    let bytes = (records * RECORD_LEN + batches * 1024 + (8 << 20)) as u64;
-    let segment_len = bytes.next_multiple_of(1 << 20).min(1 << 30);
-    let options = LogOptions { segment_len, ..LogOptions::default() };
-    let mut rig = Rig::new(dir, options)?;
-    let first = rig.append(rig.now(), &[0; PAYLOAD_LEN])?;
-    rig.wait_for(first)?;
-    rig.quiet()?;
-    Ok(rig)
-}
 
 /// Runs the figures of the log.
 ///
@@ -179,7 +59,7 @@ fn sync_1000(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()>
                 }
                 let now = rig.now();
                 for _ in 0..BATCH {
-                    last = rig.append(now, payload)?;
+                    last = rig.append(now, payload)?.lsn;
                 }
                 // The batch before is synced, then this one goes: exactly a thousand records a sync.
                 rig.wait_for(before)?;
@@ -239,7 +119,7 @@ fn in_flight(
             let now = rig.now();
             let room = (first as usize + appended - rig.log.durable().get() as usize).min(depth);
             for _ in 0..(depth - room).min(records - appended) {
-                rig.append(now, payload)?;
+                let _ = rig.append(now, payload)?;
                 appended += 1;
             }
             rig.wait()?;
@@ -321,7 +201,7 @@ fn single(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()> {
                     break;
                 }
                 let started = Instant::now();
-                let lsn = rig.append(rig.now(), payload)?;
+                let lsn = rig.append(rig.now(), payload)?.lsn;
                 rig.wait_for(lsn)?;
                 times.record(nanos(started))?;
             }
@@ -379,7 +259,7 @@ fn sustained(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()>
                 if at % 64 == 0 {
                     rig.turn()?;
                 }
-                last = rig.append(rig.now(), payload)?;
+                last = rig.append(rig.now(), payload)?.lsn;
             }
             rig.wait_for(last)?;
             let rate = records as f64 / started.elapsed().as_secs_f64();

@@ -20,6 +20,7 @@ mod lane;
 mod log;
 mod raw;
 mod recover;
+mod rig;
 mod server;
 mod walk;
 

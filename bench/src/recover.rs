@@ -13,7 +13,7 @@ use crate::Plan;
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 use crate::lane::fill;
-use crate::log::PAYLOAD_LEN;
+use crate::rig::PAYLOAD_LEN;
 
 const MAP: &str = "map of the same files, every byte summed";
 
