@@ -25,6 +25,10 @@ fuzz target="all" seconds="60":
 bench name="all":
     cargo run --release -p ofd-bench -- {{name}} --json
 
+# Our log beside okaywal, fjall, redb and LMDB.
+rivals:
+    cargo run --release --manifest-path bench/rivals/Cargo.toml -- --json
+
 # Write the files that are generated from codec/dictionary/.
 gen:
     cargo run -p ofd-dictgen
