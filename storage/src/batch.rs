@@ -9,6 +9,7 @@ use std::sync::Arc;
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{I64, U16, U32, U64};
 
+use crate::buffer::{Filling, Shared};
 use crate::env::File;
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, SegmentStamp};
 use crate::position::Lsn;
@@ -45,8 +46,10 @@ pub(crate) struct Batch {
     pub(crate) records: u32,
     /// Length it may grow to, bytes.
     pub(crate) room: usize,
-    /// Batch header (zeros until it is submitted) and records.
-    pub(crate) bytes: Vec<u8>,
+    /// Batch header (zeros until it is submitted) and records. Empty once it is submitted.
+    pub(crate) bytes: Filling,
+    /// What was submitted.
+    pub(crate) shared: Option<Shared>,
 }
 
 impl Batch {
@@ -57,17 +60,17 @@ impl Batch {
         behind: u32,
         first: Lsn,
         room: usize,
-        mut bytes: Vec<u8>,
+        mut bytes: Filling,
     ) -> Self {
-        bytes.clear();
-        bytes.resize(BATCH_HEADER_LEN, 0);
+        bytes.bytes.clear();
+        bytes.bytes.resize(BATCH_HEADER_LEN, 0);
         let activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;
-        Self { target, offset, behind, activates, first, records: 0, room, bytes }
+        Self { target, offset, behind, activates, first, records: 0, room, bytes, shared: None }
     }
 
     /// Whether a record of this padded length still fits.
     pub(crate) fn fits(&self, padded: usize) -> bool {
-        self.bytes.len().saturating_add(padded) <= self.room
+        self.bytes.bytes.len().saturating_add(padded) <= self.room
     }
 
     /// The last LSN in it.
@@ -78,7 +81,8 @@ impl Batch {
     /// Adds a record and tells its offset in the segment. The caller has seen to it that it fits.
     #[inline]
     pub(crate) fn push(&mut self, record: &NewRecord<'_>, numbers: Numbers, payload_len: usize) -> u32 {
-        let at = self.bytes.len();
+        let bytes = &mut self.bytes.bytes;
+        let at = bytes.len();
         let len = RECORD_HEADER_LEN.saturating_add(payload_len);
         let SegmentStamp { segment, epoch, nonce } = self.target.stamp;
         let header = RecordHeader {
@@ -97,49 +101,60 @@ impl Batch {
             answer_code: record.answer_code,
             zeros: [0; 7],
         };
-        self.bytes.extend_from_slice(header.as_bytes());
+        bytes.extend_from_slice(header.as_bytes());
         for part in record.parts {
-            self.bytes.extend_from_slice(part);
+            bytes.extend_from_slice(part);
         }
-        set_crc(self.bytes.get_mut(at..).unwrap_or_default());
+        set_crc(bytes.get_mut(at..).unwrap_or_default());
         let zeros = [0; RECORD_ALIGN];
-        self.bytes.extend_from_slice(zeros.get(..padded_len(len).saturating_sub(len)).unwrap_or_default());
+        bytes.extend_from_slice(zeros.get(..padded_len(len).saturating_sub(len)).unwrap_or_default());
         self.records = self.records.saturating_add(1);
         self.offset.saturating_add(offset_of(at))
     }
 
     /// Writes the batch header and fills up to a multiple of `block_len`: the buffer is what goes to the disk.
     /// `more` batches follow in the same write.
-    pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, more: u32, block_len: u32) {
+    pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, more: u32, block_len: u32) -> Shared {
+        let mut filling = std::mem::take(&mut self.bytes);
+        let bytes = &mut filling.bytes;
         let header = BatchHeader {
             stamp: self.target.stamp,
             first: self.first,
             records: self.records,
-            len: offset_of(self.bytes.len()),
+            len: offset_of(bytes.len()),
             proven,
             sequence,
             offset: self.offset,
             more,
         };
-        if let Some(room) = self.bytes.get_mut(..BATCH_HEADER_LEN) {
+        if let Some(room) = bytes.get_mut(..BATCH_HEADER_LEN) {
             room.copy_from_slice(&header.encode());
         }
-        self.bytes.resize(self.bytes.len().next_multiple_of(crate::segment::usize_of(block_len).max(1)), 0);
+        bytes.resize(bytes.len().next_multiple_of(crate::segment::usize_of(block_len).max(1)), 0);
+        let shared = filling.share();
+        self.shared = Some(Arc::clone(&shared));
+        shared
     }
 
     /// Moves the batch to another segment: every record gets the new stamp and a new checksum, and keeps LSN,
-    /// time and payload. Zeros that `close` has added go away again.
-    pub(crate) fn move_to(&mut self, target: &Arc<Target>, offset: u32) {
+    /// time and payload. Zeros that `close` has added go away again. What was submitted stays as it is for those
+    /// who hold it, and is copied into `spare`.
+    pub(crate) fn move_to(&mut self, target: &Arc<Target>, offset: u32, spare: impl FnOnce() -> Filling) {
+        if let Some(shared) = self.shared.take() {
+            self.bytes = spare();
+            self.bytes.bytes.extend_from_slice(&shared);
+        }
+        let bytes = &mut self.bytes.bytes;
         let mut at = BATCH_HEADER_LEN;
         for _ in 0..self.records {
-            let Some(rest) = self.bytes.get_mut(at..) else { break };
+            let Some(rest) = bytes.get_mut(at..) else { break };
             let Some(len) = RecordHeader::peek_len(rest) else { break };
             let Some(record) = rest.get_mut(..len) else { break };
             RecordHeader::restamp(record, &target.stamp);
             set_crc(record);
             at = at.saturating_add(padded_len(len));
         }
-        self.bytes.truncate(at);
+        bytes.truncate(at);
         self.target = Arc::clone(target);
         (self.offset, self.behind) = (offset, offset);
         self.activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;
@@ -147,7 +162,8 @@ impl Batch {
 
     /// Bytes it takes on disk: a multiple of `block_len`.
     pub(crate) fn padded(&self, block_len: u32) -> u32 {
-        offset_of(self.bytes.len()).next_multiple_of(block_len.max(1))
+        let len = self.shared.as_ref().map_or(self.bytes.bytes.len(), |shared| shared.len());
+        offset_of(len).next_multiple_of(block_len.max(1))
     }
 }
 

@@ -8,6 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
+use crate::buffer::Shared;
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
 use crate::format::{CHAIN_BLOCK_LEN, ChainHash, FOOTER_BLOCK_LEN, SegmentFooter, chain_block};
@@ -43,7 +46,7 @@ pub struct DiskOp {
 
 pub(crate) enum Work {
     /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
-    Commit { file: Arc<dyn File>, offset: u64, buffers: Vec<Vec<u8>>, before: Option<Arc<dyn File>> },
+    Commit { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>> },
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
     Prepare { segment: SegmentId, len: u64, free_min: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
@@ -86,8 +89,6 @@ impl DiskOp {
 pub struct Completion {
     pub(crate) token: u64,
     pub(crate) result: Result<Done, Error>,
-    /// The buffers of a commit, to be filled again or written again elsewhere.
-    pub(crate) buffers: Vec<Vec<u8>>,
 }
 
 pub(crate) enum Done {
@@ -104,41 +105,38 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
         Work::Commit { file, offset, buffers, before } => {
             let synced = before.map_or(Ok(()), |before| before.sync());
             let result = synced.and_then(|()| commit(&*file, offset, &buffers)).map(|()| Done::Committed);
-            Completion { token, result, buffers }
+            // The buffers are let go here, before anybody hears of it, so that they can be filled again.
+            drop(buffers);
+            Completion { token, result }
         }
         Work::Prepare { segment, len, free_min } => {
             let room = has_room(env, segment, free_min);
             let result = room.and_then(|()| prepare(env, segment, len)).map(Done::Prepared);
-            Completion { token, result, buffers: Vec::new() }
+            Completion { token, result }
         }
         Work::Seal { file, footer, len, write } => {
             let result = seal(&*file, footer, len, write).map(|chain| Done::Sealed { chain });
-            Completion { token, result, buffers: Vec::new() }
+            Completion { token, result }
         }
         Work::Discard { segment } => {
             let result = env.remove(&segment_path(segment)).map(|()| Done::Discarded);
-            Completion { token, result, buffers: Vec::new() }
+            Completion { token, result }
         }
     }
 }
 
-fn commit(file: &dyn File, offset: u64, buffers: &[Vec<u8>]) -> Result<(), Error> {
-    let mut parts: [&[u8]; BUFFERS_MAX] = [&[]; BUFFERS_MAX];
-    let count = buffers.len();
-    let parts = parts.get_mut(..count).ok_or_else(|| {
-        Error::new(ErrorKind::Fix, format!("a commit of {count} buffers, at most {BUFFERS_MAX}"))
-    })?;
-    for (part, buffer) in parts.iter_mut().zip(buffers) {
-        *part = buffer;
-    }
-    if count > 0 {
-        env::write_all_at(file, parts, offset)?;
+fn commit(file: &dyn File, offset: u64, buffers: &Buffers) -> Result<(), Error> {
+    let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| buffer.as_slice()).collect();
+    if !parts.is_empty() {
+        env::write_all_at(file, &parts, offset)?;
     }
     file.sync()
 }
 
 /// Header block, a retained batch, the one that was in flight.
 pub(crate) const BUFFERS_MAX: usize = 3;
+/// What one commit writes.
+pub(crate) type Buffers = ArrayVec<Shared, BUFFERS_MAX>;
 
 /// The low-water mark is looked at where the space is taken: it costs one call a segment.
 fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Error> {

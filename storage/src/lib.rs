@@ -4,7 +4,7 @@
 //! NewRecord ─▶ Log::append ─▶ Appended ─▶ batch ─▶ pwritev + fdatasync ─▶ Durable (one atomic number)
 //!                                                        └ one write in flight, the next batch fills meanwhile
 //! crash ─▶ recover ─▶ every proven record again, the unproven write once more into a new segment ─▶ Log
-//! readers: LogReader (pread of the open segment, maps of sealed ones) · Index (drive, number) ─▶ Location
+//! readers: LogReader (newest batches in memory, pread of the open segment, maps of sealed ones) · Index (drive, number) ─▶ Location
 //! ```
 //!
 //! The promise: a record at or below the watermark was written and the device reported FLUSH success. After
@@ -19,6 +19,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod batch;
+mod buffer;
 #[cfg(feature = "columns")]
 pub mod columns;
 #[cfg(feature = "columns")]

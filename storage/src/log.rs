@@ -39,18 +39,18 @@ use self::rewrite::Rewrite;
 pub(crate) use self::segments::{Closing, Spare};
 use self::segments::{Current, Sealing};
 pub use self::types::{Appended, Full, LogOptions, LogState, Progress};
+use arrayvec::ArrayVec;
+
 use crate::batch::{Batch, Numbers, Target};
-use crate::disk::{Completion, DiskOp, Work};
+use crate::buffer::{Pool, Shared as SharedBytes};
+use crate::disk::{BUFFERS_MAX, Buffers, Completion, DiskOp, Work};
 use crate::env::{LockGuard, Now};
 use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader, SegmentStamp};
 use crate::position::{Location, Lsn, SegmentId};
-use crate::reader::{Durable, LogReader, Shared};
+use crate::reader::{Durable, LogReader, Pin, Shared};
 use crate::record::{NO_PARTITION, NewRecord, PARTITIONS, RECORD_HEADER_LEN, padded_len};
 use crate::segment::{offset_of, usize_of};
-
-/// Buffers that are kept for the next batches; more than are ever in use at once.
-const FREE_MAX: usize = 5;
 
 /// The one writer of a directory. Made by [`crate::recover`].
 ///
@@ -77,9 +77,9 @@ pub struct Log {
     filling: Option<Batch>,
     closed: VecDeque<Batch>,
     flight: Option<Flight>,
-    /// Durable, and proven by nothing on disk yet: at most one batch.
-    retained: Vec<Batch>,
-    free: Vec<Vec<u8>>,
+    /// Durable, and proven by nothing on disk yet.
+    retained: Option<Batch>,
+    pool: Pool,
     rewrite: Option<Rewrite>,
 
     current: Option<Current>,
@@ -108,16 +108,19 @@ pub struct Log {
     error: Option<Error>,
 }
 
-/// The write on its way. The buffers of its batches are with the disk.
+/// The write on its way. The disk holds its buffers, too.
 struct Flight {
     token: u64,
     kind: FlightKind,
-    /// Whether the first buffer is a segment's header block.
-    header: bool,
-    batches: Vec<Batch>,
+    /// A segment's header block, if it goes before.
+    header: Option<SharedBytes>,
+    batches: Batches,
     /// A segment besides that of the batches that is synced by it.
     before: Option<SegmentStamp>,
 }
+
+/// The batches of one write.
+type Batches = ArrayVec<Batch, BUFFERS_MAX>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FlightKind {
@@ -167,8 +170,8 @@ impl Log {
             filling: None,
             closed: VecDeque::new(),
             flight: None,
-            retained: Vec::new(),
-            free: Vec::new(),
+            retained: None,
+            pool: Pool::new(start.options.batch_len_max),
             rewrite: None,
             current: None,
             spare: Some(start.spare),
@@ -205,7 +208,7 @@ impl Log {
             && self.flight.is_none()
             && self.filling.is_none()
             && self.closed.is_empty()
-            && self.retained.is_empty()
+            && self.retained.is_none()
             && (self.spare.is_some() || self.current.is_some())
     }
 
@@ -276,7 +279,7 @@ impl Log {
         }
         let Some(current) = &self.current else { return Err(Full::Wait) };
         let room = usize_of(current.limit().saturating_sub(current.next)).min(self.options.batch_len_max);
-        let bytes = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.options.batch_len_max));
+        let bytes = self.pool.take();
         self.filling = Some(Batch::new(
             Arc::clone(&current.target),
             current.next,
@@ -340,14 +343,10 @@ impl Log {
         ops: &mut Vec<DiskOp>,
         sealed: &mut Vec<SegmentId>,
     ) {
-        let Completion { token, result, buffers } = completion;
+        let Completion { token, result } = completion;
         if let Some(mut flight) = self.flight.take_if(|flight| flight.token == token) {
-            let mut buffers = buffers.into_iter();
-            if flight.header {
-                self.recycle(buffers.next().unwrap_or_default());
-            }
-            for (batch, bytes) in flight.batches.iter_mut().zip(buffers) {
-                batch.bytes = bytes;
+            if let Some(header) = flight.header.take() {
+                self.pool.give(header);
             }
             self.idle_since_us = now.mono_us;
             match result {
@@ -366,25 +365,25 @@ impl Log {
 
     /// The sync returned Ok: this is the only place where the watermark moves.
     fn committed(&mut self, flight: Flight) {
-        for proven in std::mem::take(&mut self.retained) {
-            self.recycle(proven.bytes);
-        }
+        // Readers may still hold what is proven now.
+        self.retained = None;
         if flight.kind == FlightKind::Marker {
             for marker in flight.batches {
-                self.recycle(marker.bytes);
+                self.recycle(marker);
             }
             return;
         }
         let mut batches = flight.batches;
+        // Before the table and the watermark lead anybody there.
+        for batch in &batches {
+            self.pin(batch);
+        }
         if flight.kind == FlightKind::Rewrite {
             self.rewritten();
-            // The last one was in flight; what was retained before it has been synced twice now.
-            let newest = batches.len().saturating_sub(1);
-            for synced_twice in batches.drain(..newest) {
-                self.recycle(synced_twice.bytes);
-            }
+            self.shared.pins_mut().drop_moved();
         }
-        if let Some(last) = batches.last() {
+        // The last one was in flight; what was retained before it has been synced twice now.
+        if let Some(last) = batches.pop() {
             assert!(
                 last.last() >= self.durable,
                 "the watermark would go back: {} < {}",
@@ -393,8 +392,22 @@ impl Log {
             );
             self.durable = last.last();
             self.shared.publish(self.durable);
+            self.retained = Some(last);
         }
-        self.retained = batches;
+    }
+
+    /// Keeps a durable batch in memory for readers; the oldest ones make room for it.
+    fn pin(&mut self, batch: &Batch) {
+        let Some(bytes) = &batch.shared else { return };
+        let pin = Pin {
+            stamp: batch.target.stamp,
+            offset: batch.offset,
+            first: batch.first,
+            last: batch.last(),
+            bytes: Arc::clone(bytes),
+        };
+        let pool = &mut self.pool;
+        self.shared.pins_mut().push(pin, |unpinned| pool.give(unpinned));
     }
 
     fn submit_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
@@ -405,7 +418,7 @@ impl Log {
             self.close_filling();
         }
         if let Some(batch) = self.closed.pop_front() {
-            self.submit(now, FlightKind::Plain, vec![batch], self.durable, ops);
+            self.submit(now, FlightKind::Plain, Batches::from_iter([batch]), self.durable, ops);
         } else if self.seal_asked {
             // Everything of the segment is durable: it may be closed without waiting for the next record.
             self.close_current();
@@ -417,31 +430,32 @@ impl Log {
         &mut self,
         now: Now,
         kind: FlightKind,
-        mut batches: Vec<Batch>,
+        mut batches: Batches,
         proven: Lsn,
         ops: &mut Vec<DiskOp>,
     ) {
         let Some(first) = batches.first() else { return };
-        let (target, offset, header) = (Arc::clone(&first.target), first.offset, first.activates);
-        let mut buffers = Vec::with_capacity(batches.len().saturating_add(1));
-        if header {
-            let mut block = self.free.pop().unwrap_or_default();
+        let (target, offset, activates) = (Arc::clone(&first.target), first.offset, first.activates);
+        let mut buffers = Buffers::new();
+        if activates {
+            let mut block = self.pool.take();
             let (chained, chain) = self.newest_chain;
             let Target { stamp, len, block_len, base, .. } = *target;
             SegmentHeader { stamp, base, len, block_len, created_at_us: now.wall_us, chained, chain }
-                .encode(&mut block);
-            buffers.push(block);
+                .encode(&mut block.bytes);
+            buffers.push(block.share());
         }
+        let header = buffers.first().map(Arc::clone);
         let mut more = offset_of(batches.len());
         for batch in &mut batches {
             (self.sequence, more) = (self.sequence.saturating_add(1), more.saturating_sub(1));
-            batch.close(proven, self.sequence, more, self.options.block_len);
-            buffers.push(std::mem::take(&mut batch.bytes));
+            buffers.push(batch.close(proven, self.sequence, more, self.options.block_len));
         }
         let token = self.next_token();
-        let offset = if header { 0 } else { u64::from(offset) };
+        let offset = if activates { 0 } else { u64::from(offset) };
         // What the header of a new segment proves lies in another file: an error that comes late would come there.
-        let before = self.retained.first().filter(|_| kind != FlightKind::Rewrite).map(|batch| &batch.target);
+        let before =
+            self.retained.as_ref().filter(|_| kind != FlightKind::Rewrite).map(|batch| &batch.target);
         let before = before.filter(|before| before.stamp != target.stamp);
         let (synced, before) =
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
@@ -453,10 +467,13 @@ impl Log {
     /// Syncs the closed segment of the last batch once more: an error that comes late comes before its seal, while
     /// the batch can be written again.
     fn sync_again(&mut self, ops: &mut Vec<DiskOp>) {
-        let Some(target) = self.retained.first().map(|batch| Arc::clone(&batch.target)) else { return };
+        let Some(target) = self.retained.as_ref().map(|batch| Arc::clone(&batch.target)) else { return };
         let (token, file) = (self.next_token(), Arc::clone(&target.file));
-        ops.push(DiskOp { token, work: Work::Commit { file, offset: 0, buffers: Vec::new(), before: None } });
-        let (kind, header, batches) = (FlightKind::Marker, false, Vec::new());
+        ops.push(DiskOp {
+            token,
+            work: Work::Commit { file, offset: 0, buffers: Buffers::new(), before: None },
+        });
+        let (kind, header, batches) = (FlightKind::Marker, None, Batches::new());
         self.flight = Some(Flight { token, kind, header, batches, before: Some(target.stamp) });
     }
 
@@ -466,7 +483,7 @@ impl Log {
             return;
         }
         let Some(due) = self.marker_at() else {
-            if !self.retained.is_empty() {
+            if self.retained.is_some() {
                 return self.sync_again(ops);
             }
             // What is in a closed segment the footer will prove. Where a poisoned segment gets no footer, the next
@@ -485,10 +502,10 @@ impl Log {
             return self.sync_again(ops);
         }
         let (target, next, end) = (Arc::clone(&current.target), current.next, current.end);
-        let bytes = self.free.pop().unwrap_or_default();
+        let bytes = self.pool.take();
         let marker = Batch::new(target, next, end, self.next_lsn, BATCH_HEADER_LEN, bytes);
         self.advance(&marker);
-        self.submit(now, FlightKind::Marker, vec![marker], self.durable, ops);
+        self.submit(now, FlightKind::Marker, Batches::from_iter([marker]), self.durable, ops);
     }
 
     /// When the next marker is due; `None` when there is nothing that a marker could prove.
@@ -497,7 +514,7 @@ impl Log {
             return None;
         }
         let here = self.current.as_ref().map(|current| current.target.stamp.segment);
-        let there = self.retained.last().map(|batch| batch.target.stamp.segment);
+        let there = self.retained.as_ref().map(|batch| batch.target.stamp.segment);
         let due =
             if self.hurry { 0 } else { self.idle_since_us.saturating_add(self.options.marker_after_us) };
         (there.is_some() && here == there).then_some(due)
@@ -581,10 +598,10 @@ impl Log {
         self.token
     }
 
-    /// Keeps a buffer for the next batch.
-    fn recycle(&mut self, bytes: Vec<u8>) {
-        if self.free.len() < FREE_MAX && bytes.capacity() >= self.options.batch_len_max {
-            self.free.push(bytes);
+    /// Keeps the buffer of a batch for the next one.
+    fn recycle(&mut self, batch: Batch) {
+        if let Some(bytes) = batch.shared {
+            self.pool.give(bytes);
         }
     }
 

@@ -5,8 +5,9 @@
 //! Every change of the table comes before the watermark that makes it matter, so a reader that has loaded a
 //! watermark finds the segments below it.
 //!
-//! The open segment is read by `pread` behind the watermark, a sealed one over a map. Handles of sealed
-//! segments are kept in a small cache: five years of log are more files than a process may open.
+//! The newest batches are read from memory ([`memory`]), the rest of the open segment by `pread` behind the watermark,
+//! sealed ones over maps that are kept and counted: a record of one is a slice of the map, and lives on when the
+//! segment is removed. The checksum is verified at each read. Where nothing can be mapped, `pread` does it.
 //!
 //! Invariants, with the test that holds each:
 //! - a place handed out by `append` stays good after its record has moved: `a_moved_record_is_found`;
@@ -14,6 +15,7 @@
 //! - nothing above the watermark is given out: `a_reader_beside_a_writer_sees_only_durable_records`.
 
 mod feed;
+mod memory;
 mod seal;
 
 use std::collections::BTreeMap;
@@ -29,9 +31,11 @@ use crate::format::SegmentStamp;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
 use crate::recover::Cut;
-use crate::segment::{Item, Walk, offset_of};
+use crate::segment::{Item, Walk, offset_of, usize_of};
 
 pub use self::feed::Records;
+use self::memory::{Maps, pinned_record};
+pub(crate) use self::memory::{Pin, Pins};
 
 /// Handles of segments that are not the writer's, kept open.
 const FILES_MAX: usize = 128;
@@ -81,6 +85,8 @@ pub(crate) struct Shared {
     durable: AtomicU64,
     table: RwLock<BTreeMap<SegmentId, Entry>>,
     files: Mutex<Vec<(SegmentId, Arc<dyn File>)>>,
+    pins: RwLock<Pins>,
+    maps: RwLock<Maps>,
     /// Where a log that nobody writes to is torn, as a reader beside found it.
     pub(crate) torn: OnceLock<Cut>,
 }
@@ -92,6 +98,8 @@ impl Shared {
             durable: AtomicU64::new(0),
             table: RwLock::new(BTreeMap::new()),
             files: Mutex::new(Vec::new()),
+            pins: RwLock::default(),
+            maps: RwLock::default(),
             torn: OnceLock::new(),
         }
     }
@@ -118,16 +126,31 @@ impl Shared {
     }
 
     fn entry(&self, segment: SegmentId) -> Result<Entry, Error> {
-        self.table()
-            .get(&segment)
-            .cloned()
-            .ok_or_else(|| Error::new(ErrorKind::Fix, format!("there is no segment {segment} in the log")))
+        self.table().get(&segment).cloned().ok_or_else(|| no_segment(segment))
     }
 
     /// The segment that counts for this LSN: the newest live one that begins at or below it.
     fn entry_of(&self, lsn: Lsn) -> Option<Entry> {
         let table = self.table();
         table.values().rev().find(|entry| entry.seal != Seal::Dead && entry.base <= lsn).cloned()
+    }
+
+    fn pins(&self) -> RwLockReadGuard<'_, Pins> {
+        self.pins.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn pins_mut(&self) -> RwLockWriteGuard<'_, Pins> {
+        self.pins.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The map of a sealed segment.
+    fn map(&self, segment: SegmentId) -> Result<Bytes, Error> {
+        if let Some(bytes) = self.maps.read().unwrap_or_else(PoisonError::into_inner).get(segment) {
+            return Ok(bytes.clone());
+        }
+        let bytes = self.env.open_read(&segment_path(segment))?.map()?;
+        self.maps.write().unwrap_or_else(PoisonError::into_inner).insert(segment, bytes.clone());
+        Ok(bytes)
     }
 
     fn files(&self) -> MutexGuard<'_, Vec<(SegmentId, Arc<dyn File>)>> {
@@ -138,7 +161,11 @@ impl Shared {
         if let Some(file) = &entry.file {
             return Ok(Arc::clone(file));
         }
-        let segment = entry.stamp.segment;
+        self.file_of(entry.stamp.segment)
+    }
+
+    /// A handle of a segment that is not the writer's.
+    fn file_of(&self, segment: SegmentId) -> Result<Arc<dyn File>, Error> {
         if let Some((_, file)) = self.files().iter().find(|(known, _)| *known == segment) {
             return Ok(Arc::clone(file));
         }
@@ -150,6 +177,10 @@ impl Shared {
         files.push((segment, Arc::clone(&file)));
         Ok(file)
     }
+}
+
+fn no_segment(segment: SegmentId) -> Error {
+    Error::new(ErrorKind::Fix, format!("there is no segment {segment} in the log"))
 }
 
 /// The watermark: the last durable LSN.
@@ -247,17 +278,27 @@ impl LogReader {
     /// # Errors
     /// `Corrupt` when there is no whole record; of the system when the disk cannot be read.
     pub fn read(&self, location: Location) -> Result<OwnedRecord, Error> {
-        let mut location = location;
-        let mut entry = self.shared.entry(location.segment)?;
-        // A record moves at most once for every failed sync; the numbers of segments only grow.
-        while let Some(moved) = entry.moved.iter().rev().find(|moved| location.offset >= moved.from) {
-            let distance = location.offset.saturating_sub(moved.from);
-            let offset = moved.to.offset.saturating_add(distance);
-            location = Location { segment: moved.to.segment, offset };
-            entry = self.shared.entry(location.segment)?;
+        if let Some(record) = self.shared.pins().at(location).and_then(|pin| pinned_record(pin, location)) {
+            return Ok(record);
         }
-        let file = self.shared.file(&entry)?;
+        let (location, stamp, file) = self.locate(location)?;
         let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("{what} at {location}"));
+        let file = match file {
+            // Where nothing can be mapped any more, it can still be read.
+            None => match self.shared.map(location.segment) {
+                Ok(map) => {
+                    let at = usize_of(location.offset);
+                    let record = map.get(at..).and_then(|bytes| RecordRef::decode(bytes, &stamp));
+                    let len = record.map(|record| record.encoded_len());
+                    let bytes = len.map(|len| map.slice(at..at.saturating_add(len)));
+                    let record = bytes.and_then(OwnedRecord::from_checked);
+                    return record.ok_or_else(|| damaged("no whole record"));
+                }
+                Err(error) if error.is_not_found() => return Err(error),
+                Err(_) => self.shared.file_of(location.segment)?,
+            },
+            Some(file) => file,
+        };
         let at = u64::from(location.offset);
         let mut bytes = vec![0; READ_GUESS];
         let mut have = 0;
@@ -277,10 +318,32 @@ impl LogReader {
                 None => {}
             }
         }
-        if RecordRef::decode(&bytes, &entry.stamp).is_none() {
+        if RecordRef::decode(&bytes, &stamp).is_none() {
             return Err(damaged("no whole record"));
         }
         OwnedRecord::from_checked(Bytes::from(bytes)).ok_or_else(|| damaged("no whole record"))
+    }
+
+    /// Where a record has moved to, and the handle to read it by; `None` for a sealed segment.
+    #[expect(clippy::type_complexity, reason = "three things that are looked up together")]
+    fn locate(
+        &self,
+        mut location: Location,
+    ) -> Result<(Location, SegmentStamp, Option<Arc<dyn File>>), Error> {
+        let table = self.shared.table();
+        loop {
+            let Some(entry) = table.get(&location.segment) else {
+                return Err(no_segment(location.segment));
+            };
+            // A record moves at most once for every failed sync; the numbers of segments only grow.
+            let Some(moved) = entry.moved.iter().rev().find(|moved| location.offset >= moved.from) else {
+                let file = if entry.seal == Seal::Sealed { None } else { entry.file.clone() };
+                return Ok((location, entry.stamp, file));
+            };
+            let distance = location.offset.saturating_sub(moved.from);
+            let offset = moved.to.offset.saturating_add(distance);
+            location = Location { segment: moved.to.segment, offset };
+        }
     }
 
     /// The records behind `from`, up to and with `upto`. What lies above the watermark is not given out.

@@ -306,6 +306,7 @@ mod tests {
         }
     }
     use crate::batch::{Batch, Numbers, Target};
+    use crate::buffer::Filling;
     use crate::env::{Env, RealEnv};
     use crate::format::FOOTER_BLOCK_LEN;
     use crate::position::SegmentId;
@@ -335,7 +336,7 @@ mod tests {
         let (mut at, mut lsn) = (4096, 1);
         for count in counts {
             let mut batch =
-                Batch::new(Arc::clone(&target), at as u32, at as u32, Lsn::new(lsn), LEN, Vec::new());
+                Batch::new(Arc::clone(&target), at as u32, at as u32, Lsn::new(lsn), LEN, Filling::default());
             for _ in 0..*count {
                 let parts: [&[u8]; 1] = [&payload(lsn)];
                 let record = NewRecord {
@@ -350,9 +351,9 @@ mod tests {
                 batch.push(&record, numbers, parts[0].len());
                 lsn += 1;
             }
-            batch.close(Lsn::new(batch.first.get() - 1), 1, 0, 512);
-            bytes[at..at + batch.bytes.len()].copy_from_slice(&batch.bytes);
-            at += batch.bytes.len();
+            let closed = batch.close(Lsn::new(batch.first.get() - 1), 1, 0, 512);
+            bytes[at..at + closed.len()].copy_from_slice(&closed);
+            at += closed.len();
         }
         at
     }

@@ -10,7 +10,8 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Flight, FlightKind, Log, LogState, Target};
+use super::{Batch, Batches, Flight, FlightKind, Log, LogState, Target};
+use crate::buffer::Filling;
 use crate::disk::{DiskOp, Work};
 use crate::env::Now;
 use crate::error::Error;
@@ -71,14 +72,16 @@ impl Log {
 
         // A retained batch of a segment whose footer is written, or may be, stays: the footer counts it.
         let mut again = Vec::new();
-        for batch in std::mem::take(&mut self.retained) {
+        if let Some(batch) = self.retained.take() {
             let segment = batch.target.stamp.segment;
             let open = self.current.as_ref().is_some_and(|current| current.target.stamp.segment == segment)
                 || self
                     .closing
                     .iter()
                     .any(|closing| closing.target.stamp.segment == segment && !closing.tried);
-            if open { again.push(batch) } else { self.recycle(batch.bytes) }
+            if open {
+                again.push(batch);
+            }
         }
         again.extend(flight.batches.into_iter().filter(|batch| batch.records > 0));
         let first_write = again.len();
@@ -168,14 +171,15 @@ impl Log {
             if let Some(cut) = rewrite.cuts.iter_mut().find(|cut| cut.target.stamp == batch.target.stamp) {
                 cut.moved.push(Moved { from: batch.offset, to });
             }
-            batch.move_to(&target, next);
+            let pool = &mut self.pool;
+            batch.move_to(&target, next, || pool.take());
             next = next.saturating_add(batch.padded(self.options.block_len));
         }
         rewrite.arrival = Some(arrival);
         let rest = again.split_off(rewrite.first_write.min(again.len()));
         self.closed.extend(rest);
         self.current = Some(Current { target, next, end: next });
-        self.submit(now, FlightKind::Rewrite, again, base.prev(), ops);
+        self.submit(now, FlightKind::Rewrite, Batches::from_iter(again), base.prev(), ops);
     }
 
     /// The new place is durable: readers learn of it, all at once.
@@ -211,7 +215,8 @@ impl Log {
             first,
             records: count,
             room,
-            bytes: records,
+            bytes: Filling::from_bytes(records),
+            shared: None,
         };
         self.state = LogState::Rewriting;
         self.rewrite = Some(Rewrite { again: vec![batch], first_write: 1, cuts: Vec::new(), arrival: None });

@@ -175,7 +175,7 @@ impl Log {
             .and_then(|flight| flight.batches.first())
             .map(|batch| batch.target.stamp.segment);
         // A batch that may have to be written again keeps its segment from being sealed.
-        let kept = self.retained.last().map(|batch| batch.target.stamp.segment);
+        let kept = self.retained.as_ref().map(|batch| batch.target.stamp.segment);
         let durable = self.durable;
         let ready = |closing: &Closing| {
             let segment = Some(closing.target.stamp.segment);

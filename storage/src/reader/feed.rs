@@ -1,12 +1,16 @@
 //! A walk along the log by LSN: what feeds, imports and checks read.
 //!
-//! It hops over batch headers to the wanted record and then reads whole batches, a window at a time, so that the open
-//! segment is read behind the watermark without a map. Where headers do not lead to the wanted record, bytes are
+//! It hops over batch headers to the wanted record and then reads whole batches, a window at a time. A follower that is
+//! close behind the watermark borrows the newest batches from memory, one after another, and asks neither the disk
+//! nor the writer; a sealed segment is borrowed from its map; what lies between is read by `pread`. Where headers do not lead to the wanted record, bytes are
 //! damaged: then the whole segment is loaded once and walked, to find the reach of the damage.
 
 use std::sync::Arc;
 
-use super::{Entry, LogReader, read_again};
+use bytes::Bytes;
+
+use super::{Entry, LogReader, Seal, read_again};
+use crate::buffer::Shared as SharedBytes;
 use crate::env::File;
 use crate::error::{Error, ErrorKind};
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN};
@@ -32,10 +36,34 @@ struct Source {
     file: Arc<dyn File>,
     walk: Walk,
     /// Whole batches, from byte `origin` of the segment on; or the whole segment once damage was met.
-    window: Vec<u8>,
+    window: Window,
     origin: usize,
     /// The window is the whole segment, loaded when this record was looked for.
     whole: Option<Lsn>,
+}
+
+/// Bytes of a segment: read, or borrowed from where they lie.
+#[derive(Default)]
+struct Window {
+    read: Vec<u8>,
+    borrowed: Option<Borrowed>,
+}
+
+enum Borrowed {
+    /// A newest batch, in memory.
+    Pinned(SharedBytes),
+    /// Part of a mapped segment.
+    Mapped(Bytes),
+}
+
+impl Window {
+    fn bytes(&self) -> &[u8] {
+        match &self.borrowed {
+            Some(Borrowed::Pinned(bytes)) => bytes,
+            Some(Borrowed::Mapped(bytes)) => bytes,
+            None => &self.read,
+        }
+    }
 }
 
 /// What one look at the window came to.
@@ -70,7 +98,7 @@ impl Records {
             match source.step(self.next) {
                 Step::Record(offset) => break offset,
                 Step::Skip => {}
-                Step::Refill => source.refill(self.next)?,
+                Step::Refill => source.refill(&self.reader, self.next)?,
                 Step::Damage(damage) => {
                     let last = damage.last.min(self.upto);
                     if last < self.next {
@@ -88,7 +116,8 @@ impl Records {
         self.next = self.next.next();
         let Some(source) = &self.source else { return Ok(None) };
         let location = Location { segment: source.entry.stamp.segment, offset };
-        let bytes = usize_of(offset).checked_sub(source.origin).and_then(|at| source.window.get(at..));
+        let bytes =
+            usize_of(offset).checked_sub(source.origin).and_then(|at| source.window.bytes().get(at..));
         // The walk has checked this record a moment ago, in these bytes; only its length is read again.
         Ok(bytes.and_then(RecordRef::prefix_of_checked).map(|record| (record, location)))
     }
@@ -123,7 +152,8 @@ impl Records {
         {
             let file = self.reader.shared.file(&entry)?;
             let walk = Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit);
-            self.source = Some(Source { entry, file, walk, window: Vec::new(), origin: 0, whole: None });
+            self.source =
+                Some(Source { entry, file, walk, window: Window::default(), origin: 0, whole: None });
         }
         Ok(())
     }
@@ -133,7 +163,7 @@ impl Source {
     /// One item of the window.
     fn step(&mut self, wanted: Lsn) -> Step {
         let segment = self.entry.stamp.segment;
-        match self.walk.next(&self.window, self.origin) {
+        match self.walk.next(self.window.bytes(), self.origin) {
             Some(Item::Batch(_)) => Step::Skip,
             Some(Item::Record(record, offset)) if record.lsn() >= wanted => Step::Record(offset),
             Some(Item::Record(..)) => Step::Skip,
@@ -155,15 +185,19 @@ impl Source {
 
     /// Brings the batches that hold `wanted` and follow it into the window; the whole segment when its batch
     /// headers do not lead there.
-    fn refill(&mut self, wanted: Lsn) -> Result<(), Error> {
+    fn refill(&mut self, reader: &LogReader, wanted: Lsn) -> Result<(), Error> {
+        // Once damage has been met the file tells its reach, and not our memory.
+        if self.whole.is_none() && self.borrow_pinned(reader, wanted) {
+            return Ok(());
+        }
         let limit = usize::try_from(self.entry.limit).unwrap_or(usize::MAX);
-        let mut at = if self.window.is_empty() {
+        let mut at = if self.window.bytes().is_empty() {
             usize::try_from(HEADER_BLOCK_LEN).unwrap_or(usize::MAX)
         } else {
             usize_of(self.walk.offset())
         };
         loop {
-            self.load(at, WINDOW_LEN.min(limit.saturating_sub(at)))?;
+            self.load(reader, at, WINDOW_LEN.min(limit.saturating_sub(at)))?;
             // Hop over batches that end before the wanted record.
             let mut hop = at;
             let found = loop {
@@ -179,47 +213,71 @@ impl Source {
             // A batch that begins behind the wanted record is none: what lies between is damaged.
             if let Some(header) = found.filter(|header| header.first <= wanted) {
                 let end = hop.saturating_add(usize_of(header.len));
-                if end > self.origin.saturating_add(self.window.len()) {
-                    self.load(hop, usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)))?;
+                if end > self.origin.saturating_add(self.window.bytes().len()) {
+                    self.load(
+                        reader,
+                        hop,
+                        usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)),
+                    )?;
                 }
                 let walk = Walk::new(self.entry.stamp, self.entry.block_len, header.first, self.entry.limit);
                 self.walk = walk.starting_at(offset_of(hop)).limited(self.whole_batches_end(hop));
                 self.whole = None;
                 return Ok(());
             }
-            let seen = self.origin.saturating_add(self.window.len());
+            let seen = self.origin.saturating_add(self.window.bytes().len());
             if hop.saturating_add(BATCH_HEADER_LEN) > seen && hop < limit && hop > at {
                 at = hop;
                 continue;
             }
             // No header where one must be: damage. The walk over all bytes finds its reach.
-            self.load(0, limit)?;
+            self.load(reader, 0, limit)?;
             self.walk = Walk::new(self.entry.stamp, self.entry.block_len, self.entry.base, self.entry.limit);
             self.whole = Some(wanted);
             return Ok(());
         }
     }
 
-    /// Reads `len` bytes at `at` into the window; fewer when the file ends.
-    fn load(&mut self, at: usize, len: usize) -> Result<(), Error> {
-        self.window.clear();
-        self.window.resize(len, 0);
+    /// Takes the batch that holds `wanted` from memory, if it is still there and lies in this segment.
+    fn borrow_pinned(&mut self, reader: &LogReader, wanted: Lsn) -> bool {
+        let pin = reader.shared.pins().of(wanted).filter(|pin| pin.stamp == self.entry.stamp).cloned();
+        let Some(pin) = pin else { return false };
+        let origin = usize_of(pin.offset);
+        let walk = Walk::new(self.entry.stamp, self.entry.block_len, pin.first, self.entry.limit);
+        self.walk = walk.starting_at(pin.offset).limited(origin.saturating_add(pin.bytes.len()));
+        (self.window.borrowed, self.origin) = (Some(Borrowed::Pinned(pin.bytes)), origin);
+        true
+    }
+
+    /// Brings `len` bytes at `at` into the window; fewer when the file ends.
+    fn load(&mut self, reader: &LogReader, at: usize, len: usize) -> Result<(), Error> {
         self.origin = at;
+        self.window.borrowed = None;
+        if self.entry.seal == Seal::Sealed
+            && let Ok(map) = reader.shared.map(self.entry.stamp.segment)
+        {
+            let part = at.min(map.len())..at.saturating_add(len).min(map.len());
+            self.window.borrowed = Some(Borrowed::Mapped(map.slice(part)));
+            return Ok(());
+        }
+        let window = &mut self.window.read;
+        window.clear();
+        window.resize(len, 0);
         let mut have = 0;
         while have < len {
-            let rest = self.window.get_mut(have..).unwrap_or_default();
+            let rest = window.get_mut(have..).unwrap_or_default();
             let taken = read_again(&*self.file, rest, at.saturating_add(have) as u64)?;
             if taken == 0 {
                 break;
             }
             have = have.saturating_add(taken);
         }
-        self.window.truncate(have);
+        window.truncate(have);
         Ok(())
     }
 
     fn header(&self, at: usize) -> Option<BatchHeader> {
-        let bytes = self.window.get(at.checked_sub(self.origin)?..)?;
+        let bytes = self.window.bytes().get(at.checked_sub(self.origin)?..)?;
         let header = BatchHeader::decode(bytes)?;
         let holds = header.stamp == self.entry.stamp
             && usize_of(header.offset) == at
@@ -229,7 +287,7 @@ impl Source {
 
     /// End of the last batch that lies whole in the window, from the batch at `hop` on.
     fn whole_batches_end(&self, hop: usize) -> usize {
-        let seen = self.origin.saturating_add(self.window.len());
+        let seen = self.origin.saturating_add(self.window.bytes().len());
         let mut end = hop;
         while let Some(header) = self.header(end) {
             let behind = end.saturating_add(usize_of(header.len));
