@@ -19,6 +19,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod batch;
+mod begin;
 mod buffer;
 #[cfg(feature = "columns")]
 pub mod columns;
@@ -45,6 +46,7 @@ pub mod testing;
 #[cfg(feature = "columns")]
 pub mod verify;
 
+pub use begin::Begin;
 pub use disk::{Completion, DiskOp, Lane, execute};
 pub use driver::Driver;
 pub use env::{DiskQueue, Env, File, Now, RealEnv};

@@ -273,6 +273,24 @@ impl LogReader {
         table.values().find(|entry| entry.seal != Seal::Dead).map_or(Lsn::new(1), |entry| entry.base)
     }
 
+    /// Whether the log still holds this record, or will: what lies before was dropped, once it was in the archive.
+    pub fn holds(&self, lsn: Lsn) -> bool {
+        lsn >= self.first()
+    }
+
+    /// Takes a sealed segment out of the log, as far as readers of it are concerned; its file stays. Who holds a map or
+    /// a handle of it reads on. For the owner, once [`crate::Begin`] says that it was dropped.
+    pub fn forget(&self, segment: SegmentId) {
+        let mut table = self.shared.table_mut();
+        match table.get_mut(&segment) {
+            // Records that were first written here lie in a later segment, and are asked for by their old place.
+            Some(entry) if !entry.moved.is_empty() => entry.seal = Seal::Dead,
+            _ => drop(table.remove(&segment)),
+        }
+        drop(table);
+        self.shared.files().retain(|(known, _)| *known != segment);
+    }
+
     /// The record at a place, wherever it has moved since.
     ///
     /// # Errors

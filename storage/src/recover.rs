@@ -10,6 +10,8 @@
 //!   report says what is cut there, since it may have been acknowledged.
 //! - What recovery serves from behind the watermark it has first written again, in a new segment, and synced: bytes
 //!   that were read from the page cache of a killed process, or from a file whose sync had failed, prove nothing.
+//! - The log begins with record 1, or behind what has been dropped from it ([`crate::Begin`]): a segment that is missing at the
+//!   begin is an error as one in the middle is.
 //! - Recovery overwrites nothing, and removes no record of which it has not seen a proven copy. A crash inside it
 //!   leaves what the next one understands: a torn attempt to activate a segment is no segment, and is set aside.
 //!
@@ -106,6 +108,7 @@ pub fn recover(
     let survey = survey(&*env)?;
     let mut plan = plan(&survey)?;
     plan.take_over();
+    plan.begins_behind(survey.begin.through)?;
 
     let epoch = next_epoch(&survey)?;
     let mut report = RecoveryReport {
@@ -118,7 +121,7 @@ pub fn recover(
     };
     let reused = reusable(&survey, &plan, &options);
     let spare_id = reused.unwrap_or(survey.highest.next());
-    let mut reading = Reading::new(&survey, &plan, spare_id);
+    let mut reading = Reading::new(&survey, &plan, spare_id).behind(&survey.begin);
     reading.run(&*env, visit)?;
 
     put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty())?;

@@ -91,6 +91,14 @@ impl Records {
             }
             self.find_source()?;
             let Some(source) = &mut self.source else {
+                let begin = self.reader.first();
+                if self.next < begin {
+                    let (first, last) = (self.next, begin.prev().min(self.upto));
+                    self.next = last.next();
+                    let text =
+                        format!("records {first}..={last} have left the log, it begins with record {begin}");
+                    return Err(Error::new(ErrorKind::Corrupt, text));
+                }
                 let missing = format!("records {}..={} are not in the log", self.next, self.upto);
                 self.next = self.upto.next();
                 return Err(Error::new(ErrorKind::Corrupt, missing));

@@ -31,7 +31,7 @@ pub(super) struct Plan {
     pub(super) aside: Vec<SegmentId>,
     /// The one of them whose records are served first, and count as the end of the log (rule 4).
     pub(super) salvage: Option<Live>,
-    /// Every record of it lies in a later segment, proven: to be removed.
+    /// Every record of it lies in a later segment, proven, or was dropped: to be removed.
     pub(super) emptied: Vec<SegmentId>,
     /// Nothing but zeros: prewritten and not used.
     pub(super) blank: Vec<SegmentId>,
@@ -53,6 +53,31 @@ impl Plan {
     pub(super) fn take_over(&mut self) {
         if let (Some(salvage), Some(last)) = (self.salvage, self.live.last_mut()) {
             last.end = Some(last.end.map_or(salvage.base, |end| end.min(salvage.base)));
+        }
+    }
+
+    /// What was dropped does not count, also where a crash came before its files were removed, in whatever order.
+    fn drop_through(&mut self, dropped: Lsn, survey: &Survey) {
+        let is_dropped = |live: &Live| live.end.is_some_and(|end| end <= dropped.next());
+        let count = self.live.iter().take_while(|live| is_dropped(live)).count();
+        let gone = self.live.drain(..count).filter_map(|live| survey.segments.get(live.at));
+        self.emptied.extend(gone.map(|seen| seen.id));
+    }
+
+    /// Refuses a log that begins later than behind what was dropped from it, or ends before that.
+    pub(super) fn begins_behind(&self, dropped: Lsn) -> Result<(), Error> {
+        let missing = |first: Lsn, last: Lsn| {
+            let text =
+                format!("the segments with records {first}..={last} are missing at the begin of the log");
+            Err(Error::new(ErrorKind::Corrupt, text))
+        };
+        match self.live.first().or(self.salvage.as_ref()) {
+            Some(first) if first.base > dropped.next() => missing(dropped.next(), first.base.prev()),
+            Some(_) if self.proven >= dropped => Ok(()),
+            // The newest segments are never dropped.
+            Some(_) => missing(self.proven.next(), dropped),
+            None if dropped == Lsn::NONE => Ok(()),
+            None => missing(Lsn::new(1), dropped),
         }
     }
 }
@@ -87,6 +112,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.live.reverse();
     plan.aside.reverse();
     plan.blank.reverse();
+    plan.drop_through(survey.begin.through, survey);
     plan.salvage = salvage(&plan, survey);
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
@@ -140,6 +166,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::super::survey::Life;
     use super::*;
+    use crate::begin::Begin;
     use crate::format::{SegmentFooter, SegmentStamp};
 
     fn seen(id: u32, base: u64, proves: u64, first_whole: bool) -> Seen {
@@ -252,6 +279,35 @@ mod tests {
             outcome(vec![seen(1, 1, 7, true), seen(2, 10, 9, true), seen(3, 8, 7, true)]),
             (vec![(1, 1, Some(8)), (3, 8, None)], vec![], 7)
         );
+    }
+
+    #[test]
+    fn a_log_begins_with_its_first_record_or_behind_what_was_dropped() {
+        let begins = |segments: Vec<Seen>, dropped: u64| {
+            let begin = Begin { through: Lsn::new(dropped), ..Begin::default() };
+            let survey = Survey { segments, begin, ..Survey::default() };
+            plan(&survey).is_ok_and(|plan| plan.begins_behind(Lsn::new(dropped)).is_ok())
+        };
+        let log = || vec![sealed(2, 10, 19), seen(3, 20, 25, true)];
+        assert!(!begins(log(), 0) && !begins(log(), 8), "the segments before it are missing");
+        assert!(begins(log(), 9), "they were dropped");
+        assert!(begins(log(), 19), "a crash came before the last of them was removed");
+        assert!(begins(log(), 14), "half a segment is never dropped, more than that may be there");
+        assert!(!begins(log(), 30), "the newest segments are gone");
+        assert!(begins(vec![], 0) && !begins(vec![], 9));
+        assert!(begins(vec![sealed(1, 1, 9)], 0));
+        // Names vanish in any order: what is left of the dropped ones may have holes, what comes after may not.
+        let holes = || vec![sealed(1, 1, 9), sealed(3, 20, 29), seen(4, 30, 31, true)];
+        assert!(begins(holes(), 29));
+        assert!(!begins(vec![sealed(2, 10, 19), sealed(4, 30, 39)], 9), "one is missing in the middle");
+        let survey = Survey {
+            segments: holes(),
+            begin: Begin { through: Lsn::new(29), ..Begin::default() },
+            ..Survey::default()
+        };
+        let plan = plan(&survey).unwrap();
+        assert_eq!(plan.emptied, [SegmentId::new(1), SegmentId::new(3)], "the drop is finished");
+        assert_eq!(plan.live.iter().map(|live| live.base.get()).collect::<Vec<_>>(), [30]);
     }
 
     #[test]

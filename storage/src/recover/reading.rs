@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Cut;
 use super::plan::{Live, Plan};
 use super::survey::{Life, Seen, Survey, read_whole};
+use crate::begin::Begin;
 use crate::disk::segment_path;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -71,6 +72,13 @@ impl<'s> Reading<'s> {
             tail_records: 0,
             closed: Vec::new(),
         }
+    }
+
+    /// Goes on from what was dropped.
+    pub(super) fn behind(mut self, begin: &Begin) -> Self {
+        self.received_at_us = begin.received_at_us;
+        self.partition_seq = begin.partition_seq.clone();
+        self
     }
 
     pub(super) fn run(

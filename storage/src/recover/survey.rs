@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::begin::Begin;
 use crate::disk::{LOG_DIR, segment_path};
 use crate::env::{Env, File};
 use crate::error::{Error, ErrorKind};
@@ -29,6 +30,8 @@ const READ_LEN: usize = 1 << 20;
 pub(super) struct Survey {
     /// `None`: missing or damaged.
     pub(super) meta: Option<Meta>,
+    /// What was dropped from the log.
+    pub(super) begin: Begin,
     /// Whether there is any trace of an earlier life.
     pub(super) fresh: bool,
     /// By number.
@@ -105,6 +108,7 @@ pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
     }
     found.segments.sort_by_key(|seen| seen.id);
     found.meta = meta(env, &mut found.fresh)?;
+    found.begin = Begin::load(env)?;
     Ok(found)
 }
 
