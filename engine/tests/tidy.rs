@@ -85,7 +85,9 @@ fn unsafe_lives_in_one_file() {
             counts.insert(path, count);
         }
     }
-    assert_eq!(counts, BTreeMap::from([("storage/src/mmap.rs".to_owned(), 1)]));
+    // LMDB, a rival in a benchmark that nothing depends on, is opened by an unsafe call of its crate.
+    let rival = ("bench/rivals/src/contenders.rs".to_owned(), 1);
+    assert_eq!(counts, BTreeMap::from([rival, ("storage/src/mmap.rs".to_owned(), 1)]));
 }
 
 /// Why: a crate added without the lint would be out of sight of the compiler.
@@ -122,6 +124,7 @@ fn crates_depend_downwards_only() {
         // The generator speaks to the engine over TCP, as a register does.
         ("engine/emit", vec!["ofd-codec"]),
         ("bench", vec!["ofd-codec", "ofd-storage", "ofd-engine", "ofd-emit"]),
+        ("bench/rivals", vec!["ofd-storage"]),
         ("examples", vec!["ofd-engine", "ofd-emit"]),
         ("fuzz", vec!["ofd-codec", "ofd-storage", "ofd-engine"]),
     ]);
