@@ -17,6 +17,10 @@ test:
 sim:
     cargo test --release -p ofd-storage --no-default-features --features testing --test sim
 
+# Power cuts of the log on real ext4; needs root, FUSE and loop devices, and says so where they are missing.
+powercut cuts="5000" seed="1":
+    cargo run --release -p ofd-powercut -- --cuts {{cuts}} --seed {{seed}}
+
 # Fuzz one target, or `all` in turn, for some seconds each.
 fuzz target="all" seconds="60":
     fuzz/run.sh {{target}} {{seconds}}
