@@ -40,7 +40,7 @@ use crate::columns::Inspect;
 use crate::columns::file::FileOptions;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::Run;
+use crate::manifest::{Manifest, Run};
 use crate::position::{Lsn, Position};
 use crate::reader::SealedSegment;
 use plan::Plan;
@@ -83,6 +83,8 @@ pub struct CompactReport {
     pub bytes: u64,
     /// Positions that could not be read from the log because it is damaged there.
     pub damaged: u64,
+    /// Runs of an earlier version that were replaced by whole ones.
+    pub replaced: u64,
     /// Files of an unfinished run that were removed first.
     pub swept: u64,
     /// Everything up to and with this position is in the archive now.
@@ -109,6 +111,7 @@ pub fn compact(
     not_behind(source, manifest.compacted_through)?;
     let mut report = CompactReport { swept: sweep(env, &manifest)?.files, ..CompactReport::default() };
     let sealed = source.sealed()?;
+    make_whole(source, env, options, &mut manifest, &sealed, &mut report)?;
     let mut waiting = not_compacted(&sealed, manifest.compacted_through)?;
     while let Some(segments) = next_run(&mut waiting, options.run_bytes_max.unwrap_or(RUN_BYTES_MAX)) {
         if options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
@@ -124,6 +127,50 @@ pub fn compact(
     }
     report.compacted_through = Position::new(Lsn::new(manifest.compacted_through));
     Ok(report)
+}
+
+/// Compacts the runs of version 1 again, which left records that are no documents in the log alone: a run whose segments
+/// the log still holds is replaced by one that holds everything. One that could be read better then than now stays.
+fn make_whole(
+    source: &dyn SegmentSource,
+    env: &dyn Env,
+    options: &CompactOptions,
+    manifest: &mut Manifest,
+    sealed: &[SealedSegment],
+    report: &mut CompactReport,
+) -> Result<(), Error> {
+    let old: Vec<Run> = manifest.runs.iter().filter(|run| run.records.is_none()).cloned().collect();
+    for run in old {
+        if options.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            break;
+        }
+        let inside =
+            |segment: &&SealedSegment| segment.base.get() >= run.first && segment.last.get() <= run.last;
+        let mut segments: Vec<_> = sealed.iter().filter(inside).copied().collect();
+        segments.sort_by_key(|segment| (segment.base, segment.id));
+        let reach = segments.first().zip(segments.last()).map(|(a, b)| (a.base.get(), b.last.get()));
+        if reach != Some((run.first, run.last)) {
+            continue;
+        }
+        leave_room(env, &segments, options.free_bytes_min)?;
+        let plan = Plan::read(source, &segments)?;
+        let files = write::stage(env, &plan, options)?;
+        check::staged(env, &plan, &files)?;
+        let new = plan.run(&files);
+        if (&new.damaged, new.documents) != (&run.damaged, run.documents) {
+            tracing::warn!(
+                first = run.first,
+                last = run.last,
+                "the log has rotted since: this run stays as it is"
+            );
+            sweep(env, manifest)?;
+            continue;
+        }
+        report.replaced = report.replaced.saturating_add(1);
+        report.records = report.records.saturating_add(new.records.unwrap_or_default());
+        publish::replace(env, manifest, new)?;
+    }
+    Ok(())
 }
 
 /// Refuses a log that ends before the archive does: what it would number next is in the archive already, as something

@@ -40,6 +40,8 @@ mod position;
 mod reader;
 mod record;
 mod recover;
+#[cfg(feature = "columns")]
+pub mod retain;
 mod segment;
 #[cfg(feature = "testing")]
 pub mod testing;

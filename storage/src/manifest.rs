@@ -45,6 +45,10 @@ pub struct Manifest {
     pub compacted_through: u64,
     /// Runs of compaction, in the order of positions, without gap or overlap.
     pub runs: Vec<Run>,
+    /// A run that takes the place of the one with the same positions: its files are on their way into place. Every file of
+    /// the two is the old one or the new one, whole; the owner finishes it before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replacing: Option<Run>,
     /// BLAKE3 in hex over this object written with an empty checksum.
     pub checksum: String,
 }
@@ -132,7 +136,13 @@ pub fn file_name(first: u64, last: u64) -> String {
 
 impl Default for Manifest {
     fn default() -> Self {
-        Self { version: MANIFEST_VERSION, compacted_through: 0, runs: Vec::new(), checksum: String::new() }
+        Self {
+            version: MANIFEST_VERSION,
+            compacted_through: 0,
+            runs: Vec::new(),
+            replacing: None,
+            checksum: String::new(),
+        }
     }
 }
 
@@ -240,6 +250,17 @@ impl Archive {
     /// Files of a table, in the order of runs, then dates.
     pub fn files(&self, table: Table) -> impl Iterator<Item = &FileEntry> {
         self.manifest.runs.iter().flat_map(|run| &run.files).filter(move |file| file.table == table.name())
+    }
+
+    /// The run that is taking the place of another, if a process ended in the middle of that.
+    pub(crate) fn replacing(&self, of: &Run) -> Option<&Run> {
+        self.manifest.replacing.as_ref().filter(|run| run.first == of.first)
+    }
+
+    /// Whether this file may be gone because its run is being replaced by one without it.
+    pub(crate) fn may_be_gone(&self, path: &Path) -> bool {
+        let replacing = self.manifest.replacing.as_ref();
+        replacing.is_some_and(|run| run.files.iter().all(|file| file.path() != path))
     }
 
     /// Stored documents in the archive, all variants.

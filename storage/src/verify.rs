@@ -92,7 +92,7 @@ pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<Verif
     // Runs whose part of the log has been dropped stand by themselves.
     while let Some(run) = runs.as_slice().first().filter(|run| run.last < first.get()) {
         report.documents = report.documents.saturating_add(run.documents);
-        RunCheck::new(run, false).finish(&**env, &mut report);
+        RunCheck::new(run, archive.replacing(run), false).finish(&**env, &mut report);
         runs.next();
     }
     source.walk(&mut |item| {
@@ -102,7 +102,7 @@ pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<Verif
                 check.finish(&**env, &mut report);
             }
             match runs.next() {
-                Some(run) => current = Some(RunCheck::new(run, true)),
+                Some(run) => current = Some(RunCheck::new(run, archive.replacing(run), true)),
                 None => break,
             }
         }
@@ -125,7 +125,7 @@ pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<Verif
         }
         Ok(())
     })?;
-    for check in current.into_iter().chain(runs.map(|run| RunCheck::new(run, true))) {
+    for check in current.into_iter().chain(runs.map(|run| RunCheck::new(run, archive.replacing(run), true))) {
         check.finish(&**env, &mut report);
     }
     if archive.compacted_through().as_u64() > order.last() {

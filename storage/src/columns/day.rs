@@ -28,6 +28,50 @@ impl Day {
     }
 }
 
+impl Day {
+    /// The day of a moment, in UTC.
+    pub fn of_utc(unix_us: i64) -> Self {
+        Self(i32::try_from(unix_us.div_euclid(DAY_US)).unwrap_or_default())
+    }
+
+    /// The day so many years later; of 29 February the 28th where there is none.
+    #[must_use]
+    pub fn plus_years(self, years: i16) -> Self {
+        use jiff::ToSpan;
+        let begin = jiff::civil::date(1970, 1, 1);
+        let later = begin.saturating_add(i64::from(self.0).days()).saturating_add(years.years());
+        let days = begin.until(later).map_or(i32::MAX, |span| span.get_days());
+        Self(days)
+    }
+}
+
+impl std::str::FromStr for Day {
+    type Err = String;
+
+    /// From `YYYY-MM-DD`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no date, YYYY-MM-DD");
+        let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+        let span = jiff::civil::date(1970, 1, 1).until(date).map_err(|_| wrong())?;
+        let day = Self(span.get_days());
+        // One way of writing: what else parses is no date of ours.
+        if day.to_string() == text { Ok(day) } else { Err(wrong()) }
+    }
+}
+
+impl serde::Serialize for Day {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Day {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl fmt::Display for Day {
     /// `YYYY-MM-DD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,6 +101,20 @@ mod tests {
         check(Some(FIRST_DAY - 1), 20_000, 20_000);
         check(None, 20_000, 20_000);
         check(Some(49_000), 20_000, 20_000);
+    }
+
+    #[test]
+    fn a_day_comes_back_from_its_text_and_years_later_is_the_same_date() {
+        for day in (-1_000..40_000).step_by(7) {
+            assert_eq!(Day(day).to_string().parse(), Ok(Day(day)));
+        }
+        for wrong in ["", "2024", "2024-2-1", "2024-02-30", "2024-02-01T00:00", "x"] {
+            assert!(wrong.parse::<Day>().is_err(), "{wrong}");
+        }
+        let later = |text: &str, years| text.parse::<Day>().map(|day| day.plus_years(years).to_string());
+        assert_eq!(later("2021-03-01", 5), Ok("2026-03-01".to_owned()));
+        assert_eq!(later("2024-02-29", 5), Ok("2029-02-28".to_owned()));
+        assert_eq!(later("2024-02-29", 4), Ok("2028-02-29".to_owned()));
     }
 
     #[test]

@@ -106,7 +106,10 @@ fn each_row(
     columns: &[&str],
     mut each: impl FnMut(&RecordBatch, &Path) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let builder = open(&**archive.env(), path)?;
+    let builder = match open(&**archive.env(), path) {
+        Err(error) if error.is_not_found() && archive.may_be_gone(path) => return Ok(()),
+        opened => opened?,
+    };
     let fd = number.map(i64::from);
     let place = |name| {
         let index = Table::Containers.column_index(name);

@@ -7,7 +7,8 @@ use super::write::staged_path;
 use crate::columns::Table;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE};
+use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE};
+use crate::retain::segments::as_published;
 
 /// What [`sweep`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,10 +21,11 @@ pub struct Swept {
 
 /// The manifest, for the one who will write the next. Makes an empty one in a fresh directory, so that from then on
 /// a missing manifest means a lost one.
-pub(super) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
-    if let Some(manifest) = Manifest::load(env)? {
+pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
+    if let Some(mut manifest) = Manifest::load(env)? {
         // The last rename may have happened without having become durable.
         env.sync_dir(Path::new(""))?;
+        finish_replacing(env, &mut manifest)?;
         return Ok(manifest);
     }
     for table in Table::ALL {
@@ -67,6 +69,62 @@ pub(super) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Resul
     manifest.store(env)
 }
 
+/// Puts a run in the place of the one with the same positions. Its new files are staged and checked; those that stay as
+/// they are stand in both runs. The manifest tells first what is about to happen, so that a crash leaves every file as the
+/// one run or the other names it, and the next owner goes on from there.
+pub(crate) fn replace(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+    manifest.replacing = Some(run);
+    manifest.store(env)?;
+    finish_replacing(env, manifest)
+}
+
+/// Finishes what [`replace`] has begun, in this process or in one that ended.
+fn finish_replacing(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error> {
+    let Some(new) = manifest.replacing.clone() else { return Ok(()) };
+    let Some(old) = manifest.runs.iter_mut().find(|run| (run.first, run.last) == (new.first, new.last))
+    else {
+        let (first, last) = (new.first, new.last);
+        let text = format!("{MANIFEST_FILE}: run {first}..={last} replaces none");
+        return Err(Error::new(ErrorKind::Corrupt, text));
+    };
+    let mut folders = BTreeSet::new();
+    for file in &new.files {
+        if env.exists(&staged_path(file))? {
+            env.create_dir_all(&file.folder())?;
+            env.rename(&staged_path(file), &file.path())?;
+            folders.insert(file.folder());
+        } else if !old.files.contains(file) {
+            // It was moved before; a file that is neither here nor there must not be committed.
+            as_published(env, file)?;
+            folders.insert(file.folder());
+        }
+    }
+    let kept: BTreeSet<PathBuf> = new.files.iter().map(FileEntry::path).collect();
+    for file in old.files.iter().filter(|file| !kept.contains(&file.path())) {
+        if env.exists(&file.path())? {
+            env.remove(&file.path())?;
+        }
+        folders.insert(file.folder());
+    }
+    for folder in folders.iter().filter(|folder| kept.iter().any(|path| path.starts_with(folder))) {
+        let mark = folder.join(SUCCESS_FILE);
+        if !env.exists(&mark)? {
+            env.create(&mark)?.sync_all()?;
+        }
+    }
+    for folder in &folders {
+        if env.exists(folder)? {
+            env.sync_dir(folder)?;
+        }
+    }
+    if env.exists(Path::new(STAGING_DIR))? {
+        env.sync_dir(Path::new(STAGING_DIR))?;
+    }
+    *old = new;
+    manifest.replacing = None;
+    manifest.store(env)
+}
+
 /// Removes what an unfinished run left: all of staging, and files of ours in the tree that the manifest does not
 /// name. Files that do not look like ours are left alone.
 ///
@@ -75,11 +133,16 @@ pub(super) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Resul
 /// # Errors
 /// Of the system.
 pub fn sweep(env: &dyn Env, manifest: &Manifest) -> Result<Swept, Error> {
-    let named: BTreeSet<PathBuf> =
-        manifest.runs.iter().flat_map(|run| &run.files).map(|file| file.path()).collect();
+    let named: BTreeSet<PathBuf> = manifest
+        .runs
+        .iter()
+        .chain(&manifest.replacing)
+        .flat_map(|run| &run.files)
+        .map(FileEntry::path)
+        .collect();
     let mut swept = Swept::default();
     for entry in list(env, Path::new(STAGING_DIR))? {
-        if !entry.is_dir {
+        if !entry.is_dir && manifest.replacing.is_none() {
             env.remove(&Path::new(STAGING_DIR).join(&entry.name))?;
             swept.files = swept.files.saturating_add(1);
         }

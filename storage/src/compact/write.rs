@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, STAGING_DIR};
 
 /// Where a file of the archive lies before it is published: one flat folder, so that one sync covers all names.
-pub(super) fn staged_path(file: &FileEntry) -> PathBuf {
+pub(crate) fn staged_path(file: &FileEntry) -> PathBuf {
     Path::new(STAGING_DIR).join(format!("{}-{}-{}", file.table, file.date, file.name))
 }
 
