@@ -41,6 +41,7 @@ use crate::columns::file::FileOptions;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Manifest, Run};
+use crate::mmap;
 use crate::position::{Lsn, Position};
 use crate::reader::SealedSegment;
 use plan::Plan;
@@ -119,8 +120,17 @@ pub fn compact(
         }
         leave_room(env, &segments, options.free_bytes_min)?;
         let plan = Plan::read(source, &segments)?;
+        let faults = mmap::faults();
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
+        if mmap::faults() != faults {
+            // What was read and checked may have been zeros when it was written and compared: memory was short, and
+            // the disk could not give a page again. The next run reads it anew.
+            return Err(Error::new(
+                ErrorKind::Retry,
+                "a part of a sealed segment could not be read a second time: nothing of this run was published",
+            ));
+        }
         let run = plan.run(&files);
         report.add(&run);
         publish::publish(env, &mut manifest, run)?;

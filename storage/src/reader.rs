@@ -6,8 +6,9 @@
 //! watermark finds the segments below it.
 //!
 //! The newest batches are read from memory ([`memory`]), the rest of the open segment by `pread` behind the watermark,
-//! sealed ones over maps that are kept and counted: a record of one is a slice of the map, and lives on when the
-//! segment is removed. The checksum is verified at each read. Where nothing can be mapped, `pread` does it.
+//! sealed ones over maps that are kept and counted, and live on when the segment is removed. The checksum is verified at
+//! each read. Where nothing can be mapped, `pread` does it; where the disk cannot read under a map, it is damage, or an
+//! error of that one read (mmap.rs).
 //!
 //! Invariants, with the test that holds each:
 //! - a place handed out by `append` stays good after its record has moved: `a_moved_record_is_found`;
@@ -28,9 +29,10 @@ use crate::disk::segment_path;
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
 use crate::format::SegmentStamp;
+use crate::mmap;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
-use crate::recover::Cut;
+use crate::recover::{Cut, read_whole};
 use crate::segment::{Item, Walk, offset_of, usize_of};
 
 pub use self::feed::Records;
@@ -41,6 +43,9 @@ pub(crate) use self::memory::{Pin, Pins};
 const FILES_MAX: usize = 128;
 /// A read of one record takes this many bytes at once: most records are shorter.
 const READ_GUESS: usize = 1024;
+
+/// No page is shorter.
+const PAGE_LEN_MIN: usize = 4096;
 
 /// What a reader has to know of a segment.
 #[derive(Clone)]
@@ -179,6 +184,16 @@ impl Shared {
     }
 }
 
+/// A record of a map: copied first and checked then, because a page of a map that has been pushed out of memory reads
+/// as zeros when it cannot be fetched again.
+fn record_of(map: &[u8], offset: u32, stamp: &SegmentStamp) -> Option<OwnedRecord> {
+    let bytes = map.get(usize_of(offset)..)?;
+    let len = RecordHeader::peek_len(bytes).filter(|len| *len <= RECORD_LEN_MAX)?;
+    let bytes = Bytes::copy_from_slice(bytes.get(..len)?);
+    RecordRef::decode(&bytes, stamp)?;
+    OwnedRecord::from_checked(bytes)
+}
+
 fn no_segment(segment: SegmentId) -> Error {
     Error::new(ErrorKind::Fix, format!("there is no segment {segment} in the log"))
 }
@@ -304,14 +319,11 @@ impl LogReader {
         let file = match file {
             // Where nothing can be mapped any more, it can still be read.
             None => match self.shared.map(location.segment) {
-                Ok(map) => {
-                    let at = usize_of(location.offset);
-                    let record = map.get(at..).and_then(|bytes| RecordRef::decode(bytes, &stamp));
-                    let len = record.map(|record| record.encoded_len());
-                    let bytes = len.map(|len| map.slice(at..at.saturating_add(len)));
-                    let record = bytes.and_then(OwnedRecord::from_checked);
-                    return record.ok_or_else(|| damaged("no whole record"));
-                }
+                Ok(map) => match record_of(&map, location.offset, &stamp) {
+                    Some(record) => return Ok(record),
+                    // A page that the disk cannot read is zeros in a map: the descriptor tells, after three tries.
+                    None => self.shared.file_of(location.segment)?,
+                },
                 Err(error) if error.is_not_found() => return Err(error),
                 Err(_) => self.shared.file_of(location.segment)?,
             },
@@ -404,13 +416,36 @@ impl LogReader {
     fn whole(&self, entry: &Entry) -> Result<Bytes, Error> {
         if entry.seal == Seal::Sealed {
             // A handle of its own: a map keeps no file open, so nothing is gained by the cache.
-            return self.shared.env.open_read(&segment_path(entry.stamp.segment))?.map();
+            let file = self.shared.env.open_read(&segment_path(entry.stamp.segment))?;
+            if let Some(map) = readable(file.map())? {
+                return Ok(map);
+            }
+            // What cannot be read is zeros in the copy, too, after three tries and for good: it is met as damage.
+            let mut bytes = Vec::new();
+            let lost = read_whole(&*file, file.len()?, &mut bytes)?;
+            tracing::warn!(segment = %entry.stamp.segment, lost, "bytes of a sealed segment cannot be read");
+            return Ok(Bytes::from(bytes));
         }
         let file = self.shared.file(entry)?;
         let mut bytes = vec![0; usize::try_from(entry.limit).unwrap_or(usize::MAX)];
         env::read_exact_at(&*file, &mut bytes, 0)?;
         Ok(Bytes::from(bytes))
     }
+}
+
+/// The map, if all of it can be read now: every page is touched once, which a walk would do a moment later. `None` where
+/// nothing can be mapped either.
+fn readable(map: Result<Bytes, Error>) -> Result<Option<Bytes>, Error> {
+    let map = match map {
+        Ok(map) => map,
+        Err(error) if error.is_not_found() => return Err(error),
+        Err(_) => return Ok(None),
+    };
+    let before = mmap::faults();
+    let touched = map.iter().step_by(PAGE_LEN_MIN).fold(0, |sum, byte| sum | byte);
+    // Not to be optimised away.
+    std::hint::black_box(touched);
+    Ok((before == mmap::faults()).then_some(map))
 }
 
 /// Reads are tried three times: a device that hiccups is no reason to fail a query.

@@ -31,6 +31,7 @@ use std::sync::Arc;
 
 use self::plan::{Plan, plan};
 use self::reading::{Closed, Reading, seen};
+pub(crate) use self::survey::read_whole;
 use self::survey::{Life, META_PATH, Seen, Survey, survey};
 use crate::batch::Target;
 use crate::disk::{self, LOG_DIR, execute, segment_path};

@@ -9,6 +9,7 @@
 //! never be logged before a flush that it waited for.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of a block of the overlay, and of the file system.
@@ -56,6 +57,7 @@ pub(crate) struct State {
     base: Vec<u8>,
     overlay: Overlay,
     log: Option<Vec<Event>>,
+    bad: Option<Range<u64>>,
 }
 
 /// The disk.
@@ -68,7 +70,7 @@ impl Disk {
     /// All zeros; `len` in bytes, a multiple of [`BLOCK_LEN`].
     pub(crate) fn new(len: u64) -> Self {
         let base = vec![0; usize::try_from(len).unwrap_or(0)];
-        Self { len, state: Mutex::new(State { base, overlay: Overlay::new(), log: None }) }
+        Self { len, state: Mutex::new(State { base, overlay: Overlay::new(), log: None, bad: None }) }
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -92,8 +94,12 @@ impl State {
         }
     }
 
-    /// A read of the kernel; `None` behind the end.
+    /// A read of the kernel; `None` behind the end and where a sector is bad.
     pub(crate) fn read(&self, at: u64, len: usize) -> Option<Vec<u8>> {
+        let end = at.saturating_add(len as u64);
+        if self.bad.as_ref().is_some_and(|bad| bad.start < end && at < bad.end) {
+            return None;
+        }
         let mut bytes = Vec::with_capacity(len);
         let mut at = usize::try_from(at).unwrap_or(usize::MAX);
         while bytes.len() < len {
@@ -170,5 +176,19 @@ impl State {
     /// Forgets what was written since the base was set, and lays this over it instead.
     pub(crate) fn reset(&mut self, overlay: Overlay) {
         self.overlay = overlay;
+    }
+
+    /// Reads of these bytes fail from here on.
+    pub(crate) fn spoil(&mut self, bad: Option<Range<u64>>) {
+        self.bad = bad;
+    }
+
+    /// The first block of what the kernel sees that holds these bytes.
+    pub(crate) fn find(&self, needle: &[u8]) -> Option<u64> {
+        let blocks = (self.base.len() / BLOCK_LEN) as u64;
+        (0..blocks).map(|number| number.saturating_mul(BLOCK_LEN as u64)).find(|&at| {
+            let block = self.read(at, BLOCK_LEN).unwrap_or_default();
+            block.windows(needle.len().max(1)).any(|window| window == needle)
+        })
     }
 }

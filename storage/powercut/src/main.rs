@@ -24,6 +24,7 @@ mod fuse;
 mod lossy;
 mod machine;
 mod rng;
+mod sector;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,9 @@ struct Options {
     /// Cuts through runs without any sync, and through runs without syncs of batches: some of each must lose.
     #[arg(long, default_value_t = 20)]
     control_cuts: u64,
+    /// Instead of cuts: a sector that cannot be read, under every way of reading the log.
+    #[arg(long)]
+    bad_sector: bool,
     /// Decides the runs' shape and where they are cut. The order in which threads reach the disk is the kernel's.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -136,13 +140,25 @@ fn outside(at_most: Duration) -> Result<ExitCode> {
 
 fn inside(dir: &Path, options: &Options) -> Result<ExitCode> {
     let machine = Machine::new(dir, Arc::new(Disk::new(DISK_LEN)))?;
+    if options.bad_sector {
+        println!("{}", sector::run(&machine)?);
+    } else {
+        cut(&machine, options)?;
+    }
+    drop(machine);
+    // The parent looks for it.
+    let _ = std::fs::remove_file(dir.join(LOOP_NAME));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cut(machine: &Machine, options: &Options) -> Result<()> {
     let seed = options.seed;
     let at_most = Duration::from_secs(options.seconds);
     if options.control_cuts > 0 {
         for (name, syncs) in
             [("without any sync", Syncs::None), ("without syncs of batches", Syncs::NoneOfData)]
         {
-            let control = campaign::run(&machine, options.control_cuts, at_most, seed, syncs)?;
+            let control = campaign::run(machine, options.control_cuts, at_most, seed, syncs)?;
             let (broken, images) = (control.broken_images(), control.images());
             println!("control {name}: {broken} of {images} images lose | {}", control.broken());
             if broken == 0 {
@@ -151,14 +167,11 @@ fn inside(dir: &Path, options: &Options) -> Result<ExitCode> {
         }
     }
     if options.cuts > 0 {
-        let totals = campaign::run(&machine, options.cuts, at_most, seed, Syncs::Asked)?;
+        let totals = campaign::run(machine, options.cuts, at_most, seed, Syncs::Asked)?;
         println!("{}", totals.line(seed));
         if totals.broken_images() > 0 {
             bail!("{} images broke a promise", totals.broken_images());
         }
     }
-    drop(machine);
-    // The parent looks for it.
-    let _ = std::fs::remove_file(dir.join(LOOP_NAME));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! writer ── pin ──▶ ring of the newest durable batches (a few MiB) ──▶ read · feeds       no syscall, no page cache
 //!                      └ the oldest goes back to the writer's pool, once the last reader lets it go
-//! sealed segment ── first read ──▶ map, kept in a bounded cache ──▶ slices that keep the map alive
+//! sealed segment ── first read ──▶ map, kept in a bounded cache ──▶ copies of records, slices for whoever walks
 //! ```
 //!
 //! The writer takes the ring's lock once a batch, for a push; readers for as long as it takes to find a batch and to
@@ -13,8 +13,8 @@
 //! Invariants, with the test that holds each:
 //! - a durable record can be read while a failed batch is rewritten: `tests/readers.rs`,
 //!   `a_durable_record_is_read_from_memory_while_its_segment_fails`;
-//! - a slice outlives its segment's name and its place in the cache: `tests/readers.rs`,
-//!   `a_slice_outlives_the_segment_and_the_cache`.
+//! - a record outlives its segment's name and its place in the cache: `tests/readers.rs`,
+//!   `a_record_outlives_the_segment_and_the_cache`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,7 @@ use bytes::Bytes;
 
 use crate::buffer::Shared as SharedBytes;
 use crate::format::SegmentStamp;
+use crate::mmap;
 use crate::position::{Location, Lsn, SegmentId};
 use crate::record::RecordRef;
 use crate::segment::usize_of;
@@ -114,6 +115,8 @@ pub(super) fn pinned_record(pin: &Pin, location: Location) -> Option<crate::reco
 #[derive(Default)]
 pub(super) struct Maps {
     maps: BTreeMap<SegmentId, Map>,
+    /// What [`mmap::faults`] said when the oldest of them was made: pages of zeros may stand in them once it moves.
+    faults: u64,
 }
 
 struct Map {
@@ -123,9 +126,9 @@ struct Map {
 }
 
 impl Maps {
-    /// The map of a segment, if it is in the cache.
+    /// The map of a segment, if it is in the cache, and every page of it can still be what the disk holds.
     pub(super) fn get(&self, segment: SegmentId) -> Option<&Bytes> {
-        let map = self.maps.get(&segment)?;
+        let map = self.maps.get(&segment).filter(|_| self.faults == mmap::faults())?;
         if !map.used.load(Ordering::Relaxed) {
             // Alone in its meaning: which map goes first is nobody's promise.
             map.used.store(true, Ordering::Relaxed);
@@ -135,6 +138,12 @@ impl Maps {
 
     /// Keeps a map; one that has not been used lately goes for it.
     pub(super) fn insert(&mut self, segment: SegmentId, bytes: Bytes) {
+        let faults = mmap::faults();
+        if self.faults != faults {
+            // The disk may have hiccuped: a new map asks it again.
+            self.maps.clear();
+            self.faults = faults;
+        }
         if self.maps.len() >= MAPS_MAX {
             let unused = self.maps.iter().find(|(_, map)| !map.used.swap(false, Ordering::Relaxed));
             let oldest = unused.or_else(|| self.maps.iter().next()).map(|(id, _)| *id);

@@ -267,7 +267,7 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
 }
 
 /// The whole file; how many bytes could not be read and stand as zeros.
-pub(super) fn read_whole(file: &dyn File, len: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
+pub(crate) fn read_whole(file: &dyn File, len: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
     read_range(file, 0, len, bytes)
 }
 
