@@ -1,16 +1,19 @@
-//! (drive, number) → places of its documents, in memory.
+//! (drive, number) → places of the documents that no index file covers yet, in memory.
 //!
-//! Rebuilt by recovery from the records themselves, so it can be thrown away. Owned by the worker that owns
-//! the drive's partition: no locks. The key of a drive is its number as BCD, big-endian, in a `u64`.
+//! Rebuilt by recovery from the records themselves, so it can be thrown away. The key of a drive is its number as
+//! BCD, big-endian, in a `u64`.
 //!
-//! Shape: one vector of 24-byte entries a drive, sorted by number. A register numbers its documents upwards,
-//! so an insert is a push; a late one is moved into its place. Entries of the same number (variants) stand
-//! beside one another in the order of the log.
+//! Shape: one table a segment, oldest first, each a vector of 40-byte entries in the order they came and a hash table of
+//! the newest entry of each (drive, number); variants hang behind it. A table goes when its segment is indexed, and its
+//! memory serves the next one: in the steady state nothing is allocated.
+
+use std::collections::VecDeque;
 
 use ahash::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
 
-use crate::position::{Location, Lsn};
+use crate::position::{Location, Lsn, SegmentId};
 
 /// One stored document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,104 +26,164 @@ pub struct IndexEntry {
     pub number: u32,
 }
 
-/// The map.
-#[derive(Default)]
+/// The documents of the segments that are not indexed yet.
 pub struct Index {
-    drives: HashMap<u64, Vec<IndexEntry>, RandomState>,
-    entries: usize,
+    tables: VecDeque<Table>,
+    /// Emptied, with its memory.
+    spare: Option<Table>,
+    state: RandomState,
+}
+
+#[derive(Default)]
+struct Table {
+    segment: SegmentId,
+    newest: Lsn,
+    heads: HashTable<u32>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    drive: u64,
+    entry: IndexEntry,
+    /// The entry before it under the same key.
+    before: Option<std::num::NonZeroU32>,
 }
 
 impl Index {
-    /// An empty one.
-    pub fn new() -> Self {
-        Self::default()
+    /// An empty one. `random` draws the keys of its hash.
+    pub fn new(mut random: impl FnMut() -> u64) -> Self {
+        let state = RandomState::with_seeds(random(), random(), random(), random());
+        Self { tables: VecDeque::new(), spare: None, state }
     }
 
     /// Documents in it, all variants.
     pub fn len(&self) -> usize {
-        self.entries
+        self.tables.iter().map(|table| table.entries.len()).sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.tables.iter().all(|table| table.entries.is_empty())
     }
 
-    /// Drives in it.
-    pub fn drives(&self) -> usize {
-        self.drives.len()
-    }
-
-    /// Adds a document. Adding the same LSN again (recovery after a rewrite) replaces its place.
+    /// Adds a document. LSNs come in order.
+    #[inline]
     pub fn insert(&mut self, drive: u64, number: u32, lsn: Lsn, location: Location) {
-        let entry = IndexEntry { lsn, location, number };
-        let entries = self.drives.entry(drive).or_default();
-        if entries.last().is_none_or(|last| (last.number, last.lsn) < (number, lsn)) {
-            entries.push(entry);
-            self.entries = self.entries.saturating_add(1);
-            return;
+        if self.tables.back().is_none_or(|table| table.segment != location.segment) {
+            self.begin_table(location.segment);
         }
-        match entries.binary_search_by_key(&(number, lsn), |known| (known.number, known.lsn)) {
-            Ok(at) => {
-                if let Some(known) = entries.get_mut(at) {
-                    *known = entry;
+        let Some(table) = self.tables.back_mut() else { return };
+        table.newest = table.newest.max(lsn);
+        let Table { heads, entries, .. } = table;
+        let at = u32::try_from(entries.len()).unwrap_or(u32::MAX);
+        let state = &self.state;
+        let key = |at: &u32| entries.get(*at as usize).map(|it| (it.drive, it.entry.number));
+        let slot = heads.entry(
+            state.hash_one((drive, number)),
+            |at| key(at) == Some((drive, number)),
+            |at| key(at).map_or(0, |key| state.hash_one(key)),
+        );
+        // Places are counted from 1 in `before`.
+        let before = match slot {
+            Slot::Occupied(mut known) => {
+                let before = *known.get();
+                *known.get_mut() = at;
+                std::num::NonZeroU32::new(before.saturating_add(1))
+            }
+            Slot::Vacant(free) => {
+                free.insert(at);
+                None
+            }
+        };
+        entries.push(Entry { drive, entry: IndexEntry { lsn, location, number }, before });
+    }
+
+    #[cold]
+    fn begin_table(&mut self, segment: SegmentId) {
+        let table = self.spare.take().unwrap_or_default();
+        self.tables.push_back(Table { segment, ..table });
+    }
+
+    /// The documents under this drive and number behind `after`, in the order of the log.
+    pub fn get(&self, drive: u64, number: u32, after: Lsn, found: &mut Vec<IndexEntry>) {
+        let hash = self.state.hash_one((drive, number));
+        for table in self.tables.iter().filter(|table| table.newest > after) {
+            let from = found.len();
+            let entry = |at: u32| table.entries.get(at as usize);
+            let same = |at: &u32| entry(*at).is_some_and(|it| (it.drive, it.entry.number) == (drive, number));
+            let mut next = table.heads.find(hash, same).copied();
+            while let Some(it) = next.and_then(entry) {
+                if it.entry.lsn > after {
+                    found.push(it.entry);
                 }
+                next = it.before.map(|before| before.get().saturating_sub(1));
             }
-            Err(at) => {
-                entries.insert(at, entry);
-                self.entries = self.entries.saturating_add(1);
-            }
+            found.get_mut(from..).unwrap_or_default().reverse();
         }
     }
 
-    /// The documents under this drive and number, in the order of the log; empty when there is none.
-    pub fn get(&self, drive: u64, number: u32) -> &[IndexEntry] {
-        let entries = self.drive(drive);
-        let from = entries.partition_point(|entry| entry.number < number);
-        let to = entries.partition_point(|entry| entry.number <= number);
-        entries.get(from..to).unwrap_or_default()
+    /// All documents of a drive behind `after`, in the order of the log. Looks at every entry.
+    pub fn drive(&self, drive: u64, after: Lsn, found: &mut Vec<IndexEntry>) {
+        for table in self.tables.iter().filter(|table| table.newest > after) {
+            let of_drive = table.entries.iter().filter(|it| it.drive == drive && it.entry.lsn > after);
+            found.extend(of_drive.map(|it| it.entry));
+        }
     }
 
-    /// All documents of a drive by number; empty when it is unknown.
-    pub fn drive(&self, drive: u64) -> &[IndexEntry] {
-        self.drives.get(&drive).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// The keys of all drives, in no order.
-    pub fn drive_keys(&self) -> impl Iterator<Item = u64> + '_ {
-        self.drives.keys().copied()
+    /// Lets go of the tables that hold nothing behind `through`: index files have it.
+    pub fn forget(&mut self, through: Lsn) {
+        while let Some(mut table) = self.tables.pop_front_if(|table| table.newest <= through) {
+            table.entries.clear();
+            table.heads.clear();
+            table.newest = Lsn::NONE;
+            self.spare = Some(table);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::position::SegmentId;
 
-    fn at(offset: u32) -> Location {
-        Location { segment: SegmentId::new(1), offset }
+    fn at(segment: u32, offset: u32) -> Location {
+        Location { segment: SegmentId::new(segment), offset }
+    }
+
+    fn lsns(index: &Index, number: u32, after: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        index.get(9, number, Lsn::new(after), &mut found);
+        found.iter().map(|entry| entry.lsn.get()).collect()
     }
 
     #[test]
-    fn entries_come_back_by_number_whatever_order_they_came_in() {
-        let mut index = Index::new();
-        for (lsn, number) in [(1, 5), (2, 6), (3, 4), (4, 5), (5, 7)] {
-            index.insert(9, number, Lsn::new(lsn), at(number));
+    fn variants_come_back_in_the_order_of_the_log() {
+        let mut index = Index::new(|| 7);
+        for (lsn, number, segment) in [(1, 5, 1), (2, 6, 1), (3, 4, 1), (4, 5, 1), (5, 7, 2), (6, 5, 2)] {
+            index.insert(9, number, Lsn::new(lsn), at(segment, number));
         }
-        let lsns: Vec<u64> = index.get(9, 5).iter().map(|entry| entry.lsn.get()).collect();
-        assert_eq!(lsns, [1, 4]);
-        let numbers: Vec<u32> = index.drive(9).iter().map(|entry| entry.number).collect();
-        assert_eq!(numbers, [4, 5, 5, 6, 7]);
-        assert_eq!((index.get(9, 8), index.get(8, 5)), (&[][..], &[][..]));
-        assert_eq!((index.len(), index.drives()), (5, 1));
+        assert_eq!(lsns(&index, 5, 0), [1, 4, 6]);
+        assert_eq!(lsns(&index, 5, 1), [4, 6]);
+        assert_eq!(lsns(&index, 8, 0), [0; 0]);
+        let mut all = Vec::new();
+        index.drive(9, Lsn::NONE, &mut all);
+        assert_eq!(all.iter().map(|entry| entry.number).collect::<Vec<_>>(), [5, 6, 4, 5, 7, 5]);
+        assert_eq!(index.len(), 6);
     }
 
     #[test]
-    fn a_moved_record_keeps_one_entry() {
-        let mut index = Index::new();
-        index.insert(9, 5, Lsn::new(1), at(1));
-        index.insert(9, 5, Lsn::new(1), at(2));
-        assert_eq!(index.get(9, 5), [IndexEntry { lsn: Lsn::new(1), location: at(2), number: 5 }]);
-        assert_eq!(index.len(), 1);
+    fn what_is_indexed_is_forgotten_and_its_memory_serves_again() {
+        let mut index = Index::new(|| 7);
+        for lsn in 1..=1000 {
+            index.insert(lsn, 1, Lsn::new(lsn), at(1, 8));
+        }
+        index.insert(9, 2, Lsn::new(1001), at(2, 8));
+        index.forget(Lsn::new(999));
+        assert_eq!(index.len(), 1001, "one of them is not indexed yet");
+        index.forget(Lsn::new(1000));
+        assert_eq!((index.len(), lsns(&index, 2, 0)), (1, vec![1001]));
+        index.insert(9, 3, Lsn::new(1002), at(3, 8));
+        assert!(index.tables.back().is_some_and(|table| table.entries.capacity() >= 1000));
+        assert_eq!(lsns(&index, 3, 0), [1002]);
     }
 }

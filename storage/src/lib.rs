@@ -21,6 +21,7 @@
 mod batch;
 mod begin;
 mod buffer;
+mod checkpoint;
 #[cfg(feature = "columns")]
 pub mod columns;
 #[cfg(feature = "columns")]
@@ -36,19 +37,23 @@ mod log;
 #[cfg(feature = "columns")]
 pub mod manifest;
 mod mmap;
+mod numbers;
 mod position;
 mod reader;
 mod record;
 mod recover;
 #[cfg(feature = "columns")]
 pub mod retain;
+pub mod rows;
 mod segment;
+mod side;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "columns")]
 pub mod verify;
 
 pub use begin::Begin;
+pub use checkpoint::Checkpoint;
 pub use disk::{Completion, DiskOp, Lane, execute};
 pub use driver::Driver;
 pub use env::{DiskQueue, Env, File, Now, RealEnv};
@@ -61,4 +66,5 @@ pub use record::{
     NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind,
     RecordRef,
 };
-pub use recover::{Cut, RecoveryReport, recover};
+pub use recover::{Cut, Fold, RecoveryReport, recover, recover_with_index};
+pub use side::{INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView};

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use crate::disk::segment_path;
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
-use crate::format::SegmentStamp;
+use crate::format::{ChainHash, SegmentStamp};
 use crate::mmap;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
@@ -60,6 +60,8 @@ pub(crate) struct Entry {
     /// The writer's handle, while it writes; sealed segments are opened by name.
     pub(crate) file: Option<Arc<dyn File>>,
     pub(crate) seal: Seal,
+    /// The chain that it was sealed with; zeros while it is open.
+    pub(crate) chain: ChainHash,
     /// Batches that live elsewhere now, by their old place.
     pub(crate) moved: Vec<Moved>,
 }
@@ -222,6 +224,8 @@ pub struct SealedSegment {
     pub last: Lsn,
     /// Bytes that are used.
     pub used: u64,
+    /// Its BLAKE3 chain over the used bytes: what tells it from any other segment.
+    pub chain: [u8; 32],
 }
 
 /// Bytes of the log that cannot be read: what was there is lost from this copy.
@@ -391,7 +395,8 @@ impl LogReader {
             .filter(|entry| entry.seal != Seal::Dead)
             .map_while(|entry| match (entry.seal, entry.last) {
                 (Seal::Sealed | Seal::Closed, Some(last)) => {
-                    Some(SealedSegment { id: entry.stamp.segment, base: entry.base, last, used: entry.limit })
+                    let (id, base, used) = (entry.stamp.segment, entry.base, entry.limit);
+                    Some(SealedSegment { id, base, last, used, chain: entry.chain })
                 }
                 _ => None,
             })

@@ -37,12 +37,13 @@ use crate::batch::Target;
 use crate::disk::{self, LOG_DIR, execute, segment_path};
 use crate::env::{Env, LockGuard, replace_file};
 use crate::error::{Error, ErrorKind};
-use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, Meta};
+use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, Meta, SegmentFooter};
 use crate::log::{Closing, Log, LogOptions, LogState, Spare, Start};
 use crate::position::{Location, Lsn, SegmentId};
-use crate::reader::{Damage, Entry, LogReader, Seal, Shared};
+use crate::reader::{Damage, Entry, LogReader, Seal, SealedSegment, Shared};
 use crate::record::RecordRef;
 use crate::segment::{Item, Walk, offset_of};
+use crate::side::{Sealed, SideIndex, SideSchema, SideView};
 
 /// Segments that were set aside are kept for those who want to look at them, so many of the newest.
 const TORN_MAX: usize = 4;
@@ -103,6 +104,58 @@ pub fn recover(
     options: LogOptions,
     visit: &mut dyn FnMut(RecordRef<'_>, Location),
 ) -> Result<(Log, RecoveryReport), Error> {
+    let (log, report, _) = recover_over(env, options, None, &mut Visit(visit))?;
+    Ok((log, report))
+}
+
+/// What a host folds when it opens a log: first what the index knows, then every record behind it.
+pub trait Fold {
+    /// Called once, before any record: the documents up to [`SideView::through`] are in the index, and their records
+    /// are not handed out.
+    ///
+    /// # Errors
+    /// As the host likes; the log is not opened then.
+    fn known(&mut self, index: &SideView<'_>) -> Result<(), Error>;
+
+    /// A readable record, in order, with the place it will have when the log is open.
+    fn record(&mut self, record: RecordRef<'_>, location: Location);
+}
+
+/// A fold over every record, without an index.
+struct Visit<'v>(&'v mut dyn FnMut(RecordRef<'_>, Location));
+
+impl Fold for Visit<'_> {
+    fn known(&mut self, _index: &SideView<'_>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn record(&mut self, record: RecordRef<'_>, location: Location) {
+        (self.0)(record, location);
+    }
+}
+
+/// As [`recover`], but sealed segments that an index covers are not read: a start takes as long as what lies behind
+/// the index. Damage inside of them is what it was when they were indexed; scrubbing finds what came later.
+///
+/// # Errors
+/// As [`recover`]; `Corrupt` when documents that have left the log could not be found; those of the fold.
+pub fn recover_with_index(
+    env: Arc<dyn Env>,
+    options: LogOptions,
+    schema: SideSchema,
+    fold: &mut dyn Fold,
+) -> Result<(Log, RecoveryReport, Arc<SideIndex>), Error> {
+    let (log, report, index) = recover_over(env, options, Some(schema), fold)?;
+    let index = index.ok_or_else(|| Error::new(ErrorKind::Fix, "no index was opened"))?;
+    Ok((log, report, Arc::new(index)))
+}
+
+fn recover_over(
+    env: Arc<dyn Env>,
+    options: LogOptions,
+    schema: Option<SideSchema>,
+    fold: &mut dyn Fold,
+) -> Result<(Log, RecoveryReport, Option<SideIndex>), Error> {
     options.check()?;
     env.create_dir_all(Path::new(LOG_DIR))?;
     let lock = env.lock(Path::new(LOCK_PATH))?;
@@ -123,7 +176,13 @@ pub fn recover(
     let reused = reusable(&survey, &plan, &options);
     let spare_id = reused.unwrap_or(survey.highest.next());
     let mut reading = Reading::new(&survey, &plan, spare_id).behind(&survey.begin);
-    reading.run(&*env, visit)?;
+    let index = schema.map(|schema| open_index(&env, schema, &survey, &plan, true)).transpose()?;
+    if let Some(index) = &index {
+        let view = index.view();
+        reading.take_from(&view);
+        fold.known(&view)?;
+    }
+    reading.run(&*env, &mut |record, location| fold.record(record, location))?;
 
     put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty())?;
     replace_file(&*env, Path::new(META_PATH), &Meta { epoch }.encode())?;
@@ -149,7 +208,28 @@ pub fn recover(
         epoch, records = report.records, durable = %report.durable, rewritten = report.rewritten,
         damaged = report.damaged.len(), "the log is open"
     );
-    Ok((log, report))
+    Ok((log, report, index))
+}
+
+/// The index over the sealed segments that count.
+fn open_index(
+    env: &Arc<dyn Env>,
+    schema: SideSchema,
+    survey: &Survey,
+    plan: &Plan,
+    owner: bool,
+) -> Result<SideIndex, Error> {
+    let mut segments = Vec::new();
+    for live in &plan.live {
+        let (seen, _) = seen(survey, live)?;
+        // Only a prefix that is sealed can be passed over.
+        let Some(footer) = seen.footer.filter(|footer| live.end == Some(footer.last.next())) else { break };
+        let SegmentFooter { base, last, used, chain, .. } = footer;
+        segments.push(SealedSegment { id: seen.id, base, last, used, chain });
+    }
+    let oldest = plan.live.first().map(|live| seen(survey, live).map(|(seen, life)| (seen.id, life.base)));
+    let sealed = Sealed { segments: &segments, oldest: oldest.transpose()? };
+    SideIndex::open(Arc::clone(env), schema, &sealed, owner)
 }
 
 /// Above everything that was ever written with: the meta file, and, should it be lost, every segment.
@@ -244,7 +324,7 @@ fn start(
             // All of it is the tail that moves on. It gets no place in the chain: a later start sets it aside.
             continue;
         }
-        let mut entry = entry_of(life, closed);
+        let mut entry = entry_of(seen, life, closed);
         if let Some(footer) = seen.footer {
             before = Some(footer.chain);
             newest_chain = (seen.id, footer.chain);
@@ -267,8 +347,8 @@ fn start(
         epoch,
         seed: env.random(),
         proven: reading.proven,
-        received_at_us: reading.received_at_us,
-        partition_seq: reading.partition_seq,
+        received_at_us: reading.numbers.received_at_us,
+        partition_seq: reading.numbers.sequences(),
         next_segment: survey.highest.max(spare.id).next(),
         spare,
         closing,
@@ -280,7 +360,7 @@ fn start(
     Ok(log)
 }
 
-fn entry_of(life: Life, closed: &Closed) -> Entry {
+fn entry_of(seen: &Seen, life: Life, closed: &Closed) -> Entry {
     Entry {
         stamp: life.stamp,
         block_len: life.block_len,
@@ -289,6 +369,7 @@ fn entry_of(life: Life, closed: &Closed) -> Entry {
         limit: u64::from(closed.used),
         file: None,
         seal: Seal::Sealed,
+        chain: seen.footer.map(|footer| footer.chain).unwrap_or_default(),
         moved: Vec::new(),
     }
 }
@@ -344,7 +425,7 @@ impl LogReader {
             let limit = seen.footer.map_or(seen.len.saturating_sub(FOOTER_BLOCK_LEN), |footer| footer.used);
             let closed =
                 Closed { last, used: offset_of(usize::try_from(limit).unwrap_or(usize::MAX)), records: 0 };
-            let mut entry = entry_of(life, &closed);
+            let mut entry = entry_of(seen, life, &closed);
             if seen.footer.is_none() {
                 let file = env.open_read(&segment_path(seen.id))?;
                 if live.end.is_none() {

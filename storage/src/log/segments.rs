@@ -88,6 +88,7 @@ impl Log {
             limit: len.saturating_sub(FOOTER_BLOCK_LEN),
             file: Some(Arc::clone(&file)),
             seal: Seal::Open,
+            chain: ChainHash::default(),
             moved: Vec::new(),
         };
         Some((Arc::new(Target { stamp, file, len, block_len, base }), entry))
@@ -218,7 +219,7 @@ impl Log {
                 let (last, used) = (closing.last, u64::from(closing.used));
                 self.change_entry(segment, |entry| {
                     entry.seal = if closing.poisoned { Seal::Closed } else { Seal::Sealed };
-                    (entry.last, entry.limit) = (Some(last), used);
+                    (entry.last, entry.limit, entry.chain) = (Some(last), used, chain);
                     if !closing.poisoned {
                         entry.file = None;
                     }

@@ -9,11 +9,13 @@ use crate::begin::Begin;
 use crate::disk::segment_path;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::format::{BATCH_HEADER_LEN, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN};
+use crate::format::{BATCH_HEADER_LEN, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::Damage;
-use crate::record::{PARTITIONS, RecordRef, padded_len};
+use crate::numbers::Numbers;
+use crate::record::{RecordRef, padded_len};
 use crate::segment::{Item, Walk, is_blank, offset_of, usize_of};
+use crate::side::SideView;
 
 /// What the pass has come to.
 pub(super) struct Reading<'s> {
@@ -24,11 +26,9 @@ pub(super) struct Reading<'s> {
     pub(super) proven: Lsn,
     pub(super) records: u64,
     pub(super) first: Lsn,
-    pub(super) received_at_us: i64,
-    pub(super) partition_seq: Box<[u64; PARTITIONS as usize]>,
-    /// Records lost before the last one seen of each partition.
-    lost_before: Box<[u64; PARTITIONS as usize]>,
-    lost: u64,
+    pub(super) numbers: Numbers,
+    /// Segments up to this one are known without being read.
+    known: Option<SegmentId>,
     pub(super) damaged: Vec<Damage>,
     pub(super) cut: Option<Cut>,
     /// The records behind the proven watermark, as a batch holds them.
@@ -62,10 +62,8 @@ impl<'s> Reading<'s> {
             proven: plan.proven,
             records: 0,
             first: Lsn::NONE,
-            received_at_us: i64::MIN,
-            partition_seq: Box::new([0; PARTITIONS as usize]),
-            lost_before: Box::new([0; PARTITIONS as usize]),
-            lost: 0,
+            numbers: Numbers::default(),
+            known: None,
             damaged: Vec::new(),
             cut: None,
             tail: Vec::new(),
@@ -76,9 +74,18 @@ impl<'s> Reading<'s> {
 
     /// Goes on from what was dropped.
     pub(super) fn behind(mut self, begin: &Begin) -> Self {
-        self.received_at_us = begin.received_at_us;
-        self.partition_seq = begin.partition_seq.clone();
+        self.numbers.received_at_us = begin.received_at_us;
+        self.numbers.partition_seq.clone_from(&begin.partition_seq);
         self
+    }
+
+    /// What an index says of the oldest segments stands for reading them.
+    pub(super) fn take_from(&mut self, index: &SideView<'_>) {
+        if let Some(known) = index.last_segment() {
+            self.known = Some(known);
+            self.numbers = index.numbers();
+            self.damaged.extend(index.damage());
+        }
     }
 
     pub(super) fn run(
@@ -89,6 +96,10 @@ impl<'s> Reading<'s> {
         let mut buffer = Vec::new();
         for live in &self.plan.live {
             let (seen, life) = seen(self.survey, live)?;
+            if let Some(footer) = seen.footer.filter(|_| self.known.is_some_and(|known| seen.id <= known)) {
+                self.pass(&footer);
+                continue;
+            }
             let bytes = if seen.footer.is_some() {
                 let path: PathBuf = segment_path(seen.id);
                 // What cannot be read stands as zeros, and zeros are damage.
@@ -109,11 +120,17 @@ impl<'s> Reading<'s> {
             self.cut.get_or_insert(Cut { segment: seen.id, offset: closed.used, first, last: None });
         }
         self.cut = self.cut.or_else(|| left_aside(self.survey, self.plan, self.last()));
-        // A lost record may have been the last of any partition: its number is not given out again.
-        for (sequence, before) in self.partition_seq.iter_mut().zip(self.lost_before.iter()) {
-            *sequence = sequence.saturating_add(self.lost.saturating_sub(*before));
-        }
         Ok(())
+    }
+
+    /// A sealed segment that an index covers: its footer says where it ends.
+    fn pass(&mut self, footer: &SegmentFooter) {
+        self.records = self.records.saturating_add(footer.records);
+        if self.first == Lsn::NONE && footer.records > 0 {
+            self.first = footer.base;
+        }
+        let used = offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX));
+        self.closed.push(Closed { last: footer.last, used, records: footer.records });
     }
 
     /// The newest LSN that is served.
@@ -198,19 +215,12 @@ impl<'s> Reading<'s> {
         if self.first == Lsn::NONE {
             self.first = record.lsn();
         }
-        self.received_at_us = self.received_at_us.max(record.received_at_us());
-        let partition = usize::from(record.partition());
-        if let (Some(sequence), Some(before)) =
-            (self.partition_seq.get_mut(partition), self.lost_before.get_mut(partition))
-        {
-            *sequence = record.partition_seq().max(*sequence);
-            *before = self.lost;
-        }
+        self.numbers.note(record);
     }
 
     fn damage(&mut self, damage: Damage) {
         tracing::error!(%damage, "the log is damaged below its watermark");
-        self.lost = self.lost.saturating_add(damage.records());
+        self.numbers.lose(&damage);
         self.damaged.push(damage);
     }
 
