@@ -24,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) append_deadline_us: u64,
     pub(crate) crypto_timeout_us: u64,
     pub(crate) connections_max: usize,
+    pub(crate) checkpoint_after: u64,
     pub(crate) caps: Caps,
     pub(crate) log: LogOptions,
 }
@@ -76,6 +77,7 @@ impl EngineBuilder {
                 append_deadline_us: 2_000_000,
                 crypto_timeout_us: 1_000_000,
                 connections_max: 100_000,
+                checkpoint_after: 1_000_000,
                 caps: Caps::default(),
                 log: LogOptions::default(),
             },
@@ -145,6 +147,13 @@ impl EngineBuilder {
     /// Connections of one I/O thread, 1..=1,000,000. Default 100,000.
     pub fn connections_max(mut self, connections: usize) -> Self {
         self.options.connections_max = connections;
+        self
+    }
+
+    /// Records behind the newest checkpoint of the lanes before another is written, 1..; with more lanes than that, as
+    /// many as there are lanes. Default 1,000,000. What lies behind a checkpoint is folded again at a start.
+    pub fn checkpoint_after(mut self, records: u64) -> Self {
+        self.options.checkpoint_after = records.max(1);
         self
     }
 

@@ -12,21 +12,23 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use ofd_codec::DriveNumber;
 use ofd_storage::env::Task;
-use ofd_storage::{Env, IndexEntry, Position, RecordKind, RecoveryReport, recover};
+use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
 
 use crate::bell::PortBell;
 use crate::builder::{EngineBuilder, Host, Options};
-use crate::cursor::{Cursor, decode_cursor};
+use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
 use crate::feed::Feed;
 use crate::handover::Unanswered;
 use crate::host::{Access, Capability, Scope};
+use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
 use crate::port::{self, Submission};
 use crate::query::StoredDocument;
+use crate::replay::Replay;
 use crate::shared::{Health, Shared, Stage};
 use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
@@ -65,6 +67,7 @@ pub(crate) struct Parts {
     pub(crate) writer: Writer,
     pub(crate) workers: Vec<Worker>,
     pub(crate) ports: Vec<port::Rings>,
+    pub(crate) keeper: Keeper,
 }
 
 #[derive(Default)]
@@ -72,6 +75,7 @@ struct Threads {
     ports: Mutex<Vec<Box<dyn Task>>>,
     workers: Mutex<Vec<Box<dyn Task>>>,
     writer: Mutex<Vec<Box<dyn Task>>>,
+    keeper: Mutex<Vec<Box<dyn Task>>>,
 }
 
 /// Counts of an engine, since its process started unless it says otherwise.
@@ -106,7 +110,8 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
-        let (engine, Parts { writer, workers, ports }) = Self::assemble(dir, env, options, host)?;
+        let (engine, Parts { writer, workers, ports, keeper }) = Self::assemble(dir, env, options, host)?;
+        engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for (number, worker) in (0..).zip(workers) {
             engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || worker.run())?;
@@ -131,32 +136,22 @@ impl Engine {
         options: Options,
         host: Host,
     ) -> Result<(Self, Parts), Error> {
-        let workers = options.workers;
         let digester = Digester::new(|| env.random());
-        let mut lanes: Vec<Lanes> =
-            (0..workers).map(|_| Lanes::new(|| env.random(), digester.clone())).collect();
-        let mut cursors = BTreeMap::new();
-        let mut received_us = 0;
-        let (log, report) = recover(Arc::clone(&env), options.log, &mut |record, location| {
-            received_us = record.received_at_us().max(received_us);
-            match record.kind() {
-                RecordKind::Document | RecordKind::Quarantine => {
-                    let worker = usize::from(record.partition().checked_rem(workers).unwrap_or_default());
-                    if let Some(lanes) = lanes.get_mut(worker) {
-                        lanes.replay(&record, location);
-                    }
-                }
-                RecordKind::Cursor => {
-                    if let Some((name, position)) = decode_cursor(record.payload()) {
-                        let saved: &mut Position = cursors.entry(name).or_default();
-                        *saved = position.max(*saved);
-                    }
-                }
-                _ => {}
-            }
-        })?;
-        let shared =
-            Arc::new(Shared::new(options, host, Arc::clone(&env), log.durable_handle(), log.reader()));
+        let chance = Arc::clone(&env);
+        let make = move || Lanes::new(|| chance.random(), digester.clone());
+        let mut replay = Replay::new(Arc::clone(&env), options.workers, make);
+        let (log, report, sides) =
+            recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
+        let Replay { lanes, recent, cursors, kept, .. } = replay;
+        let shared = Arc::new(Shared::new(
+            options,
+            host,
+            Arc::clone(&env),
+            log.durable_handle(),
+            log.reader(),
+            sides,
+            recent,
+        ));
         let rang = Arc::new(AtomicBool::new(false));
         let wake = {
             let (shared, rang) = (Arc::clone(&shared), Arc::clone(&rang));
@@ -186,13 +181,14 @@ impl Engine {
         };
         let disk = writer::Disk { queue: disk, rang };
         let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
-        let writer = Writer::new(Arc::clone(&shared), log, disk, rings, received_us);
+        let writer = Writer::new(Arc::clone(&shared), log, disk, rings);
+        let keeper = Keeper::new(Arc::clone(&shared), kept);
         let workers = (0..)
             .zip(workers)
             .zip(lanes)
             .map(|((number, rings), lanes)| Worker::new(number, Arc::clone(&shared), rings, lanes))
             .collect();
-        Ok((engine, Parts { writer, workers, ports }))
+        Ok((engine, Parts { writer, workers, ports, keeper }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -354,19 +350,26 @@ impl Engine {
         answer.recv_timeout(CALL_TIMEOUT).map_err(|_| ended())
     }
 
-    /// Asks the worker of a drive and does not wait.
+    /// Where documents of a drive lie, as far as its worker has heard.
     #[cfg(feature = "testing")]
-    pub(crate) fn call_worker(&self, drive: DriveNumber, call: worker::Call) -> Result<(), Error> {
-        let worker =
-            usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
-        let ended = || Error::new(ErrorKind::Reopen, "a worker has ended");
-        self.workers.get(worker).ok_or_else(ended)?.send(call).map_err(|_| ended())
+    pub(crate) fn heard_entries(
+        &self,
+        drive: DriveNumber,
+        number: Option<u32>,
+    ) -> Result<Vec<IndexEntry>, Error> {
+        Ok(self.shared.entries(self.worker_of(drive), drive.to_bcd_u64(), number)?)
     }
 
     fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
-        let worker =
-            usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
-        self.ask_worker(worker, |reply| worker::Call::Find { drive, number, reply })
+        let worker = self.worker_of(drive);
+        if !self.shared.has_heard(worker, self.shared.watermark.load()) {
+            self.ask_worker(worker, |reply| worker::Call::Hear { reply })?;
+        }
+        Ok(self.shared.entries(worker, drive.to_bcd_u64(), number)?)
+    }
+
+    fn worker_of(&self, drive: DriveNumber) -> usize {
+        usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default()
     }
 
     /// The durable documents under a drive and number, all variants in the order they came; empty when there
@@ -484,6 +487,8 @@ impl Engine {
         self.shared.end(Stage::WriterEnds);
         self.shared.writer_bell.ring();
         ended = join(&self.threads.writer).and(ended);
+        self.shared.keeper_bell.ring();
+        ended = join(&self.threads.keeper).and(ended);
         ended?;
         if self.health() == Health::Failed {
             return Err(Error::new(ErrorKind::Reopen, "the log had failed"));

@@ -55,6 +55,11 @@ impl Digester {
     }
 }
 
+/// What tells the content of quarantined frames apart, also after a restart: 128 bits of BLAKE3.
+pub(crate) fn content_digest(bytes: &[u8]) -> u128 {
+    blake3::hash(bytes).as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+}
+
 /// Looks at a session message. `opened` is the deciphered document when the crypto module made one.
 pub(crate) fn examine(
     message: &[u8],
@@ -70,7 +75,7 @@ pub(crate) fn examine(
         drive,
         number: container.number(),
         form: container.form(),
-        digest: digester.digest(container.bytes()),
+        digest: content_digest(container.bytes()),
         error,
     })?;
     if view.header().ffd.is_some_and(|code| code > FfdVersion::NEWEST.code()) {
@@ -81,7 +86,7 @@ pub(crate) fn examine(
             drive,
             number,
             form,
-            digest: digester.digest(container.bytes()),
+            digest: content_digest(container.bytes()),
             error,
         });
     }

@@ -78,19 +78,53 @@ pub(crate) const CODE_FORGED: u8 = 11;
 /// Code of 1022: format control failed.
 pub(crate) const CODE_REFUSED: u8 = 14;
 
+/// What stays of a drive's stored documents: a fold over them in the order of the log, kept in checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Greatest number that came.
+    pub(crate) last_number: u32,
+    /// Documents stored, variants included.
+    pub(crate) stored: u64,
+    /// ФФД of the last registration document (1 or 11): the version of documents without a 1209.
+    pub(crate) registered: Option<FfdVersion>,
+    /// First record of the present generation: a test drive may begin anew, what lies before is another life.
+    pub(crate) generation: Lsn,
+    /// Number 1 of the present generation is stored: another one may begin the next.
+    pub(crate) has_first: bool,
+}
+
+/// A stored document as the fold sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fact {
+    pub(crate) lsn: Lsn,
+    pub(crate) number: u32,
+    /// It may begin a generation, if its number is taken.
+    pub(crate) may_begin: bool,
+    /// The version that it registers its drive with.
+    pub(crate) registers: Option<FfdVersion>,
+}
+
+impl Past {
+    /// The next document of the drive. True: it begins a generation.
+    pub(crate) fn fold(&mut self, fact: &Fact) -> bool {
+        let begins = fact.may_begin && self.has_first;
+        if begins {
+            (self.generation, self.last_number) = (fact.lsn, 0);
+        }
+        self.last_number = self.last_number.max(fact.number);
+        self.stored = self.stored.saturating_add(1);
+        self.has_first |= fact.number == 1;
+        self.registered = fact.registers.or(self.registered);
+        begins
+    }
+}
+
 /// The state of one drive.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lane {
-    /// Greatest number that came.
-    last_number: u32,
+    past: Past,
     /// Documents handed to the writer whose fate is not known yet.
     on_their_way: u32,
-    /// Documents stored, variants included.
-    stored: u64,
-    /// ФФД of the last registration document (1 or 11): the version of documents without a 1209.
-    registered: Option<FfdVersion>,
-    /// First record of the present generation: a test drive may begin anew, what lies before is another life.
-    generation: Lsn,
     /// The last number of the generation that is being left, while the first document of the new one is on its
     /// way to the log.
     leaving: Option<u32>,
@@ -107,8 +141,8 @@ impl Lane {
             Some(Recent { answered: Some(answered), .. }) => Place::Same(*answered),
             Some(Recent { answered: None, .. }) => Place::Wait,
             None if self.leaving.is_some() => Place::Wait,
-            None if number > self.last_number && self.generation != Lsn::NONE => Place::AskLog,
-            None if number > self.last_number || self.stored == 0 && self.on_their_way == 0 => Place::New,
+            None if number > self.past.last_number && self.past.generation != Lsn::NONE => Place::AskLog,
+            None if number > self.past.last_number || self.past.stored == 0 && self.on_their_way == 0 => Place::New,
             None if self.on_their_way > 0 => Place::Wait,
             None => Place::AskLog,
         }
@@ -130,29 +164,30 @@ impl Lane {
 
     /// First record that counts for this lane: older ones belong to an earlier life of a test drive.
     pub(crate) fn generation(&self) -> Lsn {
-        self.generation
+        self.past.generation
     }
 
     /// The next document handed over begins a new generation.
     pub(crate) fn begin_generation(&mut self) {
-        self.leaving = Some(self.last_number);
-        self.last_number = 0;
+        self.leaving = Some(self.past.last_number);
+        self.past.last_number = 0;
         self.recent = [None; RECENT];
     }
 
     /// A document was handed to the writer.
     pub(crate) fn sent_off(&mut self, number: u32, digest: u128) {
         self.on_their_way = self.on_their_way.saturating_add(1);
-        self.last_number = self.last_number.max(number);
+        self.past.last_number = self.past.last_number.max(number);
         self.remember(Recent { number, digest, answered: None });
     }
 
     /// The log took it.
     pub(crate) fn landed(&mut self, number: u32, digest: u128, answered: Answered) {
         self.on_their_way = self.on_their_way.saturating_sub(1);
-        self.stored = self.stored.saturating_add(1);
+        self.past.stored = self.past.stored.saturating_add(1);
+        self.past.has_first |= number == 1;
         if self.leaving.take().is_some() {
-            self.generation = answered.lsn;
+            self.past.generation = answered.lsn;
         }
         if let Some(it) = self.waiting(number, digest) {
             it.answered = Some(answered);
@@ -164,7 +199,7 @@ impl Lane {
         self.on_their_way = self.on_their_way.saturating_sub(1);
         if let Some(last_number) = self.leaving.take() {
             // The old generation goes on: the log knows its documents.
-            self.last_number = self.last_number.max(last_number);
+            self.past.last_number = self.past.last_number.max(last_number);
         }
         for slot in &mut self.recent {
             if slot.is_some_and(|it| it.number == number && it.digest == digest && it.answered.is_none()) {
@@ -173,33 +208,37 @@ impl Lane {
         }
     }
 
-    /// A document read back from the log when the engine opens.
-    pub(crate) fn replay(&mut self, number: u32, digest: u128, answered: Answered) {
-        self.last_number = self.last_number.max(number);
-        self.stored = self.stored.saturating_add(1);
-        self.remember(Recent { number, digest, answered: Some(answered) });
+    /// A lane as a checkpoint or an index tells it. It remembers no document: the log knows them.
+    pub(crate) fn restored(past: Past) -> Self {
+        Self { past, ..Self::default() }
     }
 
-    /// A document read back from the log that begins a generation.
-    pub(crate) fn replay_generation(&mut self, lsn: Lsn) {
-        self.generation = lsn;
-        self.last_number = 0;
-        self.recent = [None; RECENT];
+    /// What stays of it.
+    pub(crate) fn past(&self) -> Past {
+        self.past
+    }
+
+    /// A document that an index knows.
+    pub(crate) fn recall(&mut self, fact: &Fact) {
+        self.past.fold(fact);
+    }
+
+    /// A document read back from the log when the engine opens.
+    pub(crate) fn replay(&mut self, fact: &Fact, digest: u128, answered: Answered) {
+        if self.past.fold(fact) {
+            self.recent = [None; RECENT];
+        }
+        self.remember(Recent { number: fact.number, digest, answered: Some(answered) });
     }
 
     /// Notes the ФФД version of a registration document.
     pub(crate) fn register(&mut self, version: FfdVersion) {
-        self.registered = Some(version);
+        self.past.registered = Some(version);
     }
 
     /// ФФД version of the last registration document, when one came.
     pub(crate) fn registered(&self) -> Option<FfdVersion> {
-        self.registered
-    }
-
-    /// How many documents are stored.
-    pub(crate) fn stored(&self) -> u64 {
-        self.stored
+        self.past.registered
     }
 
     fn remember(&mut self, new: Recent) {

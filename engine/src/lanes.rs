@@ -1,16 +1,17 @@
-//! The lanes of one worker with what belongs to them: the index of stored documents and the frames in
-//! quarantine. Built by replay when the engine opens, then owned by the worker's thread.
+//! The lanes of one worker with what belongs to them: the frames in quarantine. Built when the engine opens
+//! (`replay.rs`), then owned by the worker's thread.
 
 use std::collections::VecDeque;
 
 use ahash::RandomState;
 use hashbrown::HashMap;
-use ofd_codec::{DocumentView, DriveNumber, Form};
-use ofd_storage::envelope::{CryptoVerdict, Envelope, Realm};
-use ofd_storage::{Index, Location, Lsn, RecordKind, RecordRef};
+use ofd_codec::{DriveNumber, Form};
+use ofd_storage::envelope::{Envelope, Realm};
+use ofd_storage::{RecordKind, RecordRef};
 
-use crate::examine::{Digester, registered_version};
-use crate::lane::{Answered, Lane};
+use crate::examine::Digester;
+use crate::lane::{Answered, Lane, Past};
+use crate::sides::{fact_of, quarantine_key};
 
 /// Quarantined frames that are remembered, so that a register repeating one every half second fills no disk.
 const QUARANTINED_MAX: usize = 65_536;
@@ -48,11 +49,10 @@ pub(crate) struct LaneCount {
     pub(crate) quarantined: u64,
 }
 
-/// Lanes by drive, with their index.
+/// Lanes by drive.
 pub(crate) struct Lanes {
-    by_drive: HashMap<u64, usize, RandomState>,
+    by_drive: HashMap<u64, u32, RandomState>,
     lanes: Vec<Lane>,
-    pub(crate) index: Index,
     quarantined: HashMap<QuarantineKey, Quarantined, RandomState>,
     quarantine_order: VecDeque<QuarantineKey>,
     pub(crate) digester: Digester,
@@ -64,64 +64,55 @@ impl Lanes {
         Self {
             by_drive: HashMap::with_hasher(state()),
             lanes: Vec::new(),
-            index: Index::new(),
             quarantined: HashMap::with_hasher(state()),
             quarantine_order: VecDeque::new(),
             digester,
         }
     }
 
+    /// Room for so many lanes more.
+    pub(crate) fn reserve(&mut self, lanes: usize) {
+        self.by_drive.reserve(lanes);
+        self.lanes.reserve_exact(lanes);
+    }
+
     /// The lane of a drive, made when there was none.
     pub(crate) fn lane(&mut self, drive: DriveNumber) -> &mut Lane {
-        let next = self.lanes.len();
+        let next = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
         let at = *self.by_drive.entry(drive.to_bcd_u64()).or_insert(next);
         if at == next {
             self.lanes.push(Lane::default());
         }
-        self.lanes.get_mut(at).unwrap_or_else(|| lane_lost(at))
+        self.lanes.get_mut(usize::try_from(at).unwrap_or(usize::MAX)).unwrap_or_else(|| lane_lost(at))
     }
 
-    /// Takes in a record of the log when the engine opens.
-    pub(crate) fn replay(&mut self, record: &RecordRef<'_>, location: Location) {
+    /// A lane as a checkpoint tells it.
+    pub(crate) fn restore(&mut self, drive: DriveNumber, past: Past) {
+        *self.lane(drive) = Lane::restored(past);
+    }
+
+    /// Takes in a record of the log when the engine opens. Drive and number, if it is a document.
+    pub(crate) fn replay(&mut self, record: &RecordRef<'_>) -> Option<(DriveNumber, u32)> {
         let lsn = record.lsn();
         let Ok(envelope) = Envelope::decode(record.payload()) else {
             tracing::error!(lsn = lsn.get(), "a stored envelope cannot be read");
-            return;
+            return None;
         };
         let code = stored_code(record.answer_code());
         let answered = Answered { lsn, code, operator_time: envelope.operator_time };
         let Ok(drive) = DriveNumber::from_wire(&envelope.drive) else {
             tracing::error!(lsn = lsn.get(), "a stored document names no drive");
-            return;
+            return None;
         };
         if record.kind() == RecordKind::Quarantine {
-            let digest = self.digester.digest(envelope.container);
-            let forged = envelope.crypto == CryptoVerdict::Forged;
-            let key = QuarantineKey { drive: drive.to_bcd_u64(), forged, digest };
-            self.quarantine(key, Quarantined::Kept(answered));
-            return;
+            if let Some(key) = quarantine_key(&envelope) {
+                self.quarantine(key, Quarantined::Kept(answered));
+            }
+            return None;
         }
         let digest = self.digester.digest(envelope.plain);
-        let begins = begins_generation(envelope.realm, envelope.number, Form(envelope.form));
-        let [.., p_major, p_minor] = *envelope.session.first_chunk::<8>().unwrap_or(&[0; 8]);
-        let registers = DocumentView::new_checked(envelope.plain)
-            .ok()
-            .and_then(|view| registered_version(&view, [p_major, p_minor]));
-        let known = self.index.get(drive.to_bcd_u64(), envelope.number).last().map(|it| it.lsn);
-        let lane = self.lane(drive);
-        if begins && known.is_some_and(|known| known >= lane.generation()) && envelope.variant == 0 {
-            lane.replay_generation(lsn);
-        }
-        lane.replay(envelope.number, digest, answered);
-        if let Some(version) = registers {
-            lane.register(version);
-        }
-        self.index.insert(drive.to_bcd_u64(), envelope.number, lsn, location);
-    }
-
-    /// A document came to lie in the log.
-    pub(crate) fn stored(&mut self, drive: DriveNumber, number: u32, lsn: Lsn, location: Location) {
-        self.index.insert(drive.to_bcd_u64(), number, lsn, location);
+        self.lane(drive).replay(&fact_of(record, &envelope), digest, answered);
+        Some((drive, envelope.number))
     }
 
     /// What is remembered of a quarantined frame.
@@ -151,7 +142,7 @@ impl Lanes {
     pub(crate) fn count(&self) -> LaneCount {
         LaneCount {
             lanes: self.lanes.len() as u64,
-            documents: self.lanes.iter().map(Lane::stored).sum(),
+            documents: self.lanes.iter().map(|lane| lane.past().stored).sum(),
             quarantined: self.quarantined.len() as u64,
         }
     }
@@ -165,6 +156,6 @@ pub(crate) fn begins_generation(realm: Realm, number: u32, form: Form) -> bool {
 
 /// The map hands out indices of the slab only.
 #[expect(clippy::panic, reason = "we are wrong, not the input")]
-fn lane_lost(at: usize) -> ! {
+fn lane_lost(at: u32) -> ! {
     panic!("lane {at} is in the map and not in the slab")
 }

@@ -32,6 +32,7 @@
 mod archive;
 mod bell;
 mod builder;
+mod checkpoint;
 pub mod confirmation;
 mod connection;
 #[cfg(feature = "control")]
@@ -43,6 +44,7 @@ mod examine;
 mod feed;
 mod handover;
 pub mod host;
+mod keeper;
 mod lane;
 mod lanes;
 mod noise;
@@ -52,7 +54,9 @@ mod port;
 mod query;
 mod readonly;
 mod refusal;
+mod replay;
 mod shared;
+mod sides;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;

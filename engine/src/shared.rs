@@ -1,11 +1,11 @@
 //! What all threads of one engine see. Nothing here is written on the path of a document but counters.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use ofd_storage::{Durable as Watermark, Env, LogReader, Lsn, Now};
+use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, Now, SideIndex};
 
 use crate::builder::{Host, Options};
 use crate::handover::Doorbell;
@@ -62,6 +62,23 @@ pub(crate) struct Counters {
     pub(crate) unanswered: CachePadded<AtomicU64>,
 }
 
+/// The documents of one worker that no index file holds yet, for all who search.
+///
+/// The worker adds to it in batches and holds the lock for these alone; a search holds it for one look-up.
+struct Recent {
+    index: Mutex<Index>,
+    /// The last LSN that the writer has told the worker of.
+    told: CachePadded<AtomicU64>,
+    /// The last LSN that the worker has put into the index.
+    heard: CachePadded<AtomicU64>,
+}
+
+impl Recent {
+    fn new(index: Index) -> Self {
+        Self { index: Mutex::new(index), told: CachePadded::default(), heard: CachePadded::default() }
+    }
+}
+
 /// The common ground of one engine.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -75,6 +92,11 @@ pub(crate) struct Shared {
     pub(crate) refusals: Mutex<RefusalGuard>,
     pub(crate) writer_bell: Doorbell,
     pub(crate) worker_bells: Vec<Doorbell>,
+    pub(crate) keeper_bell: Doorbell,
+    /// Documents of sealed segments.
+    pub(crate) sides: Arc<SideIndex>,
+    /// By worker, what it knows of documents behind them.
+    recent: Vec<Recent>,
     health: AtomicU8,
     deferring: AtomicBool,
     stage: AtomicU8,
@@ -90,9 +112,14 @@ impl Shared {
         env: Arc<dyn Env>,
         watermark: Watermark,
         reader: LogReader,
+        sides: Arc<SideIndex>,
+        recent: Vec<Index>,
     ) -> Self {
         Self {
             worker_bells: (0..options.workers).map(|_| Doorbell::default()).collect(),
+            keeper_bell: Doorbell::default(),
+            sides,
+            recent: recent.into_iter().map(Recent::new).collect(),
             noise: Noise::default(),
             options,
             host,
@@ -127,6 +154,68 @@ impl Shared {
     #[expect(clippy::indexing_slicing, reason = "worker numbers come from the same options as the bells")]
     pub(crate) fn worker_bell(&self, worker: u16) -> &Doorbell {
         &self.worker_bells[usize::from(worker)]
+    }
+
+    /// The recent documents of a worker, to add to.
+    pub(crate) fn recent(&self, worker: u16) -> Option<MutexGuard<'_, Index>> {
+        let recent = self.recent.get(usize::from(worker))?;
+        Some(recent.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The writer tells a worker of a record. Before the watermark covers it.
+    pub(crate) fn told(&self, worker: usize, lsn: Lsn) {
+        if let Some(recent) = self.recent.get(worker) {
+            // Pairs with the load in `has_heard`, which comes behind a load of the watermark.
+            recent.told.store(lsn.get(), Ordering::Release);
+        }
+    }
+
+    /// A worker has put what it was told of into its recent documents.
+    pub(crate) fn heard(&self, worker: u16, lsn: Lsn) {
+        if let Some(recent) = self.recent.get(usize::from(worker)) {
+            // Pairs with the load in `has_heard`.
+            recent.heard.store(lsn.get(), Ordering::Release);
+        }
+    }
+
+    /// Whether everything of a worker that is durable can be found.
+    pub(crate) fn has_heard(&self, worker: usize, durable: Lsn) -> bool {
+        self.recent.get(worker).is_none_or(|recent| {
+            // Pair with the stores in `told` and `heard`; `durable` was loaded before.
+            let told = recent.told.load(Ordering::Acquire);
+            let heard = recent.heard.load(Ordering::Acquire);
+            heard >= told || heard >= durable.get()
+        })
+    }
+
+    /// Where documents of a drive lie, of one number or all, in the order of the log.
+    pub(crate) fn entries(
+        &self,
+        worker: usize,
+        drive: u64,
+        number: Option<u32>,
+    ) -> Result<Vec<IndexEntry>, ofd_storage::Error> {
+        let mut recent = Vec::new();
+        if let Some(known) = self.recent.get(worker) {
+            let index = known.index.lock().unwrap_or_else(PoisonError::into_inner);
+            match number {
+                Some(number) => index.get(drive, number, Lsn::NONE, &mut recent),
+                None => index.drive(drive, Lsn::NONE, &mut recent),
+            }
+        }
+        // The files after the recent ones: what was let go of there is in them.
+        let view = self.sides.view();
+        let mut found = Vec::new();
+        match number {
+            Some(number) => view.get(drive, number, &mut found)?,
+            None => view.drive(drive, &mut found)?,
+        }
+        let indexed = found.iter().map(|it| IndexEntry { lsn: it.lsn, location: it.location, number: it.number });
+        let through = view.through();
+        let mut entries: Vec<IndexEntry> =
+            indexed.chain(recent.into_iter().filter(|entry| entry.lsn > through)).collect();
+        entries.sort_unstable_by_key(|entry| entry.lsn);
+        Ok(entries)
     }
 
     pub(crate) fn health(&self) -> Health {

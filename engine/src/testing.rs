@@ -25,10 +25,11 @@ use crate::cursor::{Cursor, not_taken};
 use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::handover::{Caps, Unanswered};
+use crate::keeper::Keeper;
 use crate::port::{self, Port};
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::stream::Stream;
-use crate::worker::{self, Worker};
+use crate::worker::Worker;
 use crate::writer::Writer;
 
 /// What a turn came to.
@@ -111,6 +112,7 @@ pub struct Machine {
     ports: Vec<SimPort>,
     workers: Vec<Option<Worker>>,
     writer: Option<Writer>,
+    keeper: Option<Keeper>,
 }
 
 impl Machine {
@@ -123,12 +125,13 @@ impl Machine {
         options.log = log;
         options.caps = queues.map_or_else(Caps::default, |it| it.caps());
         let env = env.unwrap_or_else(|| Arc::new(RealEnv::new(&dir)));
-        let (engine, Parts { writer, workers, ports }) = Engine::assemble(dir, env, options, host)?;
+        let (engine, Parts { writer, workers, ports, keeper }) = Engine::assemble(dir, env, options, host)?;
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {
             ports: ports.collect::<Result<_, _>>()?,
             workers: workers.into_iter().map(Some).collect(),
             writer: Some(writer),
+            keeper: Some(keeper),
             engine,
         })
     }
@@ -207,11 +210,17 @@ impl Machine {
         })
     }
 
-    /// Asks the worker of a drive where its documents lie; the answer comes with its next turn.
-    pub fn ask(&self, drive: DriveNumber, number: Option<u32>) -> Option<Receiver<Vec<IndexEntry>>> {
-        let (reply, answer) = crossbeam_channel::bounded(1);
-        self.engine.call_worker(drive, worker::Call::Find { drive, number, reply }).ok()?;
-        Some(answer)
+    /// A turn of the keeper: an index file or a checkpoint.
+    pub fn keeper_turn(&mut self) -> Turned {
+        turn(&mut self.keeper, Keeper::turn)
+    }
+
+    /// Where documents of a drive lie, as far as its worker has heard.
+    ///
+    /// # Errors
+    /// When an index file is damaged or the disk fails.
+    pub fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
+        self.engine.heard_entries(drive, number)
     }
 }
 

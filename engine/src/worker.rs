@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use ofd_codec::DriveNumber;
 use ofd_codec::rules::RuleId;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Realm};
-use ofd_storage::{Error, ErrorKind, IndexEntry, Lsn, RecordKind};
+use ofd_storage::{Error, ErrorKind, Index, IndexEntry, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
 use crate::examine::{Examined, Trouble, examine, version_of};
@@ -39,8 +39,8 @@ const ASIDE_LOOK_US: u64 = 50_000;
 
 /// What others ask a worker.
 pub(crate) enum Call {
-    /// Where documents of a drive lie: those under one number, or all.
-    Find { drive: DriveNumber, number: Option<u32>, reply: Sender<Vec<IndexEntry>> },
+    /// Take the writer's word on everything it has told.
+    Hear { reply: Sender<()> },
     /// Counts over the worker's lanes.
     Count { reply: Sender<LaneCount> },
 }
@@ -85,6 +85,8 @@ pub(crate) struct Worker {
     /// What had landed when the frames aside were looked at last: documents, watermark, time.
     aside_looked: (u64, Lsn, u64),
     landed: u64,
+    /// Index files hold what lies up to here.
+    forgotten: Lsn,
     ending_since_us: Option<u64>,
 }
 
@@ -105,6 +107,7 @@ impl Worker {
             turn: 0,
             aside_looked: (0, Lsn::NONE, 0),
             landed: 0,
+            forgotten: Lsn::NONE,
             ending_since_us: None,
             shared,
         }
@@ -165,20 +168,33 @@ impl Worker {
 
     /// Takes the writer's word on documents that were handed over, in order.
     fn hear_landed(&mut self) -> bool {
-        let mut heard = false;
+        if self.rings.landed.is_empty() {
+            return false;
+        }
+        let shared = Arc::clone(&self.shared);
+        let Some(mut recent) = shared.recent(self.number) else { return false };
+        let through = shared.sides.through();
+        if through > self.forgotten {
+            self.forgotten = through;
+            recent.forget(through);
+        }
+        let mut last = Lsn::NONE;
         while let Ok(landed) = self.rings.landed.pop() {
             let sent = self.on_their_way.pop_front();
             assert!(sent.is_some(), "the writer speaks of a document that was never handed over");
             if let Some(sent) = sent {
-                self.land(&sent, landed);
+                self.land(&sent, landed, &mut recent);
             }
+            last = landed.place.map_or(last, |(lsn, _)| lsn);
             self.landed = self.landed.wrapping_add(1);
-            heard = true;
         }
-        heard
+        if last > Lsn::NONE {
+            shared.heard(self.number, last);
+        }
+        true
     }
 
-    fn land(&mut self, sent: &OnItsWay, landed: Landed) {
+    fn land(&mut self, sent: &OnItsWay, landed: Landed, recent: &mut Index) {
         let Some((lsn, location)) = landed.place else {
             match sent.quarantine {
                 Some(key) => self.lanes.forget_quarantined(key),
@@ -191,7 +207,7 @@ impl Worker {
             self.lanes.quarantine(key, Quarantined::Kept(answered));
         } else {
             self.lanes.lane(sent.drive).landed(sent.number, sent.digest, answered);
-            self.lanes.stored(sent.drive, sent.number, lsn, location);
+            recent.insert(sent.drive.to_bcd_u64(), sent.number, lsn, location);
         }
     }
 
@@ -457,7 +473,7 @@ impl Worker {
         let durable = self.shared.watermark.load();
         let generation = self.lanes.lane(drive).generation();
         let mut stored = Vec::new();
-        let entries = self.lanes.index.get(drive.to_bcd_u64(), number);
+        let entries = self.shared.entries(usize::from(self.number), drive.to_bcd_u64(), Some(number))?;
         for &IndexEntry { lsn, location, .. } in entries.iter().take(VARIANTS_MAX) {
             if lsn > durable {
                 return Ok(None);
@@ -567,8 +583,9 @@ impl Worker {
         while let Ok(call) = self.rings.calls.try_recv() {
             worked = true;
             match call {
-                Call::Find { drive, number, reply } => {
-                    let _ = reply.send(self.find(drive, number));
+                Call::Hear { reply } => {
+                    self.hear_landed();
+                    let _ = reply.send(());
                 }
                 Call::Count { reply } => {
                     let _ = reply.send(self.lanes.count());
@@ -576,14 +593,6 @@ impl Worker {
             }
         }
         worked
-    }
-
-    fn find(&self, drive: DriveNumber, number: Option<u32>) -> Vec<IndexEntry> {
-        let key = drive.to_bcd_u64();
-        match number {
-            Some(number) => self.lanes.index.get(key, number).to_vec(),
-            None => self.lanes.index.drive(key).to_vec(),
-        }
     }
 }
 

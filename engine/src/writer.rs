@@ -107,8 +107,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// `received_us` is the greatest time in the log.
-    pub(crate) fn new(shared: Arc<Shared>, log: Log, disk: Disk, rings: Rings, received_us: i64) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, log: Log, disk: Disk, rings: Rings) -> Self {
         let Disk { queue: disk, rang: disk_rang } = disk;
         let Rings { workers, ports, calls } = rings;
         let port = |rings| Port { rings, backlog: VecDeque::new(), unrung: VecDeque::new() };
@@ -116,7 +115,7 @@ impl Writer {
             durable: shared.watermark.load(),
             state: LogState::Healthy,
             wake_at_us: None,
-            received_us,
+            received_us: log.received_at_us().max(0),
             shared,
             log,
             disk,
@@ -238,6 +237,9 @@ impl Writer {
         let submitted = !self.ops.is_empty();
         for op in self.ops.drain(..) {
             self.disk.submit(op);
+        }
+        if !progress.sealed.is_empty() {
+            self.shared.keeper_bell.ring();
         }
         if progress.durable > self.durable {
             self.durable = progress.durable;
@@ -399,6 +401,9 @@ impl Writer {
     }
 
     fn tell_landed(&mut self, worker: usize, landed: Landed) {
+        if let Some((lsn, _)) = landed.place {
+            self.shared.told(worker, lsn);
+        }
         let Some(worker) = self.workers.get_mut(worker) else { return };
         worker.told = true;
         let told = worker.rings.landed.push(landed);

@@ -91,22 +91,20 @@ impl Checkpoint {
     /// Writes the checkpoint of a fold over all of the index, and removes those that are older than the newest two.
     ///
     /// # Errors
-    /// `Fix` when the index is empty; of the system; those of `rows`.
+    /// `Fix` when the index is empty; of the system; those of `fill`.
     pub fn write(
         env: &dyn Env,
         fold: &str,
         index: &SideView<'_>,
         notes: Vec<Note>,
-        rows: &mut dyn FnMut() -> Result<Option<Row>, Error>,
+        fill: impl FnOnce(&mut dyn FnMut(&Row) -> Result<(), Error>) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let through = index.through();
         let chain =
             index.chain_at(through).ok_or_else(|| Error::new(ErrorKind::Fix, "a checkpoint of nothing"))?;
         let path = path_of(through);
         let mut writer = RowWriter::create(env, &path)?;
-        while let Some(row) = rows()? {
-            writer.push(&row)?;
-        }
+        fill(&mut |row| writer.push(row).map(|_| ()))?;
         let directory = Directory { through: through.get(), chain, notes };
         let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&directory)
             .map_err(|error| Error::new(ErrorKind::Fix, format!("{}: {error}", path.display())))?;

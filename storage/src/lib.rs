@@ -67,4 +67,4 @@ pub use record::{
     RecordRef,
 };
 pub use recover::{Cut, Fold, RecoveryReport, recover, recover_with_index};
-pub use side::{INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView};
+pub use side::{INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView, newest_notes};

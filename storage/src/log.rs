@@ -559,6 +559,11 @@ impl Log {
         self.next_lsn
     }
 
+    /// The greatest time that a record bears, unix µs UTC; `i64::MIN` before the first one.
+    pub fn received_at_us(&self) -> i64 {
+        self.received_at_us
+    }
+
     /// The last durable LSN.
     pub fn durable(&self) -> Lsn {
         self.durable

@@ -69,11 +69,13 @@ pub struct SideEntry {
     pub flags: u16,
 }
 
-/// A fact about a record that is no document. Of one key the newest counts.
+/// A fact about a record that is no document. Of one key the one with the greatest rank counts, of equals the newest.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// LSN of its record.
     pub lsn: u64,
+    /// What counts among notes of one key.
+    pub rank: u64,
     /// What it is about.
     pub key: Vec<u8>,
     /// What is said.
@@ -100,6 +102,8 @@ pub enum SideFact {
     },
     /// A note.
     Note {
+        /// What counts among notes of one key.
+        rank: u64,
         /// What it is about.
         key: Vec<u8>,
         /// What is said.
@@ -285,8 +289,8 @@ impl SideIndex {
                 Some(SideFact::Document { drive, number, sign, time, flags }) => {
                     entries.push(SideEntry { drive, number, lsn, location, sign, time, flags });
                 }
-                Some(SideFact::Note { key, value, stays }) => {
-                    head.notes.push(Note { lsn: lsn.get(), key, value, stays });
+                Some(SideFact::Note { rank, key, value, stays }) => {
+                    head.notes.push(Note { lsn: lsn.get(), rank, key, value, stays });
                 }
                 None => {}
             }
@@ -408,12 +412,12 @@ fn to_merge(files: &[Arc<IndexFile>]) -> Option<usize> {
     (segments <= SEGMENTS_MAX && tail.iter().all(|file| level(file) == one)).then_some(from)
 }
 
-/// Of each key the newest; of those that need not stay a bounded number.
-fn newest_notes(notes: Vec<Note>) -> Vec<Note> {
+/// Of each key the one that counts; of those that need not stay a bounded number.
+pub fn newest_notes(notes: Vec<Note>) -> Vec<Note> {
     let mut by_key: BTreeMap<Vec<u8>, Note> = BTreeMap::new();
     for note in notes {
         match by_key.get(&note.key) {
-            Some(known) if known.lsn > note.lsn => {}
+            Some(known) if (known.rank, known.lsn) > (note.rank, note.lsn) => {}
             _ => {
                 by_key.insert(note.key.clone(), note);
             }

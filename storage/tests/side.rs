@@ -28,7 +28,7 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
     let number = u32::from_le_bytes(*record.payload().get(8..)?.first_chunk()?);
     Some(if number == 0 {
         let value = record.lsn().get().to_le_bytes().to_vec();
-        SideFact::Note { key: drive.to_le_bytes().to_vec(), value, stays: drive == 1 }
+        SideFact::Note { rank: 0, key: drive.to_le_bytes().to_vec(), value, stays: drive == 1 }
     } else {
         SideFact::Document { drive, number, sign: number ^ 7, time: number + 1, flags: (number % 16) as u16 }
     })

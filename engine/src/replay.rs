@@ -1,0 +1,122 @@
+//! What a start makes of the log: lanes from the newest checkpoint, the index behind it and the records behind that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ofd_codec::DriveNumber;
+use ofd_storage::{
+    Checkpoint, Env, Error, ErrorKind, Fold, Index, Location, Lsn, Note, Position, RecordKind, RecordRef, SideView,
+};
+
+use crate::checkpoint;
+use crate::cursor::decode_cursor;
+use crate::lanes::{Lanes, Quarantined};
+use crate::partition::partition_of;
+use crate::sides::{Noted, fact_in, noted};
+
+/// The fold of a start.
+pub(crate) struct Replay {
+    env: Arc<dyn Env>,
+    /// By worker.
+    pub(crate) lanes: Vec<Lanes>,
+    /// By worker, the documents that the index does not hold.
+    pub(crate) recent: Vec<Index>,
+    make: Box<dyn Fn() -> Lanes>,
+    pub(crate) cursors: BTreeMap<String, Position>,
+    /// Where the checkpoint ends that this began with, and how many lanes it holds.
+    pub(crate) kept: (Lsn, u64),
+}
+
+impl Replay {
+    /// `make` makes the empty lanes of a worker.
+    pub(crate) fn new(env: Arc<dyn Env>, workers: u16, make: impl Fn() -> Lanes + 'static) -> Self {
+        let lanes = (0..workers).map(|_| make()).collect();
+        let recent = (0..workers).map(|_| Index::new(|| env.random())).collect();
+        Self { env, lanes, recent, make: Box::new(make), cursors: BTreeMap::new(), kept: (Lsn::NONE, 0) }
+    }
+
+    fn worker_of(&self, partition: u16) -> usize {
+        let workers = u16::try_from(self.lanes.len()).unwrap_or(u16::MAX);
+        usize::from(partition.checked_rem(workers).unwrap_or_default())
+    }
+
+    fn lanes_for(&mut self, drive: u64) -> Option<(DriveNumber, &mut Lanes)> {
+        let drive = DriveNumber::from_bcd(drive.to_be_bytes()).ok()?;
+        let worker = self.worker_of(partition_of(drive.as_bytes()));
+        Some((drive, self.lanes.get_mut(worker)?))
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let each = usize::try_from(checkpoint.len()).unwrap_or(0).checked_div(self.lanes.len()).unwrap_or(0);
+        for lanes in &mut self.lanes {
+            lanes.reserve(each.saturating_add(each / 16));
+        }
+        checkpoint::each(checkpoint, &mut |kept| {
+            if let Some((drive, lanes)) = self.lanes_for(kept.drive) {
+                lanes.restore(drive, kept.past);
+            }
+            Ok(())
+        })
+    }
+
+    fn take(&mut self, note: &Note) {
+        match noted(note) {
+            Some(Noted::Cursor(payload)) => self.cursor(&payload),
+            Some(Noted::Quarantine(key, answered)) => {
+                if let Some((_, lanes)) = self.lanes_for(key.drive) {
+                    lanes.quarantine(key, Quarantined::Kept(answered));
+                }
+            }
+            Some(Noted::Command(_)) | None => {}
+        }
+    }
+
+    fn cursor(&mut self, payload: &[u8]) {
+        if let Some((name, position)) = decode_cursor(payload) {
+            let saved: &mut Position = self.cursors.entry(name).or_default();
+            *saved = position.max(*saved);
+        }
+    }
+}
+
+impl Fold for Replay {
+    fn known(&mut self, index: &SideView<'_>) -> Result<(), Error> {
+        let checkpoint = checkpoint::newest(&*self.env, index)?;
+        let restored = checkpoint.as_ref().map(|checkpoint| self.restore(checkpoint)).transpose();
+        let checkpoint = match restored {
+            Ok(_) => checkpoint,
+            Err(error) if error.kind() == ErrorKind::Corrupt || error.is_storage_fault() => {
+                tracing::warn!(%error, "a checkpoint is passed over");
+                self.lanes.iter_mut().for_each(|lanes| *lanes = (self.make)());
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let after = checkpoint.as_ref().map_or(Lsn::NONE, Checkpoint::through);
+        self.kept = checkpoint.as_ref().map_or((Lsn::NONE, 0), |it| (it.through(), it.len()));
+        for note in checkpoint.iter().flat_map(|it| it.notes()).chain(&index.notes(after)) {
+            self.take(note);
+        }
+        index.fold_drives(after, &mut |drive, entries| {
+            if let Some((drive, lanes)) = self.lanes_for(drive) {
+                let lane = lanes.lane(drive);
+                entries.iter().for_each(|entry| lane.recall(&fact_in(entry)));
+            }
+            Ok(())
+        })
+    }
+
+    fn record(&mut self, record: RecordRef<'_>, location: Location) {
+        match record.kind() {
+            RecordKind::Document | RecordKind::Quarantine => {
+                let worker = self.worker_of(record.partition());
+                let document = self.lanes.get_mut(worker).and_then(|lanes| lanes.replay(&record));
+                if let (Some((drive, number)), Some(recent)) = (document, self.recent.get_mut(worker)) {
+                    recent.insert(drive.to_bcd_u64(), number, record.lsn(), location);
+                }
+            }
+            RecordKind::Cursor => self.cursor(record.payload()),
+            _ => {}
+        }
+    }
+}
