@@ -142,7 +142,9 @@ impl Lane {
             Some(Recent { answered: None, .. }) => Place::Wait,
             None if self.leaving.is_some() => Place::Wait,
             None if number > self.past.last_number && self.past.generation != Lsn::NONE => Place::AskLog,
-            None if number > self.past.last_number || self.past.stored == 0 && self.on_their_way == 0 => Place::New,
+            None if number > self.past.last_number || self.past.stored == 0 && self.on_their_way == 0 => {
+                Place::New
+            }
             None if self.on_their_way > 0 => Place::Wait,
             None => Place::AskLog,
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use ofd_codec::DriveNumber;
 use ofd_storage::{
-    Checkpoint, Env, Error, ErrorKind, Fold, Index, Location, Lsn, Note, Position, RecordKind, RecordRef, SideView,
+    Checkpoint, Env, Error, ErrorKind, Fold, Index, Location, Lsn, Note, Position, RecordKind, RecordRef,
+    SideView,
 };
 
 use crate::checkpoint;

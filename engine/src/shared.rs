@@ -210,7 +210,8 @@ impl Shared {
             Some(number) => view.get(drive, number, &mut found)?,
             None => view.drive(drive, &mut found)?,
         }
-        let indexed = found.iter().map(|it| IndexEntry { lsn: it.lsn, location: it.location, number: it.number });
+        let indexed =
+            found.iter().map(|it| IndexEntry { lsn: it.lsn, location: it.location, number: it.number });
         let through = view.through();
         let mut entries: Vec<IndexEntry> =
             indexed.chain(recent.into_iter().filter(|entry| entry.lsn > through)).collect();

@@ -39,7 +39,8 @@ pub struct Checkpoint {
 }
 
 fn schema_of(fold: &str) -> u64 {
-    let hash = blake3::Hasher::new().update(SCHEMA.as_bytes()).update(b"\0").update(fold.as_bytes()).finalize();
+    let hash =
+        blake3::Hasher::new().update(SCHEMA.as_bytes()).update(b"\0").update(fold.as_bytes()).finalize();
     hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 

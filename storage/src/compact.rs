@@ -276,7 +276,13 @@ mod tests {
     use crate::position::SegmentId;
 
     fn segment(id: u32, first: u64, last: u64, used: u64) -> SealedSegment {
-        SealedSegment { id: SegmentId::new(id), base: Lsn::new(first), last: Lsn::new(last), used }
+        SealedSegment {
+            id: SegmentId::new(id),
+            base: Lsn::new(first),
+            last: Lsn::new(last),
+            used,
+            chain: [0; 32],
+        }
     }
     fn ids(run: &[SealedSegment]) -> Vec<u32> {
         run.iter().map(|segment| segment.id.get()).collect()

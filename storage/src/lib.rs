@@ -67,4 +67,6 @@ pub use record::{
     RecordRef,
 };
 pub use recover::{Cut, Fold, RecoveryReport, recover, recover_with_index};
-pub use side::{INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView, newest_notes};
+pub use side::{
+    EachDrive, INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView, newest_notes,
+};

@@ -166,7 +166,8 @@ impl SideIndex {
         // From the oldest on, the longest first.
         candidates.sort_by_key(|(first, last)| (*first, std::cmp::Reverse(*last)));
         if let (None, Some((first, _))) = (sealed.oldest, candidates.first()) {
-            let text = format!("there is an index from segment {first} on and no log: restore the directory log");
+            let text =
+                format!("there is an index from segment {first} on and no log: restore the directory log");
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
         let (mut files, mut useless): (Vec<Arc<IndexFile>>, Vec<PathBuf>) = (Vec::new(), Vec::new());
@@ -270,7 +271,12 @@ impl SideIndex {
     }
 
     /// Reads a segment and writes its file.
-    fn index(&self, reader: &LogReader, sealed: &SealedSegment, numbers: Numbers) -> Result<IndexFile, Error> {
+    fn index(
+        &self,
+        reader: &LogReader,
+        sealed: &SealedSegment,
+        numbers: Numbers,
+    ) -> Result<IndexFile, Error> {
         let records = reader.segment_records(sealed.id)?;
         let mut head = Head { marks: vec![Mark::of(sealed)], numbers, ..Head::default() };
         let mut entries = Vec::new();
@@ -326,7 +332,9 @@ impl SideIndex {
                 match entries.next() {
                     Ok(Some(_)) => {}
                     Ok(None) => break true,
-                    Err(error) if error.kind() == ErrorKind::Corrupt || error.is_storage_fault() => break false,
+                    Err(error) if error.kind() == ErrorKind::Corrupt || error.is_storage_fault() => {
+                        break false;
+                    }
                     Err(error) => return Err(error),
                 }
             };
@@ -434,6 +442,9 @@ pub fn newest_notes(notes: Vec<Note>) -> Vec<Note> {
     notes
 }
 
+/// Takes a drive and its documents.
+pub type EachDrive<'e> = dyn FnMut(u64, &[SideEntry]) -> Result<(), Error> + 'e;
+
 /// The index as it was at one moment.
 pub struct SideView<'i> {
     index: &'i SideIndex,
@@ -486,11 +497,7 @@ impl SideView<'_> {
     ///
     /// # Errors
     /// As [`SideView::get`].
-    pub fn fold_drives(
-        &self,
-        after: Lsn,
-        each: &mut dyn FnMut(u64, &[SideEntry]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn fold_drives(&self, after: Lsn, each: &mut EachDrive<'_>) -> Result<(), Error> {
         let files: Vec<Arc<IndexFile>> =
             self.files.iter().filter(|file| file.last() > after).map(Arc::clone).collect();
         let mut merge = Merge::new(&files)?;

@@ -18,6 +18,7 @@ const OPTIONS: LogOptions = LogOptions {
     block_len: 512,
     marker_after_us: 5_000,
     prepare_retry_us: 10_000,
+    free_bytes_min: Some(0),
 };
 
 /// Payload: drive, number, then filling. A number of 0 is a note of its drive.

@@ -17,7 +17,8 @@ use crate::reader::{Damage, SealedSegment};
 use crate::rows::{PageBuffer, ROW_LEN, Row, RowFile, RowWriter};
 
 /// What the rkyv part of these files looks like; another text, another schema.
-const SCHEMA: &str = "side v1: marks(segment base last used chain) numbers fences(drive number) filter notes damage";
+const SCHEMA: &str =
+    "side v1: marks(segment base last used chain) numbers fences(drive number) filter notes damage";
 
 /// A document as it lies in a file. Segments by their place among the marks, LSNs by distance from the first.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -119,7 +120,8 @@ pub(super) fn segments_of(name: &str) -> Option<(SegmentId, SegmentId)> {
 
 /// The schema number of a host's files: a change of either text makes all of them unreadable, and they are made anew.
 pub(super) fn schema_of(host: &str) -> u64 {
-    let hash = blake3::Hasher::new().update(SCHEMA.as_bytes()).update(b"\0").update(host.as_bytes()).finalize();
+    let hash =
+        blake3::Hasher::new().update(SCHEMA.as_bytes()).update(b"\0").update(host.as_bytes()).finalize();
     hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 

@@ -18,7 +18,8 @@ pub(super) struct Filter {
 
 /// SplitMix64 over both parts of the key.
 fn hash_of(drive: u64, number: u32) -> u64 {
-    let mut z = drive.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(number).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    let mut z =
+        drive.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ u64::from(number).wrapping_mul(0xD6E8_FEB8_6659_FD93);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)

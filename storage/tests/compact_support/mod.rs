@@ -235,6 +235,7 @@ impl SegmentSource for MemoryLog {
             base: Lsn::new(records.first().unwrap().position()),
             last: Lsn::new(records.last().unwrap().position()),
             used: 1000,
+            chain: [0; 32],
         };
         Ok(self.segments.iter().enumerate().map(segment).collect())
     }
