@@ -398,6 +398,7 @@ mod tests {
             base: Lsn::new(base),
             last: Lsn::new(last),
             used: 1,
+            chain: [0; 32],
         };
         Candidate { segments: vec![segment(1, 1, 5), segment(2, 6, 9)], youngest_us, archived }
     }
