@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -234,12 +235,13 @@ fn each_answer_leaves_after_the_sync_that_covers_it() {
         .filter(|line| line.contains("\\x2a\\x08\\x41\\x0a"))
         .filter(|line| ["sendto(", "write(", "writev(", "sendmsg("].iter().any(|call| line.contains(call)));
     assert_eq!(answers.count(), messages.len(), "one send an answer");
-    // The thread that commits is the one that calls fdatasync; others fill the next segment meanwhile.
+    // The threads that commit are those that call fdatasync; others fill the next segment meanwhile.
     let thread = |line: &str| line.split_whitespace().next().unwrap().to_owned();
-    let commits = trace.lines().find(|line| line.contains("fdatasync(")).map(thread).unwrap();
+    let commits: BTreeSet<String> =
+        trace.lines().filter(|line| line.contains("fdatasync(")).map(thread).collect();
     let (mut written, mut synced) = (false, false);
     for line in trace.lines() {
-        if thread(line) == commits && (line.contains("pwritev(") || line.contains("pwrite64(")) {
+        if commits.contains(&thread(line)) && (line.contains("pwritev(") || line.contains("pwrite64(")) {
             (written, synced) = (true, false);
         } else if line.contains("fdatasync") && line.trim_end().ends_with("= 0") {
             synced = written;
