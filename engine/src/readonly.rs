@@ -1,8 +1,8 @@
 //! Reading a directory without owning it: beside the process that does, or after it ended.
 //!
 //! Takes no lock and changes nothing. Sees what had reached the log when it opened: everything durable, and beside
-//! a running owner perhaps the one write whose sync is still on its way. There is no index: a search walks the
-//! log, which is right for a look now and then; the owner of the directory answers from memory.
+//! a running owner perhaps the one write whose sync is still on its way. A search asks the owner's index files and walks
+//! what lies behind them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use ofd_storage::envelope::Envelope;
 use ofd_storage::manifest::Archive;
 #[cfg(feature = "parquet")]
 use ofd_storage::verify::{VerifyReport, verify};
-use ofd_storage::{Env, ErrorKind, LogReader, Position, RealEnv, RecordKind};
+use ofd_storage::{Env, ErrorKind, LogReader, Position, RealEnv, RecordKind, SideIndex};
 
 use crate::error::Error;
 use crate::host::Capability;
 use crate::query::StoredDocument;
+use crate::sides::SCHEMA;
 
 /// A directory opened for reading.
 pub struct ReadOnly {
@@ -25,6 +26,7 @@ pub struct ReadOnly {
     #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is read through it"))]
     env: Arc<dyn Env>,
     reader: LogReader,
+    sides: SideIndex,
 }
 
 impl ReadOnly {
@@ -35,8 +37,8 @@ impl ReadOnly {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let dir = dir.into();
         let env: Arc<dyn Env> = Arc::new(RealEnv::new(&dir));
-        let reader = LogReader::open_read_only(Arc::clone(&env))?;
-        Ok(Self { dir, env, reader })
+        let (reader, sides) = LogReader::open_read_only_with_index(Arc::clone(&env), SCHEMA)?;
+        Ok(Self { dir, env, reader, sides })
     }
 
     /// The directory.
@@ -59,7 +61,7 @@ impl ReadOnly {
         drive: DriveNumber,
         number: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.scan(capability, drive, |envelope| envelope.number == number, |_| true)
+        self.search(capability, drive, Some(number), |_| true)
     }
 
     /// The documents of a drive with this printed fiscal sign, as [`crate::Engine::find_by_sign`] gives them.
@@ -72,19 +74,34 @@ impl ReadOnly {
         drive: DriveNumber,
         sign: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.scan(capability, drive, |_| true, |document| document.has_sign(sign))
+        self.search(capability, drive, None, |document| document.has_sign(sign))
     }
 
-    fn scan(
+    fn search(
         &self,
         capability: &Capability,
         drive: DriveNumber,
-        wanted: impl Fn(&Envelope<'_>) -> bool,
+        number: Option<u32>,
         matches: impl Fn(&StoredDocument) -> bool,
     ) -> Result<Vec<StoredDocument>, Error> {
-        let from = Position::new(self.reader.first().prev());
-        let mut records = self.reader.records_from(from, self.reader.durable());
         let mut found = Vec::new();
+        let mut keep = |document: StoredDocument| {
+            if matches(&document) && capability.sees(document.inn().as_deref()) {
+                found.push(document);
+            }
+        };
+        let view = self.sides.view();
+        let mut entries = Vec::new();
+        match number {
+            Some(number) => view.get(drive.to_bcd_u64(), number, &mut entries)?,
+            None => view.drive(drive.to_bcd_u64(), &mut entries)?,
+        }
+        entries.sort_unstable_by_key(|entry| entry.lsn);
+        for entry in entries {
+            keep(StoredDocument::new(self.reader.read(entry.location)?));
+        }
+        let from = Position::new(view.through().max(self.reader.first().prev()));
+        let mut records = self.reader.records_from(from, self.reader.durable());
         let mut lost = None;
         loop {
             let record = match records.next() {
@@ -101,11 +118,8 @@ impl ReadOnly {
                 continue;
             }
             let Ok(envelope) = Envelope::decode(record.payload()) else { continue };
-            if envelope.drive == *drive.as_bytes() && wanted(&envelope) {
-                let document = StoredDocument::new(record.to_owned_record());
-                if matches(&document) && capability.sees(document.inn().as_deref()) {
-                    found.push(document);
-                }
+            if envelope.drive == *drive.as_bytes() && number.is_none_or(|it| it == envelope.number) {
+                keep(StoredDocument::new(record.to_owned_record()));
             }
         }
         match lost {

@@ -399,14 +399,34 @@ impl LogReader {
     /// # Errors
     /// As [`recover`], without `Busy`.
     pub fn open_read_only(env: Arc<dyn Env>) -> Result<Self, Error> {
+        Ok(Self::open_beside(&env, None)?.0)
+    }
+
+    /// The same with the index of the owner, as far as it goes: documents behind [`SideView::through`] are in the log
+    /// only.
+    ///
+    /// # Errors
+    /// As [`LogReader::open_read_only`]; `Corrupt` when documents that have left the log could not be found.
+    pub fn open_read_only_with_index(
+        env: Arc<dyn Env>,
+        schema: SideSchema,
+    ) -> Result<(Self, SideIndex), Error> {
+        let (reader, index) = Self::open_beside(&env, Some(schema))?;
+        Ok((reader, index.ok_or_else(|| Error::new(ErrorKind::Fix, "no index was opened"))?))
+    }
+
+    fn open_beside(
+        env: &Arc<dyn Env>,
+        schema: Option<SideSchema>,
+    ) -> Result<(Self, Option<SideIndex>), Error> {
         // The writer may seal, cut or remove a file between two looks at it: what cannot be read is looked at again.
-        let mut looked = Self::look(&env);
+        let mut looked = Self::look(env, schema);
         for look in 0..LOOKS_MAX {
             match looked {
                 // A writer may have been at it until a moment ago.
-                Ok(reader) if reader.torn().is_some() && look == 0 => looked = Self::look(&env),
+                Ok((reader, _)) if reader.torn().is_some() && look == 0 => looked = Self::look(env, schema),
                 Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
-                    looked = Self::look(&env);
+                    looked = Self::look(env, schema);
                 }
                 settled => return settled,
             }
@@ -414,7 +434,7 @@ impl LogReader {
         looked
     }
 
-    fn look(env: &Arc<dyn Env>) -> Result<Self, Error> {
+    fn look(env: &Arc<dyn Env>, schema: Option<SideSchema>) -> Result<(Self, Option<SideIndex>), Error> {
         let survey = survey(&**env)?;
         let plan = plan(&survey)?;
         let shared = Arc::new(Shared::new(Arc::clone(env)));
@@ -441,7 +461,8 @@ impl LogReader {
         if let Some(torn) = torn.filter(|_| !is_written_to(&**env)) {
             shared.torn.get_or_init(|| torn);
         }
-        Ok(Self { shared })
+        let index = schema.map(|schema| open_index(env, schema, &survey, &plan, false)).transpose()?;
+        Ok((Self { shared }, index))
     }
 }
 
