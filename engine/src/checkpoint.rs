@@ -6,7 +6,7 @@
 //! Shape of a row, 32 bytes, little-endian: `drive u64 │ stored u64 │ generation u64 │ last number u32 │ registered
 //! version u8, 0 none │ flags u8: bit 0 number 1 is stored │ zeros u16`.
 //!
-//! Invariant: a checkpoint and the rest are the whole: `a_checkpoint_and_the_rest_are_the_whole`.
+//! Invariant: a start from a checkpoint knows what a start from the log knows: `tests/restart.rs`.
 
 use ofd_codec::FfdVersion;
 use ofd_storage::rows::{ROW_LEN, Row, Rows};

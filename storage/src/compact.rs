@@ -282,6 +282,7 @@ mod tests {
             last: Lsn::new(last),
             used,
             chain: [0; 32],
+            footer: true,
         }
     }
     fn ids(run: &[SealedSegment]) -> Vec<u32> {

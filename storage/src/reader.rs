@@ -226,6 +226,8 @@ pub struct SealedSegment {
     pub used: u64,
     /// Its BLAKE3 chain over the used bytes: what tells it from any other segment.
     pub chain: [u8; 32],
+    /// Whether its footer is on the disk; after a failed sync it waits for the next start.
+    pub footer: bool,
 }
 
 /// Bytes of the log that cannot be read: what was there is lost from this copy.
@@ -394,9 +396,16 @@ impl LogReader {
             .values()
             .filter(|entry| entry.seal != Seal::Dead)
             .map_while(|entry| match (entry.seal, entry.last) {
-                (Seal::Sealed | Seal::Closed, Some(last)) => {
+                (seal @ (Seal::Sealed | Seal::Closed), Some(last)) => {
                     let (id, base, used) = (entry.stamp.segment, entry.base, entry.limit);
-                    Some(SealedSegment { id, base, last, used, chain: entry.chain })
+                    Some(SealedSegment {
+                        id,
+                        base,
+                        last,
+                        used,
+                        chain: entry.chain,
+                        footer: seal == Seal::Sealed,
+                    })
                 }
                 _ => None,
             })

@@ -225,7 +225,7 @@ fn open_index(
         // Only a prefix that is sealed can be passed over.
         let Some(footer) = seen.footer.filter(|footer| live.end == Some(footer.last.next())) else { break };
         let SegmentFooter { base, last, used, chain, .. } = footer;
-        segments.push(SealedSegment { id: seen.id, base, last, used, chain });
+        segments.push(SealedSegment { id: seen.id, base, last, used, chain, footer: true });
     }
     let oldest = plan.live.first().map(|live| seen(survey, live).map(|(seen, life)| (seen.id, life.base)));
     let sealed = Sealed { segments: &segments, oldest: oldest.transpose()? };

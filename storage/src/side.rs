@@ -243,7 +243,8 @@ impl SideIndex {
             self.damaged.store(false, Ordering::Relaxed);
         }
         let files = self.files();
-        if let Some(from) = to_merge(&files) {
+        let sealed = reader.sealed_segments();
+        if let Some(from) = to_merge(&files, &sealed) {
             let (before, merged) = files.split_at(from);
             let file = self.merge(merged)?;
             let mut files = before.to_vec();
@@ -255,7 +256,7 @@ impl SideIndex {
             return Ok(true);
         }
         let (next, last) = (self.through().next(), files.last().map(|file| file.last_segment()));
-        let Some(sealed) = reader.sealed_segments().into_iter().find(|sealed| Some(sealed.id) > last) else {
+        let Some(sealed) = sealed.into_iter().find(|sealed| Some(sealed.id) > last) else {
             return Ok(false);
         };
         if sealed.base != next && last.is_some() {
@@ -410,14 +411,17 @@ fn reaches_back(files: &[Arc<IndexFile>], sealed: &Sealed<'_>) -> Result<(), Err
     Ok(())
 }
 
-/// Where the files to be merged begin.
-fn to_merge(files: &[Arc<IndexFile>]) -> Option<usize> {
+/// Where the files to be merged begin. A segment without its footer is another one after the next start, when its
+/// file is made again: it takes no others with it.
+fn to_merge(files: &[Arc<IndexFile>], sealed: &[SealedSegment]) -> Option<usize> {
     let level = |file: &Arc<IndexFile>| file.marks().len().max(1).ilog(MERGED);
     let from = files.len().checked_sub(MERGED)?;
     let tail = files.get(from..)?;
     let one = level(tail.first()?);
     let segments: usize = tail.iter().map(|file| file.marks().len()).sum();
-    (segments <= SEGMENTS_MAX && tail.iter().all(|file| level(file) == one)).then_some(from)
+    let unsettled = |mark: &Mark| sealed.iter().any(|it| !it.footer && it.id.get() == mark.segment);
+    let settled = !tail.iter().flat_map(|file| file.marks()).any(unsettled);
+    (settled && segments <= SEGMENTS_MAX && tail.iter().all(|file| level(file) == one)).then_some(from)
 }
 
 /// Of each key the one that counts; of those that need not stay a bounded number.

@@ -399,6 +399,7 @@ mod tests {
             last: Lsn::new(last),
             used: 1,
             chain: [0; 32],
+            footer: true,
         };
         Candidate { segments: vec![segment(1, 1, 5), segment(2, 6, 9)], youngest_us, archived }
     }

@@ -236,6 +236,7 @@ impl SegmentSource for MemoryLog {
             last: Lsn::new(records.last().unwrap().position()),
             used: 1000,
             chain: [0; 32],
+            footer: true,
         };
         Ok(self.segments.iter().enumerate().map(segment).collect())
     }
