@@ -20,6 +20,7 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use rustix::fs::{AtFlags, FileType};
 use rustix::io::Errno;
 
 use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
@@ -122,15 +123,21 @@ impl Env for RealEnv {
 
     fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
         let dir = self.at(dir);
+        // Not `fs::read_dir`: its end panics when close(2) reports a late error.
         let read = || -> io::Result<Vec<DirEntry>> {
+            let mut opened = rustix::fs::Dir::new(fs::File::open(&dir)?)?;
             let mut entries = Vec::new();
-            for entry in fs::read_dir(&dir)? {
+            while let Some(entry) = opened.read() {
                 let entry = entry?;
-                let metadata = entry.metadata()?;
+                let name = entry.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                let stat = rustix::fs::statat(opened.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let is_dir = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+                let len = if is_dir { 0 } else { u64::try_from(stat.st_size).unwrap_or(0) };
                 // Names that are not UTF-8 are not ours; the lossy form shows them without matching ours.
-                let name = entry.file_name().to_string_lossy().into_owned();
-                let is_dir = metadata.is_dir();
-                entries.push(DirEntry { name, len: if is_dir { 0 } else { metadata.len() }, is_dir });
+                entries.push(DirEntry { name: name.to_string_lossy().into_owned(), len, is_dir });
             }
             entries.sort();
             Ok(entries)
