@@ -21,6 +21,18 @@ sim:
 powercut cuts="5000" seed="1":
     cargo run --release -p ofd-powercut -- --cuts {{cuts}} --seed {{seed}}
 
+# Every system call of a run of 200 documents fails, lies or is the last, one after another. Needs strace; 10 minutes.
+sweep every="1":
+    OFD_SWEEP_EVERY={{every}} cargo test --release -p ofd-engine --test faults sweep -- --nocapture
+
+# Disks that fill up and come free under the running engine. Needs root.
+full-disk fills="100":
+    OFD_FILLS={{fills}} cargo test --release -p ofd-engine --test faults full_disk -- --nocapture --test-threads 1
+
+# kill -9 and restart.
+kills kills="1000":
+    OFD_KILLS={{kills}} cargo test --release -p ofd-engine --test faults kills -- --nocapture
+
 # Fuzz one target, or `all` in turn, for some seconds each.
 fuzz target="all" seconds="60":
     fuzz/run.sh {{target}} {{seconds}}
