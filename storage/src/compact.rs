@@ -26,9 +26,9 @@
 
 mod check;
 mod plan;
-mod publish;
+pub(crate) mod publish;
 mod source;
-mod write;
+pub(crate) mod write;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -75,6 +75,9 @@ pub struct Run {
     /// Rows of `records`; `None` in a run of version 1, which left those records in the log alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
+    /// Documents that have left it after their years; `None`: none has. The numbers above are without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<u64>,
     /// The files.
     pub files: Vec<FileEntry>,
 }
@@ -94,7 +97,7 @@ pub struct FileEntry {
     pub bytes: u64,
     /// BLAKE3 of the file, hex.
     pub blake3: String,
-    /// Smallest and largest position inside.
+    /// Smallest and largest position inside; here as below, of the rows it was first published with.
     pub positions: (u64, u64),
     /// Smallest and largest drive number inside.
     pub fns: (String, String),

@@ -11,8 +11,11 @@
 //! A legal hold ([`Hold`]) stops both. Holds are commands of the log and so are in the archive as well; the engine folds
 //! them into [`Holds`] and hands these in.
 
+pub mod expiry;
 pub mod hold;
 pub mod segments;
+pub mod thin;
 
 pub use hold::{Hold, HoldCommand, HoldScope, Holds};
 pub use segments::{DropReport, DropRules, Stays, drop_segments};
+pub use thin::{ThinReport, ThinRules, thin_archive};

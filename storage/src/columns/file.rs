@@ -14,6 +14,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -117,6 +118,22 @@ impl<W: Write + Send> TableWriter<W> {
         }
         Ok(())
     }
+}
+
+/// A writer of rows that were read from another file of the table, laid out as any file of it.
+///
+/// # Errors
+/// When the options make no file.
+pub(crate) fn rewriter<W: Write + Send>(
+    table: Table,
+    sink: W,
+    schema: SchemaRef,
+    options: FileOptions,
+    facts: &[(&str, String)],
+) -> Result<ArrowWriter<W>, ParquetError> {
+    let properties = properties(table, options, facts)?;
+    let options = ArrowWriterOptions::new().with_properties(properties);
+    ArrowWriter::try_new_with_options(sink, schema, options)
 }
 
 fn properties(

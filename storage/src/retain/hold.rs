@@ -115,6 +115,17 @@ fn check_text(text: &str, what: &str) -> Result<(), String> {
 }
 
 impl HoldCommand {
+    /// Whether it makes sense by itself.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Place(hold) => hold.check(),
+            Self::Lift { reason, by, .. } => check_text(reason, "reason").and_then(|()| check_text(by, "by")),
+        }
+    }
+
     /// The payload of the record.
     pub fn to_payload(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
