@@ -6,10 +6,24 @@ use ofd_codec::rules::{CheckContext, check};
 use ofd_codec::{DocumentView, FfdVersion};
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
 use ofd_storage::envelope::Envelope;
+use ofd_storage::retain::{
+    DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments, thin_archive,
+};
 use ofd_storage::verify::{VerifyReport, verify};
 
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// What [`Engine::retain`] let go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetainReport {
+    /// Segments of the log.
+    pub log: DropReport,
+    /// Rows of the archive.
+    pub archive: ThinReport,
+}
 
 impl Engine {
     /// Writes every sealed segment that is not in the archive yet to Parquet, reads it back, compares it with the
@@ -34,7 +48,90 @@ impl Engine {
             stop: Some(self.closed_flag()),
             ..CompactOptions::default()
         };
-        Ok(compact(&shared.reader, &shared.env, &options)?)
+        let report = compact(&shared.reader, &shared.env, &options);
+        shared.forget_archive();
+        Ok(report?)
+    }
+
+    /// Lets go what has been kept long enough: rows of the archive after their years, then segments of the log that the
+    /// archive holds whole. What is held, awaited by a required cursor, damaged or not known stays; `dry_run` tells
+    /// what would go. Registers are served meanwhile, and documents that leave the log are found and known as before.
+    ///
+    /// # Errors
+    /// As [`thin_archive`] and [`drop_segments`]. What went before the error was whole in the archive, or its time was over.
+    pub fn retain(&self, dry_run: bool) -> Result<RetainReport, Error> {
+        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_ended() {
+            return Err(Error::new(ErrorKind::Reopen, "the engine has ended"));
+        }
+        let shared = self.shared();
+        let options = &shared.options;
+        let holds = self.holds();
+        let now_us = shared.now().wall_us;
+        let thinned = thin_archive(
+            &shared.env,
+            &ThinRules {
+                now_us,
+                keep_years: options.archive_keep_years,
+                holds: holds.clone(),
+                log_begins: shared.reader.first(),
+                free_bytes_min: options.log.segment_len.saturating_mul(2),
+                dry_run,
+                ..ThinRules::default()
+            },
+        );
+        shared.forget_archive();
+        // What leaves the log is found by index files alone: the keeper of them may not have come to the last seal yet.
+        while shared.sides.turn(&shared.reader)? {}
+        let cursor = |name: &String| (name.clone(), self.cursor_position(name));
+        let rules = DropRules {
+            now_us,
+            keep_us: i64::from(options.log_keep_days).saturating_mul(DAY_US),
+            indexed: Some(shared.sides.through()),
+            cursors: options.required_cursors.iter().map(cursor).collect(),
+            holds,
+            dry_run,
+        };
+        let archive = thinned?;
+        Ok(RetainReport { log: drop_segments(&shared.reader, &shared.env, &rules)?, archive })
+    }
+
+    /// Places a legal hold: from the return of this call on nothing that it covers leaves the log or the archive. Waits for
+    /// a compaction or retention that runs. Gives the number of the hold.
+    ///
+    /// # Errors
+    /// `Fix` when the hold makes no sense; `Reopen` when the log has failed.
+    pub fn place_hold(&self, hold: Hold) -> Result<u64, Error> {
+        hold.check().map_err(|what| Error::new(ErrorKind::Fix, what))?;
+        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        self.hold_command(&HoldCommand::Place(hold))
+    }
+
+    /// Lifts a legal hold.
+    ///
+    /// # Errors
+    /// `Fix` when no such hold stands, or nobody says why; `Reopen` when the log has failed.
+    pub fn lift_hold(&self, id: u64, reason: &str, by: &str) -> Result<(), Error> {
+        if !self.holds().contains(id) {
+            return Err(Error::new(ErrorKind::Fix, format!("there is no hold {id}")));
+        }
+        let (reason, by) = (reason.to_owned(), by.to_owned());
+        let command = HoldCommand::Lift { id, reason, by };
+        command.check().map_err(|what| Error::new(ErrorKind::Fix, what))?;
+        self.hold_command(&command).map(drop)
+    }
+
+    /// The legal holds that stand.
+    pub fn holds(&self) -> Holds {
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes a command down and takes it in.
+    fn hold_command(&self, command: &HoldCommand) -> Result<u64, Error> {
+        let payload = command.to_payload();
+        let position = self.append_command(payload.clone())?.get();
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).fold(position, &payload);
+        Ok(position)
     }
 
     /// Reads everything that is durable back: checksums, order, log against Parquet. Registers are served

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ofd_storage::{Env, LogOptions, RealEnv};
 
+use crate::cursor::CURSOR_NAME_LEN_MAX;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::handover::Caps;
@@ -26,6 +27,12 @@ pub(crate) struct Options {
     pub(crate) connections_max: usize,
     pub(crate) checkpoint_after: u64,
     pub(crate) caps: Caps,
+    /// How long the log keeps what the archive holds, days.
+    pub(crate) log_keep_days: u32,
+    /// Years that a document stays in the archive.
+    pub(crate) archive_keep_years: u16,
+    /// Cursors that have to pass a record before it leaves the log.
+    pub(crate) required_cursors: Vec<String>,
     pub(crate) log: LogOptions,
 }
 
@@ -79,6 +86,9 @@ impl EngineBuilder {
                 connections_max: 100_000,
                 checkpoint_after: 1_000_000,
                 caps: Caps::default(),
+                log_keep_days: 35,
+                archive_keep_years: 5,
+                required_cursors: Vec::new(),
                 log: LogOptions::default(),
             },
             host: Host {
@@ -171,6 +181,27 @@ impl EngineBuilder {
     /// [`Health::Deferring`](crate::Health::Deferring) until space returns.
     pub fn free_bytes_min(mut self, bytes: u64) -> Self {
         self.options.log.free_bytes_min = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// How long the log keeps what the archive holds already, days, 0..=3650; 0 = no longer than it takes. Default 35.
+    /// Nothing leaves the log but by `Engine::retain`.
+    pub fn log_keep_days(mut self, days: u32) -> Self {
+        self.options.log_keep_days = days;
+        self
+    }
+
+    /// Years that a document stays in the archive, 5..=100. Default 5, which is what the law asks for. Nothing leaves
+    /// the archive but by `Engine::retain`.
+    pub fn archive_keep_years(mut self, years: u16) -> Self {
+        self.options.archive_keep_years = years;
+        self
+    }
+
+    /// Cursors that have to pass a record before it may leave the log, by name; one that was never saved stands at the
+    /// start and keeps everything. Default: none.
+    pub fn required_cursors<I: IntoIterator<Item = S>, S: Into<String>>(mut self, names: I) -> Self {
+        self.options.required_cursors = names.into_iter().map(Into::into).collect();
         self
     }
 
@@ -272,6 +303,15 @@ impl EngineBuilder {
         }
         if !(1..=1_000_000).contains(&options.connections_max) {
             return Err(out_of("connections_max", "1..=1000000"));
+        }
+        if options.log_keep_days > 3650 {
+            return Err(out_of("log_keep_days", "0..=3650"));
+        }
+        if !(5..=100).contains(&options.archive_keep_years) {
+            return Err(out_of("archive_keep_years", "5..=100"));
+        }
+        if options.required_cursors.iter().any(|name| !(1..=CURSOR_NAME_LEN_MAX).contains(&name.len())) {
+            return Err(out_of("a name in required_cursors", "1..=128 bytes"));
         }
         if let Some(unknown) = options.refuse.iter().find(|rule| !is_rule(rule)) {
             return Err(Error::new(ErrorKind::Fix, format!("there is no rule {unknown:?} to refuse by")));

@@ -12,7 +12,11 @@ use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use ofd_codec::DriveNumber;
 use ofd_storage::env::Task;
+#[cfg(feature = "parquet")]
+use ofd_storage::retain::Holds;
 use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
+#[cfg(feature = "parquet")]
+use ofd_storage::{Lsn, RecordKind};
 
 use crate::bell::PortBell;
 use crate::builder::{EngineBuilder, Host, Options};
@@ -30,6 +34,7 @@ use crate::port::{self, Submission};
 use crate::query::StoredDocument;
 use crate::replay::Replay;
 use crate::shared::{Health, Shared, Stage};
+use crate::stored::check_past;
 use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
 use crate::writer::{self, PortRings, WorkerRings, Writer};
@@ -59,6 +64,9 @@ pub struct Engine {
     next_port: AtomicUsize,
     #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
+    /// Legal holds that stand.
+    #[cfg(feature = "parquet")]
+    pub(crate) holds: Mutex<Holds>,
     closed: Arc<AtomicBool>,
 }
 
@@ -142,6 +150,9 @@ impl Engine {
         let mut replay = Replay::new(Arc::clone(&env), options.workers, make);
         let (log, report, sides) =
             recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
+        check_past(&env, report.durable)?;
+        #[cfg(feature = "parquet")]
+        let holds = replay.holds();
         let Replay { lanes, recent, cursors, kept, .. } = replay;
         let shared = Arc::new(Shared::new(
             options,
@@ -176,6 +187,8 @@ impl Engine {
             next_port: AtomicUsize::new(0),
             #[cfg(feature = "parquet")]
             compaction: Mutex::new(()),
+            #[cfg(feature = "parquet")]
+            holds: Mutex::new(holds),
             closed: Arc::default(),
             shared: Arc::clone(&shared),
         };
@@ -383,7 +396,7 @@ impl Engine {
         drive: DriveNumber,
         number: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.read(capability, self.entries(drive, Some(number))?, |_| true)
+        self.read(capability, drive, self.entries(drive, Some(number))?, |_| true)
     }
 
     /// The durable documents of a drive with this printed fiscal sign. Reads the documents of the drive until
@@ -397,12 +410,13 @@ impl Engine {
         drive: DriveNumber,
         sign: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.read(capability, self.entries(drive, None)?, |document| document.has_sign(sign))
+        self.read(capability, drive, self.entries(drive, None)?, |document| document.has_sign(sign))
     }
 
     fn read(
         &self,
         capability: &Capability,
+        drive: DriveNumber,
         entries: Vec<IndexEntry>,
         wanted: impl Fn(&StoredDocument) -> bool,
     ) -> Result<Vec<StoredDocument>, Error> {
@@ -412,7 +426,8 @@ impl Engine {
             if entry.lsn > durable {
                 continue;
             }
-            let document = StoredDocument::new(self.shared.reader.read(entry.location)?);
+            let Some(record) = self.shared.stored(drive, &entry)? else { continue };
+            let document = StoredDocument::new(record);
             if wanted(&document) && capability.sees(document.inn().as_deref()) {
                 found.push(document);
             }
@@ -421,9 +436,30 @@ impl Engine {
     }
 
     /// Follows the log from a position on: every document behind it, in the order of the log, as far as the
-    /// capability reaches.
+    /// capability reaches. A position before the first record that the log still holds is told by the first call as an
+    /// error that names that record; the next call goes on from there. Documents that have left the log are in the
+    /// archive: [`Engine::find`] and the Parquet tables have them.
     pub fn feed(&self, capability: &Capability, from: Position) -> Feed {
         Feed::new(Arc::clone(&self.shared), capability.clone(), from)
+    }
+
+    /// Where a named cursor stands; the start when nobody has saved it.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn cursor_position(&self, name: &str) -> Position {
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        cursors.get(name).copied().unwrap_or(Position::START)
+    }
+
+    /// Appends a command and waits until it is durable.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn append_command(&self, payload: Vec<u8>) -> Result<Lsn, Error> {
+        let failed = || Error::new(ErrorKind::Reopen, "the log did not take the command");
+        let (reply, answer) = bounded(1);
+        let call = writer::Call::Append { kind: RecordKind::Command, payload, reply };
+        self.writer.send(call).map_err(|_| failed())?;
+        self.shared.writer_bell.ring();
+        let lsn = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
+        if self.shared.wait_durable(lsn, CALL_TIMEOUT) { Ok(lsn) } else { Err(failed()) }
     }
 
     /// A named cursor that the engine keeps: a position that survives restarts.

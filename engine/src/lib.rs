@@ -57,6 +57,7 @@ mod refusal;
 mod replay;
 mod shared;
 mod sides;
+mod stored;
 mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -64,6 +65,8 @@ mod tickets;
 mod worker;
 mod writer;
 
+#[cfg(feature = "parquet")]
+pub use archive::RetainReport;
 pub use builder::{EngineBuilder, PORTS_MAX, WORKERS_MAX};
 pub use cursor::{CURSOR_NAME_LEN_MAX, Cursor};
 pub use engine::{Engine, Status};

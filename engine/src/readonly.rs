@@ -13,7 +13,9 @@ use ofd_storage::envelope::Envelope;
 use ofd_storage::manifest::Archive;
 #[cfg(feature = "parquet")]
 use ofd_storage::verify::{VerifyReport, verify};
-use ofd_storage::{Env, ErrorKind, LogReader, Position, RealEnv, RecordKind, SideIndex};
+use ofd_storage::{
+    Env, ErrorKind, LogReader, OwnedRecord, Position, RealEnv, RecordKind, SideEntry, SideIndex,
+};
 
 use crate::error::Error;
 use crate::host::Capability;
@@ -98,7 +100,9 @@ impl ReadOnly {
         }
         entries.sort_unstable_by_key(|entry| entry.lsn);
         for entry in entries {
-            keep(StoredDocument::new(self.reader.read(entry.location)?));
+            if let Some(record) = self.stored(drive, &entry)? {
+                keep(StoredDocument::new(record));
+            }
         }
         let from = Position::new(view.through().max(self.reader.first().prev()));
         let mut records = self.reader.records_from(from, self.reader.durable());
@@ -126,6 +130,33 @@ impl ReadOnly {
             Some(error) if found.is_empty() => Err(error.into()),
             _ => Ok(found),
         }
+    }
+
+    /// The record of a document, from the log or, where its segment has left, from the archive; `None` when it has left
+    /// that as well.
+    fn stored(&self, drive: DriveNumber, entry: &SideEntry) -> Result<Option<OwnedRecord>, Error> {
+        let read = self.reader.holds(entry.lsn).then(|| self.reader.read(entry.location));
+        match read {
+            Some(Ok(record)) => Ok(Some(record)),
+            // The owner may have dropped it since we looked.
+            Some(Err(error)) => match self.archived(drive, entry) {
+                Ok(Some(record)) if error.is_not_found() => Ok(Some(record)),
+                _ => Err(error.into()),
+            },
+            None => self.archived(drive, entry),
+        }
+    }
+
+    #[cfg(feature = "parquet")]
+    fn archived(&self, drive: DriveNumber, entry: &SideEntry) -> Result<Option<OwnedRecord>, Error> {
+        let archive = Archive::open(&self.env)?;
+        Ok(archive.document(Position::new(entry.lsn), drive.as_str(), entry.number)?)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[expect(clippy::unused_self, reason = "the archive is read through it")]
+    fn archived(&self, _drive: DriveNumber, entry: &SideEntry) -> Result<Option<OwnedRecord>, Error> {
+        Err(crate::stored::without_archive(entry.lsn).into())
     }
 
     /// Reads everything back: checksums, order, log against Parquet.

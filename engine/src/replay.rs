@@ -24,6 +24,8 @@ pub(crate) struct Replay {
     pub(crate) recent: Vec<Index>,
     make: Box<dyn Fn() -> Lanes>,
     pub(crate) cursors: BTreeMap<String, Position>,
+    /// Commands by their place: what they say together depends on their order.
+    commands: BTreeMap<Lsn, Vec<u8>>,
     /// Where the checkpoint ends that this began with, and how many lanes it holds.
     pub(crate) kept: (Lsn, u64),
 }
@@ -33,7 +35,23 @@ impl Replay {
     pub(crate) fn new(env: Arc<dyn Env>, workers: u16, make: impl Fn() -> Lanes + 'static) -> Self {
         let lanes = (0..workers).map(|_| make()).collect();
         let recent = (0..workers).map(|_| Index::new(|| env.random())).collect();
-        Self { env, lanes, recent, make: Box::new(make), cursors: BTreeMap::new(), kept: (Lsn::NONE, 0) }
+        Self {
+            env,
+            lanes,
+            recent,
+            make: Box::new(make),
+            cursors: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            kept: (Lsn::NONE, 0),
+        }
+    }
+
+    /// The legal holds that stand.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn holds(&self) -> ofd_storage::retain::Holds {
+        let mut holds = ofd_storage::retain::Holds::default();
+        self.commands.iter().for_each(|(lsn, payload)| holds.fold(lsn.get(), payload));
+        holds
     }
 
     fn worker_of(&self, partition: u16) -> usize {
@@ -68,7 +86,8 @@ impl Replay {
                     lanes.quarantine(key, Quarantined::Kept(answered));
                 }
             }
-            Some(Noted::Command(_)) | None => {}
+            Some(Noted::Command(payload)) => drop(self.commands.insert(Lsn::new(note.lsn), payload)),
+            None => {}
         }
     }
 
@@ -117,6 +136,7 @@ impl Fold for Replay {
                 }
             }
             RecordKind::Cursor => self.cursor(record.payload()),
+            RecordKind::Command => drop(self.commands.insert(record.lsn(), record.payload().to_vec())),
             _ => {}
         }
     }

@@ -86,6 +86,9 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<dyn Env>,
     pub(crate) watermark: Watermark,
     pub(crate) reader: LogReader,
+    /// The manifest of the archive, once somebody had to look into it.
+    #[cfg(feature = "parquet")]
+    pub(crate) archive: Mutex<Option<Arc<ofd_storage::manifest::Archive>>>,
     pub(crate) counters: Counters,
     pub(crate) noise: Noise,
     /// One guard for all workers; locked only where rules to refuse by are listed.
@@ -126,6 +129,8 @@ impl Shared {
             env,
             watermark,
             reader,
+            #[cfg(feature = "parquet")]
+            archive: Mutex::default(),
             counters: Counters::default(),
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use ofd_codec::DriveNumber;
 use ofd_codec::rules::RuleId;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Realm};
-use ofd_storage::{Error, ErrorKind, Index, IndexEntry, Lsn, RecordKind};
+use ofd_storage::{Error, ErrorKind, Index, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
 use crate::examine::{Examined, Trouble, examine, version_of};
@@ -474,11 +474,13 @@ impl Worker {
         let generation = self.lanes.lane(drive).generation();
         let mut stored = Vec::new();
         let entries = self.shared.entries(usize::from(self.number), drive.to_bcd_u64(), Some(number))?;
-        for &IndexEntry { lsn, location, .. } in entries.iter().take(VARIANTS_MAX) {
+        for entry in entries.iter().take(VARIANTS_MAX) {
+            let lsn = entry.lsn;
             if lsn > durable {
                 return Ok(None);
             }
-            let record = self.shared.reader.read(location)?;
+            // What has left the archive after its years is as if it had never been.
+            let Some(record) = self.shared.stored(drive, entry)? else { continue };
             let record = record.record();
             let envelope = Envelope::decode(record.payload())
                 .map_err(|error| Error::new(ErrorKind::Corrupt, format!("record {lsn}: {error}")))?;

@@ -7,6 +7,7 @@
 //!   complete and tell everything of their records;
 //! - its youngest record is older than the time the log keeps;
 //! - no cursor that is declared required stands before its end;
+//! - index files lead to its documents, where the directory keeps such files;
 //! - no legal hold needs a document in it;
 //! - the newest segments stay.
 //!
@@ -45,6 +46,9 @@ pub struct DropRules {
     pub now_us: i64,
     /// How long the log keeps a record, µs.
     pub keep_us: i64,
+    /// Where the index files over sealed segments end, for a directory that keeps them: what has left the log is found by
+    /// them alone.
+    pub indexed: Option<Lsn>,
     /// Cursors that are required, and where they stand.
     pub cursors: Vec<(String, Position)>,
     /// Holds.
@@ -62,6 +66,8 @@ pub enum Stays {
     Young,
     /// A required cursor stands before its end.
     Cursor(String),
+    /// No index file holds it yet.
+    NotIndexed,
     /// A hold needs it.
     Hold(u64),
     /// The archive does not hold all of it: what is wrong.
@@ -74,6 +80,7 @@ impl std::fmt::Display for Stays {
             Self::Newest => f.write_str("the newest segments stay"),
             Self::Young => f.write_str("it is younger than the log keeps"),
             Self::Cursor(name) => write!(f, "the required cursor {name:?} has not passed it"),
+            Self::NotIndexed => f.write_str("no index file holds its documents yet"),
             Self::Hold(id) => write!(f, "the legal hold {id} needs it"),
             Self::NotArchived(what) => write!(f, "the archive does not hold all of it: {what}"),
         }
@@ -128,6 +135,9 @@ pub fn what_may_go(candidate: &Candidate, newer: usize, rules: &DropRules) -> Ve
     }
     if let Some((name, _)) = rules.cursors.iter().find(|(_, position)| position.lsn() < last) {
         return Verdict::Stays(Stays::Cursor(name.clone()));
+    }
+    if rules.indexed.is_some_and(|through| through < last) {
+        return Verdict::Stays(Stays::NotIndexed);
     }
     match &candidate.archived {
         None => Verdict::Look,
@@ -446,6 +456,19 @@ mod tests {
             }
         }
         assert_eq!(went, 9);
+    }
+
+    #[test]
+    fn what_no_index_file_holds_stays() {
+        for (indexed, verdict) in [
+            (None, Verdict::Goes),
+            (Some(9), Verdict::Goes),
+            (Some(8), Verdict::Stays(Stays::NotIndexed)),
+            (Some(0), Verdict::Stays(Stays::NotIndexed)),
+        ] {
+            let rules = DropRules { indexed: indexed.map(Lsn::new), ..rules(None) };
+            assert_eq!(what_may_go(&candidate(Some(0), Some(holds(9, None))), 9, &rules), verdict);
+        }
     }
 
     #[test]

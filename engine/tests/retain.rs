@@ -1,0 +1,188 @@
+//! What has left the log is known, found and answered as before; what a hold covers stays.
+#![cfg(feature = "parquet")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+mod common;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::*;
+use ofd_engine::host::Capability;
+use ofd_engine::storage::retain::{Hold, HoldScope, Stays};
+use ofd_engine::{Engine, EngineBuilder, ErrorKind, Position, ReadOnly};
+
+const REGISTERS: u32 = 6;
+const DOCUMENTS: usize = 700;
+
+fn builder(dir: &Path) -> EngineBuilder {
+    Engine::builder(dir).segment_len_bytes(1 << 20).log_keep_days(0).workers(2)
+}
+
+/// Lives of some registers.
+fn lives() -> Vec<Vec<Vec<u8>>> {
+    (0..REGISTERS).map(|register| life(5, register, DOCUMENTS)).collect()
+}
+
+/// Sends every document of every life and gives the answers. Compacts twice on the way: two runs, as only whole runs leave.
+fn send(engine: &Engine, lives: &[Vec<Vec<u8>>]) -> Vec<Vec<Vec<u8>>> {
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let mut till = Till::connect(address);
+    let mut answers = vec![Vec::new(); lives.len()];
+    for at in 0..DOCUMENTS {
+        for life in lives {
+            till.send(&life[at]);
+        }
+        for answers in &mut answers {
+            answers.push(till.answer().unwrap());
+        }
+        if at == DOCUMENTS / 2 {
+            engine.compact(true).unwrap();
+        }
+    }
+    engine.compact(true).unwrap();
+    answers
+}
+
+fn segments(dir: &Path) -> usize {
+    let names = std::fs::read_dir(dir.join("log")).unwrap();
+    names.filter(|it| it.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".seg")).count()
+}
+
+/// The promise of a resend does not end with the life of a segment: the same answer, stored once, in the process that
+/// dropped it and in the next; another document under the number is still a conflict; a search finds what it found.
+#[test]
+fn a_document_that_left_the_log_is_known_found_and_answered_as_before() {
+    let (dir, _) = fresh();
+    let lives = lives();
+    let operator = Capability::operator();
+    let mut engine = builder(dir.path()).open().unwrap();
+    let answers = send(&engine, &lives);
+    let stored = engine.status().unwrap().documents;
+    assert_eq!(stored, u64::from(REGISTERS) * DOCUMENTS as u64);
+    let before: Vec<_> = (0..3)
+        .map(|at| {
+            let found = engine.find(&operator, drive(&lives[2][at]), number(&lives[2][at])).unwrap();
+            (found[0].position(), found[0].payload(), found[0].received_at_us(), found[0].answer_code())
+        })
+        .collect();
+    engine.cursor("reports").save(Position::new(ofd_engine::Lsn::new(9))).unwrap();
+    let files = segments(dir.path());
+    let report = engine.retain(false).unwrap();
+    assert!(!report.log.segments.is_empty(), "{report:?}");
+    assert!(segments(dir.path()) < files);
+    assert!(report.log.dropped_through.get() > 100, "{report:?}");
+
+    for start in 0..2 {
+        let address = engine.listen("127.0.0.1:0").unwrap();
+        let mut till = Till::connect(address);
+        for (life, answers) in lives.iter().zip(&answers) {
+            for at in [0, 1, 7, 40, DOCUMENTS - 1] {
+                let again = till.ask(&resealed(&life[at])).unwrap();
+                assert_eq!(
+                    code_and_time(&again),
+                    code_and_time(&answers[at]),
+                    "start {start}, document {at}"
+                );
+            }
+        }
+        assert_eq!(code_and_time(&till.ask(&altered(&lives[1][2])).unwrap()).0, 14, "a conflict is one");
+        assert_eq!(engine.status().unwrap().documents, stored + 1, "stored once, and the other one once");
+        let position = engine.cursor("reports").position();
+        assert_eq!(position.as_u64(), 9, "a cursor outlives the record that saved it");
+        for (at, (position, payload, received, code)) in before.iter().enumerate() {
+            let found = engine.find(&operator, drive(&lives[2][at]), number(&lives[2][at])).unwrap();
+            assert_eq!(
+                (found.len(), found[0].position(), found[0].payload()),
+                (1, *position, payload.clone())
+            );
+            assert_eq!((found[0].received_at_us(), found[0].answer_code()), (*received, *code));
+            let json = found[0].json().unwrap();
+            let sign = found[0].document().unwrap().header().sign.unwrap().printed();
+            let by_sign = engine.find_by_sign(&operator, drive(&lives[2][at]), sign).unwrap();
+            assert!(by_sign.iter().any(|it| it.json().as_deref() == Some(&json)));
+            let beside = ReadOnly::open(dir.path()).unwrap();
+            let beside = beside.find(&operator, drive(&lives[2][at]), number(&lives[2][at])).unwrap();
+            assert_eq!((beside.len(), beside[0].payload()), (1, payload.clone()));
+        }
+        let verified = engine.verify().unwrap();
+        assert!(verified.ok, "{:?}", verified.problems);
+        assert_eq!(verified.documents, stored + 1);
+        // A feed from the beginning is told where the log begins, and goes on from there.
+        let mut feed = engine.feed(&operator, Position::START);
+        let gone = feed.next_batch(10, Duration::ZERO).unwrap_err();
+        assert_eq!(gone.kind(), ErrorKind::Corrupt);
+        let first = report.log.dropped_through.next();
+        assert!(gone.to_string().contains(&format!("begins with record {first}")), "{gone}");
+        assert!(feed.next_batch(1, Duration::ZERO).unwrap()[0].position().lsn() >= first);
+        if start < 1 {
+            engine.shutdown().unwrap();
+            drop(engine);
+            engine = builder(dir.path()).open().unwrap();
+        }
+    }
+}
+
+/// Holds are commands of the log: they stand after a restart, also when their record has left the log.
+#[test]
+fn a_hold_stops_dropping_until_it_is_lifted() {
+    let (dir, _) = fresh();
+    let lives = lives();
+    let mut engine = builder(dir.path()).required_cursors(["tax"]).open().unwrap();
+    let held = drive(&lives[3][0]);
+    let hold = |scope| Hold {
+        scope,
+        from: "2000-01-01".parse().unwrap(),
+        to: "2100-01-01".parse().unwrap(),
+        reason: "запрос суда".into(),
+        by: "Иванова".into(),
+    };
+    let nonsense = engine.place_hold(hold(HoldScope::Inn("77".into()))).unwrap_err();
+    assert_eq!(nonsense.kind(), ErrorKind::Fix);
+    let id = engine.place_hold(hold(HoldScope::Drive(held.as_str().to_owned()))).unwrap();
+    send(&engine, &lives);
+    let stays = |engine: &Engine| engine.retain(false).unwrap().log.stays.unwrap().1;
+    assert_eq!(stays(&engine), Stays::Cursor("tax".into()));
+    engine.cursor("tax").save(engine.durable()).unwrap();
+    assert_eq!(stays(&engine), Stays::Hold(id));
+    engine.shutdown().unwrap();
+    drop(engine);
+    engine = builder(dir.path()).open().unwrap();
+    assert_eq!(engine.holds().iter().map(|(id, _)| id).collect::<Vec<_>>(), [id]);
+    assert_eq!(stays(&engine), Stays::Hold(id));
+    assert!(engine.lift_hold(id + 1, "ошибка", "Иванова").is_err());
+    assert!(engine.lift_hold(id, "", "Иванова").is_err(), "a reason has to be given");
+    engine.lift_hold(id, "дело закрыто", "Иванова").unwrap();
+    assert!(engine.holds().is_empty());
+    let other = engine.place_hold(hold(HoldScope::Drive("9999078900001234".into()))).unwrap();
+    let report = engine.retain(true).unwrap();
+    assert!(!report.log.segments.is_empty(), "another drive holds nothing here: {report:?}");
+    let report = engine.retain(false).unwrap();
+    assert!(report.log.dropped_through.get() > id, "the record of the first hold has left the log");
+    engine.shutdown().unwrap();
+    drop(engine);
+    engine = builder(dir.path()).open().unwrap();
+    assert_eq!(engine.holds().iter().map(|(id, _)| id).collect::<Vec<_>>(), [other]);
+}
+
+/// The end of the log is gone, and the archive knows: nothing may be numbered again.
+#[test]
+fn a_log_that_ends_before_the_archive_is_refused() {
+    let (dir, _) = fresh();
+    let engine = builder(dir.path()).open().unwrap();
+    send(&engine, &lives());
+    engine.shutdown().unwrap();
+    drop(engine);
+    let mut paths: Vec<_> = std::fs::read_dir(dir.path().join("log"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "seg"))
+        .collect();
+    paths.sort();
+    for path in &paths[1..] {
+        std::fs::remove_file(path).unwrap();
+    }
+    let refused = builder(dir.path()).open().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Corrupt);
+    assert!(refused.to_string().contains("lost its end"), "{refused}");
+}
