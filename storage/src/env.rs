@@ -106,6 +106,12 @@ pub trait File: Send + Sync {
     /// # Errors
     /// Of the system.
     fn map(&self) -> Result<Bytes, Error>;
+
+    /// The system may forget what it holds of these bytes: the next read of them comes from the disk. Does nothing to
+    /// bytes that are not written yet, or mapped.
+    fn let_go(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 }
 
 /// Carries operations to the disk and brings their completions back.

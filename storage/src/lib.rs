@@ -61,7 +61,10 @@ pub use error::{Error, ErrorKind};
 pub use index::{Index, IndexEntry};
 pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
 pub use position::{Location, Lsn, Position, PositionError, SegmentId};
-pub use reader::{Damage, Durable, LogReader, Records, SealedSegment, SegmentIter, SegmentRecords};
+pub use reader::{
+    Damage, Durable, LogCheck, LogReader, Records, SealedSegment, SegmentCheck, SegmentIter, SegmentRecords,
+    SegmentScan,
+};
 pub use record::{
     NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind,
     RecordRef,

@@ -15,6 +15,7 @@
 //! - a walk meets every LSN once, or names it as lost: `a_feed_names_what_is_lost_and_goes_on`;
 //! - nothing above the watermark is given out: `a_reader_beside_a_writer_sees_only_durable_records`.
 
+mod check;
 mod feed;
 mod memory;
 mod seal;
@@ -35,6 +36,7 @@ use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader
 use crate::recover::{Cut, read_whole};
 use crate::segment::{Item, Walk, offset_of, usize_of};
 
+pub use self::check::{LogCheck, SegmentCheck, SegmentScan};
 pub use self::feed::Records;
 use self::memory::{Maps, pinned_record};
 pub(crate) use self::memory::{Pin, Pins};

@@ -1,6 +1,7 @@
 //! Reads everything back: the log, then the archive against the log.
 //!
-//! - Checksums: of every record (the reader refuses a wrong one), of every Parquet file named in the manifest.
+//! - Checksums: of every record (the reader refuses a wrong one), of every Parquet file named in the manifest; the hash
+//!   chain of every sealed segment, on all cores.
 //! - Order: positions from 1, or from what is compacted and was dropped from the log, without a gap, `received_at` never decreasing, the sequence of each partition without a gap.
 //! - Log against Parquet, run by run of the manifest: every compacted document is in `containers` with the same
 //!   bytes and in `documents` once, every other record in `records` with the same bytes, and both come back with
@@ -73,7 +74,13 @@ impl VerifyReport {
 /// When the manifest or the log as a whole cannot be read. Damage of single records and files is no error but a
 /// number in the report.
 pub fn verify(reader: &LogReader, env: &Arc<dyn Env>) -> Result<VerifyReport, Error> {
-    verify_source(reader, env)
+    let mut report = verify_source(reader, env)?;
+    // The walk has checked every record, the chain tells whether they are the ones that were sealed.
+    for what in reader.check_sealed(true, 0)?.seals {
+        report.damage(1, what);
+    }
+    report.ok = report.problems.is_empty();
+    Ok(report)
 }
 
 /// [`verify`] over any source of records.

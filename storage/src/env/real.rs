@@ -12,6 +12,7 @@
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -374,5 +375,10 @@ impl File for RealFile {
 
     fn map(&self) -> Result<Bytes, Error> {
         mmap::map_read_only(&self.file).map_err(|error| self.failed("map", error))
+    }
+
+    fn let_go(&self, offset: u64, len: u64) {
+        // Advice: what is not taken is read from memory once more.
+        let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
     }
 }

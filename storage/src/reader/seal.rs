@@ -48,7 +48,7 @@ impl LogReader {
         }
     }
 
-    fn footer(&self, segment: SegmentId) -> Result<Option<SegmentFooter>, Error> {
+    pub(super) fn footer(&self, segment: SegmentId) -> Result<Option<SegmentFooter>, Error> {
         let file = self.shared.env.open_read(&segment_path(segment))?;
         let at = file.len()?.saturating_sub(FOOTER_BLOCK_LEN);
         let mut block = vec![0; usize::try_from(FOOTER_BLOCK_LEN).unwrap_or(usize::MAX)];

@@ -22,6 +22,8 @@ pub(super) const META_PATH: &str = "log/meta";
 const BLOCK_LEN_MIN: usize = 512;
 /// A read that fails is tried again in pieces of this length, so that one bad sector costs one piece.
 const PIECE_LEN: usize = 4096;
+/// A file that may be blank is read in pieces that stay in a core's cache.
+const BLANK_LEN: usize = 256 * 1024;
 /// Reads of this length at a time.
 const READ_LEN: usize = 1 << 20;
 
@@ -164,6 +166,10 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
         };
         return Ok(Seen { id, len, life: Some(life), footer: Some(footer), bytes: Vec::new(), blank: false });
     }
+    if header.is_none() && footer.is_none() && blank(&*file, len)? {
+        // The prewritten spare, at every start: looked through in a small buffer, not kept.
+        return Ok(Seen { id, len, life: None, footer: None, bytes: Vec::new(), blank: true });
+    }
     let mut bytes = Vec::new();
     let lost = read_whole(&*file, len, &mut bytes)?;
     if lost > 0 && footer.is_none() {
@@ -179,6 +185,21 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
     };
     let life = life.map(|(stamp, block_len, base)| live(&bytes, stamp, block_len, base, footer));
     Ok(Seen { id, len, life, footer, bytes, blank })
+}
+
+/// Whether every byte can be read and is zero.
+fn blank(file: &dyn File, len: u64) -> Result<bool, Error> {
+    let mut block = vec![0; BLANK_LEN];
+    let mut at = 0;
+    while at < len {
+        let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(BLANK_LEN);
+        let part = block.get_mut(..count).unwrap_or_default();
+        if read_patiently(file, part, at)?.is_none() || !is_blank(part) {
+            return Ok(false);
+        }
+        at = at.saturating_add(count as u64);
+    }
+    Ok(true)
 }
 
 fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Error> {
