@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ofd_storage::{Env, LogOptions, RealEnv};
+use ofd_storage::{Env, LogOptions, Mirror, Mirrored, RealEnv, SinkFailure};
 
 use crate::cursor::CURSOR_NAME_LEN_MAX;
 use crate::engine::Engine;
@@ -64,6 +64,8 @@ const FREE_BYTES_MIN_MAX: u64 = 1 << 40;
 pub struct EngineBuilder {
     pub(crate) dir: PathBuf,
     pub(crate) env: Option<Arc<dyn Env>>,
+    pub(crate) mirror: Option<Arc<dyn Env>>,
+    pub(crate) mirror_failure: SinkFailure,
     pub(crate) options: Options,
     pub(crate) host: Host,
 }
@@ -75,6 +77,8 @@ impl EngineBuilder {
         Self {
             dir,
             env: None,
+            mirror: None,
+            mirror_failure: SinkFailure::Stop,
             options: Options {
                 ports: (spare / 4).clamp(1, PORTS_MAX),
                 workers: spare.clamp(1, WORKERS_MAX),
@@ -205,6 +209,26 @@ impl EngineBuilder {
         self
     }
 
+    /// A directory on a second device that gets every byte of the log, too: a document is answered when both devices
+    /// have it. It is itself a log, from which the engine can go on when the data directory is lost. One of its
+    /// own to each engine. Default: none.
+    pub fn mirror(self, dir: impl Into<PathBuf>) -> Self {
+        self.mirror_env(Arc::new(RealEnv::new(dir)))
+    }
+
+    /// The same over another door to the system, for tests.
+    pub fn mirror_env(mut self, env: Arc<dyn Env>) -> Self {
+        self.mirror = Some(env);
+        self
+    }
+
+    /// What happens when the mirror fails. Default [`SinkFailure::Stop`]: nothing is answered any more. With
+    /// [`SinkFailure::Degrade`] the engine goes on **with one copy** and is [`Health::Degraded`](crate::Health::Degraded).
+    pub fn mirror_failure(mut self, failure: SinkFailure) -> Self {
+        self.mirror_failure = failure;
+        self
+    }
+
     /// The crypto module. Default: [`PlainCrypto`].
     pub fn crypto(mut self, crypto: Arc<dyn DriveCrypto>) -> Self {
         self.host.crypto = crypto;
@@ -317,7 +341,20 @@ impl EngineBuilder {
             return Err(Error::new(ErrorKind::Fix, format!("there is no rule {unknown:?} to refuse by")));
         }
         let env = self.env.unwrap_or_else(|| Arc::new(RealEnv::new(&self.dir)));
+        let env = with_mirror(env, self.mirror, self.mirror_failure);
         Engine::open(self.dir, env, self.options, self.host)
+    }
+}
+
+/// The machine, with the mirror of its log if there is one.
+pub(crate) fn with_mirror(
+    env: Arc<dyn Env>,
+    mirror: Option<Arc<dyn Env>>,
+    failure: SinkFailure,
+) -> Arc<dyn Env> {
+    match mirror {
+        Some(mirror) => Arc::new(Mirrored::new(env, Mirror { env: mirror, failure })),
+        None => env,
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
 use ofd_codec::DriveNumber;
-use ofd_storage::env::Task;
+use ofd_storage::env::{Task, Wake};
 #[cfg(feature = "parquet")]
 use ofd_storage::retain::Holds;
 use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
@@ -148,7 +148,7 @@ impl Engine {
         let chance = Arc::clone(&env);
         let make = move || Lanes::new(|| chance.random(), digester.clone());
         let mut replay = Replay::new(Arc::clone(&env), options.workers, make);
-        let (log, report, sides) =
+        let (mut log, report, sides) =
             recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
         check_past(&env, report.durable)?;
         #[cfg(feature = "parquet")]
@@ -164,7 +164,7 @@ impl Engine {
             recent,
         ));
         let rang = Arc::new(AtomicBool::new(false));
-        let wake = {
+        let wake: Wake = {
             let (shared, rang) = (Arc::clone(&shared), Arc::clone(&rang));
             Arc::new(move || {
                 // Ordered before the fence in `ring`; the writer looks at it behind the fence in `sleep`.
@@ -172,7 +172,8 @@ impl Engine {
                 shared.writer_bell.ring();
             })
         };
-        let disk = env.queue(wake)?;
+        let disk = env.queue(Arc::clone(&wake))?;
+        log.start_copies(&wake)?;
         let wiring = Wiring::new(&shared.options)?;
         let Wiring { ports, workers, writer_workers, writer_ports, port_handles, worker_calls } = wiring;
         let (writer_calls, calls) = unbounded();

@@ -76,7 +76,7 @@ pub use handover::Unanswered;
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;
-pub use ofd_storage::{Lsn, Position, RecoveryReport};
+pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;
 pub use query::StoredDocument;
 pub use readonly::ReadOnly;

@@ -18,6 +18,9 @@ use crate::refusal::RefusalGuard;
 pub enum Health {
     /// Accepting.
     Ready,
+    /// Accepting, on **one copy less** than was asked for: the mirror has failed, and the engine was told to go on
+    /// without it (`mirror_failure = "degrade"`). The next start brings the mirror up to date.
+    Degraded,
     /// Deferring: the disk is full, and what was reserved is used up. Frames are dropped unanswered and their
     /// connections closed, as under overload, so that the registers keep their documents. It accepts again by
     /// itself when space returns.
@@ -102,6 +105,7 @@ pub(crate) struct Shared {
     recent: Vec<Recent>,
     health: AtomicU8,
     deferring: AtomicBool,
+    degraded: AtomicBool,
     stage: AtomicU8,
     advanced: Mutex<()>,
     advance: Condvar,
@@ -135,6 +139,7 @@ impl Shared {
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),
             deferring: AtomicBool::new(false),
+            degraded: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Running as u8),
             refusals: Mutex::default(),
             advanced: Mutex::new(()),
@@ -233,6 +238,8 @@ impl Shared {
             Health::Draining
         } else if self.deferring.load(Ordering::Relaxed) {
             Health::Deferring
+        } else if self.degraded.load(Ordering::Relaxed) {
+            Health::Degraded
         } else {
             Health::Ready
         }
@@ -256,6 +263,11 @@ impl Shared {
     /// Moves the end of the engine on. Whoever sleeps has to be rung afterwards.
     pub(crate) fn end(&self, stage: Stage) {
         self.stage.fetch_max(stage as u8, Ordering::Relaxed);
+    }
+
+    /// A copy of the log is missing.
+    pub(crate) fn set_degraded(&self, degraded: bool) {
+        self.degraded.store(degraded, Ordering::Relaxed);
     }
 
     /// Health only gets worse; deferring comes and goes.

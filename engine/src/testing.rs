@@ -20,7 +20,7 @@ use tokio::task::{LocalSet, yield_now};
 
 pub use self::socket::Socket;
 use crate::bell::PortBell;
-use crate::builder::EngineBuilder;
+use crate::builder::{EngineBuilder, with_mirror};
 use crate::cursor::{Cursor, not_taken};
 use crate::engine::{Engine, Parts};
 use crate::error::Error;
@@ -121,10 +121,11 @@ impl Machine {
     /// # Errors
     /// What recovery says.
     pub fn open(builder: EngineBuilder, queues: Option<Queues>, log: LogOptions) -> Result<Self, Error> {
-        let EngineBuilder { dir, env, mut options, host } = builder;
+        let EngineBuilder { dir, env, mirror, mirror_failure, mut options, host } = builder;
         options.log = log;
         options.caps = queues.map_or_else(Caps::default, |it| it.caps());
         let env = env.unwrap_or_else(|| Arc::new(RealEnv::new(&dir)));
+        let env = with_mirror(env, mirror, mirror_failure);
         let (engine, Parts { writer, workers, ports, keeper }) = Engine::assemble(dir, env, options, host)?;
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 use ofd_storage::envelope::{Envelope, Provenance};
 use ofd_storage::{
-    Appended, Completion, DiskOp, DiskQueue, Full, Log, LogState, Lsn, NO_PARTITION, NewRecord, Now,
+    Appended, Completion, Copies, DiskOp, DiskQueue, Full, Log, LogState, Lsn, NO_PARTITION, NewRecord, Now,
     RecordKind,
 };
 use rtrb::{Consumer, Producer};
@@ -247,9 +247,11 @@ impl Writer {
         }
         self.state = progress.state;
         if progress.state == LogState::Failed && self.shared.health() != Health::Failed {
-            tracing::error!("alarm: the log has failed twice, nothing is accepted any more");
+            let why = self.log.last_error().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(%why, "alarm: the log has failed, nothing is accepted any more");
             self.shared.set_health(Health::Failed);
         }
+        self.shared.set_degraded(progress.copies == Copies::Degraded);
         if self.shared.set_deferring(progress.deferring) {
             if progress.deferring {
                 tracing::error!("alarm: the disk is full, documents are deferred until space returns");

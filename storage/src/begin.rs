@@ -103,7 +103,12 @@ impl Begin {
     /// # Errors
     /// Of the system. After an error the old or the new file stands there, whole.
     pub fn store(&self, env: &dyn Env) -> Result<(), Error> {
-        replace_file(env, Path::new(BEGIN_PATH), &self.encode())
+        let bytes = self.encode();
+        replace_file(env, Path::new(BEGIN_PATH), &bytes)?;
+        match env.mirror() {
+            Some(mirror) => replace_file(&*mirror.env, Path::new(BEGIN_PATH), &bytes),
+            None => Ok(()),
+        }
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -47,10 +47,14 @@ pub struct DiskOp {
 pub(crate) enum Work {
     /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
     Commit { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>> },
+    /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
+    Mirror { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>> },
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
     Prepare { segment: SegmentId, len: u64, free_min: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
     Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool },
+    /// Reads a segment of the mirror back and, if it is the one that was sealed, writes the same footer.
+    SealMirror { file: Arc<dyn File>, footer: SegmentFooter, len: u64 },
     /// Removes a prepared file that holds nothing.
     Discard { segment: SegmentId },
 }
@@ -59,8 +63,10 @@ impl DiskOp {
     /// The lane it belongs to.
     pub fn lane(&self) -> Lane {
         match self.work {
-            Work::Commit { .. } => Lane::Commit,
-            Work::Prepare { .. } | Work::Seal { .. } | Work::Discard { .. } => Lane::Background,
+            Work::Commit { .. } | Work::Mirror { .. } => Lane::Commit,
+            Work::Prepare { .. } | Work::Seal { .. } | Work::SealMirror { .. } | Work::Discard { .. } => {
+                Lane::Background
+            }
         }
     }
 
@@ -70,7 +76,7 @@ impl DiskOp {
             Work::Commit { buffers, .. } => {
                 Some(buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
             }
-            Work::Prepare { .. } | Work::Seal { .. } | Work::Discard { .. } => None,
+            _ => None,
         }
     }
 
@@ -78,6 +84,8 @@ impl DiskOp {
     pub fn name(&self) -> &'static str {
         match self.work {
             Work::Commit { .. } => "commit",
+            Work::Mirror { .. } => "mirror",
+            Work::SealMirror { .. } => "seal-mirror",
             Work::Prepare { .. } => "prepare",
             Work::Seal { .. } => "seal",
             Work::Discard { .. } => "discard",
@@ -102,7 +110,7 @@ pub(crate) enum Done {
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
-        Work::Commit { file, offset, buffers, before } => {
+        Work::Commit { file, offset, buffers, before } | Work::Mirror { file, offset, buffers, before } => {
             let synced = before.map_or(Ok(()), |before| before.sync());
             let result = synced.and_then(|()| commit(&*file, offset, &buffers)).map(|()| Done::Committed);
             // The buffers are let go here, before anybody hears of it, so that they can be filled again.
@@ -115,7 +123,12 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
             Completion { token, result }
         }
         Work::Seal { file, footer, len, write } => {
-            let result = seal(&*file, footer, len, write).map(|chain| Done::Sealed { chain });
+            let result = seal(&*file, footer, len, write, None).map(|chain| Done::Sealed { chain });
+            Completion { token, result }
+        }
+        Work::SealMirror { file, footer, len } => {
+            let wanted = Some(footer.chain);
+            let result = seal(&*file, footer, len, true, wanted).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
         Work::Discard { segment } => {
@@ -199,8 +212,18 @@ fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
 /// The footer goes to the end of the file. A segment that was closed early first gives its unused blocks back:
 /// nobody has mapped it yet, since only sealed segments are mapped. Between the two steps a reader finds no
 /// footer at the end and takes the segment for an open one, which is the truth.
-fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, write: bool) -> Result<ChainHash, Error> {
+fn seal(
+    file: &dyn File,
+    mut footer: SegmentFooter,
+    len: u64,
+    write: bool,
+    wanted: Option<ChainHash>,
+) -> Result<ChainHash, Error> {
     footer.chain = chain_of(file, footer.used, &footer.chain_before)?;
+    if wanted.is_some_and(|wanted| wanted != footer.chain) {
+        let text = format!("segment {}: the copy differs from what was sealed", footer.stamp.segment);
+        return Err(Error::new(ErrorKind::Corrupt, text));
+    }
     if write {
         let short = footer.used.saturating_add(FOOTER_BLOCK_LEN);
         let len = if len.saturating_sub(short) > len / GIVE_BACK_DIVISOR {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::disk::{Completion, DiskOp};
-use crate::env::{DiskQueue, Env};
+use crate::env::{DiskQueue, Env, Wake};
 use crate::error::{Error, ErrorKind};
 use crate::log::{Appended, Full, Log, LogState, Progress};
 use crate::position::{Lsn, SegmentId};
@@ -53,10 +53,12 @@ impl Driver {
     ///
     /// # Errors
     /// When the disk lanes cannot be started.
-    pub fn new(env: Arc<dyn Env>, log: Log) -> Result<Self, Error> {
+    pub fn new(env: Arc<dyn Env>, mut log: Log) -> Result<Self, Error> {
         let bell = Arc::new(Bell::default());
         let ringer = Arc::clone(&bell);
-        let queue = env.queue(Arc::new(move || ringer.ring()))?;
+        let wake: Wake = Arc::new(move || ringer.ring());
+        let queue = env.queue(Arc::clone(&wake))?;
+        log.start_copies(&wake)?;
         Ok(Self { env, queue, log, bell, ops: Vec::new(), completions: Vec::new(), sealed: Vec::new() })
     }
 

@@ -19,7 +19,9 @@ use bytes::Bytes;
 use crate::disk::{Completion, DiskOp};
 use crate::error::{Error, ErrorKind};
 
+mod mirrored;
 mod real;
+pub use mirrored::{Mirror, Mirrored};
 pub use real::RealEnv;
 
 /// The two clocks, read together.
@@ -219,6 +221,11 @@ pub trait Env: Send + Sync + 'static {
     /// # Errors
     /// When their threads cannot be started.
     fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error>;
+
+    /// The further copy of the log that this machine keeps on a second device.
+    fn mirror(&self) -> Option<&Mirror> {
+        None
+    }
 }
 
 /// Writes all parts, taking up short writes where they stopped.

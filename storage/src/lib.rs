@@ -36,6 +36,7 @@ mod index;
 mod log;
 #[cfg(feature = "columns")]
 pub mod manifest;
+mod mirror;
 mod mmap;
 mod numbers;
 mod position;
@@ -47,6 +48,7 @@ pub mod retain;
 pub mod rows;
 mod segment;
 mod side;
+mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "columns")]
@@ -56,7 +58,7 @@ pub use begin::Begin;
 pub use checkpoint::Checkpoint;
 pub use disk::{Completion, DiskOp, Lane, execute};
 pub use driver::Driver;
-pub use env::{DiskQueue, Env, File, Now, RealEnv};
+pub use env::{DiskQueue, Env, File, Mirror, Mirrored, Now, RealEnv};
 pub use error::{Error, ErrorKind};
 pub use index::{Index, IndexEntry};
 pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
@@ -69,7 +71,8 @@ pub use record::{
     NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind,
     RecordRef,
 };
-pub use recover::{Cut, Fold, RecoveryReport, recover, recover_with_index};
+pub use recover::{Cut, Fold, MirrorReport, RecoveryReport, recover, recover_with_index};
 pub use side::{
     EachDrive, INDEX_DIR, Note, SideEntry, SideFact, SideIndex, SideSchema, SideView, newest_notes,
 };
+pub use sink::{Carried, Copies, Held, SealedCopy, Sink, SinkFailure};

@@ -20,6 +20,8 @@
 //!   alone.
 //! - One failed write or sync poisons the segment: it is never synced again by this process. What was not
 //!   proven moves to a new segment with new checksums and the same LSNs; a failure on the way ends the log.
+//! - A further copy that the host requires ([`Sink`](crate::Sink)) gets what every commit carries, and a batch is
+//!   durable when the local sync and every copy have answered.
 //! - Behind the watermark, on the other lane: the next segment is prewritten, full ones are sealed.
 //!
 //! Invariants, with the test that holds each:
@@ -28,6 +30,7 @@
 //! - I13, a poisoned file is not synced again: `tests/faults.rs`, `a_poisoned_segment_is_never_synced_again`;
 //! - nothing is acknowledged after the second failure: `tests/faults.rs`, `a_second_failure_ends_the_log`.
 
+mod copies;
 mod rewrite;
 mod segments;
 mod types;
@@ -35,6 +38,7 @@ mod types;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::copies::Attached;
 use self::rewrite::Rewrite;
 pub(crate) use self::segments::{Closing, Spare};
 use self::segments::{Current, Sealing};
@@ -81,6 +85,7 @@ pub struct Log {
     retained: Option<Batch>,
     pool: Pool,
     rewrite: Option<Rewrite>,
+    copies: Attached,
 
     current: Option<Current>,
     spare: Option<Spare>,
@@ -117,6 +122,15 @@ struct Flight {
     batches: Batches,
     /// A segment besides that of the batches that is synced by it.
     before: Option<SegmentStamp>,
+    /// The local sync has returned Ok; a copy may still have to answer.
+    synced: bool,
+}
+
+impl Flight {
+    /// What every copy has to hold before it is over; nothing waits for a marker.
+    fn awaits(&self) -> Lsn {
+        self.batches.last().filter(|batch| batch.records > 0).map_or(Lsn::NONE, Batch::last)
+    }
 }
 
 /// The batches of one write.
@@ -173,6 +187,7 @@ impl Log {
             retained: None,
             pool: Pool::new(start.options.batch_len_max),
             rewrite: None,
+            copies: Attached::default(),
             current: None,
             spare: Some(start.spare),
             preparing: None,
@@ -312,9 +327,11 @@ impl Log {
     /// Takes completions in (draining them), puts operations out. Cheap when there is nothing to do.
     pub fn step(&mut self, now: Now, completions: &mut Vec<Completion>, ops: &mut Vec<DiskOp>) -> Progress {
         let mut sealed = Vec::new();
+        self.poll_copies(now);
         for completion in completions.drain(..) {
             self.complete(now, completion, ops, &mut sealed);
         }
+        self.land(now);
         match self.state {
             LogState::Rewriting => self.write_again(now, ops),
             LogState::Healthy => {
@@ -332,7 +349,8 @@ impl Log {
             wake_at_mono_us: self.wake_at(),
             state: self.state,
             sealed,
-            deferring: self.deferring,
+            deferring: self.deferring || self.copies.deferring(),
+            copies: self.copies.state(),
         }
     }
 
@@ -348,10 +366,12 @@ impl Log {
             if let Some(header) = flight.header.take() {
                 self.pool.give(header);
             }
-            self.idle_since_us = now.mono_us;
             match result {
-                Ok(_) => self.committed(flight),
-                Err(error) => self.commit_failed(flight, error, ops),
+                Ok(_) => self.flight = Some(Flight { synced: true, ..flight }),
+                Err(error) => {
+                    self.idle_since_us = now.mono_us;
+                    self.commit_failed(flight, error, ops);
+                }
             }
         } else if self.preparing.is_some_and(|(expected, _)| expected == token) {
             self.prepared(now, result);
@@ -363,7 +383,19 @@ impl Log {
         }
     }
 
-    /// The sync returned Ok: this is the only place where the watermark moves.
+    /// Ends the flight once the local disk and every copy have answered.
+    fn land(&mut self, now: Now) {
+        if self.state == LogState::Failed {
+            return;
+        }
+        let held = self.copies.held();
+        if let Some(flight) = self.flight.take_if(|flight| flight.synced && flight.awaits() <= held) {
+            self.idle_since_us = now.mono_us;
+            self.committed(flight);
+        }
+    }
+
+    /// All have answered: this is the only place where the watermark moves.
     fn committed(&mut self, flight: Flight) {
         // Readers may still hold what is proven now.
         self.retained = None;
@@ -459,9 +491,11 @@ impl Log {
         let before = before.filter(|before| before.stamp != target.stamp);
         let (synced, before) =
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
+        let last = batches.last().map_or(Lsn::NONE, Batch::last);
+        self.carry(target.stamp, offset, &buffers, synced, last);
         let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before };
         ops.push(DiskOp { token, work });
-        self.flight = Some(Flight { token, kind, header, batches, before: synced });
+        self.flight = Some(Flight { token, kind, header, batches, before: synced, synced: false });
     }
 
     /// Syncs the closed segment of the last batch once more: an error that comes late comes before its seal, while
@@ -469,12 +503,14 @@ impl Log {
     fn sync_again(&mut self, ops: &mut Vec<DiskOp>) {
         let Some(target) = self.retained.as_ref().map(|batch| Arc::clone(&batch.target)) else { return };
         let (token, file) = (self.next_token(), Arc::clone(&target.file));
+        self.carry(target.stamp, 0, &Buffers::new(), None, self.durable);
         ops.push(DiskOp {
             token,
             work: Work::Commit { file, offset: 0, buffers: Buffers::new(), before: None },
         });
         let (kind, header, batches) = (FlightKind::Marker, None, Batches::new());
-        self.flight = Some(Flight { token, kind, header, batches, before: Some(target.stamp) });
+        let before = Some(target.stamp);
+        self.flight = Some(Flight { token, kind, header, batches, before, synced: false });
     }
 
     /// Writes a marker when the last batch has gone unproven long enough, or the process is about to end.
@@ -490,7 +526,7 @@ impl Log {
             // start writes the batch again.
             let waiting = self.current.is_none()
                 && (self.sealing.is_some() || (!self.closing.is_empty() && self.seal_at_us == 0));
-            if self.shutting_down && !waiting {
+            if self.shutting_down && !waiting && self.copies.settled() {
                 self.state = LogState::Closed;
             }
             return;
@@ -525,7 +561,7 @@ impl Log {
         let prepare = (self.spare.is_none() && self.preparing.is_none() && self.prepare_at_us > 0)
             .then_some(self.prepare_at_us);
         let seal = (!self.closing.is_empty() && self.seal_at_us > 0).then_some(self.seal_at_us);
-        let waits = [marker, prepare, seal];
+        let waits = [marker, prepare, seal, self.copies.wake_at()];
         if self.state == LogState::Failed { None } else { waits.into_iter().flatten().min() }
     }
 

@@ -162,6 +162,12 @@ impl Shared {
         Ok(bytes)
     }
 
+    /// Lets handle and map of a segment go: its file is removed or replaced. What was borrowed lives on.
+    fn let_go(&self, segment: SegmentId) {
+        self.files().retain(|(known, _)| *known != segment);
+        self.maps.write().unwrap_or_else(PoisonError::into_inner).remove(segment);
+    }
+
     fn files(&self) -> MutexGuard<'_, Vec<(SegmentId, Arc<dyn File>)>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -290,6 +296,11 @@ impl LogReader {
         self.shared.torn.get().copied()
     }
 
+    /// Whether this life of a segment counts in the log.
+    pub(crate) fn knows(&self, stamp: SegmentStamp) -> bool {
+        self.shared.table().get(&stamp.segment).is_some_and(|entry| entry.stamp == stamp)
+    }
+
     /// The LSN of the oldest record that the log still holds or would hold next.
     pub fn first(&self) -> Lsn {
         let table = self.shared.table();
@@ -311,7 +322,7 @@ impl LogReader {
             _ => drop(table.remove(&segment)),
         }
         drop(table);
-        self.shared.files().retain(|(known, _)| *known != segment);
+        self.shared.let_go(segment);
     }
 
     /// The record at a place, wherever it has moved since.
@@ -323,11 +334,31 @@ impl LogReader {
             return Ok(record);
         }
         let (location, stamp, file) = self.locate(location)?;
-        let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("{what} at {location}"));
+        self.read_here(location, &stamp, file).or_else(|error| {
+            // What one device has lost the other may still have.
+            let record = self.read_mirror(location, &stamp).ok_or(error)?;
+            tracing::error!(%location, "alarm: a record is damaged and was read from the mirror");
+            Ok(record)
+        })
+    }
+
+    /// The record of the mirror's copy of a segment.
+    fn read_mirror(&self, location: Location, stamp: &SegmentStamp) -> Option<OwnedRecord> {
+        let mirror = &self.shared.env.mirror()?.env;
+        let file = mirror.open_read(&segment_path(location.segment)).ok()?;
+        read_record(&*file, location, stamp).ok()
+    }
+
+    fn read_here(
+        &self,
+        location: Location,
+        stamp: &SegmentStamp,
+        file: Option<Arc<dyn File>>,
+    ) -> Result<OwnedRecord, Error> {
         let file = match file {
             // Where nothing can be mapped any more, it can still be read.
             None => match self.shared.map(location.segment) {
-                Ok(map) => match record_of(&map, location.offset, &stamp) {
+                Ok(map) => match record_of(&map, location.offset, stamp) {
                     Some(record) => return Ok(record),
                     // A page that the disk cannot read is zeros in a map: the descriptor tells, after three tries.
                     None => self.shared.file_of(location.segment)?,
@@ -337,29 +368,30 @@ impl LogReader {
             },
             Some(file) => file,
         };
-        let at = u64::from(location.offset);
-        let mut bytes = vec![0; READ_GUESS];
-        let mut have = 0;
-        loop {
-            let rest = bytes.get_mut(have..).unwrap_or_default();
-            let taken = read_again(&*file, rest, at.saturating_add(have as u64))?;
-            have = have.saturating_add(taken);
-            let len = RecordHeader::peek_len(bytes.get(..have).unwrap_or_default());
-            match len {
-                Some(len) if len > RECORD_LEN_MAX => return Err(damaged("no record")),
-                Some(len) if len <= have => {
-                    bytes.truncate(len);
-                    break;
-                }
-                _ if taken == 0 => return Err(damaged("the segment ends inside a record")),
-                Some(len) => bytes.resize(len.max(have), 0),
-                None => {}
-            }
+        read_record(&*file, location, stamp)
+    }
+
+    /// Whether the log has a mirror.
+    pub(crate) fn has_mirror(&self) -> bool {
+        self.shared.env.mirror().is_some()
+    }
+
+    /// Makes a damaged sealed segment whole again from the mirror, on disk, and tells whether it could: what it is then
+    /// is byte for byte what was sealed. For scrubbing; a start does it by itself.
+    ///
+    /// # Errors
+    /// `Fix` when the segment is not sealed; of the system.
+    pub fn mend(&self, segment: SegmentId) -> Result<bool, Error> {
+        let entry = self.shared.entry(segment)?;
+        if entry.seal != Seal::Sealed {
+            return Err(Error::new(ErrorKind::Fix, format!("segment {segment} is not sealed")));
         }
-        if RecordRef::decode(&bytes, &stamp).is_none() {
-            return Err(damaged("no whole record"));
+        let file = self.shared.env.open_read(&segment_path(segment))?;
+        let mended = crate::recover::mirror::mend_file(&*self.shared.env, segment, &*file)?;
+        if mended {
+            self.shared.let_go(segment);
         }
-        OwnedRecord::from_checked(Bytes::from(bytes)).ok_or_else(|| damaged("no whole record"))
+        Ok(mended)
     }
 
     /// Where a record has moved to, and the handle to read it by; `None` for a sealed segment.
@@ -462,6 +494,34 @@ fn readable(map: Result<Bytes, Error>) -> Result<Option<Bytes>, Error> {
     // Not to be optimised away.
     std::hint::black_box(touched);
     Ok((before == mmap::faults()).then_some(map))
+}
+
+/// The record at a place of a file.
+fn read_record(file: &dyn File, location: Location, stamp: &SegmentStamp) -> Result<OwnedRecord, Error> {
+    let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("{what} at {location}"));
+    let at = u64::from(location.offset);
+    let mut bytes = vec![0; READ_GUESS];
+    let mut have = 0;
+    loop {
+        let rest = bytes.get_mut(have..).unwrap_or_default();
+        let taken = read_again(file, rest, at.saturating_add(have as u64))?;
+        have = have.saturating_add(taken);
+        let len = RecordHeader::peek_len(bytes.get(..have).unwrap_or_default());
+        match len {
+            Some(len) if len > RECORD_LEN_MAX => return Err(damaged("no record")),
+            Some(len) if len <= have => {
+                bytes.truncate(len);
+                break;
+            }
+            _ if taken == 0 => return Err(damaged("the segment ends inside a record")),
+            Some(len) => bytes.resize(len.max(have), 0),
+            None => {}
+        }
+    }
+    if RecordRef::decode(&bytes, stamp).is_none() {
+        return Err(damaged("no whole record"));
+    }
+    OwnedRecord::from_checked(Bytes::from(bytes)).ok_or_else(|| damaged("no whole record"))
 }
 
 /// Reads are tried three times: a device that hiccups is no reason to fail a query.

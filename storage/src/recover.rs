@@ -21,6 +21,7 @@
 //! - I11 nothing is cut below the watermark: `damage_below_the_watermark_is_quarantined`;
 //! - one owner a directory: `a_second_writer_is_busy`.
 
+pub(crate) mod mirror;
 mod plan;
 mod reading;
 mod survey;
@@ -29,6 +30,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::mirror::MirrorReport;
 use self::plan::{Plan, plan};
 use self::reading::{Closed, Reading, seen};
 pub(crate) use self::survey::read_whole;
@@ -91,6 +93,8 @@ pub struct RecoveryReport {
     pub set_aside: Vec<SegmentId>,
     /// `log/meta` was damaged or missing and was made again from the segments.
     pub meta_rebuilt: bool,
+    /// What the mirror was needed for, and what it needed.
+    pub mirror: MirrorReport,
 }
 
 /// Opens the log of a directory for writing and hands every readable record to `visit`, in order, with the
@@ -159,12 +163,14 @@ fn recover_over(
     options.check()?;
     env.create_dir_all(Path::new(LOG_DIR))?;
     let lock = env.lock(Path::new(LOCK_PATH))?;
+    let mut mirrored = MirrorReport::default();
+    let mirror_lock = mirror::or_degrade(&*env, mirror::mend_open(&*env, &mut mirrored))?.flatten();
     let survey = survey(&*env)?;
-    let mut plan = plan(&survey)?;
+    let mut plan = plan(&survey).map_err(|error| mirror::with_advice(&*env, error))?;
     plan.take_over();
-    plan.begins_behind(survey.begin.through)?;
+    plan.begins_behind(survey.begin.through).map_err(|error| mirror::with_advice(&*env, error))?;
 
-    let epoch = next_epoch(&survey)?;
+    let epoch = next_epoch(&survey, mirror::epoch(&*env))?;
     let mut report = RecoveryReport {
         epoch,
         segments: plan.live.len(),
@@ -183,6 +189,7 @@ fn recover_over(
         fold.known(&view)?;
     }
     reading.run(&*env, &mut |record, location| fold.record(record, location))?;
+    mirrored.mended.append(&mut reading.mended);
 
     put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty())?;
     replace_file(&*env, Path::new(META_PATH), &Meta { epoch }.encode())?;
@@ -196,7 +203,7 @@ fn recover_over(
         tracing::warn!(?cut, "the end of the log is torn: what is cut may have been acknowledged");
     }
     report.damaged = std::mem::take(&mut reading.damaged);
-    let log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
+    let mut log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
     if let Some(live) = &plan.salvage {
         // Only now: a crash before this finds its records once more.
         let (seen, _) = seen(&survey, live)?;
@@ -204,6 +211,15 @@ fn recover_over(
         env.sync_dir(Path::new(LOG_DIR))?;
     }
     report.durable = log.durable();
+    if let Some(mirror) = env.mirror() {
+        let reader = log.reader();
+        let sink = mirror_lock.map(|lock| mirror::bring_up(&*env, lock, &options, &reader, &mut mirrored));
+        match sink.and_then(|sink| mirror::or_degrade(&*env, sink).transpose()).transpose()?.flatten() {
+            Some(sink) => log.attach(Box::new(sink), env.now(), mirror.failure)?,
+            None => log.lack_a_copy(),
+        }
+    }
+    report.mirror = mirrored;
     tracing::info!(
         epoch, records = report.records, durable = %report.durable, rewritten = report.rewritten,
         damaged = report.damaged.len(), "the log is open"
@@ -233,10 +249,10 @@ fn open_index(
 }
 
 /// Above everything that was ever written with: the meta file, and, should it be lost, every segment.
-fn next_epoch(survey: &Survey) -> Result<u32, Error> {
+fn next_epoch(survey: &Survey, mirror: u32) -> Result<u32, Error> {
     let segments = survey.segments.iter().filter_map(|seen| seen.life.map(|life| life.stamp.epoch));
     let meta = survey.meta.map(|meta| meta.epoch);
-    let newest = segments.chain(meta).max().unwrap_or(0);
+    let newest = segments.chain(meta).max().unwrap_or(0).max(mirror);
     newest.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the epochs are used up"))
 }
 

@@ -278,7 +278,11 @@ impl SideIndex {
         sealed: &SealedSegment,
         numbers: Numbers,
     ) -> Result<IndexFile, Error> {
-        let records = reader.segment_records(sealed.id)?;
+        let mut records = reader.segment_records(sealed.id)?;
+        // What is damaged when it is indexed stays damaged in the index: with a mirror it is made whole first.
+        if reader.has_mirror() && records.iter().any(|item| item.is_err()) && reader.mend(sealed.id)? {
+            records = reader.segment_records(sealed.id)?;
+        }
         let mut head = Head { marks: vec![Mark::of(sealed)], numbers, ..Head::default() };
         let mut entries = Vec::new();
         for item in &records {

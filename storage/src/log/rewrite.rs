@@ -116,6 +116,11 @@ impl Log {
         self.rewrite = Some(Rewrite { again, first_write: first_write.max(1), cuts, arrival: None });
     }
 
+    /// Whether a failed batch still waits for a segment to go to.
+    pub(super) fn seeks_way_out(&self) -> bool {
+        self.rewrite.as_ref().is_some_and(|rewrite| !rewrite.again.is_empty())
+    }
+
     /// What stays of a segment waits for its seal; a segment of which nothing stays goes.
     fn close_cut(&mut self, cut: &Cut, ops: &mut Vec<DiskOp>) {
         let known = self.closing.iter().position(|closing| closing.target.stamp == cut.target.stamp);
@@ -132,6 +137,7 @@ impl Log {
             if !cut.written {
                 let (token, segment) = (self.next_token(), cut.target.stamp.segment);
                 ops.push(DiskOp { token, work: Work::Discard { segment } });
+                self.copies.each(|sink| sink.discard(segment));
             }
             return;
         }

@@ -11,6 +11,7 @@ use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter
 use crate::position::{Lsn, SegmentId};
 use crate::reader::{Entry, Seal};
 use crate::segment::offset_of;
+use crate::sink::SealedCopy;
 
 /// The open segment.
 pub(crate) struct Current {
@@ -56,6 +57,8 @@ pub(crate) struct Closing {
 pub(super) struct Sealing {
     pub(super) token: u64,
     pub(super) closing: Closing,
+    /// Without its chain.
+    pub(super) footer: SegmentFooter,
 }
 
 /// SplitMix64: spreads the random seed of the process over the segments.
@@ -130,8 +133,10 @@ impl Log {
         }
         let (token, segment) = (self.next_token(), self.next_segment);
         self.preparing = Some((token, segment));
+        let len = self.options.segment_len;
+        self.copies.each(|sink| sink.prepare(segment, len));
         // The way out of a failed write is what the reserve is kept for.
-        let free_min = if self.state == LogState::Rewriting { 0 } else { self.options.low_water() };
+        let free_min = if self.seeks_way_out() { 0 } else { self.options.low_water() };
         ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len, free_min } });
     }
 
@@ -147,11 +152,11 @@ impl Log {
             }
             Ok(_) => {}
             // Refused for the low-water mark before the failure came: now the reserve is there to be used.
-            Err(error) if self.state == LogState::Rewriting && error.kind() == ErrorKind::Retry => {
+            Err(error) if self.seeks_way_out() && error.kind() == ErrorKind::Retry => {
                 self.prepare_at_us = 0;
             }
             // The new segment was the way out of a failure: this is the second one.
-            Err(error) if self.state == LogState::Rewriting => self.fail(error),
+            Err(error) if self.seeks_way_out() => self.fail(error),
             Err(error) => {
                 // A full disk: what is reserved still fits, then the log waits until space comes back. Told once, and
                 // not with every try.
@@ -199,7 +204,7 @@ impl Log {
         let token = self.next_token();
         let (file, len, write) = (Arc::clone(&closing.target.file), closing.target.len, !closing.poisoned);
         ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write } });
-        self.sealing = Some(Sealing { token, closing });
+        self.sealing = Some(Sealing { token, closing, footer });
     }
 
     pub(super) fn sealed(
@@ -213,6 +218,11 @@ impl Log {
         let segment = closing.target.stamp.segment;
         match result {
             Ok(Done::Sealed { chain }) => {
+                if !closing.poisoned {
+                    let footer = SegmentFooter { chain, ..sealing.footer };
+                    let len = closing.target.len;
+                    self.copies.each(|sink| sink.seal(SealedCopy { footer, len }));
+                }
                 self.seal_at_us = 0;
                 self.last_chain = chain;
                 self.newest_chain = self.newest_chain.max((segment, chain));

@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::format::{BATCH_HEADER_LEN, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SEGMENT_LEN_MAX, SEGMENT_LEN_MIN};
 use crate::position::{Location, Lsn, SegmentId};
 use crate::record::{RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_LEN_MAX};
+use crate::sink::Copies;
 
 /// Batches that may wait behind the one in flight, besides the filling one. More would only be latency.
 pub(crate) const CLOSED_MAX: usize = 1;
@@ -126,6 +127,8 @@ pub struct Progress {
     /// Appends wait for space on the disk: what was reserved is used up, and no segment can be prepared. It goes on by
     /// itself when space returns.
     pub deferring: bool,
+    /// How the further copies are.
+    pub copies: Copies,
 }
 
 impl LogOptions {

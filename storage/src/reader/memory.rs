@@ -136,6 +136,11 @@ impl Maps {
         Some(&map.bytes)
     }
 
+    /// Lets a map go; it lives on in what was borrowed from it.
+    pub(super) fn remove(&mut self, segment: SegmentId) {
+        self.maps.remove(&segment);
+    }
+
     /// Keeps a map; one that has not been used lately goes for it.
     pub(super) fn insert(&mut self, segment: SegmentId, bytes: Bytes) {
         let faults = mmap::faults();

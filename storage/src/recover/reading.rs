@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::Cut;
 use super::plan::{Live, Plan};
 use super::survey::{Life, Seen, Survey, read_whole};
+use super::{Cut, mirror};
 use crate::begin::Begin;
 use crate::disk::segment_path;
 use crate::env::Env;
@@ -30,6 +30,8 @@ pub(super) struct Reading<'s> {
     /// Segments up to this one are known without being read.
     known: Option<SegmentId>,
     pub(super) damaged: Vec<Damage>,
+    /// Sealed segments that are whole again from the mirror.
+    pub(super) mended: Vec<SegmentId>,
     pub(super) cut: Option<Cut>,
     /// The records behind the proven watermark, as a batch holds them.
     pub(super) tail: Vec<u8>,
@@ -65,6 +67,7 @@ impl<'s> Reading<'s> {
             numbers: Numbers::default(),
             known: None,
             damaged: Vec::new(),
+            mended: Vec::new(),
             cut: None,
             tail: Vec::new(),
             tail_records: 0,
@@ -100,10 +103,11 @@ impl<'s> Reading<'s> {
                 self.pass(&footer);
                 continue;
             }
-            let bytes = if seen.footer.is_some() {
+            let bytes = if let Some(footer) = seen.footer {
                 let path: PathBuf = segment_path(seen.id);
                 // What cannot be read stands as zeros, and zeros are damage.
                 read_whole(&*env.open_read(&path)?, seen.len, &mut buffer)?;
+                self.mend(env, seen.id, &footer, &mut buffer)?;
                 &buffer
             } else {
                 &seen.bytes
@@ -131,6 +135,23 @@ impl<'s> Reading<'s> {
         }
         let used = offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX));
         self.closed.push(Closed { last: footer.last, used, records: footer.records });
+    }
+
+    /// With a mirror, a damaged segment is made whole before it is read.
+    fn mend(
+        &mut self,
+        env: &dyn Env,
+        segment: SegmentId,
+        footer: &SegmentFooter,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        if env.mirror().is_some()
+            && mirror::is_damaged(bytes, footer)
+            && mirror::mend_sealed(env, segment, bytes)?
+        {
+            self.mended.push(segment);
+        }
+        Ok(())
     }
 
     /// The newest LSN that is served.

@@ -114,7 +114,7 @@ pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
     Ok(found)
 }
 
-fn id_of(stem: &str) -> Option<SegmentId> {
+pub(super) fn id_of(stem: &str) -> Option<SegmentId> {
     let digits = stem.len() == 16 && stem.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| u32::from_str_radix(stem, 16).ok().map(SegmentId::new)).flatten()
 }
@@ -202,7 +202,7 @@ fn blank(file: &dyn File, len: u64) -> Result<bool, Error> {
     Ok(true)
 }
 
-fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Error> {
+pub(super) fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Error> {
     let mut block = Vec::new();
     read_range(file, 0, HEADER_BLOCK_LEN, &mut block)?;
     match SegmentHeader::decode(&block) {
@@ -212,7 +212,7 @@ fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Er
     }
 }
 
-fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Option<SegmentFooter>, Error> {
+pub(super) fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Option<SegmentFooter>, Error> {
     let mut block = Vec::new();
     read_range(file, len.saturating_sub(FOOTER_BLOCK_LEN), len, &mut block)?;
     Ok(SegmentFooter::decode(&block).filter(|footer| {

@@ -219,7 +219,21 @@ fn remove(reader: &LogReader, env: &dyn Env, end: &Begin, segments: &[SegmentId]
     for segment in segments {
         env.remove(&segment_path(*segment))?;
     }
-    env.sync_dir(Path::new(LOG_DIR))
+    env.sync_dir(Path::new(LOG_DIR))?;
+    // What the mirror does not let go of now leaves it at the next start.
+    let mirror = env.mirror().map_or(Ok(()), |mirror| {
+        for segment in segments {
+            match mirror.env.remove(&segment_path(*segment)) {
+                Err(error) if !error.is_not_found() => return Err(error),
+                _ => {}
+            }
+        }
+        mirror.env.sync_dir(Path::new(LOG_DIR))
+    });
+    if let Err(error) = mirror {
+        tracing::warn!(%error, "dropped segments stay on the mirror");
+    }
+    Ok(())
 }
 
 /// The segments of the run that the oldest ones belong to.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ofd_engine::codec::rules::rules;
-use ofd_engine::{Engine, EngineBuilder, PORTS_MAX, WORKERS_MAX};
+use ofd_engine::{Engine, EngineBuilder, PORTS_MAX, SinkFailure, WORKERS_MAX};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -23,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) refuse: Vec<String>,
     pub(crate) segment_len_bytes: i64,
     pub(crate) free_bytes_min: i64,
+    pub(crate) mirror_dir: String,
+    pub(crate) mirror_failure: String,
     pub(crate) io_threads: i64,
     pub(crate) workers: i64,
     pub(crate) append_deadline_us: i64,
@@ -41,6 +43,8 @@ impl Default for Config {
             refuse: Vec::new(),
             segment_len_bytes: 64 << 20,
             free_bytes_min: 0,
+            mirror_dir: String::new(),
+            mirror_failure: "stop".to_owned(),
             io_threads: 0,
             workers: 0,
             append_deadline_us: 2_000_000,
@@ -163,6 +167,32 @@ pub(crate) const KEYS: &[Key] = &[
             step: 1,
             get: |it| it.free_bytes_min,
             set: |it, value| it.free_bytes_min = value,
+        },
+    },
+    Key {
+        name: "log.mirror_dir",
+        unit: "directory",
+        about: "A directory on a second device that gets every byte of the log, too: a document is answered when\n\
+                both devices have it. Empty = one copy only.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "an absolute path, or nothing",
+            fits: |text| text.is_empty() || Path::new(text).is_absolute(),
+            get: |it| &it.mirror_dir,
+            set: |it, value| it.mirror_dir = value,
+        },
+    },
+    Key {
+        name: "log.mirror_failure",
+        unit: "word",
+        about: "What happens when the mirror fails: \"stop\" answers nothing any more; \"degrade\" goes on with ONE\n\
+                copy, raises an alarm and says so in the health. The next start brings the mirror up to date.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "stop or degrade",
+            fits: |text| matches!(text, "stop" | "degrade"),
+            get: |it| &it.mirror_failure,
+            set: |it, value| it.mirror_failure = value,
         },
     },
     Key {
@@ -343,6 +373,11 @@ impl Config {
             .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
             .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
             .connections_max(usize::try_from(self.connections_max).unwrap_or_default());
+        if !self.mirror_dir.is_empty() {
+            let degrade = self.mirror_failure == "degrade";
+            let failure = if degrade { SinkFailure::Degrade } else { SinkFailure::Stop };
+            builder = builder.mirror(&self.mirror_dir).mirror_failure(failure);
+        }
         if self.io_threads > 0 {
             builder = builder.io_threads(u16::try_from(self.io_threads).unwrap_or(u16::MAX));
         }
@@ -516,6 +551,8 @@ mod tests {
                 (_, "listen") => r#""[::1]:1""#.to_owned(),
                 (_, "operator.inn") => r#""500100732259""#.to_owned(),
                 (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
+                (_, "log.mirror_dir") => r#""/mnt/second/ofd""#.to_owned(),
+                (_, "log.mirror_failure") => r#""degrade""#.to_owned(),
                 (_, "trace.filter") => r#""warn,ofd_engine=debug""#.to_owned(),
                 (_, name) => panic!("{name} needs a value here"),
             };

@@ -1,0 +1,662 @@
+//! The mirror: a further copy on a second device, which has to answer before anything is durable.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ofd_storage::testing::{SimEnv, SimKnobs};
+use ofd_storage::{
+    Appended, Carried, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, Full, Held, Log,
+    LogOptions, LogState, Lsn, Mirror, Mirrored, NO_PARTITION, NewRecord, Now, Progress, RealEnv, RecordKind,
+    RecoveryReport, SegmentId, Sink, SinkFailure, recover,
+};
+
+const OPTIONS: LogOptions = LogOptions {
+    segment_len: 64 * 1024,
+    batch_len_max: 8192,
+    prepare_retry_us: 10_000,
+    free_bytes_min: Some(0),
+    ..LogOptions::DEFAULT
+};
+/// A rate that never misses.
+const ALWAYS: u32 = 65_536;
+
+/// A log with its mirror, on two simulated machines.
+struct Machine {
+    local: SimEnv,
+    mirror: SimEnv,
+    log: Log,
+    queue: Box<dyn DiskQueue>,
+    ops: Vec<DiskOp>,
+    completions: Vec<Completion>,
+}
+
+type Opened = (Machine, RecoveryReport, Vec<Vec<u8>>);
+
+fn pair(local: &SimEnv, mirror: &SimEnv, failure: SinkFailure) -> Arc<dyn Env> {
+    let further = Mirror { env: Arc::new(mirror.clone()), failure };
+    Arc::new(Mirrored::new(Arc::new(local.clone()), further))
+}
+
+fn try_open(local: SimEnv, mirror: SimEnv, failure: SinkFailure) -> Result<Opened, Error> {
+    let mut seen = Vec::new();
+    let env = pair(&local, &mirror, failure);
+    let (mut log, report) = recover(env, OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))?;
+    let queue = local.queue(Arc::new(|| {})).unwrap();
+    log.start_copies(&(Arc::new(|| {}) as ofd_storage::env::Wake)).unwrap();
+    Ok((Machine { local, mirror, log, queue, ops: Vec::new(), completions: Vec::new() }, report, seen))
+}
+
+fn open(local: SimEnv, mirror: SimEnv) -> Opened {
+    try_open(local, mirror, SinkFailure::Stop).unwrap()
+}
+
+/// What a log alone in this directory gives.
+fn alone(env: &SimEnv) -> (RecoveryReport, Vec<Vec<u8>>) {
+    let mut seen = Vec::new();
+    let (_, report) =
+        recover(Arc::new(env.clone()), OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))
+            .unwrap();
+    (report, seen)
+}
+
+impl Machine {
+    fn new(seed: u64, failure: SinkFailure) -> Self {
+        let (local, mirror) =
+            (SimEnv::new(seed, SimKnobs::default()), SimEnv::new(!seed, SimKnobs::default()));
+        let (mut machine, ..) = try_open(local, mirror, failure).unwrap();
+        machine.rest();
+        machine
+    }
+
+    fn append(&mut self, payload: &[u8]) -> Appended {
+        self.try_append(payload).unwrap()
+    }
+
+    fn try_append(&mut self, payload: &[u8]) -> Result<Appended, Full> {
+        self.log.append(self.local.now(), document(&[payload]))
+    }
+
+    fn step(&mut self) -> Progress {
+        let progress = self.log.step(self.local.now(), &mut self.completions, &mut self.ops);
+        self.ops.drain(..).for_each(|op| self.queue.submit(op));
+        progress
+    }
+
+    /// Until nothing moves any more.
+    fn rest(&mut self) -> Progress {
+        for _ in 0..12 {
+            self.step();
+            self.queue.poll(&mut self.completions);
+        }
+        self.step()
+    }
+
+    /// Ends the log; both copies are complete then.
+    fn close(mut self) -> (SimEnv, SimEnv) {
+        self.log.shutdown();
+        let state = self.rest().state;
+        assert_eq!(state, LogState::Closed);
+        (self.local, self.mirror)
+    }
+
+    /// Appends `count` records of `len` bytes, each acknowledged.
+    fn fill(&mut self, count: u32, len: usize) {
+        for at in 0..count {
+            let appended = loop {
+                match self.try_append(&vec![at as u8; len]) {
+                    Ok(appended) => break appended,
+                    Err(full) => assert_eq!((full, self.rest().state), (Full::Wait, LogState::Healthy)),
+                }
+            };
+            assert_eq!(self.rest().durable, appended.lsn);
+        }
+    }
+}
+
+fn document<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
+    NewRecord {
+        kind: RecordKind::Document,
+        flags: 0,
+        partition: NO_PARTITION,
+        key_id: 0,
+        answer_code: 0,
+        parts,
+    }
+}
+
+fn path(segment: SegmentId) -> PathBuf {
+    Path::new("log").join(format!("{segment}.seg"))
+}
+
+/// A file: its name, its length, and its bytes by their CRC.
+type Listed = (String, usize, u32);
+
+/// The segments of a log and its metadata. A segment of zeros is no testimony: it may or may not be prepared yet.
+fn files(env: &dyn Env) -> Vec<Listed> {
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
+    let names = env.list(Path::new("log")).unwrap().into_iter().map(|entry| entry.name);
+    let kept = names.filter(|name| name.ends_with(".seg") || name == "meta");
+    kept.filter_map(|name| {
+        let bytes = ofd_storage::env::read_file(env, &Path::new("log").join(&name), 1 << 30).unwrap();
+        let blank = bytes.iter().all(|byte| *byte == 0);
+        (!blank).then(|| (name, bytes.len(), crc.checksum(&bytes)))
+    })
+    .collect()
+}
+
+#[test]
+fn both_copies_are_the_same_after_a_run() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(400, 700);
+    assert_eq!(machine.step().copies, Copies::Whole);
+    assert!(machine.log.reader().sealed_segments().len() > 3);
+    let (local, mirror) = machine.close();
+    assert_eq!(files(&local), files(&mirror));
+    // And after a start that rewrites, seals and prepares.
+    let (machine, report, seen) = open(local.power_cut(), mirror.power_cut());
+    assert_eq!((seen.len(), report.damaged.len(), report.mirror.mended.len()), (400, 0, 0));
+    assert_eq!(files(&machine.local), files(&machine.mirror));
+    let (report, alone) = alone(&machine.mirror.power_cut());
+    assert_eq!((alone, report.damaged.len()), (seen, 0));
+}
+
+#[test]
+fn nothing_is_durable_before_both_have_answered() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(3, 10);
+    let before = machine.step().durable;
+    // The mirror's lane stands still.
+    machine.mirror.set_knobs(|knobs| knobs.lane_moves = 1);
+    let appended = machine.append(b"waits for the mirror");
+    for _ in 0..20 {
+        let progress = machine.rest();
+        assert_eq!((progress.durable, progress.state), (before, LogState::Healthy));
+        assert!(machine.local.is_durable(&path(appended.location.segment)));
+    }
+    machine.mirror.set_knobs(|knobs| knobs.lane_moves = 0);
+    assert_eq!(machine.rest().durable, appended.lsn);
+    assert!(machine.mirror.is_durable(&path(appended.location.segment)));
+    // And the other way round.
+    machine.local.set_knobs(|knobs| knobs.lane_moves = 1);
+    let appended = machine.append(b"waits for the local disk");
+    for _ in 0..20 {
+        assert!(machine.rest().durable < appended.lsn);
+    }
+    assert!(machine.mirror.is_durable(&path(appended.location.segment)));
+    machine.local.set_knobs(|knobs| knobs.lane_moves = 0);
+    assert_eq!(machine.rest().durable, appended.lsn);
+}
+
+// Fails closed: who asked for two copies is not told that one is enough.
+#[test]
+fn a_mirror_that_fails_stops_the_log() {
+    for fault in ["write", "sync", "read-only"] {
+        let mut machine = Machine::new(1, SinkFailure::Stop);
+        machine.fill(5, 100);
+        let before = machine.step().durable;
+        machine.mirror.set_knobs(|knobs| match fault {
+            "write" => knobs.write_error = ALWAYS,
+            "sync" => knobs.sync_error = ALWAYS,
+            _ => (knobs.sync_error, knobs.turns_read_only) = (ALWAYS, ALWAYS),
+        });
+        let _ = machine.append(b"never acknowledged");
+        let progress = machine.rest();
+        assert_eq!((progress.state, progress.durable), (LogState::Failed, before), "{fault}");
+        assert_eq!(machine.try_append(b"nothing more"), Err(Full::Closed));
+        let told = machine.log.last_error().unwrap().to_string();
+        assert!(told.contains("the mirror has failed"), "{told}");
+        // Once the device is mended both copies are brought together.
+        machine.mirror.set_knobs(|knobs| *knobs = SimKnobs::default());
+        let (again, report, seen) = open(machine.local.kill(), machine.mirror.power_cut());
+        assert!(seen.len() as u64 >= before.get(), "{fault}: {report:?}");
+        assert_eq!(files(&again.local), files(&again.mirror), "{fault}");
+    }
+}
+
+#[test]
+fn a_log_that_may_degrade_goes_on_with_one_copy_and_says_so() {
+    let mut machine = Machine::new(1, SinkFailure::Degrade);
+    machine.fill(5, 100);
+    assert_eq!(machine.step().copies, Copies::Whole);
+    machine.mirror.set_knobs(|knobs| knobs.sync_error = ALWAYS);
+    let appended = machine.append(b"on one copy");
+    let progress = machine.rest();
+    assert_eq!((progress.state, progress.durable), (LogState::Healthy, appended.lsn));
+    assert_eq!(progress.copies, Copies::Degraded);
+    machine.fill(300, 700);
+    let syncs = machine.mirror.stats().poisoned_syncs;
+    assert_eq!(syncs, 0, "a file whose sync failed is not synced again");
+    // The device is as bad as before: the start degrades, too, and says so.
+    machine.mirror.set_knobs(|knobs| knobs.write_error = ALWAYS);
+    let (local, mirror) = (machine.local.power_cut(), machine.mirror.power_cut());
+    assert!(try_open(local.clone(), mirror.clone(), SinkFailure::Stop).is_err());
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    let (mut machine, _, seen) = try_open(local, mirror, SinkFailure::Degrade).unwrap();
+    assert_eq!((seen.len(), machine.step().copies), (306, Copies::Degraded));
+    machine.fill(3, 10);
+    // Mended: brought up to date before anything is acknowledged.
+    machine.mirror.set_knobs(|knobs| *knobs = SimKnobs::default());
+    let (mut machine, report, seen) = open(machine.local.power_cut(), machine.mirror.power_cut());
+    assert_eq!((seen.len(), machine.step().copies), (309, Copies::Whole));
+    assert!(report.mirror.copied.len() > 3, "{:?}", report.mirror);
+    assert_eq!(files(&machine.local), files(&machine.mirror));
+}
+
+// Every record that was acknowledged is on either copy alone, whatever the power cut leaves of the two.
+#[test]
+fn after_a_power_cut_either_copy_alone_gives_every_acknowledged_record() {
+    let mut cuts = 0;
+    for seed in 0..150u64 {
+        let mut machine = Machine::new(seed, SinkFailure::Stop);
+        for env in [&machine.local, &machine.mirror] {
+            env.set_knobs(|knobs| {
+                (knobs.torn_sectors, knobs.names_in_any_order) = (seed % 2 == 0, seed % 3 == 0);
+                knobs.lane_moves = [0, 30_000][(seed % 2) as usize];
+            });
+        }
+        // The power of one machine, or of both, fails at some call.
+        if seed % 3 < 2 {
+            machine.local.cut_power_after(Some(1 + seed % 37));
+        }
+        if seed % 3 > 0 {
+            machine.mirror.cut_power_after(Some(1 + seed % 23));
+        }
+        let mut acked = 0;
+        for round in 0..60u8 {
+            for at in 0..3 {
+                let _ = machine.try_append(&[round, at].repeat(200 + usize::from(round)));
+            }
+            if round % 20 == 19 {
+                machine.log.seal();
+            }
+            if round % 7 == 6 {
+                machine.local.advance(OPTIONS.marker_after_us, 0);
+                machine.mirror.advance(OPTIONS.marker_after_us, 0);
+            }
+            for _ in 0..2 {
+                machine.queue.poll(&mut machine.completions);
+                acked = machine.step().durable.get();
+            }
+        }
+        cuts += u32::from(machine.local.is_off() || machine.mirror.is_off());
+        let (local, mirror) = (machine.local.power_cut(), machine.mirror.power_cut());
+        drop(machine.log);
+        for env in [&local, &mirror] {
+            env.set_knobs(|knobs| *knobs = SimKnobs::default());
+        }
+        if seed % 2 == 0 {
+            // The data directory is gone for good: the mirror is the log.
+            let (report, seen) = alone(&mirror);
+            assert!(seen.len() as u64 >= acked && report.damaged.is_empty(), "seed {seed}: {report:?}");
+        } else {
+            let (machine, report, seen) = open(local, mirror);
+            assert!(seen.len() as u64 >= acked && report.damaged.is_empty(), "seed {seed}: {report:?}");
+            assert_eq!(files(&machine.local), files(&machine.mirror), "seed {seed}");
+            let (_, alone) = alone(&machine.mirror.power_cut());
+            assert_eq!(alone, seen, "seed {seed}");
+        }
+    }
+    assert!(cuts > 100, "{cuts}");
+}
+
+// The start itself may be cut at any call, on either machine, and started again.
+#[test]
+fn a_power_cut_at_every_call_of_a_start_with_a_mirror_loses_nothing() {
+    for of_mirror in [false, true] {
+        for cut_at in 1.. {
+            let mut machine = Machine::new(cut_at, SinkFailure::Stop);
+            machine.fill(120, 700);
+            machine.mirror.set_knobs(|knobs| knobs.lane_moves = 1);
+            let _ = machine.append(b"not acknowledged");
+            machine.rest();
+            let (local, mirror) = (machine.local.kill(), machine.mirror.power_cut());
+            drop(machine.log);
+            mirror.set_knobs(|knobs| knobs.lane_moves = 0);
+            let cut = if of_mirror { &mirror } else { &local };
+            cut.cut_power_after(Some(cut_at));
+            let started = try_open(local.clone(), mirror.clone(), SinkFailure::Stop);
+            let survived = started.is_ok();
+            drop(started);
+            let (machine, report, seen) = open(local.power_cut(), mirror.power_cut());
+            assert!(seen.len() >= 120 && report.damaged.is_empty(), "cut at call {cut_at}: {report:?}");
+            assert_eq!(files(&machine.local), files(&machine.mirror), "cut at call {cut_at}");
+            if survived {
+                assert!(cut_at > 8, "{cut_at}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_of_a_sealed_segment_is_mended_from_the_mirror() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    let first = machine.append(b"hit by a ray").location;
+    machine.fill(300, 700);
+    let (local, mirror) = machine.close();
+    let good = files(&local);
+    // In a payload, in a record's header, in a batch header, and in zeros behind a batch.
+    for at in [first.offset as usize + 64, first.offset as usize + 17, 4096 + 9, 4096 + 64 + 80 + 40] {
+        local.flip_bit(&path(first.segment), at * 8 + 3).unwrap();
+    }
+    let (machine, report, seen) = open(local.power_cut(), mirror.power_cut());
+    assert_eq!((seen.len(), &seen[0][..]), (301, &b"hit by a ray"[..]));
+    assert_eq!((report.damaged.len(), report.mirror.mended), (0, vec![first.segment]));
+    assert_eq!(files(&machine.local)[..3], good[..3]);
+    assert!(machine.local.is_durable(&path(first.segment)));
+}
+
+// While the log runs: the record is served from the mirror, and a scrub makes the segment whole again.
+#[test]
+fn a_running_log_reads_around_damage_and_mends_it() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    let hit = machine.append(b"hit by a ray").location;
+    machine.fill(300, 700);
+    let good = files(&machine.local);
+    machine.local.flip_bit(&path(hit.segment), (hit.offset as usize + 64) * 8).unwrap();
+    let reader = machine.log.reader();
+    assert_eq!(reader.read(hit).unwrap().record().payload(), b"hit by a ray");
+    assert_eq!(reader.check_seal(hit.segment).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(reader.mend(hit.segment).unwrap());
+    assert!(!reader.mend(hit.segment).unwrap(), "nothing is left to do");
+    reader.check_seal(hit.segment).unwrap();
+    assert_eq!(files(&machine.local), good);
+    assert_eq!(reader.read(hit).unwrap().record().payload(), b"hit by a ray");
+}
+
+// Both rot, not in the same place: each gives what the other lost.
+#[test]
+fn two_damaged_copies_make_a_whole_one() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    let places: Vec<_> = (0..120u8)
+        .map(|at| {
+            let place = machine.append(&[at; 300]).location;
+            machine.rest();
+            place
+        })
+        .collect();
+    machine.log.seal();
+    machine.rest();
+    let (local, mirror) = machine.close();
+    local.flip_bit(&path(places[3].segment), (places[3].offset as usize + 70) * 8).unwrap();
+    mirror.flip_bit(&path(places[9].segment), (places[9].offset as usize + 70) * 8).unwrap();
+    let (_machine, report, seen) = open(local.power_cut(), mirror.power_cut());
+    assert_eq!((seen.len(), report.damaged.len(), report.mirror.mended), (120, 0, vec![places[3].segment]));
+}
+
+// The last write is acknowledged and nothing on the local disk proves it yet: alone, recovery would cut it.
+#[test]
+fn damage_in_the_unproven_write_costs_nothing_with_a_mirror() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(3, 100);
+    let hit = machine.append(b"acknowledged, and proven by nothing");
+    assert_eq!(machine.rest().durable, hit.lsn);
+    let at = hit.location.offset as usize + 70;
+    {
+        let (local, mirror) = (machine.local.kill(), machine.mirror.kill());
+        local.flip_bit(&path(hit.location.segment), at * 8).unwrap();
+        let (again, report, seen) = open(local, mirror);
+        assert_eq!((seen.len(), report.cut, report.damaged.len()), (4, None, 0), "{report:?}");
+        assert_eq!(report.mirror.mended.len(), 1);
+        drop(again);
+    }
+}
+
+#[test]
+fn an_empty_data_directory_beside_a_full_mirror_is_refused() {
+    for failure in [SinkFailure::Stop, SinkFailure::Degrade] {
+        let mut machine = Machine::new(1, failure);
+        machine.fill(200, 700);
+        let (_, mirror) = machine.close();
+        let mirror = mirror.power_cut();
+        let kept = files(&mirror);
+        // Another disk where the data directory was.
+        let empty = SimEnv::new(9, SimKnobs::default());
+        let error = try_open(empty.clone(), mirror.clone(), failure).err().unwrap();
+        let told = error.to_string();
+        assert!(told.contains("copy the mirror's `log` folder into it"), "{told}");
+        assert_eq!((error.kind(), files(&mirror)), (ErrorKind::Fix, kept), "the mirror was touched");
+        assert!(files(&empty).is_empty(), "a new log was begun");
+    }
+}
+
+#[test]
+fn a_data_directory_that_lost_a_segment_is_refused_with_advice() {
+    // The first one, and one in the middle.
+    for lost in [1, 3] {
+        let mut machine = Machine::new(1, SinkFailure::Degrade);
+        machine.fill(400, 700);
+        let (local, mirror) = machine.close();
+        let (local, mirror) = (local.power_cut(), mirror.power_cut());
+        local.remove(&path(SegmentId::new(lost))).unwrap();
+        local.sync_dir(Path::new("log")).unwrap();
+        let kept = files(&mirror);
+        let error = try_open(local.clone(), mirror.clone(), SinkFailure::Degrade).err().unwrap();
+        let told = error.to_string();
+        assert!(told.contains("copy the mirror's `log` folder in its place"), "{told}");
+        assert_eq!((error.kind(), files(&mirror)), (ErrorKind::Corrupt, kept), "the mirror was touched");
+        // And so it is done.
+        let fresh = SimEnv::new(9, SimKnobs::default());
+        fresh.create_dir_all(Path::new("log")).unwrap();
+        for entry in mirror.list(Path::new("log")).unwrap() {
+            let name = Path::new("log").join(&entry.name);
+            let bytes = ofd_storage::env::read_file(&mirror, &name, 1 << 30).unwrap();
+            ofd_storage::env::replace_file(&fresh, &name, &bytes).unwrap();
+        }
+        let (machine, report, seen) = open(fresh, mirror.kill());
+        assert_eq!((seen.len(), report.damaged.len()), (400, 0));
+        assert_eq!(files(&machine.local), files(&machine.mirror));
+    }
+}
+
+// Segments that retention dropped while the mirror was away go from there, too, and its begin says so first.
+#[test]
+fn what_was_dropped_leaves_the_mirror_at_the_next_start() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(400, 700);
+    let reader = machine.log.reader();
+    let dropped: Vec<_> = reader.sealed_segments().into_iter().take(2).collect();
+    let (local, mirror) = machine.close();
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    let begin = ofd_storage::Begin { through: dropped[1].last, ..ofd_storage::Begin::default() };
+    begin.store(&local).unwrap();
+    for segment in &dropped {
+        local.remove(&path(segment.id)).unwrap();
+    }
+    local.sync_dir(Path::new("log")).unwrap();
+    let (machine, report, seen) = open(local, mirror);
+    assert_eq!((seen.len() as u64, report.mirror.set_aside.len()), (400 - dropped[1].last.get(), 0));
+    assert_eq!(files(&machine.local), files(&machine.mirror));
+    assert_eq!(ofd_storage::Begin::load(&machine.mirror).unwrap(), begin);
+    let (_, alone) = alone(&machine.mirror.power_cut());
+    assert_eq!(alone, seen);
+}
+
+#[test]
+fn a_data_directory_that_lost_its_end_is_refused() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(150, 700);
+    let (local, mirror) = machine.close();
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    let newest = files(&local).iter().rev().find(|(name, ..)| name.ends_with(".seg")).unwrap().0.clone();
+    local.remove(&Path::new("log").join(newest)).unwrap();
+    local.sync_dir(Path::new("log")).unwrap();
+    let kept = files(&mirror);
+    let error = try_open(local, mirror.clone(), SinkFailure::Stop).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Fix);
+    assert!(error.to_string().contains("that were acknowledged"), "{error}");
+    assert_eq!(files(&mirror), kept, "the mirror was touched");
+}
+
+// The old machine comes back after the mirror has been the log for a while.
+#[test]
+fn a_mirror_that_another_engine_wrote_to_is_refused() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(20, 700);
+    let (local, mirror) = machine.close();
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    for (env, payload, count) in [(&mirror, b"the mirror as a log", 5), (&local, b"the old machine too", 9)] {
+        let (mut log, _) = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).unwrap();
+        let mut queue = env.queue(Arc::new(|| {})).unwrap();
+        let (mut ops, mut completions) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            let _ = log.append(env.now(), document(&[payload])).unwrap();
+            for _ in 0..4 {
+                log.step(env.now(), &mut completions, &mut ops);
+                ops.drain(..).for_each(|op| queue.submit(op));
+                queue.poll(&mut completions);
+            }
+        }
+        log.shutdown();
+        for _ in 0..9 {
+            log.step(env.now(), &mut completions, &mut ops);
+            ops.drain(..).for_each(|op| queue.submit(op));
+            queue.poll(&mut completions);
+        }
+    }
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    let kept = files(&mirror);
+    let error = try_open(local, mirror.clone(), SinkFailure::Stop).err().unwrap();
+    assert!(error.to_string().contains("written to by another engine"), "{error}");
+    assert_eq!((error.kind(), files(&mirror)), (ErrorKind::Fix, kept));
+}
+
+#[test]
+fn a_mirror_belongs_to_one_engine() {
+    let machine = Machine::new(1, SinkFailure::Stop);
+    let other = SimEnv::new(7, SimKnobs::default());
+    let error = try_open(other, machine.mirror.clone(), SinkFailure::Stop).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Busy);
+}
+
+#[test]
+fn a_full_mirror_makes_the_log_wait_and_space_lets_it_go_on() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(3, 100);
+    machine.mirror.set_knobs(|knobs| knobs.space = Some(150_000));
+    let mut deferred = false;
+    for _ in 0..400 {
+        while machine.try_append(&[5; 600]).is_ok() {}
+        let progress = machine.rest();
+        assert_eq!(progress.state, LogState::Healthy);
+        deferred |= progress.deferring;
+    }
+    assert!(deferred);
+    let taken = machine.log.next_lsn().prev();
+    assert!(machine.step().durable < taken);
+    machine.mirror.set_knobs(|knobs| knobs.space = None);
+    machine.local.advance(OPTIONS.prepare_retry_us, 0);
+    let progress = machine.rest();
+    assert_eq!((progress.durable, progress.deferring), (taken, false));
+}
+
+// A failed local sync moves the batch; the mirror follows it to the new segment.
+#[test]
+fn a_local_rewrite_is_mirrored() {
+    for seed in 0..30 {
+        let mut machine = Machine::new(seed, SinkFailure::Stop);
+        machine.fill(8, 300);
+        let _ = machine.append(b"whose local sync fails");
+        machine.step();
+        machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 1);
+        let progress = machine.rest();
+        assert_eq!((progress.state, progress.durable), (LogState::Healthy, Lsn::new(9)));
+        machine.fill(100, 700);
+        let (report, seen) = alone(&machine.mirror.power_cut());
+        assert_eq!((seen.len(), report.damaged.len()), (109, 0), "seed {seed}: {report:?}");
+        let (machine, report, seen) = open(machine.local.power_cut(), machine.mirror.power_cut());
+        assert_eq!((seen.len(), report.damaged.len()), (109, 0), "seed {seed}: {report:?}");
+        assert_eq!(files(&machine.local), files(&machine.mirror), "seed {seed}");
+    }
+}
+
+// Real threads, real files: the lanes of both devices and the bell between them.
+#[test]
+fn two_real_directories_are_the_same_after_a_run() {
+    let (dir, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let further = Mirror { env: Arc::new(RealEnv::new(beside.path())), failure: SinkFailure::Stop };
+    let env: Arc<dyn Env> = Arc::new(Mirrored::new(Arc::new(RealEnv::new(dir.path())), further));
+    for life in 1..4u64 {
+        let mut count = 0;
+        let (log, report) = recover(Arc::clone(&env), OPTIONS, &mut |_, _| count += 1).unwrap();
+        assert_eq!((count, report.damaged.len()), ((life - 1) * 1_500, 0));
+        let mut driver = Driver::new(Arc::clone(&env), log).unwrap();
+        for at in 0..1_500u64 {
+            let _ = driver.append(document(&[&at.to_le_bytes().repeat(1 + (at % 80) as usize)])).unwrap();
+            if at % 11 == 0 {
+                driver.commit().unwrap();
+            }
+        }
+        driver.commit().unwrap();
+        driver.shutdown().unwrap();
+        assert_eq!(files(&RealEnv::new(dir.path())), files(&RealEnv::new(beside.path())), "life {life}");
+    }
+    let mut count = 0;
+    recover(Arc::new(RealEnv::new(beside.path())), OPTIONS, &mut |_, _| count += 1).unwrap();
+    assert_eq!(count, 4_500);
+}
+
+/// What a copy was given.
+type Given = Vec<(Lsn, Vec<u8>)>;
+
+/// A copy of the host's own: it counts what it was given and answers when it likes.
+struct Counting {
+    seen: Arc<std::sync::Mutex<Given>>,
+    taken: Lsn,
+    answers: Arc<std::sync::atomic::AtomicBool>,
+    held: Lsn,
+}
+
+impl Sink for Counting {
+    fn start(&mut self, _wake: ofd_storage::env::Wake) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn take(&mut self, carried: Carried) {
+        let mut seen = self.seen.lock().unwrap();
+        seen.extend(carried.records().map(|record| (record.lsn(), record.payload().to_vec())));
+        self.taken = self.taken.max(carried.last());
+    }
+
+    fn poll(&mut self, _now: Now) -> Result<Held, Error> {
+        if self.answers.load(std::sync::atomic::Ordering::Relaxed) {
+            self.held = self.taken;
+        }
+        Ok(Held { through: self.held, settled: true, ..Held::default() })
+    }
+}
+
+#[test]
+fn a_copy_of_the_host_adds_to_the_local_sync() {
+    let env = SimEnv::new(1, SimKnobs::default());
+    let (mut log, _) = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).unwrap();
+    let (seen, answers) = (Arc::default(), Arc::new(std::sync::atomic::AtomicBool::new(true)));
+    let copy = Counting {
+        seen: Arc::clone(&seen),
+        taken: Lsn::NONE,
+        answers: Arc::clone(&answers),
+        held: Lsn::NONE,
+    };
+    log.attach(Box::new(copy), env.now(), SinkFailure::Stop).unwrap();
+    let mut queue = env.queue(Arc::new(|| {})).unwrap();
+    let (mut ops, mut completions) = (Vec::new(), Vec::new());
+    for at in 1..50u64 {
+        answers.store(at % 5 != 0, std::sync::atomic::Ordering::Relaxed);
+        let appended = log.append(env.now(), document(&[&at.to_le_bytes()])).unwrap();
+        let mut durable = Lsn::NONE;
+        for _ in 0..6 {
+            durable = log.step(env.now(), &mut completions, &mut ops).durable;
+            ops.drain(..).for_each(|op| queue.submit(op));
+            queue.poll(&mut completions);
+        }
+        assert_eq!(durable == appended.lsn, at % 5 != 0, "{at}");
+    }
+    let seen = seen.lock().unwrap();
+    assert!(
+        seen.iter()
+            .zip(1u64..)
+            .all(|((lsn, payload), at)| { lsn.get() == at && payload[..] == at.to_le_bytes() })
+    );
+    assert_eq!(seen.len(), 49);
+}
