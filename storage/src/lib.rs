@@ -46,6 +46,7 @@ mod recover;
 #[cfg(feature = "columns")]
 pub mod retain;
 pub mod rows;
+pub mod scrub;
 mod segment;
 mod side;
 mod sink;

@@ -210,6 +210,7 @@ impl LogReader {
             origin: 0,
             have: 0,
             broken: false,
+            from_disk: false,
         })
     }
 
@@ -340,6 +341,7 @@ pub struct SegmentScan {
     have: usize,
     /// Something does not hold, or cannot be read.
     broken: bool,
+    from_disk: bool,
 }
 
 impl SegmentScan {
@@ -366,6 +368,9 @@ impl SegmentScan {
             self.broken |= !walk_to(&mut self.walk, &mut self.check, map, 0, end);
             return Ok(!self.broken && end < used);
         }
+        if self.from_disk {
+            self.file.let_go(at as u64, len as u64);
+        }
         self.buffer.resize(RECORD_LEN_MAX.saturating_add(CHAIN_BLOCK_LEN), 0);
         let block = self.buffer.get_mut(self.have..self.have.saturating_add(len)).unwrap_or_default();
         match read_block(&*self.file, block, at as u64) {
@@ -390,6 +395,13 @@ impl SegmentScan {
         self.buffer.copy_within(seen.saturating_sub(self.origin)..self.have, 0);
         (self.origin, self.have) = (seen, end.saturating_sub(seen));
         Ok(!self.broken && end < used)
+    }
+
+    /// The same from the disk: the system is asked to forget what it holds of the segment, piece by piece.
+    #[must_use]
+    pub fn from_disk(mut self) -> Self {
+        self.from_disk = true;
+        self
     }
 
     /// Bytes read so far.
