@@ -109,6 +109,12 @@ pub struct Status {
     pub unanswered: u64,
     /// Messages that were line noise.
     pub noise: u64,
+    /// Bytes that were read back from the disk.
+    pub scrubbed_bytes: u64,
+    /// Segments and files in which that has found damage: anything but 0 is an alarm.
+    pub scrub_damaged: u64,
+    /// How often everything was read back once.
+    pub scrub_passes: u64,
 }
 
 impl Engine {
@@ -340,6 +346,9 @@ impl Engine {
             answered: counters.answered.load(Ordering::Relaxed),
             unanswered: counters.unanswered.load(Ordering::Relaxed),
             noise: self.shared.noise.counted(),
+            scrubbed_bytes: counters.scrubbed.load(Ordering::Relaxed),
+            scrub_damaged: counters.scrub_damaged.load(Ordering::Relaxed),
+            scrub_passes: counters.scrub_passes.load(Ordering::Relaxed),
         })
     }
 

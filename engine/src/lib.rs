@@ -55,6 +55,7 @@ mod query;
 mod readonly;
 mod refusal;
 mod replay;
+mod scrubber;
 mod shared;
 mod sides;
 mod stored;
@@ -80,6 +81,7 @@ pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;
 pub use query::StoredDocument;
 pub use readonly::ReadOnly;
+pub use scrubber::Scrubber;
 pub use shared::Health;
 pub use tickets::{Outcome, Tickets};
 

@@ -11,6 +11,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::envelope::Envelope;
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::Archive;
+use ofd_storage::scrub::{Scrub, ScrubOptions};
 #[cfg(feature = "parquet")]
 use ofd_storage::verify::{VerifyReport, verify};
 use ofd_storage::{
@@ -25,7 +26,6 @@ use crate::sides::SCHEMA;
 /// A directory opened for reading.
 pub struct ReadOnly {
     dir: PathBuf,
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is read through it"))]
     env: Arc<dyn Env>,
     reader: LogReader,
     sides: SideIndex,
@@ -51,6 +51,11 @@ impl ReadOnly {
     /// Everything up to here was durable when it was opened.
     pub fn durable(&self) -> Position {
         Position::new(self.reader.durable())
+    }
+
+    /// A machine that re-reads sealed segments and the files of the archive, see [`ofd_storage::scrub`].
+    pub fn scrub(&self, options: ScrubOptions) -> Scrub {
+        Scrub::new(Arc::clone(&self.env), self.reader.clone(), options)
     }
 
     /// The documents under a drive and number, as [`crate::Engine::find`] gives them.

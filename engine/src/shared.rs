@@ -63,6 +63,9 @@ pub(crate) struct Counters {
     pub(crate) known: CachePadded<AtomicU64>,
     pub(crate) answered: CachePadded<AtomicU64>,
     pub(crate) unanswered: CachePadded<AtomicU64>,
+    pub(crate) scrubbed: CachePadded<AtomicU64>,
+    pub(crate) scrub_damaged: CachePadded<AtomicU64>,
+    pub(crate) scrub_passes: CachePadded<AtomicU64>,
 }
 
 /// The documents of one worker that no index file holds yet, for all who search.

@@ -187,6 +187,9 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
                     "answered": status.answered,
                     "unanswered": status.unanswered,
                     "noise": status.noise,
+                    "scrubbed_bytes": status.scrubbed_bytes,
+                    "scrub_damaged": status.scrub_damaged,
+                    "scrub_passes": status.scrub_passes,
                 })
                 .to_string(),
             ]

@@ -349,7 +349,10 @@ fn damage_of_the_log_and_of_parquet_is_found_and_named() {
     let server = Server::start(&data, &["--config", config.to_str().unwrap()]);
     server.feed(REGISTERS, RECEIPTS, SEED);
     on(&data, &["compact", "--all"]).expect(0);
+    let beside = on(&data, &["scrub", "--json"]).expect(0).json().remove(0);
+    assert!(beside["segments"].as_u64() > Some(0) && beside["files"].as_u64() > Some(0), "{beside}");
     server.stop();
+    assert_eq!(on(&data, &["scrub", "--json"]).expect(0).json().remove(0), beside, "without the server");
 
     // The container of a known document, in whatever segment it lies.
     let (drive, _, container) = known_document(2);
@@ -372,6 +375,10 @@ fn damage_of_the_log_and_of_parquet_is_found_and_named() {
     assert_eq!(find(&data, &drive, &["--fd", "3"]).code, Some(3), "it may have lain in the damage");
     find(&data, &drive, &["--fd", "2"]).expect(0);
 
+    let scrubbed = on(&data, &["scrub", "--rate", "1000"]).expect(3);
+    let segment = format!("{id}.seg");
+    assert!(scrubbed.err.contains(&segment) && scrubbed.err.contains("are lost"), "{}", scrubbed.err);
+
     // A Parquet file.
     let day = std::fs::read_dir(data.join("parquet/containers")).unwrap().next().unwrap().unwrap().path();
     let file =
@@ -382,8 +389,10 @@ fn damage_of_the_log_and_of_parquet_is_found_and_named() {
     bytes[middle] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let name = file.file_name().unwrap().to_str().unwrap();
-    let found = on(&data, &["verify", "--json"]).expect(3);
-    assert!(found.err.contains(name), "{name} is not named: {}", found.err);
+    for command in ["verify", "scrub"] {
+        let found = on(&data, &[command, "--json"]).expect(3);
+        assert!(found.err.contains(name), "{name} is not named: {}", found.err);
+    }
 }
 
 /// A supervisor that closes the pipe must not cost a register its operator.

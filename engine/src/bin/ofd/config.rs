@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) crypto_timeout_us: i64,
     pub(crate) connections_max: i64,
     pub(crate) compact_every_s: i64,
+    pub(crate) scrub_every_days: i64,
+    pub(crate) scrub_rate_bytes_per_s: i64,
     pub(crate) trace_filter: String,
 }
 
@@ -51,6 +53,8 @@ impl Default for Config {
             crypto_timeout_us: 2_000_000,
             connections_max: 100_000,
             compact_every_s: 0,
+            scrub_every_days: 30,
+            scrub_rate_bytes_per_s: 0,
             trace_filter: "info".to_owned(),
         }
     }
@@ -271,6 +275,32 @@ pub(crate) const KEYS: &[Key] = &[
             step: 1,
             get: |it| it.compact_every_s,
             set: |it, value| it.compact_every_s = value,
+        },
+    },
+    Key {
+        name: "scrub.every_days",
+        unit: "days",
+        about: "Time in which sealed segments and the files of the archive are read back from the disk once. 0 = never.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: 365,
+            step: 1,
+            get: |it| it.scrub_every_days,
+            set: |it, value| it.scrub_every_days = value,
+        },
+    },
+    Key {
+        name: "scrub.rate_bytes_per_s",
+        unit: "bytes a second",
+        about: "How fast that is done. 0 = as fast as the days ask for, 1 MiB/s at least.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: 1 << 40,
+            step: 1,
+            get: |it| it.scrub_rate_bytes_per_s,
+            set: |it, value| it.scrub_rate_bytes_per_s = value,
         },
     },
     Key {
@@ -600,7 +630,8 @@ mod tests {
                 config.builder(nowhere).open().unwrap_err().to_string().contains("out of bounds")
             };
             assert!(!refused(*min) && !refused(*max), "{}", key.name);
-            if key.name != "compact.every_s" {
+            // These are the server's own, no option of the engine.
+            if key.name != "compact.every_s" && !key.name.starts_with("scrub.") {
                 assert!(refused(max + step), "{}", key.name);
                 // 0 threads is a word of the configuration, not of the engine.
                 assert!(key.name.starts_with("threads.") || refused(min - step), "{}", key.name);

@@ -18,6 +18,7 @@ mod input;
 mod known;
 mod logging;
 mod output;
+mod scrub;
 mod serve;
 mod verify;
 
@@ -44,6 +45,7 @@ enum Command {
     Find(find::Find),
     Compact(compact::Compact),
     Verify(verify::Verify),
+    Scrub(scrub::Scrub),
     Config(config_command::ConfigCommand),
     Completions(completions::Completions),
 }
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             Command::Find(it) => it.run(),
             Command::Compact(it) => it.run(),
             Command::Verify(it) => it.run(),
+            Command::Scrub(it) => it.run(),
             Command::Config(it) => it.run(),
             Command::Completions(it) => it.run(),
             Command::Serve(_) => unreachable!("taken above"),

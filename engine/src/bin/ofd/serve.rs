@@ -6,6 +6,7 @@
 //! ```
 
 mod maintenance;
+mod scrubbing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::failure::{Exit, Failure};
 use crate::logging::{Filter, Logging};
 use crate::output::Output;
 use maintenance::Maintenance;
+use scrubbing::Scrubbing;
 
 /// How often the health of the engine is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -61,6 +63,7 @@ impl Serve {
         let control = ControlServer::start(Arc::clone(&engine))?;
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
         let maintenance = Maintenance::start(Arc::clone(&engine), &config)?;
+        let scrubbing = Scrubbing::start(&engine, &config)?;
         let mut output = Output::new();
         let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"));
         if ready.and_then(|()| output.flush()).is_err() {
@@ -71,6 +74,9 @@ impl Serve {
         let health = self.wait(&signals, &engine, &mut config, &maintenance, &filter);
         control.stop();
         maintenance.stop();
+        if let Some(scrubbing) = scrubbing {
+            scrubbing.stop();
+        }
         let ended = engine.shutdown();
         match health {
             Health::Failed => {
