@@ -2,10 +2,9 @@
 //!
 //! Shape: a mebibyte at a time goes into the chain, then the walk goes over the same bytes while they are in the core's
 //! cache. Nothing is allocated for a record. Two ways to the bytes: [`LogReader::check_segment`] goes over a map, at 14.9
-//! GB/s of one core; [`SegmentScan`] reads by `pread` into one buffer, at 9.5 GB/s, with pauses as its caller likes. A
-//! sector that cannot be read is an error of the second and kills a process by SIGBUS in the first: scrubbing, which is
-//! there to find such sectors, scans. Only a segment in which something is wrong is loaded whole and walked once more, to
-//! find the reach of the damage.
+//! GB/s of one core; [`SegmentScan`] reads by `pread` into one buffer, at 9.5 GB/s, with pauses as its caller likes, and
+//! knows what the disk cannot read, which a map shows as zeros. Only a segment in which something is wrong is loaded
+//! whole and walked once more, to find the reach of the damage.
 //!
 //! Segments do not depend on one another, since a footer names the chain it goes on from; so as many threads as there are
 //! cores take one after another, and what joins two segments is compared at the end. Where no thread can be had, as in
@@ -156,7 +155,8 @@ impl LogReader {
     pub fn check_segment(&self, segment: SegmentId, chain: bool) -> Result<SegmentCheck, Error> {
         let mut scan = self.scan_segment(segment, chain)?;
         if scan.entry.seal == Seal::Sealed {
-            scan.map = Some(scan.file.map()?);
+            // Without a map it is read as the file.
+            scan.map = scan.file.map().ok();
         }
         while scan.step()? {}
         scan.finish()
