@@ -332,14 +332,26 @@ impl RealFile {
     }
 }
 
+impl RealFile {
+    /// Everybody above counts on it, std with a panic; a file system in user space may say what it likes.
+    fn at_most(&self, taken: usize, asked: usize, what: &str, offset: u64) -> Result<usize, Error> {
+        if taken > asked {
+            let path = self.path.display();
+            let text =
+                format!("{what} at byte {offset} of {path}: {taken} bytes reported, {asked} asked for");
+            return Err(Error::new(ErrorKind::Reopen, text));
+        }
+        Ok(taken)
+    }
+}
+
 impl File for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
         loop {
             match self.file.read_at(buffer, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => {
-                    return other.map_err(|error| self.failed(&format!("read at byte {offset} of"), error));
-                }
+                Err(error) => return Err(self.failed(&format!("read at byte {offset} of"), error)),
+                Ok(taken) => return self.at_most(taken, buffer.len(), "read", offset),
             }
         }
     }
@@ -348,9 +360,10 @@ impl File for RealFile {
         loop {
             match rustix::io::pwritev(&self.file, parts, offset) {
                 Err(Errno::INTR) => {}
-                other => {
-                    return other
-                        .map_err(|errno| self.failed(&format!("write at byte {offset} of"), errno.into()));
+                Err(errno) => return Err(self.failed(&format!("write at byte {offset} of"), errno.into())),
+                Ok(taken) => {
+                    let asked = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
+                    return self.at_most(taken, asked, "write", offset);
                 }
             }
         }
