@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -380,15 +381,21 @@ impl Engine {
         drive: DriveNumber,
         number: Option<u32>,
     ) -> Result<Vec<IndexEntry>, Error> {
-        Ok(self.shared.entries(self.worker_of(drive), drive.to_bcd_u64(), number)?)
+        let numbers = number.map_or(0..=u32::MAX, |number| number..=number);
+        Ok(self.shared.entries(self.worker_of(drive), drive.to_bcd_u64(), &numbers, None)?)
     }
 
-    fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
+    fn entries(
+        &self,
+        drive: DriveNumber,
+        numbers: &RangeInclusive<u32>,
+        sign: Option<u32>,
+    ) -> Result<Vec<IndexEntry>, Error> {
         let worker = self.worker_of(drive);
         if !self.shared.has_heard(worker, self.shared.watermark.load()) {
             self.ask_worker(worker, |reply| worker::Call::Hear { reply })?;
         }
-        Ok(self.shared.entries(worker, drive.to_bcd_u64(), number)?)
+        Ok(self.shared.entries(worker, drive.to_bcd_u64(), numbers, sign)?)
     }
 
     fn worker_of(&self, drive: DriveNumber) -> usize {
@@ -406,11 +413,23 @@ impl Engine {
         drive: DriveNumber,
         number: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.read(capability, drive, self.entries(drive, Some(number))?, |_| true)
+        self.documents(capability, drive, number..=number)
     }
 
-    /// The durable documents of a drive with this printed fiscal sign. Reads the documents of the drive until
-    /// it has seen them all: a sign of 32 bits repeats.
+    /// The durable documents of a drive with these numbers, all variants in the order they came.
+    ///
+    /// # Errors
+    /// As [`Engine::find`].
+    pub fn documents(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+        numbers: RangeInclusive<u32>,
+    ) -> Result<Vec<StoredDocument>, Error> {
+        self.read(capability, drive, self.entries(drive, &numbers, None)?, |_| true)
+    }
+
+    /// The durable documents of a drive with this printed fiscal sign: all of them, as a sign of 32 bits repeats.
     ///
     /// # Errors
     /// As [`Engine::find`].
@@ -420,7 +439,8 @@ impl Engine {
         drive: DriveNumber,
         sign: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.read(capability, drive, self.entries(drive, None)?, |document| document.has_sign(sign))
+        let entries = self.entries(drive, &(0..=u32::MAX), Some(sign))?;
+        self.read(capability, drive, entries, |document| document.has_sign(sign))
     }
 
     fn read(

@@ -99,10 +99,8 @@ impl ReadOnly {
         };
         let view = self.sides.view();
         let mut entries = Vec::new();
-        match number {
-            Some(number) => view.get(drive.to_bcd_u64(), number, &mut entries)?,
-            None => view.drive(drive.to_bcd_u64(), &mut entries)?,
-        }
+        let numbers = number.map_or(0..=u32::MAX, |number| number..=number);
+        view.get(drive.to_bcd_u64(), &numbers, &mut entries)?;
         entries.sort_unstable_by_key(|entry| entry.lsn);
         for entry in entries {
             if let Some(record) = self.stored(drive, &entry)? {

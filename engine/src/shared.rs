@@ -1,11 +1,12 @@
 //! What all threads of one engine see. Nothing here is written on the path of a document but counters.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, Now, SideIndex};
+use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, Now, SideEntry, SideIndex};
 
 use crate::builder::{Host, Options};
 use crate::handover::Doorbell;
@@ -201,33 +202,35 @@ impl Shared {
         })
     }
 
-    /// Where documents of a drive lie, of one number or all, in the order of the log.
+    /// Where documents of a drive lie, in the order of the log. With a sign, of those that an index knows only the ones
+    /// that bear it.
     pub(crate) fn entries(
         &self,
         worker: usize,
         drive: u64,
-        number: Option<u32>,
+        numbers: &RangeInclusive<u32>,
+        sign: Option<u32>,
     ) -> Result<Vec<IndexEntry>, ofd_storage::Error> {
         let mut recent = Vec::new();
         if let Some(known) = self.recent.get(worker) {
             let index = known.index.lock().unwrap_or_else(PoisonError::into_inner);
-            match number {
-                Some(number) => index.get(drive, number, Lsn::NONE, &mut recent),
-                None => index.drive(drive, Lsn::NONE, &mut recent),
+            if numbers.start() == numbers.end() {
+                index.get(drive, *numbers.start(), Lsn::NONE, &mut recent);
+            } else {
+                index.range(drive, numbers, &mut recent);
             }
         }
         // The files after the recent ones: what was let go of there is in them.
         let view = self.sides.view();
         let mut found = Vec::new();
-        match number {
-            Some(number) => view.get(drive, number, &mut found)?,
-            None => view.drive(drive, &mut found)?,
-        }
-        let indexed =
-            found.iter().map(|it| IndexEntry { lsn: it.lsn, location: it.location, number: it.number });
+        view.get(drive, numbers, &mut found)?;
         let through = view.through();
-        let mut entries: Vec<IndexEntry> =
-            indexed.chain(recent.into_iter().filter(|entry| entry.lsn > through)).collect();
+        let wanted = |it: &SideEntry| sign.is_none_or(|sign| sign == it.sign);
+        let indexed = found.into_iter().filter(wanted);
+        let mut entries: Vec<IndexEntry> = indexed
+            .map(|it| IndexEntry { lsn: it.lsn, location: it.location, number: it.number })
+            .chain(recent.into_iter().filter(|entry| entry.lsn > through))
+            .collect();
         entries.sort_unstable_by_key(|entry| entry.lsn);
         Ok(entries)
     }

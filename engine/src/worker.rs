@@ -473,7 +473,8 @@ impl Worker {
         let durable = self.shared.watermark.load();
         let generation = self.lanes.lane(drive).generation();
         let mut stored = Vec::new();
-        let entries = self.shared.entries(usize::from(self.number), drive.to_bcd_u64(), Some(number))?;
+        let entries =
+            self.shared.entries(usize::from(self.number), drive.to_bcd_u64(), &(number..=number), None)?;
         for entry in entries.iter().take(VARIANTS_MAX) {
             let lsn = entry.lsn;
             if lsn > durable {

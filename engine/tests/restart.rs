@@ -46,6 +46,12 @@ fn found(engine: &Engine, message: &[u8]) -> Vec<Position> {
     documents.iter().map(|document| document.position()).collect()
 }
 
+/// Every number of a drive from 5 to 200, in the order of the log.
+fn range(engine: &Engine, message: &[u8]) -> Vec<(Position, u32)> {
+    let documents = engine.documents(&Capability::operator(), drive(message), 5..=200).unwrap();
+    documents.iter().map(|it| (it.position(), it.envelope().unwrap().number)).collect()
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -82,6 +88,8 @@ fn a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows() {
         (engine.status().unwrap(), engine.durable(), engine.cursor("host").position());
     let places: Vec<_> = messages.iter().step_by(17).map(|message| found(&engine, message)).collect();
     assert!(places.iter().filter(|found| !found.is_empty()).count() > 100);
+    let ranges: Vec<_> = messages.iter().step_by(260).map(|message| range(&engine, message)).collect();
+    assert!(ranges.iter().flatten().count() > 1_500);
     engine.shutdown().unwrap();
     drop(engine);
 
@@ -110,6 +118,8 @@ fn a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows() {
         assert_eq!((engine.durable(), engine.cursor("host").position()), (durable, cursor), "{what}");
         let found: Vec<_> = messages.iter().step_by(17).map(|message| found(&engine, message)).collect();
         assert_eq!(found, places, "{what}: documents are found elsewhere");
+        let found: Vec<_> = messages.iter().step_by(260).map(|message| range(&engine, message)).collect();
+        assert_eq!(found, ranges, "{what}: other documents in a range");
         let mut resent = Vec::new();
         for part in messages.chunks(100) {
             resent.extend(ask(&engine, part));

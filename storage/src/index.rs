@@ -8,6 +8,7 @@
 //! memory serves the next one: in the steady state nothing is allocated.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -123,11 +124,11 @@ impl Index {
         }
     }
 
-    /// All documents of a drive behind `after`, in the order of the log. Looks at every entry.
-    pub fn drive(&self, drive: u64, after: Lsn, found: &mut Vec<IndexEntry>) {
-        for table in self.tables.iter().filter(|table| table.newest > after) {
-            let of_drive = table.entries.iter().filter(|it| it.drive == drive && it.entry.lsn > after);
-            found.extend(of_drive.map(|it| it.entry));
+    /// The documents of a drive with these numbers, in the order of the log. Looks at every entry.
+    pub fn range(&self, drive: u64, numbers: &RangeInclusive<u32>, found: &mut Vec<IndexEntry>) {
+        for table in &self.tables {
+            let wanted = |it: &&Entry| it.drive == drive && numbers.contains(&it.entry.number);
+            found.extend(table.entries.iter().filter(wanted).map(|it| it.entry));
         }
     }
 
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(lsns(&index, 5, 1), [4, 6]);
         assert_eq!(lsns(&index, 8, 0), [0; 0]);
         let mut all = Vec::new();
-        index.drive(9, Lsn::NONE, &mut all);
+        index.range(9, &(0..=u32::MAX), &mut all);
         assert_eq!(all.iter().map(|entry| entry.number).collect::<Vec<_>>(), [5, 6, 4, 5, 7, 5]);
         assert_eq!(index.len(), 6);
     }

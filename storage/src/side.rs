@@ -27,6 +27,7 @@ mod file;
 mod filter;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -475,20 +476,18 @@ impl SideView<'_> {
         self.files.len()
     }
 
-    /// The documents under a drive and number, in the order of the log.
+    /// The documents of a drive with these numbers, in the order of the files, by number within each: those of one
+    /// number in the order of the log.
     ///
     /// # Errors
     /// `Corrupt` when a page is damaged: it is not known what lay there until the file has been made again.
-    pub fn get(&self, drive: u64, number: u32, found: &mut Vec<SideEntry>) -> Result<(), Error> {
-        self.each(|file| file.get(drive, number, found))
-    }
-
-    /// All documents of a drive, in the order of the files, by number within each.
-    ///
-    /// # Errors
-    /// As [`SideView::get`].
-    pub fn drive(&self, drive: u64, found: &mut Vec<SideEntry>) -> Result<(), Error> {
-        self.each(|file| file.drive(drive, found))
+    pub fn get(
+        &self,
+        drive: u64,
+        numbers: &RangeInclusive<u32>,
+        found: &mut Vec<SideEntry>,
+    ) -> Result<(), Error> {
+        self.each(|file| file.get(drive, numbers, found))
     }
 
     fn each(&self, mut search: impl FnMut(&IndexFile) -> Result<(), Error>) -> Result<(), Error> {

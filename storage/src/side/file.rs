@@ -1,5 +1,6 @@
 //! One index file: the documents of some segments in a row, sorted by drive and number.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use rkyv::{Archive, Deserialize, Serialize};
@@ -282,17 +283,18 @@ impl IndexFile {
         })
     }
 
-    /// The documents under a drive and number, oldest first.
-    pub(super) fn get(&self, drive: u64, number: u32, found: &mut Vec<SideEntry>) -> Result<(), Error> {
-        if !self.directory.filter.may_hold(drive, number) {
+    /// The documents of a drive with these numbers, by number, oldest first.
+    pub(super) fn get(
+        &self,
+        drive: u64,
+        numbers: &RangeInclusive<u32>,
+        found: &mut Vec<SideEntry>,
+    ) -> Result<(), Error> {
+        let (first, last) = (*numbers.start(), *numbers.end());
+        if first == last && !self.directory.filter.may_hold(drive, first) {
             return Ok(());
         }
-        self.range(Fence { drive, number }, Fence { drive, number }, found)
-    }
-
-    /// All documents of a drive by number.
-    pub(super) fn drive(&self, drive: u64, found: &mut Vec<SideEntry>) -> Result<(), Error> {
-        self.range(Fence { drive, number: 0 }, Fence { drive, number: u32::MAX }, found)
+        self.range(Fence { drive, number: first }, Fence { drive, number: last }, found)
     }
 
     /// What lies between two keys, both included.
