@@ -10,6 +10,11 @@
 //! {"do":"find","fn":"9999078900001234","fpd":1234567890,"raw":true}  ─▶ containers in hex, as JSON strings
 //! {"do":"compact","all":true}                                 ─▶ what compaction did
 //! {"do":"verify"}                                             ─▶ what verification found
+//! {"do":"retain","dry_run":true}                              ─▶ what retention would let go
+//! {"do":"hold.list"}                                          ─▶ a line a legal hold
+//! {"do":"hold.place","scope":{"inn":"7704211201"},"from":"2026-01-01","to":"2026-03-31","reason":"…","by":"…"}
+//!                                                             ─▶ {"id":4711}
+//! {"do":"hold.lift","id":4711,"reason":"…","by":"…"}          ─▶ {"id":4711}
 //! ```
 //!
 //! Needs the feature `control`.
@@ -20,7 +25,7 @@ mod request;
 mod server;
 
 pub use client::{ControlClient, ControlError};
-pub use line::{compact_line, document_line, raw_line, verify_line};
+pub use line::{compact_line, document_line, hold_lines, raw_line, retain_line, verify_line};
 pub use request::{Request, Wanted};
 pub use server::ControlServer;
 

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use ofd_storage::compact::CompactReport;
 use ofd_storage::envelope::Realm;
+use ofd_storage::retain::{Hold, Holds};
 use ofd_storage::verify::VerifyReport;
 use serde_json::json;
 
+use crate::archive::RetainReport;
 use crate::query::StoredDocument;
 
 /// A stored document: `{"position":…,"variant":…,"answer_code":…,"received_at":"…","answered_at":"…","realm":"…",
@@ -56,6 +58,8 @@ pub fn compact_line(report: &CompactReport) -> String {
         "segments": report.segments,
         "documents": report.documents,
         "items": report.items,
+        "records": report.records,
+        "replaced": report.replaced,
         "files": report.files,
         "bytes": report.bytes,
         "damaged": report.damaged,
@@ -63,6 +67,38 @@ pub fn compact_line(report: &CompactReport) -> String {
         "compacted_through": report.compacted_through.as_u64(),
     })
     .to_string()
+}
+
+/// What retention let go, or would. `stays` says why the oldest segment stays that does.
+pub fn retain_line(report: &RetainReport, dry_run: bool) -> String {
+    let (log, archive) = (&report.log, &report.archive);
+    json!({
+        "dry_run": dry_run,
+        "segments": log.segments.len(),
+        "bytes": log.bytes,
+        "dropped_through": log.dropped_through.get(),
+        "stays_segment": log.stays.as_ref().map(|(segment, _)| segment.to_string()),
+        "stays": log.stays.as_ref().map(|(_, why)| why.to_string()),
+        "documents": archive.documents,
+        "records": archive.records,
+        "held": archive.held,
+        "runs_replaced": archive.runs,
+        "files_rewritten": archive.rewritten,
+        "files_removed": archive.removed,
+        "damaged": archive.damaged,
+    })
+    .to_string()
+}
+
+/// Legal holds, a line each: the number, then what it was placed with.
+pub fn hold_lines(holds: &Holds) -> Vec<String> {
+    let line = |(id, hold): (u64, &Hold)| {
+        json!({
+            "id": id, "scope": hold.scope, "from": hold.from, "to": hold.to, "reason": hold.reason, "by": hold.by,
+        })
+        .to_string()
+    };
+    holds.iter().map(line).collect()
 }
 
 /// What verification found; `problems`, the first of them in words, only when there are some.

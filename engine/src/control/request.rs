@@ -1,6 +1,7 @@
 //! What can be asked.
 
 use ofd_codec::DriveNumber;
+use ofd_storage::retain::{Hold, HoldCommand};
 use serde_json::{Value, json};
 
 /// A document, by what is printed on it.
@@ -33,6 +34,24 @@ pub enum Request {
     },
     /// Verification.
     Verify,
+    /// Retention.
+    Retain {
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+    /// Places a legal hold.
+    PlaceHold(Hold),
+    /// Lifts one.
+    LiftHold {
+        /// Its number.
+        id: u64,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
+    /// The holds that stand.
+    Holds,
 }
 
 impl Request {
@@ -48,6 +67,13 @@ impl Request {
             }
             Self::Compact { all } => json!({"do": "compact", "all": all}),
             Self::Verify => json!({"do": "verify"}),
+            Self::Retain { dry_run } => json!({"do": "retain", "dry_run": dry_run}),
+            // As the command in the log says it.
+            Self::PlaceHold(hold) => json!(HoldCommand::Place(hold.clone())),
+            Self::LiftHold { id, reason, by } => {
+                json!(HoldCommand::Lift { id: *id, reason: reason.clone(), by: by.clone() })
+            }
+            Self::Holds => json!({"do": "hold.list"}),
         }
         .to_string()
     }
@@ -74,6 +100,13 @@ impl Request {
         match request.get("do").and_then(Value::as_str) {
             Some("status") => Ok(Self::Status),
             Some("verify") => Ok(Self::Verify),
+            Some("retain") => Ok(Self::Retain { dry_run: flag("dry_run")? }),
+            Some("hold.list") => Ok(Self::Holds),
+            Some("hold.place" | "hold.lift") => match serde_json::from_value(request.clone()) {
+                Ok(HoldCommand::Place(hold)) => Ok(Self::PlaceHold(hold)),
+                Ok(HoldCommand::Lift { id, reason, by }) => Ok(Self::LiftHold { id, reason, by }),
+                Err(error) => Err(format!("not a hold: {error}")),
+            },
             Some("compact") => Ok(Self::Compact { all: flag("all")? }),
             Some("find") => {
                 let drive = request.get("fn").and_then(Value::as_str).unwrap_or_default();
@@ -86,7 +119,7 @@ impl Request {
                 };
                 Ok(Self::Find { drive, wanted, raw: flag("raw")? })
             }
-            _ => Err("do has to be status, find, compact or verify".to_owned()),
+            _ => Err("do has to be status, find, compact, verify, retain or hold.*".to_owned()),
         }
     }
 }
@@ -95,6 +128,8 @@ impl Request {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
+    use ofd_storage::columns::Day;
+    use ofd_storage::retain::HoldScope;
 
     #[test]
     fn a_request_comes_back_from_its_line() {
@@ -106,6 +141,18 @@ mod tests {
             Request::Compact { all: true },
             Request::Compact { all: false },
             Request::Verify,
+            Request::Retain { dry_run: true },
+            Request::Holds,
+            Request::LiftHold {
+                id: u64::MAX, reason: "дело \"закрыто\"".into(), by: "Иванова".into()
+            },
+            Request::PlaceHold(Hold {
+                scope: HoldScope::Inn("7704211201".into()),
+                from: Day(0),
+                to: Day(9),
+                reason: "суд".into(),
+                by: "Иванова".into(),
+            }),
         ] {
             assert_eq!(Request::from_line(&request.to_line()), Ok(request));
         }
@@ -122,6 +169,9 @@ mod tests {
             (r#"{"do":"find","fn":"9999078900001234","fd":1,"fpd":2}"#, "either fd or fpd"),
             (r#"{"do":"find","fn":"9999078900001234","fd":4294967296}"#, "fd has to be"),
             (r#"{"do":"compact","all":1}"#, "all has to be"),
+            (r#"{"do":"retain","dry_run":"no"}"#, "dry_run has to be"),
+            (r#"{"do":"hold.place","scope":{"inn":"1"}}"#, "not a hold"),
+            (r#"{"do":"hold.lift"}"#, "not a hold"),
         ] {
             let error = Request::from_line(line).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");

@@ -7,5 +7,6 @@
 mod config;
 mod documents;
 mod emit;
+mod retain;
 mod serve;
 mod support;

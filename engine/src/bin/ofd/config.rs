@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ofd_engine::codec::rules::rules;
-use ofd_engine::{Engine, EngineBuilder, PORTS_MAX, SinkFailure, WORKERS_MAX};
+use ofd_engine::{CURSOR_NAME_LEN_MAX, Engine, EngineBuilder, PORTS_MAX, SinkFailure, WORKERS_MAX};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,9 +30,13 @@ pub(crate) struct Config {
     pub(crate) append_deadline_us: i64,
     pub(crate) crypto_timeout_us: i64,
     pub(crate) connections_max: i64,
+    pub(crate) log_keep_days: i64,
+    pub(crate) required_cursors: Vec<String>,
+    pub(crate) archive_keep_years: i64,
     pub(crate) compact_every_s: i64,
     pub(crate) scrub_every_days: i64,
     pub(crate) scrub_rate_bytes_per_s: i64,
+    pub(crate) retain_every_s: i64,
     pub(crate) trace_filter: String,
 }
 
@@ -52,9 +56,13 @@ impl Default for Config {
             append_deadline_us: 2_000_000,
             crypto_timeout_us: 2_000_000,
             connections_max: 100_000,
+            log_keep_days: 35,
+            required_cursors: Vec::new(),
+            archive_keep_years: 5,
             compact_every_s: 0,
             scrub_every_days: 30,
             scrub_rate_bytes_per_s: 0,
+            retain_every_s: 0,
             trace_filter: "info".to_owned(),
         }
     }
@@ -200,6 +208,46 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "log.keep_days",
+        unit: "days",
+        about: "How long the log keeps what the archive holds already. 0 = no longer than it takes. Nothing leaves the\n\
+                log but by `ofd retain` or retain.every_s, and never before all of it is in verified Parquet.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 0,
+            max: 3650,
+            step: 1,
+            get: |it| it.log_keep_days,
+            set: |it, value| it.log_keep_days = value,
+        },
+    },
+    Key {
+        name: "log.required_cursors",
+        unit: "names",
+        about: "Cursors that have to pass a record before it leaves the log. One that nobody saved keeps everything.",
+        reloadable: false,
+        field: Field::List {
+            bounds: "names of 1 to 128 bytes",
+            fits: |text| (1..=CURSOR_NAME_LEN_MAX).contains(&text.len()),
+            get: |it| &it.required_cursors,
+            set: |it, value| it.required_cursors = value,
+        },
+    },
+    Key {
+        name: "archive.keep_years",
+        unit: "years",
+        about: "How long a document stays in the archive, from the later of its date and the day it was received.\n\
+                Registration documents stay the life of their drive and as many years. The law asks for 5.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 5,
+            max: 100,
+            step: 1,
+            get: |it| it.archive_keep_years,
+            set: |it, value| it.archive_keep_years = value,
+        },
+    },
+    Key {
         name: "threads.io",
         unit: "threads",
         about: "Threads that serve sockets. 0 = a quarter of the cores less one, at least one.",
@@ -304,6 +352,19 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "retain.every_s",
+        unit: "seconds",
+        about: "Pause between two looks at what may leave the log and the archive. 0 = only on `ofd retain`.",
+        reloadable: true,
+        field: Field::Integer {
+            min: 0,
+            max: 2_592_000,
+            step: 1,
+            get: |it| it.retain_every_s,
+            set: |it, value| it.retain_every_s = value,
+        },
+    },
+    Key {
         name: "trace.filter",
         unit: "directives",
         about: "What is told on stderr. `--log` and RUST_LOG go before it.",
@@ -400,6 +461,9 @@ impl Config {
             .refuse(self.refuse.iter().cloned())
             .segment_len_bytes(u64::try_from(self.segment_len_bytes).unwrap_or_default())
             .free_bytes_min(u64::try_from(self.free_bytes_min).unwrap_or(u64::MAX))
+            .log_keep_days(u32::try_from(self.log_keep_days).unwrap_or(u32::MAX))
+            .archive_keep_years(u16::try_from(self.archive_keep_years).unwrap_or(u16::MAX))
+            .required_cursors(self.required_cursors.iter().cloned())
             .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
             .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
             .connections_max(usize::try_from(self.connections_max).unwrap_or_default());
@@ -581,6 +645,7 @@ mod tests {
                 (_, "listen") => r#""[::1]:1""#.to_owned(),
                 (_, "operator.inn") => r#""500100732259""#.to_owned(),
                 (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
+                (_, "log.required_cursors") => r#"["tax"]"#.to_owned(),
                 (_, "log.mirror_dir") => r#""/mnt/second/ofd""#.to_owned(),
                 (_, "log.mirror_failure") => r#""degrade""#.to_owned(),
                 (_, "trace.filter") => r#""warn,ofd_engine=debug""#.to_owned(),
@@ -631,7 +696,7 @@ mod tests {
             };
             assert!(!refused(*min) && !refused(*max), "{}", key.name);
             // These are the server's own, no option of the engine.
-            if key.name != "compact.every_s" && !key.name.starts_with("scrub.") {
+            if !key.name.ends_with(".every_s") && !key.name.starts_with("scrub.") {
                 assert!(refused(max + step), "{}", key.name);
                 // 0 threads is a word of the configuration, not of the engine.
                 assert!(key.name.starts_with("threads.") || refused(min - step), "{}", key.name);

@@ -14,10 +14,12 @@ mod decode;
 mod emit;
 mod failure;
 mod find;
+mod hold;
 mod input;
 mod known;
 mod logging;
 mod output;
+mod retain;
 mod scrub;
 mod serve;
 mod verify;
@@ -46,6 +48,8 @@ enum Command {
     Compact(compact::Compact),
     Verify(verify::Verify),
     Scrub(scrub::Scrub),
+    Retain(retain::Retain),
+    Hold(hold::HoldCommand),
     Config(config_command::ConfigCommand),
     Completions(completions::Completions),
 }
@@ -63,6 +67,8 @@ fn main() -> ExitCode {
             Command::Compact(it) => it.run(),
             Command::Verify(it) => it.run(),
             Command::Scrub(it) => it.run(),
+            Command::Retain(it) => it.run(),
+            Command::Hold(it) => it.run(),
             Command::Config(it) => it.run(),
             Command::Completions(it) => it.run(),
             Command::Serve(_) => unreachable!("taken above"),

@@ -62,7 +62,7 @@ impl Serve {
         tell_recovery(&engine);
         let control = ControlServer::start(Arc::clone(&engine))?;
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
-        let maintenance = Maintenance::start(Arc::clone(&engine), &config)?;
+        let maintenance = Maintenance::start(&engine, &config)?;
         let scrubbing = Scrubbing::start(&engine, &config)?;
         let mut output = Output::new();
         let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"));

@@ -1,45 +1,65 @@
-//! What a server does by the clock: compaction of sealed segments.
+//! What a server does by the clock: compaction of sealed segments, and retention.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use ofd_engine::{Engine, ErrorKind};
+use ofd_engine::{Engine, Error, ErrorKind};
 
 use crate::config::Config;
 use crate::failure::Failure;
 
-/// The thread that does it. A compaction that runs when the server stops is not waited for: the next one sweeps its
-/// unfinished files away.
+/// The threads that do it, one a job. What runs when the server stops is not waited for: the next one finishes it or sweeps
+/// its unfinished files away.
 pub(super) struct Maintenance {
-    pauses: Sender<Option<Duration>>,
+    jobs: Vec<(Job, Sender<Option<Duration>>)>,
 }
 
+/// Something that is done again and again.
+#[derive(Clone, Copy)]
+struct Job {
+    name: &'static str,
+    every_s: fn(&Config) -> i64,
+    run: fn(&Engine) -> Result<(), Error>,
+}
+
+const JOBS: [Job; 2] = [
+    Job { name: "compaction", every_s: |it| it.compact_every_s, run: compact },
+    Job { name: "retention", every_s: |it| it.retain_every_s, run: retain },
+];
+
 impl Maintenance {
-    pub(super) fn start(engine: Arc<Engine>, config: &Config) -> Result<Self, Failure> {
-        let (pauses, told) = channel();
-        let body = move || run(&engine, &told);
-        let spawned = std::thread::Builder::new().name("ofd-maintenance".to_owned()).spawn(body);
-        spawned.map_err(|error| Failure::io("starting a thread", &error))?;
-        let maintenance = Self { pauses };
+    pub(super) fn start(engine: &Arc<Engine>, config: &Config) -> Result<Self, Failure> {
+        let mut jobs = Vec::new();
+        for job in JOBS {
+            let (pauses, told) = channel();
+            let engine = Arc::clone(engine);
+            let body = move || run(&engine, job, &told);
+            let spawned = std::thread::Builder::new().name(format!("ofd-{}", job.name)).spawn(body);
+            spawned.map_err(|error| Failure::io("starting a thread", &error))?;
+            jobs.push((job, pauses));
+        }
+        let maintenance = Self { jobs };
         maintenance.set(config);
         Ok(maintenance)
     }
 
-    /// Takes the pause of this configuration.
+    /// Takes the pauses of this configuration.
     pub(super) fn set(&self, config: &Config) {
-        let seconds = u64::try_from(config.compact_every_s).unwrap_or_default();
-        // The thread ends with its sender only.
-        let _ = self.pauses.send((seconds > 0).then(|| Duration::from_secs(seconds)));
+        for (job, pauses) in &self.jobs {
+            let seconds = u64::try_from((job.every_s)(config)).unwrap_or_default();
+            // The thread ends with its sender only.
+            let _ = pauses.send((seconds > 0).then(|| Duration::from_secs(seconds)));
+        }
     }
 
     /// Begins nothing new.
     pub(super) fn stop(self) {
-        drop(self.pauses);
+        drop(self.jobs);
     }
 }
 
-fn run(engine: &Engine, told: &Receiver<Option<Duration>>) {
+fn run(engine: &Engine, job: Job, told: &Receiver<Option<Duration>>) {
     let mut pause: Option<Duration> = None;
     loop {
         let next = match pause {
@@ -49,22 +69,49 @@ fn run(engine: &Engine, told: &Receiver<Option<Duration>>) {
         match next {
             Ok(new) => pause = new,
             Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => match engine.compact(false) {
-                Ok(report) if report.documents > 0 => tracing::info!(
-                    documents = report.documents,
-                    files = report.files,
-                    bytes = report.bytes,
-                    through = report.compacted_through.as_u64(),
-                    "compacted"
-                ),
-                Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => match (job.run)(engine) {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Reopen => {
                     // After a failed sync the next one may report success for what is not on disk.
-                    tracing::error!(%error, "alarm: compaction failed, it rests until the next start");
+                    tracing::error!(job = job.name, %error, "alarm: it failed and rests until the next start");
                     pause = None;
                 }
-                Err(error) => tracing::error!(%error, "alarm: compaction failed, it is tried again"),
+                Err(error) => tracing::error!(job = job.name, %error, "alarm: it failed and is tried again"),
             },
         }
     }
+}
+
+fn compact(engine: &Engine) -> Result<(), Error> {
+    let report = engine.compact(false)?;
+    if report.documents > 0 {
+        tracing::info!(
+            documents = report.documents,
+            files = report.files,
+            bytes = report.bytes,
+            through = report.compacted_through.as_u64(),
+            "compacted"
+        );
+    }
+    Ok(())
+}
+
+fn retain(engine: &Engine) -> Result<(), Error> {
+    let report = engine.retain(false)?;
+    if !report.log.segments.is_empty() || report.archive.runs > 0 {
+        tracing::info!(
+            segments = report.log.segments.len(),
+            bytes = report.log.bytes,
+            through = report.log.dropped_through.get(),
+            documents = report.archive.documents,
+            "let go"
+        );
+    }
+    if report.archive.damaged > 0 {
+        tracing::error!(
+            runs = report.archive.damaged,
+            "alarm: files of the archive are not as they were published"
+        );
+    }
+    Ok(())
 }
