@@ -94,9 +94,12 @@ impl Lanes {
     /// Takes in a record of the log when the engine opens. Drive and number, if it is a document.
     pub(crate) fn replay(&mut self, record: &RecordRef<'_>) -> Option<(DriveNumber, u32)> {
         let lsn = record.lsn();
-        let Ok(envelope) = Envelope::decode(record.payload()) else {
-            tracing::error!(lsn = lsn.get(), "a stored envelope cannot be read");
-            return None;
+        let envelope = match Envelope::of(record) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                tracing::error!(lsn = lsn.get(), %error, "alarm: a stored document cannot be read");
+                return None;
+            }
         };
         let code = stored_code(record.answer_code());
         let answered = Answered { lsn, code, operator_time: envelope.operator_time };

@@ -61,7 +61,7 @@ impl StoredDocument {
     /// When the envelope is of a newer version.
     pub fn envelope(&self) -> Result<Envelope<'_>, EnvelopeError> {
         let record: &'_ OwnedRecord = &self.record;
-        Envelope::decode(record.record().payload())
+        Envelope::of(&record.record())
     }
 
     /// The container as received.

@@ -124,7 +124,7 @@ impl ReadOnly {
             if record.kind() != RecordKind::Document {
                 continue;
             }
-            let Ok(envelope) = Envelope::decode(record.payload()) else { continue };
+            let Ok(envelope) = Envelope::of(&record) else { continue };
             if envelope.drive == *drive.as_bytes() && number.is_none_or(|it| it == envelope.number) {
                 keep(StoredDocument::new(record.to_owned_record()));
             }

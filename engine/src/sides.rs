@@ -58,7 +58,7 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
     };
     match record.kind() {
         RecordKind::Document => {
-            let envelope = Envelope::decode(record.payload()).ok()?;
+            let envelope = Envelope::of(record).ok()?;
             let drive = DriveNumber::from_wire(&envelope.drive).ok()?.to_bcd_u64();
             let fact = fact_of(record, &envelope);
             let header = DocumentView::new_checked(envelope.plain).ok().map(|view| view.header());
@@ -69,7 +69,7 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
             Some(SideFact::Document { drive, number: fact.number, sign, time, flags })
         }
         RecordKind::Quarantine => {
-            let envelope = Envelope::decode(record.payload()).ok()?;
+            let envelope = Envelope::of(record).ok()?;
             let key = quarantine_key(&envelope)?;
             let mut bytes = vec![QUARANTINE, u8::from(key.forged)];
             bytes.extend_from_slice(&key.drive.to_be_bytes());
@@ -79,7 +79,7 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
             note(bytes, value, false)
         }
         RecordKind::Cursor => {
-            let (name, position) = decode_cursor(record.payload())?;
+            let (name, position) = decode_cursor(record.plain_payload().ok()?)?;
             let key = [&[CURSOR], name.as_bytes()].concat();
             let (rank, value) = (position.lsn().get(), record.payload().to_vec());
             Some(SideFact::Note { rank, key, value, stays: true })

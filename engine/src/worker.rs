@@ -483,7 +483,7 @@ impl Worker {
             // What has left the archive after its years is as if it had never been.
             let Some(record) = self.shared.stored(drive, entry)? else { continue };
             let record = record.record();
-            let envelope = Envelope::decode(record.payload())
+            let envelope = Envelope::of(&record)
                 .map_err(|error| Error::new(ErrorKind::Corrupt, format!("record {lsn}: {error}")))?;
             stored.push(StoredVariant {
                 same: envelope.plain == plain,

@@ -21,6 +21,7 @@
 //!           then the detail (text, UTF-8: why a frame was quarantined or flagged)
 //! ```
 
+use crate::record::{RECORD_FLAG_ENCRYPTED, RecordRef};
 use zerocopy::little_endian::{I64, U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -201,7 +202,26 @@ impl<'a> Envelope<'a> {
         [head.as_bytes(), self.container, plain, self.detail]
     }
 
-    /// Reads a payload back.
+    /// Reads the envelope of a record.
+    ///
+    /// # Errors
+    /// When the record is encrypted; as [`Envelope::decode`].
+    pub fn of(record: &RecordRef<'a>) -> Result<Self, EnvelopeError> {
+        Self::decode_flagged(record.flags(), record.payload())
+    }
+
+    /// The same of a payload with the flags of its record.
+    ///
+    /// # Errors
+    /// As [`Envelope::of`].
+    pub fn decode_flagged(flags: u8, payload: &'a [u8]) -> Result<Self, EnvelopeError> {
+        if flags & RECORD_FLAG_ENCRYPTED != 0 {
+            return Err(EnvelopeError { what: "encrypted, and the key is not here" });
+        }
+        Self::decode(payload)
+    }
+
+    /// Reads a plain payload back.
     ///
     /// # Errors
     /// When the payload is shorter than it says, of an unknown version, or a verdict has no meaning.

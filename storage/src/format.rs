@@ -26,6 +26,46 @@
 //!   before, beginning with the chain of the segment before it. The footer carries it. The header cannot: it is
 //!   written before the previous segment is sealed, so it names the newest chain that was known.
 //!
+//! Segment header, 128 bytes, at 0 and at 2048 (little-endian, as everything here; `crc` is CRC32C over all behind it):
+//!
+//! ```text
+//!   0 [8] "OFDsegm\x01"    8 u32 crc      12 u16 version    14 u16 partitions, 256
+//!  16 u32 segment          20 u32 epoch    24 u64 base LSN   32 u64 nonce
+//!  40 u64 segment length   48 u32 block_len                  52 u32 newest sealed segment known, 0 none
+//!  56 i64 created at, unix µs UTC          64 [8] "crc32c\0\0", the hash of partitions
+//!  72 [32] chain of that sealed segment   104 [24] zeros
+//! ```
+//!
+//! Segment footer, 128 bytes, at −4096 and at −2048:
+//!
+//! ```text
+//!   0 [8] "OFDseal\x01"    8 u32 crc      12 u16 version    14 u16 block_len
+//!  16 u32 segment          20 u32 epoch    24 u64 nonce      32 u64 base LSN   40 u64 last LSN
+//!  48 u64 records          56 u64 used     64 [32] chain of the segment before  96 [32] chain of this one
+//! ```
+//!
+//! Batch header, 64 bytes; a marker is one with 0 records:
+//!
+//! ```text
+//!   0 [4] "OFDb"            4 u32 crc       8 u64 first LSN  16 u32 records    20 u32 length without padding
+//!  24 u32 segment          28 u32 epoch    32 u64 nonce      40 u64 proven     48 u64 sequence
+//!  56 u32 offset of itself in the segment                    60 u32 batches that follow in the same write
+//! ```
+//!
+//! `DIR/log/meta`, 64 bytes:
+//!
+//! ```text
+//!   0 [8] "OFDmeta\x01"    8 u32 crc      12 u16 version    14 u16 partitions
+//!  16 [8] hash of partitions               24 u32 epoch      28 [36] zeros
+//! ```
+//!
+//! A record is drawn in `record.rs`, `DIR/log/begin` in `begin.rs`.
+//!
+//! **Upgrade.** A program knows a newest version N. It reads N, N − 1 and every released version before (the golden files in
+//! `testdata` see to it), and writes N − 1 until it is told otherwise, so that a release can be rolled back to the one
+//! before it; what is newer than N is refused and never guessed at. There is no version 0: today N is 1, which is what
+//! is read and written.
+//!
 //! Names and numbers of every struct below are frozen in v1: `the_bytes_of_v1_stay`, and `tests/compat.rs` opens a
 //! log that an earlier version wrote.
 
@@ -35,8 +75,37 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::position::{Lsn, SegmentId};
 use crate::record::PARTITIONS;
 
-/// Version of everything in this file, of records and of positions.
-pub(crate) const FORMAT_VERSION: u16 = 1;
+/// The newest version of everything in this file, of records and of positions that this program knows.
+pub(crate) const FORMAT_VERSION_NEWEST: u16 = 1;
+/// What this program reads and writes.
+pub(crate) const FORMAT_VERSIONS: Versions = Versions::of(FORMAT_VERSION_NEWEST);
+/// What is written.
+pub(crate) const FORMAT_VERSION: u16 = FORMAT_VERSIONS.written;
+
+/// Which versions a program reads and writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Versions {
+    /// The oldest that is read.
+    pub(crate) oldest: u16,
+    /// The newest that is read.
+    pub(crate) newest: u16,
+    /// The one that is written until somebody says that no older program will have to read it.
+    pub(crate) written: u16,
+}
+
+impl Versions {
+    /// The rule: reads up to N, writes N − 1 until told. Version 0 does not exist.
+    pub(crate) const fn of(newest: u16) -> Self {
+        let before = if newest > 1 { newest - 1 } else { 1 };
+        Self { oldest: 1, newest, written: before }
+    }
+
+    /// Whether files of this version are read.
+    pub(crate) const fn reads(self, version: u16) -> bool {
+        self.oldest <= version && version <= self.newest
+    }
+}
+const _: () = assert!(FORMAT_VERSIONS.reads(FORMAT_VERSIONS.written));
 /// Length of the header block, bytes.
 pub(crate) const HEADER_BLOCK_LEN: u64 = 4096;
 /// Length of the footer block, bytes.
@@ -181,7 +250,7 @@ impl SegmentHeader {
     /// Reads a header block; one good copy is enough.
     pub(crate) fn decode(block: &[u8]) -> Result<Self, HeaderFault> {
         let bytes = one_of_two::<SegmentHeaderBytes>(block).ok_or(HeaderFault::Unreadable)?;
-        if bytes.version.get() != FORMAT_VERSION
+        if !FORMAT_VERSIONS.reads(bytes.version.get())
             || bytes.partitions.get() != PARTITIONS
             || bytes.partition_hash != PARTITION_HASH
         {
@@ -264,7 +333,7 @@ impl SegmentFooter {
     /// Reads a footer block; one good copy is enough.
     pub(crate) fn decode(block: &[u8]) -> Option<Self> {
         let bytes = one_of_two::<SegmentFooterBytes>(block)?;
-        (bytes.version.get() == FORMAT_VERSION).then(|| Self {
+        FORMAT_VERSIONS.reads(bytes.version.get()).then(|| Self {
             stamp: SegmentStamp {
                 segment: SegmentId::new(bytes.segment.get()),
                 epoch: bytes.epoch.get(),
@@ -408,7 +477,7 @@ impl Meta {
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeaderFault> {
         let bytes = MetaBytes::checked(bytes).ok_or(HeaderFault::Unreadable)?;
-        if bytes.version.get() != FORMAT_VERSION
+        if !FORMAT_VERSIONS.reads(bytes.version.get())
             || bytes.partitions.get() != PARTITIONS
             || bytes.partition_hash != PARTITION_HASH
         {
@@ -559,6 +628,23 @@ mod tests {
             assert_eq!(SegmentHeader::decode(&block[..len]), Err(HeaderFault::Unreadable));
             assert_eq!(BatchHeader::decode(&batch().encode()[..len.min(63)]), None);
         }
+    }
+
+    // A release can be rolled back: the one before it reads what it wrote.
+    #[test]
+    fn a_program_reads_the_version_before_its_newest_and_writes_it_until_told() {
+        assert_eq!(Versions::of(1), Versions { oldest: 1, newest: 1, written: 1 });
+        assert_eq!(Versions::of(2), Versions { oldest: 1, newest: 2, written: 1 });
+        assert_eq!(Versions::of(7), Versions { oldest: 1, newest: 7, written: 6 });
+        for newest in 1..20 {
+            let (before, now) = (Versions::of(newest), Versions::of(newest + 1));
+            // Rolled back: what was written is read. Gone on: so is what the one before wrote when it was told.
+            assert!(before.reads(now.written) && now.reads(before.written) && now.reads(newest), "{newest}");
+            assert!(!now.reads(newest + 2) && !now.reads(0));
+        }
+        let mut block = Vec::new();
+        header().encode(&mut block);
+        assert_eq!(block[12..14], FORMAT_VERSIONS.written.to_le_bytes());
     }
 
     #[test]

@@ -69,8 +69,8 @@ pub use reader::{
     SegmentScan,
 };
 pub use record::{
-    NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordKind,
-    RecordRef,
+    Encrypted, NO_PARTITION, NewRecord, OwnedRecord, PARTITIONS, RECORD_FLAG_ENCRYPTED, RECORD_HEADER_LEN,
+    RECORD_LEN_MAX, RecordKind, RecordRef,
 };
 pub use recover::{Cut, Fold, MirrorReport, RecoveryReport, recover, recover_with_index};
 pub use side::{

@@ -5,6 +5,7 @@
 //! ```text
 //!   0 u32 crc32c over bytes 4.. and the payload    4 u32 length: header and payload, without padding
 //!   8 u8  kind    9 u8 flags   10 u16 partition, 0xFFFF none       12 u32 key id
+//!                     └ bit 7: the payload is encrypted with that key; bits 0..=6 are the kind's own
 //!  16 u64 lsn                                       24 u64 partition sequence, from 1; 0 without partition
 //!  32 i64 received_at, unix µs UTC                  40 u32 segment  44 u32 epoch
 //!  48 u64 nonce of the segment                      56 u8 answer code  57..64 zeros
@@ -33,6 +34,9 @@ pub const RECORD_HEADER_LEN: usize = 64;
 pub(crate) const RECORD_ALIGN: usize = 8;
 /// Header and payload, bytes. Two containers of 32 KiB with their envelope are 66 KiB; the rest is for commands.
 pub const RECORD_LEN_MAX: usize = 256 * 1024;
+/// The flag of a record whose payload is encrypted with the key of its key id. Reserved in v1: nothing of this version
+/// writes it, and everything keeps such a record, hands out its bytes and does not try to read them.
+pub const RECORD_FLAG_ENCRYPTED: u8 = 0x80;
 /// The partition of a record that belongs to none.
 pub const NO_PARTITION: u16 = 0xFFFF;
 /// Partitions, for ever.
@@ -86,7 +90,7 @@ impl RecordKind {
 pub struct NewRecord<'a> {
     /// What it is.
     pub kind: RecordKind,
-    /// Free for the kind's owner.
+    /// Bits 0..=6 are free for the kind's owner; bit 7 is [`RECORD_FLAG_ENCRYPTED`].
     pub flags: u8,
     /// 0..=255, or [`NO_PARTITION`].
     pub partition: u16,
@@ -190,9 +194,14 @@ impl<'a> RecordRef<'a> {
         RecordKind::from_code(self.header.kind)
     }
 
-    /// Free for the kind's owner.
+    /// Bits 0..=6 are free for the kind's owner; bit 7 is [`RECORD_FLAG_ENCRYPTED`].
     pub fn flags(&self) -> u8 {
         self.header.flags
+    }
+
+    /// Whether the payload is encrypted: then it is bytes, whatever its kind would make of them.
+    pub fn is_encrypted(&self) -> bool {
+        self.header.flags & RECORD_FLAG_ENCRYPTED != 0
     }
 
     /// 0..=255, or [`NO_PARTITION`].
@@ -230,9 +239,18 @@ impl<'a> RecordRef<'a> {
         self.header.epoch.get()
     }
 
-    /// The payload.
+    /// The payload as it lies on disk; encrypted when [`RecordRef::is_encrypted`] says so.
     pub fn payload(&self) -> &'a [u8] {
         self.payload
+    }
+
+    /// The payload, to be read as its kind says.
+    ///
+    /// # Errors
+    /// When it is encrypted: the bytes mean nothing without their key.
+    pub fn plain_payload(&self) -> Result<&'a [u8], Encrypted> {
+        let encrypted = Encrypted { lsn: self.lsn(), key_id: self.key_id() };
+        if self.is_encrypted() { Err(encrypted) } else { Ok(self.payload) }
     }
 
     /// Header and payload, bytes.
@@ -245,6 +263,23 @@ impl<'a> RecordRef<'a> {
         OwnedRecord { bytes: Bytes::from([self.header.as_bytes(), self.payload].concat()) }
     }
 }
+
+/// A record that is whole and cannot be read: its payload is encrypted with a key that is not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encrypted {
+    /// The record.
+    pub lsn: Lsn,
+    /// The key.
+    pub key_id: u32,
+}
+
+impl std::fmt::Display for Encrypted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "record {} is encrypted with key {}, which is not here", self.lsn, self.key_id)
+    }
+}
+
+impl std::error::Error for Encrypted {}
 
 /// A checked record with its bytes: a slice of a mapped segment, or its own few hundred bytes.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use super::column::{Cell, Column, Kind, Layout};
 use super::row::drive_text;
 use crate::envelope::Envelope;
 use crate::position::Position;
-use crate::record::RecordKind;
+use crate::record::{RECORD_FLAG_ENCRYPTED, RecordKind};
 
 /// Columns of `records`, in order.
 pub const COLUMNS: &[Column] = &[
@@ -61,7 +61,10 @@ pub fn kind_name(kind: RecordKind) -> String {
 }
 
 /// What a reader looks for a record by; `None` where the payload does not say.
-pub fn key_of(kind: RecordKind, payload: &[u8]) -> Option<String> {
+pub fn key_of(kind: RecordKind, flags: u8, payload: &[u8]) -> Option<String> {
+    if flags & RECORD_FLAG_ENCRYPTED != 0 {
+        return None;
+    }
     match kind {
         RecordKind::Quarantine => {
             let envelope = Envelope::decode(payload).ok()?;
@@ -86,12 +89,13 @@ mod tests {
             for fill in [0_u8, 1, 0x20, 0x7F, 0x80, 0xFF] {
                 let payload = vec![fill; len];
                 for code in 0..=u8::MAX {
-                    let _ = key_of(RecordKind::from_code(code), &payload);
+                    let _ = key_of(RecordKind::from_code(code), 0, &payload);
                 }
             }
         }
-        assert_eq!(key_of(RecordKind::Cursor, b"123456789tax"), Some("tax".to_owned()));
-        assert_eq!(key_of(RecordKind::Cursor, b"12345678"), None);
+        assert_eq!(key_of(RecordKind::Cursor, 0, b"123456789tax"), Some("tax".to_owned()));
+        assert_eq!(key_of(RecordKind::Cursor, 0, b"12345678"), None);
+        assert_eq!(key_of(RecordKind::Cursor, RECORD_FLAG_ENCRYPTED, b"123456789tax"), None);
         assert_eq!(kind_name(RecordKind::Unknown(77)), "kind77");
     }
 }

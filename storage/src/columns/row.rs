@@ -41,7 +41,7 @@ impl Stored {
     /// # Errors
     /// When the payload is no envelope of a known version.
     pub fn envelope(&self) -> Result<Envelope<'_>, EnvelopeError> {
-        Envelope::decode(&self.payload)
+        Envelope::decode_flagged(self.flags, &self.payload)
     }
 }
 
@@ -139,7 +139,7 @@ impl Head {
     pub(super) fn of_other(kind: RecordKind, stored: &Stored) -> Self {
         Self {
             kind: record::kind_name(kind),
-            key: record::key_of(kind, &stored.payload),
+            key: record::key_of(kind, stored.flags, &stored.payload),
             payload: Some(stored.payload.clone()),
             ..Self::of_record(kind, stored)
         }

@@ -65,7 +65,7 @@ impl<'r> RunCheck<'r> {
             return;
         }
         if is_document {
-            match Envelope::decode(record.payload) {
+            match Envelope::decode_flagged(record.flags, record.payload) {
                 Ok(envelope) => {
                     if let Some(view) = view(&envelope) {
                         self.sums.add(&Sums::of(&view));
