@@ -17,9 +17,10 @@ use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::env::read_file;
 use ofd_storage::manifest::Archive;
 use ofd_storage::retain::{Hold, HoldCommand, HoldScope, Holds, ThinReport, ThinRules, thin_archive};
+use ofd_storage::scrub::{Scrub, ScrubFinding, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify_source;
-use ofd_storage::{Env, Lsn, Position, RecordKind};
+use ofd_storage::{Env, LogReader, Lsn, Position, RecordKind};
 
 const DRIVES: [&str; 2] = ["9960440300000001", "9960440300000002"];
 const INNS: [&str; 2] = ["7704211201", "0105000000"];
@@ -252,6 +253,22 @@ fn a_damaged_or_missing_file_keeps_its_run_as_it_is() {
     assert_eq!(thin_archive(&env, &rules("2023-01-11")).unwrap().documents, 2);
 }
 
+/// What scrubbing finds.
+fn scrubbed(env: &Arc<dyn Env>) -> Vec<ScrubFinding> {
+    let reader = LogReader::open_read_only(Arc::clone(env)).unwrap();
+    let options = ScrubOptions { once: true, rate: Some(u64::MAX), ..ScrubOptions::default() };
+    let mut scrub = Scrub::new(Arc::clone(env), reader, options);
+    let mut now = env.now();
+    let mut found = Vec::new();
+    loop {
+        match scrub.step(now).unwrap() {
+            ScrubStep::Wait(until) => now.mono_us = until.max(now.mono_us),
+            ScrubStep::Found(finding) => found.push(finding),
+            ScrubStep::Done(_) => return found,
+        }
+    }
+}
+
 /// The power fails at every single change that a rewrite makes. Readers by pattern find whole files and nothing twice,
 /// `verify` agrees, what was to stay is there, and doing it again ends in the same bytes.
 #[test]
@@ -281,6 +298,7 @@ fn a_power_cut_at_any_change_of_a_rewrite_shows_the_old_files_or_the_new() {
             assert!(positions(&env, Table::Documents).is_superset(&stay), "call {call}");
             assert!(positions(&env, Table::Containers).is_superset(&stay), "call {call}");
             sound(&env);
+            assert_eq!(scrubbed(&env), [], "call {call}: a file on its way is no damage");
             let archive = Archive::open(&env).unwrap();
             assert_eq!(archive.find_container(DRIVES[1], 4).unwrap().len(), 1, "call {call}");
             if again == 0 {
