@@ -21,6 +21,11 @@ sim:
 powercut cuts="5000" seed="1":
     cargo run --release -p ofd-powercut -- --cuts {{cuts}} --seed {{seed}}
 
+# A sector that cannot be read, under every way of reading the log and under the tool. Needs root.
+bad-sector:
+    cargo build --release -p ofd-engine --features full --bin ofd
+    cargo run --release -p ofd-powercut -- --bad-sector --ofd target/release/ofd
+
 # Every system call of a run of 200 documents fails, lies or is the last, one after another. Needs strace; 10 minutes.
 sweep every="1":
     OFD_SWEEP_EVERY={{every}} cargo test --release -p ofd-engine --test faults sweep -- --nocapture

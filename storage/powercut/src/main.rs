@@ -25,6 +25,7 @@ mod lossy;
 mod machine;
 mod rng;
 mod sector;
+mod tool;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -54,6 +55,9 @@ struct Options {
     /// Instead of cuts: a sector that cannot be read, under every way of reading the log.
     #[arg(long)]
     bad_sector: bool,
+    /// The tool `ofd`: the bad sector is put under it, too.
+    #[arg(long)]
+    ofd: Option<PathBuf>,
     /// Decides the runs' shape and where they are cut. The order in which threads reach the disk is the kernel's.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -142,6 +146,9 @@ fn inside(dir: &Path, options: &Options) -> Result<ExitCode> {
     let machine = Machine::new(dir, Arc::new(Disk::new(DISK_LEN)))?;
     if options.bad_sector {
         println!("{}", sector::run(&machine)?);
+        if let Some(ofd) = &options.ofd {
+            println!("{}", tool::run(&machine, dir, ofd)?);
+        }
     } else {
         cut(&machine, options)?;
     }
