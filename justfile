@@ -46,6 +46,12 @@ fuzz target="all" seconds="60":
 bench name="all":
     cargo run --release -p ofd-bench -- {{name}} --json
 
+# Everything that is measured, a line a figure; OFD_BIG=<folder> adds the large log.
+figures:
+    cargo run --release -p ofd-bench -- all --json
+    cargo run --release --manifest-path bench/rivals/Cargo.toml -- --json
+    if [ -n "${OFD_BIG:-}" ]; then cargo run --release -p ofd-bench -- big --big "$OFD_BIG" --json; fi
+
 # Our log beside okaywal, fjall, redb and LMDB.
 rivals:
     cargo run --release --manifest-path bench/rivals/Cargo.toml -- --json

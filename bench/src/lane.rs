@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use hdrhistogram::Histogram;
 use ofd_engine::{Engine, Outcome, Tickets};
 
 use crate::Plan;
@@ -23,6 +24,9 @@ const WINDOW: usize = 32;
 /// # Errors
 /// Of the engine.
 pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    if plan.wants(&["lane.submit.single"]) {
+        single(plan, sink)?;
+    }
     if !plan.wants(&["lane.submit"]) {
         return Ok(());
     }
@@ -55,6 +59,45 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let figure =
         Figure::rate("lane.submit", "documents/s", "raw prewritten writes of the same bytes, 2048 a sync");
     sink.figure(figure, &pairs, (ROUNDS_FEW * frames.len()) as u64)
+}
+
+/// One document at a time through the whole house, from `submit` to its answer, beside a raw write and sync of its bytes.
+fn single(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    let count = plan.work(1000);
+    let rounds = plan.rounds();
+    let frames = Corpus::new(plan.seed, 500, count * (rounds + 1)).shared();
+    let dir = plan.temp_dir()?;
+    let engine = Engine::builder(dir.path().join("engine")).open()?;
+    let mut file = Prewritten::new(&dir.path().join("raw"), (count * (64 << 10)) as u64)?;
+    let (mut ours, mut theirs) = (frames.chunks(count), frames.chunks(count).cycle());
+    let mut buffer = Vec::with_capacity(64 << 10);
+    let pairs: Vec<Pair> = interleave(
+        rounds,
+        || {
+            let mut times = Histogram::<u64>::new(3)?;
+            for message in ours.next().unwrap_or_default() {
+                let started = Instant::now();
+                settle(Some(engine.submit_batch(vec![message.clone()])?))?;
+                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
+            }
+            Ok(times.value_at_quantile(0.5) as f64 / 1e3)
+        },
+        || {
+            let mut times = Histogram::<u64>::new(3)?;
+            for message in theirs.next().unwrap_or_default() {
+                let started = Instant::now();
+                buffer.clear();
+                frame(&mut buffer, message);
+                file.commit(&buffer)?;
+                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
+            }
+            Ok(times.value_at_quantile(0.5) as f64 / 1e3)
+        },
+    )?;
+    engine.shutdown()?;
+    let figure =
+        Figure::time("lane.submit.single", "us", "raw prewritten pwrite + fdatasync, one at a time, p50");
+    sink.figure(figure, &pairs, (rounds * count) as u64)
 }
 
 /// Submits all frames and waits for every answer; each must be code 0.

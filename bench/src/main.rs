@@ -10,6 +10,7 @@
     reason = "a benchmark divides by measured times, reads the clock and writes files of its own"
 )]
 
+mod big;
 mod choice;
 mod codec;
 mod columns;
@@ -48,6 +49,8 @@ enum Room {
     Query,
     /// The figures behind docs/adr/0001 and 0002.
     Choice,
+    /// A log of 20 GB: opening after a crash, finding. Only with `--big DIR`.
+    Big,
     /// All of them.
     All,
 }
@@ -73,6 +76,8 @@ struct Arguments {
     /// Where files are written and removed again; must lie on the disk that is to be measured.
     #[arg(long, default_value = "/var/tmp")]
     dir: PathBuf,
+    #[command(flatten)]
+    big: big::BigArguments,
 }
 
 /// What every room is told.
@@ -85,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
     /// Folder for files.
     pub(crate) dir: PathBuf,
+    /// The large log.
+    pub(crate) big: big::BigArguments,
 }
 
 impl Plan {
@@ -120,9 +127,17 @@ type Run = fn(&Plan, &mut Sink) -> anyhow::Result<()>;
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut sink = Sink::new(arguments.json);
-    let plan =
-        Plan { seed: arguments.seed, quick: arguments.quick, only: arguments.only, dir: arguments.dir };
-    let rooms: [(Room, &[Run]); 7] = [
+    let plan = Plan {
+        seed: arguments.seed,
+        quick: arguments.quick,
+        only: arguments.only,
+        dir: arguments.dir,
+        big: arguments.big,
+    };
+    if plan.big.crash {
+        return big::run(&plan, &mut sink);
+    }
+    let rooms: [(Room, &[Run]); 8] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),
         (Room::Lane, &[lane::run]),
@@ -130,6 +145,7 @@ fn main() -> anyhow::Result<()> {
         (Room::Parquet, &[columns::run]),
         (Room::Query, &[find::run]),
         (Room::Choice, &[choice::run]),
+        (Room::Big, &[big::run]),
     ];
     for (_, runs) in
         rooms.into_iter().filter(|(room, _)| arguments.room == *room || arguments.room == Room::All)
