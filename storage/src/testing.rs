@@ -1,24 +1,31 @@
 //! A machine that lies (feature `testing`): the [`Env`] of the simulation.
 //!
 //! One seed makes one execution: clock, randomness, the order in which the two disk lanes get on, and every
-//! fault come from it, and [`SimEnv::trace_hash`] is equal for equal seeds. What can go wrong: power cuts at any call
-//! (any subset of unsynced sectors, torn sectors, lost names), killed processes (the page cache stays), syncs
-//! that fail in three ways, EIO, a device that turns read-only, a full disk, short writes, flipped bits.
+//! fault come from it, and [`SimEnv::trace_hash`] is equal for equal seeds. What can go wrong:
+//!
+//! - power cuts at any call (any subset of unsynced sectors of 512 or 4096 bytes, torn sectors, lost names), also all of
+//!   them one after another ([`SimEnv::power_cut_by`]); killed processes (the page cache stays);
+//! - syncs that fail: the pages keep their content, or revert, or the error comes to the next caller only;
+//! - a device that lies: syncs that do nothing, writes that go nowhere or elsewhere. [`SimEnv::lied`] tells
+//!   whether a power cut could now take what a sync has promised;
+//! - EIO of writes and reads, short writes and reads, sectors that cannot be read, a device that turns read-only, a full
+//!   disk, stalls, sectors that reach the device before anyone asks;
+//! - flipped bits, and an operator who takes files away.
 //!
 //! A [`SimEnv`] is the view of one process. [`SimEnv::power_cut`] and [`SimEnv::kill`] end it and give the
-//! view of the next; whoever still holds the old one gets errors.
+//! view of the next; whoever still holds the old one gets errors. [`SimEnv::fork`] copies the whole machine.
 
 mod disk;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use rustix::io::Errno;
 
-use self::disk::{Disk, Rng, SyncFault};
+use self::disk::{Astray, Disk, Picker, Rng, SECTOR_LEN, SyncFault};
 use crate::disk::{Completion, DiskOp, Lane, execute};
 use crate::env::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
 use crate::error::{Error, ErrorKind};
@@ -50,6 +57,20 @@ pub struct SimKnobs {
     pub names_in_any_order: bool,
     /// A lane that has work gets on with it at a poll.
     pub lane_moves: u32,
+    /// Sector length of the device, bytes: 512 or 4096; 0 = 512.
+    pub sector_len: u32,
+    /// Some dirty sectors of a file reach the device right after a write.
+    pub early_write_back: u32,
+    /// A read gives fewer bytes than there are.
+    pub short_read: u32,
+    /// A lane of the disk stands still for ten seconds.
+    pub stall: u32,
+    /// **Lies**: a sync of a file or of names reports success and does nothing; a later one may do it.
+    pub phantom_sync: u32,
+    /// **Lies**: the device takes a write and never does it.
+    pub lost_write: u32,
+    /// **Lies**: the device takes a write and does it in another place of the file.
+    pub misdirected_write: u32,
     /// **Lies**: every sync reports success and does nothing. The negative control.
     pub lossy_skip_sync: bool,
 }
@@ -81,10 +102,27 @@ pub struct SimStats {
     pub read_only: u64,
     /// Flipped bits.
     pub flipped_bits: u64,
+    /// Sectors made unreadable.
+    pub bad_sectors: u64,
+    /// Write-backs that nobody asked for.
+    pub early_write_backs: u64,
+    /// Reads that were short.
+    pub short_reads: u64,
+    /// Lanes that stood still.
+    pub stalls: u64,
+    /// Syncs that reported success and did nothing.
+    pub phantom_syncs: u64,
+    /// Writes that went nowhere.
+    pub lost_writes: u64,
+    /// Writes that went elsewhere.
+    pub misdirected_writes: u64,
+    /// Most operations that waited in one lane at once.
+    pub waiting_max: u64,
     /// Syncs of a file whose sync had failed before in the same life: must stay 0.
     pub poisoned_syncs: u64,
 }
 
+#[derive(Clone)]
 struct World {
     rng: Rng,
     knobs: SimKnobs,
@@ -113,10 +151,11 @@ pub struct SimEnv {
 impl SimEnv {
     /// A new machine with an empty disk.
     pub fn new(seed: u64, knobs: SimKnobs) -> Self {
+        let unit = usize::try_from(knobs.sector_len).unwrap_or(0);
         let world = World {
             rng: Rng::new(seed),
             knobs,
-            disk: Disk::default(),
+            disk: Disk::new(if unit == 0 { SECTOR_LEN } else { unit }),
             now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1 },
             life: 1,
             off: false,
@@ -171,11 +210,40 @@ impl SimEnv {
     pub fn power_cut(&self) -> Self {
         let mut world = self.world();
         let World { disk, rng, knobs, .. } = &mut *world;
-        disk.cut(knobs.names_in_any_order, knobs.torn_sectors, rng);
+        disk.cut(knobs.names_in_any_order, knobs.torn_sectors, Picker::Chance(rng));
+        self.after_cut(world)
+    }
+
+    /// The same, where `choices` decide sector by sector and name by name: with [`CutChoices::next`] every outcome comes
+    /// up once. On a copy of the machine.
+    #[must_use]
+    pub fn power_cut_by(&self, choices: &mut CutChoices) -> Self {
+        let copy = self.fork();
+        let mut world = copy.world();
+        let subset = world.knobs.names_in_any_order;
+        choices.at = 0;
+        world.disk.cut(subset, false, Picker::Path(choices));
+        copy.after_cut(world)
+    }
+
+    fn after_cut(&self, mut world: MutexGuard<'_, World>) -> Self {
         world.stats.power_cuts = world.stats.power_cuts.saturating_add(1);
         (world.off, world.read_only) = (false, false);
         world.late.clear();
         self.next_life(world)
+    }
+
+    /// The whole machine once more, as it is; what happens to one of the two from now on does not touch the other.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { world: Arc::new(Mutex::new(self.world().clone())), life: self.life }
+    }
+
+    /// Whether a power cut could now take what a sync has promised, because it lied.
+    pub fn lied(&self) -> bool {
+        let mut world = self.world();
+        let World { disk, late, .. } = &mut *world;
+        disk.names_lied || !late.is_empty() || disk.inodes_mut().any(|inode| inode.lied)
     }
 
     /// Kills the process; the page cache stays.
@@ -206,18 +274,54 @@ impl SimEnv {
         self.world().stats
     }
 
-    /// Flips one bit of a file, on the device and in the cache.
+    fn with_inode<T>(&self, path: &Path, act: impl FnOnce(&mut disk::Inode) -> T) -> Result<T, Error> {
+        let mut world = self.world();
+        let inode = world.disk.lookup(&name_of(path));
+        inode.and_then(|id| world.disk.inode_mut(id)).map(act).ok_or_else(|| not_found(path))
+    }
+
+    /// Flips one bit of a file, on the device and in the cache, until its byte is written again. Flipped twice it is
+    /// right again.
     ///
     /// # Errors
     /// When there is no such file.
     pub fn flip_bit(&self, path: &Path, bit: usize) -> Result<(), Error> {
+        self.with_inode(path, |inode| inode.flip(bit))?;
         let mut world = self.world();
-        let inode = world.disk.lookup(&name_of(path)).ok_or_else(|| not_found(path))?;
-        if let Some(inode) = world.disk.inode_mut(inode) {
-            inode.flip(bit);
-        }
         world.stats.flipped_bits = world.stats.flipped_bits.saturating_add(1);
         Ok(())
+    }
+
+    /// Bytes of a file that have a flipped bit; none of a file that is not there.
+    pub fn flipped_bytes(&self, path: &Path) -> Vec<usize> {
+        self.with_inode(path, |inode| inode.rotten().collect()).unwrap_or_default()
+    }
+
+    /// The sector of this byte cannot be read until it is written.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn spoil_sector(&self, path: &Path, at: usize) -> Result<(), Error> {
+        self.with_inode(path, |inode| inode.spoil(at))?;
+        let mut world = self.world();
+        world.stats.bad_sectors = world.stats.bad_sectors.saturating_add(1);
+        Ok(())
+    }
+
+    /// All sectors can be read again; with `flipped_bits` these are right again, too.
+    pub fn mend(&self, flipped_bits: bool) {
+        self.world().disk.inodes_mut().for_each(|inode| inode.mend(flipped_bits));
+    }
+
+    /// An operator takes a file away, durably, and gets it to bring it back.
+    pub fn take_away(&self, path: &Path) -> Option<TakenFile> {
+        let inode = self.world().disk.take_away(&name_of(path))?;
+        Some(TakenFile { path: path.to_owned(), inode })
+    }
+
+    /// Brings it back.
+    pub fn bring_back(&self, taken: &TakenFile) {
+        self.world().disk.bring_back(&name_of(&taken.path), taken.inode);
     }
 
     /// Whether nothing that a reader sees in this file could be taken by a power cut.
@@ -225,6 +329,52 @@ impl SimEnv {
         let world = self.world();
         let inode = world.disk.lookup(&name_of(path)).and_then(|id| world.disk.inode(id));
         inode.is_some_and(disk::Inode::is_durable)
+    }
+}
+
+/// A file that [`SimEnv::take_away`] took.
+#[derive(Debug)]
+pub struct TakenFile {
+    path: PathBuf,
+    inode: u64,
+}
+
+/// One of the outcomes of a power cut, as a row of decisions. Starts with the first one.
+#[derive(Clone, Debug, Default)]
+pub struct CutChoices {
+    /// What was picked, out of how many.
+    path: Vec<(usize, usize)>,
+    at: usize,
+}
+
+impl CutChoices {
+    fn pick(&mut self, n: usize) -> usize {
+        let pick = match self.path.get(self.at) {
+            Some((pick, _)) => *pick,
+            None => {
+                self.path.push((0, n));
+                0
+            }
+        };
+        self.at = self.at.saturating_add(1);
+        pick
+    }
+
+    /// Goes on to the next outcome; false when all have been there.
+    pub fn next(&mut self) -> bool {
+        while let Some((pick, n)) = self.path.pop() {
+            let pick = pick.saturating_add(1);
+            if pick < n {
+                self.path.push((pick, n));
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How many outcomes there are, as far as the decisions do not depend on each other.
+    pub fn outcomes(&self) -> u64 {
+        self.path.iter().fold(1u64, |product, (_, n)| product.saturating_mul(*n as u64))
     }
 }
 
@@ -276,8 +426,8 @@ impl World {
     }
 
     fn write(&mut self, id: u64, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
-        let all: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
-        let (at, len) = (usize::try_from(offset).unwrap_or(usize::MAX), all.len());
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let len = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         let powered = self.call(1, offset ^ (len as u64).rotate_left(32));
         self.writable()?;
         let mut take = len;
@@ -289,20 +439,20 @@ impl World {
             take = usize::try_from(self.rng.below(len as u64 - 1)).unwrap_or(0).saturating_add(1);
             self.stats.short_writes = self.stats.short_writes.saturating_add(1);
         }
-        let used = self.disk.used();
-        let cached = self.disk.inode(id).map_or(0, |inode| inode.cache.len());
-        let grows = (at.saturating_add(take) as u64).saturating_sub(cached as u64);
-        if let Some(space) = self.knobs.space.filter(|space| used.saturating_add(grows) > *space) {
-            let free = usize::try_from(space.saturating_sub(used)).unwrap_or(usize::MAX);
-            take = cached.saturating_sub(at).saturating_add(free).min(take);
-            if take == 0 {
-                self.stats.full_disk = self.stats.full_disk.saturating_add(1);
-                return Err(fault("write", Errno::NOSPC));
+        if let Some(space) = self.knobs.space {
+            let used = self.disk.used();
+            let cached = self.disk.inode(id).map_or(0, disk::Inode::len);
+            let grows = (at.saturating_add(take) as u64).saturating_sub(cached as u64);
+            if used.saturating_add(grows) > space {
+                let free = usize::try_from(space.saturating_sub(used)).unwrap_or(usize::MAX);
+                take = cached.saturating_sub(at).saturating_add(free).min(take);
+                if take == 0 {
+                    self.stats.full_disk = self.stats.full_disk.saturating_add(1);
+                    return Err(fault("write", Errno::NOSPC));
+                }
             }
         }
-        if let Some(inode) = self.disk.inode_mut(id) {
-            inode.write(at, all.get(..take).unwrap_or_default());
-        }
+        self.put(id, parts, at, take);
         powered?;
         match refused {
             Some(errno) => {
@@ -311,6 +461,35 @@ impl World {
                 Err(fault("write", errno))
             }
             None => Ok(take),
+        }
+    }
+
+    fn put(&mut self, id: u64, parts: &[IoSlice<'_>], at: usize, take: usize) {
+        let World { disk, rng, knobs, stats, .. } = self;
+        let Some(inode) = disk.inode_mut(id) else { return };
+        let (lost, misdirected) = (rng.chance(knobs.lost_write), rng.chance(knobs.misdirected_write));
+        let mut room: [&[u8]; PARTS_MAX] = [&[]; PARTS_MAX];
+        for (room, part) in room.iter_mut().zip(parts) {
+            *room = part;
+        }
+        if parts.len() <= PARTS_MAX {
+            inode.write(at, &room, take);
+        } else {
+            let parts: Vec<&[u8]> = parts.iter().map(|part| &part[..]).collect();
+            inode.write(at, &parts, take);
+        }
+        let end = at.saturating_add(take);
+        if lost {
+            inode.lead_astray(at, end, Astray::Nowhere);
+            stats.lost_writes = stats.lost_writes.saturating_add(1);
+        } else if misdirected {
+            let sectors = (inode.len() / SECTOR_LEN) as u64;
+            let to = usize::try_from(rng.below(sectors)).unwrap_or(0);
+            inode.lead_astray(at, end.min(at.saturating_add(1)), Astray::To(to));
+            stats.misdirected_writes = stats.misdirected_writes.saturating_add(1);
+        }
+        if rng.chance(knobs.early_write_back) && inode.write_back_some(rng) {
+            stats.early_write_backs = stats.early_write_backs.saturating_add(1);
         }
     }
 
@@ -340,9 +519,14 @@ impl World {
             self.after_fault();
             return Err(fault("sync", Errno::IO));
         }
+        if rng.chance(knobs.phantom_sync) {
+            inode.lied = true;
+            stats.phantom_syncs = stats.phantom_syncs.saturating_add(1);
+            return Ok(());
+        }
         if rng.chance(knobs.late_error) {
             inode.fail_sync(SyncFault::KeepsContent, rng);
-            inode.poisoned = false;
+            (inode.poisoned, inode.dropped) = (false, true);
             stats.late_errors = stats.late_errors.saturating_add(1);
             late.push(id);
             return Ok(());
@@ -361,19 +545,23 @@ struct SimFile {
 impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
         let mut world = self.env.alive()?;
-        let rate = world.knobs.read_error;
-        if world.rng.chance(rate) {
-            world.stats.read_errors = world.stats.read_errors.saturating_add(1);
+        let World { rng, knobs, stats, disk, .. } = &mut *world;
+        if rng.chance(knobs.read_error) {
+            stats.read_errors = stats.read_errors.saturating_add(1);
             return Err(fault("read", Errno::IO));
         }
-        let inode = world.disk.inode(self.inode).ok_or_else(|| fault("read", Errno::STALE))?;
-        let from = usize::try_from(offset).unwrap_or(usize::MAX).min(inode.cache.len());
-        let bytes = inode.cache.get(from..).unwrap_or_default();
-        let len = bytes.len().min(buffer.len());
-        if let (Some(room), Some(bytes)) = (buffer.get_mut(..len), bytes.get(..len)) {
-            room.copy_from_slice(bytes);
+        let mut len = buffer.len();
+        if len > 1 && rng.chance(knobs.short_read) {
+            len = usize::try_from(rng.below(len as u64 - 1)).unwrap_or(0).saturating_add(1);
+            stats.short_reads = stats.short_reads.saturating_add(1);
         }
-        Ok(len)
+        let inode = disk.inode(self.inode).ok_or_else(|| fault("read", Errno::STALE))?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let read = inode.read(buffer.get_mut(..len).unwrap_or_default(), from);
+        if read.is_none() {
+            stats.read_errors = stats.read_errors.saturating_add(1);
+        }
+        read.ok_or_else(|| fault("read", Errno::IO))
     }
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
@@ -390,7 +578,7 @@ impl File for SimFile {
 
     fn len(&self) -> Result<u64, Error> {
         let world = self.env.alive()?;
-        Ok(world.disk.inode(self.inode).map_or(0, |inode| inode.cache.len() as u64))
+        Ok(world.disk.inode(self.inode).map_or(0, |inode| inode.len() as u64))
     }
 
     fn set_len(&self, len: u64) -> Result<(), Error> {
@@ -406,7 +594,7 @@ impl File for SimFile {
     fn map(&self) -> Result<Bytes, Error> {
         let world = self.env.alive()?;
         let inode = world.disk.inode(self.inode).ok_or_else(|| fault("map", Errno::STALE))?;
-        Ok(Bytes::copy_from_slice(&inode.cache))
+        inode.whole().map(Bytes::from).ok_or_else(|| fault("map", Errno::IO))
     }
 }
 
@@ -480,7 +668,7 @@ impl Env for SimEnv {
         let mut entries = Vec::new();
         for (name, id) in world.disk.names() {
             let Some(rest) = name.strip_prefix(&prefix).filter(|rest| !rest.contains('/')) else { continue };
-            let len = world.disk.inode(id).map_or(0, |inode| inode.cache.len() as u64);
+            let len = world.disk.inode(id).map_or(0, |inode| inode.len() as u64);
             entries.push(DirEntry { name: rest.to_owned(), len, is_dir: false });
         }
         for name in &world.disk.dirs {
@@ -507,7 +695,13 @@ impl Env for SimEnv {
             world.stats.sync_errors = world.stats.sync_errors.saturating_add(1);
             return Err(fault("sync directory", Errno::IO));
         }
-        world.disk.sync_names();
+        let World { rng, knobs, disk, stats, .. } = &mut *world;
+        if rng.chance(knobs.phantom_sync) {
+            disk.names_lied = true;
+            stats.phantom_syncs = stats.phantom_syncs.saturating_add(1);
+            return Ok(());
+        }
+        disk.sync_names();
         Ok(())
     }
 
@@ -548,38 +742,52 @@ impl Env for SimEnv {
         Ok(Box::new(SimQueue {
             env: self.clone(),
             wake,
-            commit: VecDeque::new(),
-            background: VecDeque::new(),
+            lanes: [VecDeque::new(), VecDeque::new()],
+            stalled_until: [0; 2],
         }))
     }
 }
+
+/// Parts of a write that are passed on without a list of their own.
+const PARTS_MAX: usize = 4;
+/// How long a stalled lane stands still, µs.
+const STALL_US: u64 = 10_000_000;
 
 /// Two lanes; a poll lets each of them get on or stand still, as the seed wants.
 struct SimQueue {
     env: SimEnv,
     wake: Wake,
-    commit: VecDeque<DiskOp>,
-    background: VecDeque<DiskOp>,
+    lanes: [VecDeque<DiskOp>; 2],
+    stalled_until: [u64; 2],
 }
 
 impl DiskQueue for SimQueue {
     fn submit(&mut self, op: DiskOp) {
-        match op.lane() {
-            Lane::Commit => self.commit.push_back(op),
-            Lane::Background => self.background.push_back(op),
-        }
+        let [commit, background] = &mut self.lanes;
+        let lane = match op.lane() {
+            Lane::Commit => commit,
+            Lane::Background => background,
+        };
+        lane.push_back(op);
+        let mut world = self.env.world();
+        world.stats.waiting_max = world.stats.waiting_max.max(lane.len() as u64);
+        drop(world);
         (self.wake)();
     }
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {
-        for lane in [&mut self.commit, &mut self.background] {
+        for (lane, stalled_until) in self.lanes.iter_mut().zip(&mut self.stalled_until) {
             let moves = {
                 let mut world = self.env.world();
-                let rate = world.knobs.lane_moves;
-                let passed = world.rng.below(400);
-                world.now.mono_us = world.now.mono_us.saturating_add(passed);
-                world.now.wall_us = world.now.wall_us.saturating_add(i64::try_from(passed).unwrap_or(0));
-                rate == 0 || world.rng.chance(rate)
+                let World { rng, knobs, now, stats, .. } = &mut *world;
+                let passed = rng.below(400);
+                now.mono_us = now.mono_us.saturating_add(passed);
+                now.wall_us = now.wall_us.saturating_add(i64::try_from(passed).unwrap_or(0));
+                if rng.chance(knobs.stall) {
+                    *stalled_until = now.mono_us.saturating_add(STALL_US);
+                    stats.stalls = stats.stalls.saturating_add(1);
+                }
+                now.mono_us >= *stalled_until && (knobs.lane_moves == 0 || rng.chance(knobs.lane_moves))
             };
             if !moves {
                 continue;
@@ -592,7 +800,7 @@ impl DiskQueue for SimQueue {
                 }
             }
         }
-        if !self.commit.is_empty() || !self.background.is_empty() {
+        if self.lanes.iter().any(|lane| !lane.is_empty()) {
             (self.wake)();
         }
     }
