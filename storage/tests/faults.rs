@@ -178,6 +178,41 @@ fn a_failed_sync_moves_the_batch_and_then_acknowledges() {
     assert!(report.damaged.is_empty());
 }
 
+// A follower that has looked at a segment while it was closed and its last batch was on its way. Found by the
+// simulation: the follower told of damage where none was.
+#[test]
+fn a_feed_follows_a_closed_segment_that_loses_its_end() {
+    for seed in 0..20 {
+        let (mut machine, ..) = open(SimEnv::new(seed, SimKnobs::default()));
+        machine.rest();
+        let first = machine.append(b"stays");
+        machine.rest();
+        // The marker proves it: it will not move.
+        machine.env.advance(OPTIONS.marker_after_us, 0);
+        machine.rest();
+        let mut feed = machine.log.reader().records_from(Position::START, first.lsn);
+        let long = [7; 5_000];
+        let moves = machine.append(&long);
+        machine.step();
+        machine.log.seal();
+        // Closes the segment; the batch before is on its way.
+        let next = machine.append(b"next");
+        assert_ne!(next.location.segment, moves.location.segment);
+        assert_eq!(feed.next().unwrap().unwrap().0.lsn(), first.lsn);
+        machine.faults(|knobs| knobs.write_error = ALWAYS);
+        machine.disk();
+        machine.faults(|knobs| knobs.write_error = 0);
+        assert_eq!(machine.step().state, LogState::Rewriting);
+        assert_eq!(machine.rest().durable, next.lsn);
+        feed.extend(next.lsn);
+        for (appended, payload) in [(moves, &long[..]), (next, b"next")] {
+            let (record, _) = feed.next().unwrap().unwrap();
+            assert_eq!((record.lsn(), record.payload()), (appended.lsn, payload), "seed {seed}");
+        }
+        assert!(feed.next().unwrap().is_none());
+    }
+}
+
 #[test]
 fn a_moved_record_is_found() {
     // Twice in a row: the place of a place.

@@ -144,8 +144,9 @@ impl Records {
     fn find_source(&mut self) -> Result<(), Error> {
         let next = self.next;
         if let Some(source) = &mut self.source {
-            // The table is asked again whenever the open segment may have been closed meanwhile.
-            if source.entry.last.is_none()
+            // The table is asked again until the seal: the open segment may have been closed meanwhile, and a closed one
+            // may have lost its end to a rewrite.
+            if source.entry.seal == Seal::Open
                 && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
             {
                 source.entry = entry;
