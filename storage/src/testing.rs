@@ -94,6 +94,8 @@ pub struct SimStats {
     pub sync_errors: u64,
     /// Syncs whose error came late.
     pub late_errors: u64,
+    /// Those of them that were reported, to the next caller.
+    pub late_reports: u64,
     /// Reads that failed.
     pub read_errors: u64,
     /// Calls refused by a full disk.
@@ -116,10 +118,54 @@ pub struct SimStats {
     pub lost_writes: u64,
     /// Writes that went elsewhere.
     pub misdirected_writes: u64,
+    /// Unsynced sectors whose fate a power cut decided.
+    pub changed_sectors: u64,
+    /// Those of them that were torn.
+    pub torn_sectors: u64,
     /// Most operations that waited in one lane at once.
     pub waiting_max: u64,
     /// Syncs of a file whose sync had failed before in the same life: must stay 0.
     pub poisoned_syncs: u64,
+}
+
+impl SimStats {
+    /// Adds what happened to another machine.
+    pub fn add(&mut self, other: &Self) {
+        let Self { waiting_max, .. } = *self;
+        let mut other_counts = *other;
+        for (sum, count) in self.counts().into_iter().zip(other_counts.counts()) {
+            *sum = sum.saturating_add(*count);
+        }
+        self.waiting_max = waiting_max.max(other.waiting_max);
+    }
+
+    fn counts(&mut self) -> [&mut u64; 23] {
+        [
+            &mut self.calls,
+            &mut self.syncs,
+            &mut self.power_cuts,
+            &mut self.kills,
+            &mut self.write_errors,
+            &mut self.short_writes,
+            &mut self.sync_errors,
+            &mut self.late_errors,
+            &mut self.late_reports,
+            &mut self.read_errors,
+            &mut self.full_disk,
+            &mut self.read_only,
+            &mut self.flipped_bits,
+            &mut self.bad_sectors,
+            &mut self.early_write_backs,
+            &mut self.short_reads,
+            &mut self.stalls,
+            &mut self.phantom_syncs,
+            &mut self.lost_writes,
+            &mut self.misdirected_writes,
+            &mut self.changed_sectors,
+            &mut self.torn_sectors,
+            &mut self.poisoned_syncs,
+        ]
+    }
 }
 
 #[derive(Clone)]
@@ -210,7 +256,9 @@ impl SimEnv {
     pub fn power_cut(&self) -> Self {
         let mut world = self.world();
         let World { disk, rng, knobs, .. } = &mut *world;
-        disk.cut(knobs.names_in_any_order, knobs.torn_sectors, Picker::Chance(rng));
+        let (changed, torn) = disk.cut(knobs.names_in_any_order, knobs.torn_sectors, Picker::Chance(rng));
+        world.stats.changed_sectors = world.stats.changed_sectors.saturating_add(changed);
+        world.stats.torn_sectors = world.stats.torn_sectors.saturating_add(torn);
         self.after_cut(world)
     }
 
@@ -244,6 +292,12 @@ impl SimEnv {
         let mut world = self.world();
         let World { disk, late, .. } = &mut *world;
         disk.names_lied || !late.is_empty() || disk.inodes_mut().any(|inode| inode.lied)
+    }
+
+    /// Whether a sync has reported success for bytes that no later sync will bring, even if the error has been
+    /// reported since: till they are written again elsewhere a power cut takes them.
+    pub fn dropped(&self) -> bool {
+        self.world().disk.inodes_mut().any(|inode| inode.dropped)
     }
 
     /// Kills the process; the page cache stays.
@@ -506,6 +560,7 @@ impl World {
         }
         if let Some(at) = late.iter().position(|known| *known == id) {
             late.swap_remove(at);
+            stats.late_reports = stats.late_reports.saturating_add(1);
             inode.fail_sync(SyncFault::KeepsContent, rng);
             stats.sync_errors = stats.sync_errors.saturating_add(1);
             return Err(fault("sync", Errno::IO));

@@ -1,12 +1,19 @@
-//! Crash after crash on a disk that lies: I1-I4 and I10, I11, I13 of the log.
+//! Crash after crash on a disk that lies: I1-I4, I7, I9-I14 and I16 of the log.
 //!
 //! `OFD_SEED=<n> cargo test -p ofd-storage --features testing --test sim one_seed` replays one seed;
-//! `OFD_SEEDS=<n>` sets how many are run, `OFD_SIM_SECONDS=<n>` adds fresh seeds for so long.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+//! `OFD_SEEDS=<n>` sets how many are run, `OFD_SIM_SECONDS=<n>` adds fresh seeds for so long; `OFD_SIM_CAMPAIGN` see `campaign`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::float_arithmetic,
+    reason = "a failed test may panic; rates are told in words"
+)]
 
 mod sim_support;
 
 use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ofd_storage::testing::SimKnobs;
@@ -45,20 +52,93 @@ fn must_hold(scenario: &Scenario) -> Totals {
 fn add(sum: &mut Totals, one: &Totals) {
     sum.crashes += one.crashes;
     sum.nested += one.nested;
+    sum.recoveries += one.recoveries;
     sum.acked += one.acked;
     sum.rewritten += one.rewritten;
     sum.cuts += one.cuts;
     sum.failed_logs += one.failed_logs;
     sum.refused_starts += one.refused_starts;
-    sum.stats.power_cuts += one.stats.power_cuts;
-    sum.stats.kills += one.stats.kills;
-    sum.stats.write_errors += one.stats.write_errors;
-    sum.stats.short_writes += one.stats.short_writes;
-    sum.stats.sync_errors += one.stats.sync_errors;
-    sum.stats.read_errors += one.stats.read_errors;
-    sum.stats.full_disk += one.stats.full_disk;
-    sum.stats.read_only += one.stats.read_only;
+    sum.flips += one.flips;
+    sum.reported_losses += one.reported_losses;
+    sum.vanished += one.vanished;
+    sum.refused_damage += one.refused_damage;
+    sum.virtual_us += one.virtual_us;
+    sum.recovery_times.merge(&one.recovery_times);
+    sum.stats.add(&one.stats);
     sum.trace ^= one.trace;
+}
+
+/// The line that a run is about.
+fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
+    let Totals {
+        crashes,
+        nested,
+        recoveries,
+        acked,
+        rewritten,
+        cuts,
+        failed_logs,
+        refused_starts,
+        stats,
+        ..
+    } = sum;
+    let seconds = start.elapsed().as_secs_f64();
+    say(&format!(
+        "{name}: seeds {seeds} ({twice} twice, trace equal) | crashes {crashes} (in recovery {nested}, kills {}) \
+         recoveries {recoveries} documents acknowledged {acked} | written again {rewritten} torn tails {cuts} failed logs \
+         {failed_logs} refused starts {refused_starts} | virtual time {:.1} h, crash-equivalent years at 4 a year {} | \
+         sectors in doubt {} (torn {}, written early {}) faults: write {} short write {} sync {} late {} read {} short read {} \
+         full {} read-only {} stall {} | rot: bits {} bad sectors {} files gone {} | lies: phantom syncs {} lost writes {} \
+         misdirected {}: losses reported {}, newest write gone without a trace {} | queue max {} rss max {} MiB p99 recovery {} \
+         us | lost=0 dup=0 reordered=0 undetected=0 | trace {:016x} | {seconds:.1} s: {:.0} recoveries/s {:.0} documents/s",
+        stats.kills,
+        sum.virtual_us as f64 / 3.6e9,
+        crashes / 4,
+        stats.changed_sectors,
+        stats.torn_sectors,
+        stats.early_write_backs,
+        stats.write_errors,
+        stats.short_writes,
+        stats.sync_errors,
+        stats.late_errors,
+        stats.read_errors,
+        stats.short_reads,
+        stats.full_disk,
+        stats.read_only,
+        stats.stalls,
+        stats.flipped_bits,
+        stats.bad_sectors,
+        sum.refused_damage,
+        stats.phantom_syncs,
+        stats.lost_writes,
+        stats.misdirected_writes,
+        sum.reported_losses,
+        sum.vanished,
+        stats.waiting_max,
+        rss_max_mib(),
+        sum.recovery_times.p99_us(),
+        sum.trace,
+        *recoveries as f64 / seconds,
+        *acked as f64 / seconds,
+    ));
+}
+
+/// Most memory this process has ever had, MiB.
+fn rss_max_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// Every hundredth seed is run once more: one seed makes one execution.
+fn run_seed(seed: u64, sum: &mut Totals) -> u64 {
+    let totals = must_hold(&scenario(seed));
+    let twice = seed.is_multiple_of(100);
+    if twice {
+        assert_eq!(totals.trace, must_hold(&scenario(seed)).trace, "I16: seed {seed} has two executions");
+    }
+    add(sum, &totals);
+    u64::from(twice)
 }
 
 // The promise of the house: what was acknowledged is there after anything.
@@ -66,9 +146,9 @@ fn add(sum: &mut Totals, one: &Totals) {
 fn nothing_acknowledged_is_lost_doubled_or_reordered() {
     let start = Instant::now();
     let mut sum = Totals::default();
-    let mut seeds = number("OFD_SEEDS").unwrap_or(SEEDS);
+    let (mut seeds, mut twice) = (number("OFD_SEEDS").unwrap_or(SEEDS), 0);
     for seed in (1..=seeds).chain(FAILED_ONCE) {
-        add(&mut sum, &must_hold(&scenario(seed)));
+        twice += run_seed(seed, &mut sum);
     }
     if let Some(seconds) = number("OFD_SIM_SECONDS") {
         let fresh =
@@ -76,31 +156,77 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
         let mut seed = fresh;
         while start.elapsed() < Duration::from_secs(seconds) {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            add(&mut sum, &must_hold(&scenario(seed)));
+            twice += run_seed(seed, &mut sum);
             seeds += 1;
         }
     }
-    let Totals { crashes, nested, acked, rewritten, cuts, failed_logs, refused_starts, stats, trace } = sum;
-    say(&format!(
-        "sim: seeds {seeds} crashes {crashes} (in recovery {nested}, kills {}) acked {acked} rewritten {rewritten} \
-         torn tails {cuts} failed logs {failed_logs} refused starts {refused_starts} | faults: write {} short {} sync {} \
-         read {} full {} read-only {} | lost 0 doubled 0 reordered 0 | trace {trace:016x} in {:.1?}",
-        stats.kills,
-        stats.write_errors,
-        stats.short_writes,
-        stats.sync_errors,
-        stats.read_errors,
-        stats.full_disk,
-        stats.read_only,
-        start.elapsed()
-    ));
+    report("sim", seeds, &sum, twice, start);
+    let stats = &sum.stats;
     // A run that met no fault of a kind proves nothing about it.
-    if seeds >= SEEDS {
-        assert!(crashes >= SEEDS * 9 && nested > 0 && rewritten > 0 && cuts > 0 && failed_logs > 0);
-        assert!(
-            stats.sync_errors > 0 && stats.write_errors > 0 && stats.full_disk > 0 && stats.read_only > 0
-        );
+    if seeds >= 1_000 {
+        assert!(sum.crashes >= seeds * 8 && sum.nested > 0 && sum.rewritten > 0 && sum.cuts > 0);
+        assert!(sum.failed_logs > 0 && sum.reported_losses > 0 && sum.refused_damage > 0 && sum.flips > 0);
+        let met = [
+            ("write", stats.write_errors),
+            ("short write", stats.short_writes),
+            ("sync", stats.sync_errors),
+            ("late", stats.late_errors),
+            ("read", stats.read_errors),
+            ("short read", stats.short_reads),
+            ("full", stats.full_disk),
+            ("read-only", stats.read_only),
+            ("stall", stats.stalls),
+            ("early write-back", stats.early_write_backs),
+            ("torn", stats.torn_sectors),
+            ("bad sector", stats.bad_sectors),
+            ("phantom", stats.phantom_syncs),
+            ("lost write", stats.lost_writes),
+            ("misdirected", stats.misdirected_writes),
+        ];
+        for (fault, times) in met {
+            assert!(times > 0, "no fault of this kind was met: {fault}");
+        }
     }
+}
+
+// The figures of a release: `OFD_SIM_CAMPAIGN=<recoveries>,<documents>` runs seeds on all cores until both are reached;
+// `OFD_SIM_FROM=<seed>` starts elsewhere.
+#[test]
+fn campaign() {
+    let Ok(wanted) = std::env::var("OFD_SIM_CAMPAIGN") else { return };
+    let wanted: Vec<u64> =
+        wanted.split(',').map(|part| part.trim().replace('_', "").parse().unwrap()).collect();
+    let [recoveries, documents] = wanted[..] else { panic!("OFD_SIM_CAMPAIGN=<recoveries>,<documents>") };
+    let from = number("OFD_SIM_FROM").unwrap_or(1);
+    let start = Instant::now();
+    let (next, sum) = (AtomicU64::new(from), Mutex::new((Totals::default(), 0, start)));
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    for seed in FAILED_ONCE {
+        run_seed(seed, &mut sum.lock().unwrap().0);
+    }
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let mut mine = Totals::default();
+                    let first = next.fetch_add(50, Ordering::Relaxed);
+                    let twice: u64 = (first..first + 50).map(|seed| run_seed(seed, &mut mine)).sum();
+                    let mut shared = sum.lock().unwrap();
+                    add(&mut shared.0, &mine);
+                    shared.1 += twice;
+                    if shared.2.elapsed() > Duration::from_secs(60) {
+                        shared.2 = Instant::now();
+                        report("so far", next.load(Ordering::Relaxed) - from, &shared.0, shared.1, start);
+                    }
+                    if shared.0.recoveries >= recoveries && shared.0.acked >= documents {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let (sum, twice, _) = sum.into_inner().unwrap();
+    report("campaign", next.into_inner() - from, &sum, twice, start);
 }
 
 // The tester is tested: without syncs the same run must lose.

@@ -290,7 +290,7 @@ impl Inode {
     }
 
     /// What the device holds after the power went.
-    fn cut(&mut self, torn: bool, picker: &mut Picker<'_>) {
+    fn cut(&mut self, torn: bool, picker: &mut Picker<'_>, counts: &mut (u64, u64)) {
         let dirty = std::mem::take(&mut self.dirty);
         let same_len = self.durable.len() == self.cache.len();
         if dirty.is_empty() && self.stale.is_empty() && same_len {
@@ -313,6 +313,7 @@ impl Inode {
                 continue;
             }
             let pick = picker.pick(versions.len().saturating_add(2));
+            counts.0 = counts.0.saturating_add(1);
             if pick > versions.len() {
                 continue;
             }
@@ -321,6 +322,7 @@ impl Inode {
                 && torn
                 && rng.chance(16_384)
             {
+                counts.1 = counts.1.saturating_add(1);
                 let atom = self.unit.div_ceil(ATOMS).max(1);
                 for (atom, before) in bytes.chunks_mut(atom).zip(old.chunks(atom)) {
                     if rng.chance(32_768) && atom.len() == before.len() {
@@ -523,8 +525,9 @@ impl Disk {
         }
     }
 
-    /// The power is gone. `subset`: any of the pending names may survive, else a prefix of them.
-    pub(super) fn cut(&mut self, subset: bool, torn: bool, mut picker: Picker<'_>) {
+    /// The power is gone. `subset`: any of the pending names may survive, else a prefix of them. Tells how many
+    /// sectors were in doubt, and how many of them were torn.
+    pub(super) fn cut(&mut self, subset: bool, torn: bool, mut picker: Picker<'_>) -> (u64, u64) {
         let pending = std::mem::take(&mut self.pending);
         let prefix = if subset { 0 } else { picker.pick(pending.len().saturating_add(1)) };
         for (at, op) in pending.into_iter().enumerate() {
@@ -535,9 +538,11 @@ impl Disk {
         self.names.clone_from(&self.durable_names);
         self.names_lied = false;
         self.forget_unnamed();
+        let mut counts = (0, 0);
         for inode in self.inodes.values_mut() {
-            inode.cut(torn, &mut picker);
+            inode.cut(torn, &mut picker, &mut counts);
         }
+        counts
     }
 
     fn forget_unnamed(&mut self) {
@@ -561,7 +566,7 @@ mod tests {
             inode.write(0, &[&[1; SECTOR_LEN]], SECTOR_LEN);
             inode.sync();
             inode.write(SECTOR_LEN, &[&[2; SECTOR_LEN]], SECTOR_LEN);
-            inode.cut(false, &mut Picker::Chance(&mut rng));
+            inode.cut(false, &mut Picker::Chance(&mut rng), &mut (0, 0));
             assert_eq!(inode.cache.first(), Some(&1));
             match inode.cache.get(SECTOR_LEN) {
                 Some(2) => kept += 1,
@@ -583,7 +588,7 @@ mod tests {
             inode.fail_sync(SyncFault::KeepsContent, &mut rng);
             assert_eq!(inode.cache.first(), Some(&7));
             inode.sync();
-            inode.cut(false, &mut Picker::Chance(&mut rng));
+            inode.cut(false, &mut Picker::Chance(&mut rng), &mut (0, 0));
             gone += i32::from(inode.cache.first() == Some(&0));
         }
         assert!(gone > 10, "{gone}");

@@ -1,20 +1,40 @@
 //! One simulated life after another on a disk that lies, and the oracle that knows what was promised.
+//!
+//! A seed makes a [`Scenario`]: options of the log, load, and which faults there are. Half of the seeds have at most one
+//! kind of fault, every tenth has none. What may be missing afterwards depends on the class:
+//!
+//! - crashes, kills and faults that are reported: nothing that was acknowledged, ever;
+//! - one flipped bit at a time: the record it hits, reported; every neighbour is served;
+//! - an operator's hand: a log without one of its files does not open, and does with it;
+//! - a device that lies: what it lied about; what is left is right, in order, and reported as short.
+//!
+//! First faults (safety), then none (liveness): then everything appended becomes durable, sealed and closed in bounded
+//! virtual time.
 #![allow(
     dead_code,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "shared by several tests, which may panic and use a part of it each"
+    clippy::disallowed_methods,
+    reason = "shared by several tests, which may panic, use a part of it each and measure real time"
 )]
 
+mod oracle;
+
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ofd_storage::testing::{SimEnv, SimKnobs, SimStats};
 use ofd_storage::{
-    Completion, DiskOp, DiskQueue, Env, Full, Location, Log, LogOptions, LogReader, LogState, Lsn,
-    NO_PARTITION, NewRecord, Position, RecordKind, RecoveryReport, recover,
+    Completion, DiskOp, Env, ErrorKind, Full, Location, Log, LogOptions, LogReader, LogState, Lsn,
+    NO_PARTITION, NewRecord, Position, RecordKind, Records, recover,
 };
+
+pub use oracle::Oracle;
+use oracle::{Expected, Flip, Visit, path_of, survey};
 
 /// SplitMix64 of the test: apart from that of the machine, so that a new fault does not change the load.
 #[derive(Clone)]
@@ -35,64 +55,107 @@ impl Rng {
     pub fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
-}
 
-/// What was appended under one LSN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    pub id: u64,
-    pub len: usize,
-    pub partition: u16,
-    pub partition_seq: u64,
-    pub received_at_us: i64,
-}
-
-impl Expected {
-    pub fn payload(&self) -> Vec<u8> {
-        let mut rng = Rng(self.id);
-        let mut bytes = Vec::with_capacity(self.len + 8);
-        while bytes.len() < self.len {
-            bytes.extend_from_slice(&rng.next().to_le_bytes());
-        }
-        bytes.truncate(self.len);
-        bytes
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
     }
 }
 
-/// What was promised so far.
-#[derive(Default)]
-pub struct Oracle {
-    /// By LSN - 1: everything that has a number.
-    pub records: Vec<Expected>,
-    /// Everything up to here was acknowledged.
-    pub acked: usize,
-    pub next_id: u64,
+/// Recoveries by their real time, in steps of 50 µs.
+#[derive(Clone, Debug, Default)]
+pub struct Times(Vec<u64>);
+
+impl Times {
+    const STEP_US: usize = 50;
+
+    fn add(&mut self, us: u64) {
+        let at = (us as usize / Self::STEP_US).min(20_000);
+        self.0.resize(self.0.len().max(at + 1), 0);
+        self.0[at] += 1;
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        for (sum, count) in self.0.iter_mut().zip(&other.0) {
+            *sum += count;
+        }
+    }
+
+    /// µs below which 99 of 100 recoveries stayed.
+    pub fn p99_us(&self) -> usize {
+        let all: u64 = self.0.iter().sum();
+        let mut left = all / 100;
+        for (at, count) in self.0.iter().enumerate().rev() {
+            if *count > left {
+                return (at + 1) * Self::STEP_US;
+            }
+            left -= count;
+        }
+        0
+    }
 }
 
 /// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Totals {
+    /// Ends of a process that was not asked for them: power cuts and kills.
     pub crashes: u64,
+    /// Those of them that came inside recovery.
     pub nested: u64,
+    pub recoveries: u64,
     pub acked: u64,
     pub rewritten: u64,
     pub cuts: u64,
     pub failed_logs: u64,
     pub refused_starts: u64,
+    pub flips: u64,
+    /// Acknowledged, lost to a flipped bit or a lie of the device, and reported.
+    pub reported_losses: u64,
+    /// Acknowledged, on a device that had lied about them and kept no trace of them.
+    pub vanished: u64,
+    /// Starts that were refused since files were missing or the device had lied.
+    pub refused_damage: u64,
+    pub virtual_us: u64,
+    pub recovery_times: Times,
     pub trace: u64,
     pub stats: SimStats,
 }
 
-/// A broken promise.
+/// A broken promise. Begins with the number of the invariant where it has one.
 pub type Broken = String;
+
+/// What may go wrong besides crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Crashes and faults that the disk reports.
+    Honest,
+    /// And one flipped bit at a time.
+    Rot,
+    /// And files that go missing, sectors that cannot be read.
+    Operator,
+    /// And a device that says it did what it did not.
+    Lying,
+}
 
 /// What one seed does.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub seed: u64,
     pub lives: u64,
+    pub class: Class,
+    /// No crash, no fault: then there is nothing that could excuse a wait.
+    pub quiet: bool,
     pub knobs: SimKnobs,
     pub options: LogOptions,
+    pub partitions: u64,
+    /// Most records appended in one turn.
+    pub burst: u64,
+    pub payload_len: u64,
+    pub turns: u64,
+    /// A power cut comes within so many calls.
+    pub calls: u64,
+    /// A feed follows the writer.
+    pub feed: bool,
 }
 
 /// Every seed turns on another subset of faults; half of them at most one.
@@ -101,276 +164,598 @@ pub fn scenario(seed: u64) -> Scenario {
     let mut knobs = SimKnobs {
         torn_sectors: rng.one_in(2),
         names_in_any_order: rng.one_in(2),
-        lane_moves: [0, 50_000, 20_000][rng.below(3) as usize],
+        lane_moves: rng.of(&[0, 50_000, 20_000]),
+        sector_len: rng.of(&[512, 512, 4096]),
         ..SimKnobs::default()
     };
+    let mut class = Class::Honest;
     let faults = match rng.below(10) {
         0 => 0,
         1..=5 => 1,
-        _ => 3,
+        _ => 2 + rng.below(3),
     };
     for _ in 0..faults {
-        match rng.below(6) {
-            0 => knobs.write_error = 200 + rng.below(2000) as u32,
-            1 => knobs.short_write = 3000,
-            2 => knobs.sync_error = 500 + rng.below(6000) as u32,
-            3 => knobs.turns_read_only = 20_000,
-            4 => knobs.read_error = 300,
-            _ => knobs.space = Some(600_000 + rng.below(600_000)),
+        match rng.below(16) {
+            0 | 1 => knobs.write_error = 200 + rng.below(2000) as u32,
+            2 => knobs.short_write = 3000,
+            3 | 4 => knobs.sync_error = 500 + rng.below(6000) as u32,
+            5 => {
+                knobs.turns_read_only = 20_000;
+                knobs.sync_error = knobs.sync_error.max(300);
+            }
+            6 => knobs.read_error = 300,
+            7 => knobs.space = Some(600_000 + rng.below(600_000)),
+            8 => knobs.early_write_back = 20_000,
+            9 => knobs.short_read = 8_000,
+            10 => knobs.stall = 200,
+            11 => knobs.late_error = 300 + rng.below(3000) as u32,
+            12 if class == Class::Honest => class = Class::Operator,
+            13 if class == Class::Honest => {
+                class = Class::Lying;
+                match rng.below(3) {
+                    0 => knobs.phantom_sync = 1_000 + rng.below(8_000) as u32,
+                    1 => knobs.lost_write = 500 + rng.below(3_000) as u32,
+                    _ => knobs.misdirected_write = 300 + rng.below(2_000) as u32,
+                }
+            }
+            14 | 15 if class == Class::Honest => class = Class::Rot,
+            _ => {}
         }
     }
-    let block_len = if rng.one_in(4) { 4096 } else { 512 };
-    let segment_len = [64, 64, 128, 256][rng.below(4) as usize] * 1024;
+    if class == Class::Rot {
+        // Two damages at once could hit both copies of a header.
+        (knobs.late_error, knobs.read_error) = (0, 0);
+    }
+    let segment_len = rng.of(&[64, 64, 64, 128, 256, 1024]) * 1024;
     let most = (segment_len as usize - 8192) / 5 / 4096 * 4096;
     let options = LogOptions {
         segment_len,
         batch_len_max: (4096 + rng.below(most as u64 - 4095) as usize).min(most),
-        block_len,
-        marker_after_us: [0, 500, 5_000][rng.below(3) as usize],
+        block_len: if rng.one_in(4) { 4096 } else { 512 },
+        marker_after_us: rng.of(&[0, 500, 5_000]),
         prepare_retry_us: 2_000,
         free_bytes_min: if seed.is_multiple_of(2) { Some(0) } else { None },
     };
-    Scenario { seed, lives: 9, knobs, options }
+    Scenario {
+        seed,
+        lives: if segment_len > 256 * 1024 { 4 } else { 9 },
+        class,
+        quiet: faults == 0,
+        knobs,
+        options,
+        partitions: rng.of(&[1, 4, 4, 256]),
+        burst: rng.of(&[1, 3, 20, 60]),
+        payload_len: rng.of(&[100, 300, 700, 3000]),
+        turns: 10 + rng.below(100),
+        calls: rng.of(&[20, 120, 400]),
+        feed: rng.one_in(2),
+    }
 }
 
 /// One machine through all its lives.
 pub fn run(scenario: &Scenario) -> Result<Totals, Broken> {
-    let mut env = SimEnv::new(scenario.seed, scenario.knobs.clone());
     let mut rng = Rng(scenario.seed);
-    let (mut oracle, mut totals) = (Oracle::default(), Totals::default());
+    let mut house = House {
+        env: SimEnv::new(scenario.seed, scenario.knobs.clone()),
+        scenario,
+        oracle: Oracle::default(),
+        totals: Totals::default(),
+        owed: false,
+    };
     for life in 0..scenario.lives {
-        let (log, next) = match open(env, scenario, &mut rng, &mut oracle, &mut totals)? {
-            Some(opened) => opened,
-            None => return Err("the log does not open on a healthy disk".into()),
+        let broken = |broken: Broken| format!("life {life}: {broken}");
+        house.harm(&mut rng).map_err(broken)?;
+        let Some((log, places)) = house.open(&mut rng).map_err(broken)? else {
+            // A lying device has lost so much that the log refuses to open: it has said so.
+            return house.ended();
         };
-        env = next;
-        let clean = live(&env, log, scenario, &mut rng, &mut oracle, &mut totals)
-            .map_err(|broken| format!("life {life}: {broken}"))?;
-        totals.crashes += 1;
-        // A process that ended cleanly or was killed may lose its power, too; all must be there then.
-        env = if !env.is_off() && rng.one_in(3) && !clean { env.kill() } else { env.power_cut() };
+        let clean = house.live(log, places, &mut rng).map_err(broken)?;
+        if house.env.dropped() && house.owed {
+            // Acknowledged on a lie, reported late, and not yet written again.
+            (house.oracle.excuse.lied, house.oracle.lied_ever) = (true, true);
+        }
+        house.crash(&mut rng, clean);
     }
-    // All faults off: what was promised is there, and is still there when opened again.
-    env.set_knobs(|knobs| {
-        *knobs = SimKnobs { lossy_skip_sync: knobs.lossy_skip_sync, ..SimKnobs::default() }
-    });
-    for _ in 0..2 {
-        let Some((log, next)) = open(env, scenario, &mut rng, &mut oracle, &mut totals)? else {
-            return Err("the log does not open on a healthy disk".into());
-        };
-        drop(log);
-        env = next.power_cut();
-    }
-    totals.acked = oracle.acked as u64;
-    totals.trace = env.trace_hash();
-    totals.stats = env.stats();
-    if totals.stats.poisoned_syncs > 0 {
-        return Err(format!("I13: {} syncs of poisoned files", totals.stats.poisoned_syncs));
-    }
-    Ok(totals)
+    house.calm();
+    house.live_well(&mut rng)?;
+    house.ended()
 }
 
-/// Recovers, through crashes inside recovery, and compares with the oracle.
-fn open(
-    mut env: SimEnv,
-    scenario: &Scenario,
-    rng: &mut Rng,
-    oracle: &mut Oracle,
-    totals: &mut Totals,
-) -> Result<Option<(Log, SimEnv)>, Broken> {
-    for attempt in 0..12 {
-        if attempt >= 6 {
-            // The operator has mended the disk.
-            env.set_knobs(|knobs| {
-                *knobs = SimKnobs {
-                    lossy_skip_sync: knobs.lossy_skip_sync,
-                    lane_moves: knobs.lane_moves,
-                    ..SimKnobs::default()
-                };
-            });
+struct House<'s> {
+    env: SimEnv,
+    scenario: &'s Scenario,
+    oracle: Oracle,
+    totals: Totals,
+    /// A late error was reported, and what it was about is not written again yet.
+    owed: bool,
+}
+
+type Places = Vec<(u64, Location)>;
+
+impl House<'_> {
+    fn ended(mut self) -> Result<Totals, Broken> {
+        let totals = &mut self.totals;
+        totals.acked = self.oracle.acked_ever;
+        totals.trace = self.env.trace_hash();
+        totals.stats = self.env.stats();
+        totals.virtual_us = self.env.now().mono_us;
+        if totals.stats.poisoned_syncs > 0 {
+            return Err(format!("I13: {} syncs of poisoned files", totals.stats.poisoned_syncs));
         }
-        // A crash inside recovery, in one of two starts.
-        env.cut_power_after((attempt < 4 && rng.one_in(2)).then(|| 1 + rng.below(25)));
-        let mut seen = Vec::new();
-        let opened = recover(Arc::new(env.clone()), scenario.options, &mut |record, location| {
-            seen.push((record.lsn().get(), digest(&record), location));
+        // One commit at a time; behind it a preparation, a seal and what a rewrite throws away.
+        if totals.stats.waiting_max > 4 {
+            return Err(format!("I9: {} operations wait in one lane", totals.stats.waiting_max));
+        }
+        Ok(self.totals)
+    }
+
+    /// All faults off, but for the control that never syncs.
+    fn calm(&self) {
+        self.env.set_knobs(|knobs| {
+            *knobs = SimKnobs { lossy_skip_sync: knobs.lossy_skip_sync, ..SimKnobs::default() };
+        });
+        self.env.mend(false);
+    }
+
+    /// The process ends, and perhaps the power.
+    fn crash(&mut self, rng: &mut Rng, clean: bool) {
+        self.totals.crashes += u64::from(!clean);
+        // A process that ended cleanly or was killed may lose its power, too; all must be there then.
+        if !self.env.is_off() && rng.one_in(3) && !clean { self.kill() } else { self.power_cut() }
+    }
+
+    fn kill(&mut self) {
+        self.env = self.env.kill();
+    }
+
+    fn power_cut(&mut self) {
+        if self.env.lied() {
+            self.oracle.excuse.lied = true;
+            self.oracle.lied_ever = true;
+        }
+        self.env = self.env.power_cut();
+    }
+
+    /// What happens to the files between two lives.
+    fn harm(&mut self, rng: &mut Rng) -> Result<(), Broken> {
+        match self.scenario.class {
+            Class::Rot if self.totals.flips < 3 && rng.one_in(2) => self.flip(rng),
+            Class::Operator if rng.one_in(2) => self.operate(rng),
+            _ => Ok(()),
+        }
+    }
+
+    /// One bit flips.
+    fn flip(&mut self, rng: &mut Rng) -> Result<(), Broken> {
+        let (places, reader, proven) = survey(&self.env, self.scenario.options)?;
+        let mut flip = Flip { hit: None, proven, meta: false, crashed: false };
+        let segments: Vec<_> = self.env.list(Path::new("log")).unwrap_or_default();
+        let (path, bit) = match rng.below(10) {
+            0 => ("log/meta".into(), rng.below(64 * 8)),
+            1..=3 => {
+                let files: Vec<_> = segments.iter().filter(|entry| entry.name.ends_with(".seg")).collect();
+                if files.is_empty() {
+                    return Ok(());
+                }
+                let file = files[rng.below(files.len() as u64) as usize];
+                // Header and first batches, or anywhere.
+                let len = if rng.one_in(2) { 6000.min(file.len) } else { file.len };
+                (Path::new("log").join(&file.name), rng.below(len * 8))
+            }
+            _ => {
+                let last = places.len() as u64;
+                let far = if rng.one_in(2) { 10.min(last) } else { last };
+                if far == 0 {
+                    return Ok(());
+                }
+                let (_, location, len) = places[(last - 1 - rng.below(far)) as usize];
+                let bit = u64::from(location.offset) * 8 + rng.below(len as u64 * 8);
+                (path_of(location.segment), bit)
+            }
+        };
+        let at = (bit / 8) as usize;
+        if self.env.flip_bit(&path, bit as usize).is_err() {
+            return Ok(());
+        }
+        if path == Path::new("log/meta") {
+            flip.meta = true;
+        }
+        let here = |location: &Location, len: usize| {
+            let from = location.offset as usize;
+            path_of(location.segment) == path && (from..from + len).contains(&at)
+        };
+        flip.hit = places.iter().find(|(_, location, len)| here(location, *len)).map(|(lsn, ..)| *lsn);
+        let sealed = reader.sealed_segments();
+        if let Some(sealed) =
+            sealed.iter().find(|sealed| path_of(sealed.id) == path && (at as u64) < sealed.used)
+        {
+            self.oracle.broken_seals.push(sealed.id);
+        }
+        self.totals.flips += 1;
+        self.oracle.excuse.no_meta |= flip.meta;
+        self.oracle.excuse.flip = Some(flip);
+        Ok(())
+    }
+
+    /// A log without one of its segments does not open; with it, it does. Metadata can be made again.
+    fn operate(&mut self, rng: &mut Rng) -> Result<(), Broken> {
+        self.env.cut_power_after(None);
+        if rng.one_in(3) {
+            self.oracle.excuse.no_meta |= self.env.take_away(Path::new("log/meta")).is_some();
+            return Ok(());
+        }
+        let (places, reader, _) = survey(&self.env, self.scenario.options)?;
+        if rng.one_in(2) {
+            return self.spoil(rng, &places);
+        }
+        let sealed = reader.sealed_segments();
+        let holds: Vec<_> = sealed.iter().filter(|sealed| sealed.last >= sealed.base).collect();
+        if holds.len() < 3 {
+            return Ok(());
+        }
+        let middle = holds[1 + rng.below(holds.len() as u64 - 2) as usize];
+        let Some(taken) = self.env.take_away(&path_of(middle.id)) else { return Ok(()) };
+        let quiet = self.env.fork();
+        quiet.set_knobs(|knobs| *knobs = SimKnobs::default());
+        let mut shown = BTreeSet::new();
+        let opened = recover(Arc::new(quiet), self.scenario.options, &mut |record, _| {
+            shown.insert(record.lsn().get());
         });
         match opened {
+            Err(error) if error.kind() == ErrorKind::Corrupt => self.totals.refused_damage += 1,
+            Err(error) => return Err(format!("a log without {}: {error}", middle.id)),
+            // Where the records were written again, what is left of their first place stands in for the segment.
+            Ok((_, report)) => {
+                let named = |lsn: &u64| {
+                    report.damaged.iter().any(|damage| (damage.first.get()..=damage.last.get()).contains(lsn))
+                };
+                let untold = (1..=report.durable.get()).find(|lsn| !shown.contains(lsn) && !named(lsn));
+                if report.damaged.is_empty() || untold.is_some() {
+                    return Err(format!("a log without {} opens, {untold:?}: {report:?}", middle.id));
+                }
+            }
+        }
+        self.env.bring_back(&taken);
+        Ok(())
+    }
+
+    /// A sector that cannot be read: either the log does not open, or it serves the rest and says so. Afterwards it
+    /// can be read again: nothing may have been lost by looking.
+    fn spoil(&mut self, rng: &mut Rng, places: &[(u64, Location, usize)]) -> Result<(), Broken> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let (_, location, _) = places[rng.below(places.len() as u64) as usize];
+        let at = location.offset as usize;
+        if self.env.spoil_sector(&path_of(location.segment), at).is_err() {
+            return Ok(());
+        }
+        let copy = self.env.fork();
+        copy.set_knobs(|knobs| *knobs = SimKnobs::default());
+        self.env.mend(false);
+        let mut visit = Visit::new();
+        let opened = recover(Arc::new(copy), self.scenario.options, &mut |record, location| {
+            visit.take(&self.oracle, &record, location);
+        });
+        match opened {
+            Err(error) if error.is_storage_fault() => self.totals.refused_damage += 1,
+            Err(error) => return Err(format!("a sector that cannot be read: {error}")),
             Ok((log, report)) => {
-                env.cut_power_after(None);
-                compare(&seen, &log, &report, oracle)?;
-                totals.rewritten += report.rewritten;
-                totals.cuts += u64::from(report.cut.is_some());
-                return Ok(Some((log, env)));
-            }
-            Err(error) if env.is_off() => {
-                let _ = error;
-                totals.nested += 1;
-                totals.crashes += 1;
-                env = env.power_cut();
-            }
-            Err(error) => {
-                totals.refused_starts += 1;
-                if error.kind() == ofd_storage::ErrorKind::Corrupt {
-                    return Err(format!("recovery calls an honest disk corrupt: {error}"));
+                if let Some(broken) = visit.broken {
+                    return Err(broken);
                 }
-                // A device that went read-only comes back with the power.
-                env = if attempt < 5 && rng.one_in(2) { env.kill() } else { env.power_cut() };
-            }
-        }
-    }
-    Ok(None)
-}
-
-type Digest = (Vec<u8>, u16, u64, i64);
-
-fn digest(record: &ofd_storage::RecordRef<'_>) -> Digest {
-    (record.payload().to_vec(), record.partition(), record.partition_seq(), record.received_at_us())
-}
-
-fn compare(
-    seen: &[(u64, Digest, Location)],
-    log: &Log,
-    report: &RecoveryReport,
-    oracle: &mut Oracle,
-) -> Result<(), Broken> {
-    if !report.damaged.is_empty() {
-        return Err(format!("damage where none was done: {:?}", report.damaged));
-    }
-    if seen.len() < oracle.acked {
-        return Err(format!(
-            "I1: lost: {} of {} acknowledged are there; {report:?}",
-            seen.len(),
-            oracle.acked
-        ));
-    }
-    if seen.len() > oracle.records.len() {
-        return Err(format!("I3: {} records, {} were appended", seen.len(), oracle.records.len()));
-    }
-    for (at, (lsn, (payload, partition, seq, received), _)) in seen.iter().enumerate() {
-        let expected = &oracle.records[at];
-        if *lsn != at as u64 + 1 {
-            return Err(format!("I4: LSN {lsn} at place {}", at + 1));
-        }
-        let same = (*partition, *seq, *received)
-            == (expected.partition, expected.partition_seq, expected.received_at_us)
-            && *payload == expected.payload();
-        if !same {
-            return Err(format!("I1/I3: record {lsn} is not what was appended; {report:?}"));
-        }
-    }
-    if let Some(cut) = report.cut.filter(|cut| cut.first.get() as usize <= oracle.acked) {
-        return Err(format!("I11: {cut:?} reaches below the acknowledged {}", oracle.acked));
-    }
-    if log.durable().get() as usize != seen.len() || log.next_lsn().get() as usize != seen.len() + 1 {
-        return Err(format!("the log goes on at {} after {} records", log.next_lsn(), seen.len()));
-    }
-    // What recovery has shown is durable from now on, and a reader finds it where recovery said.
-    let reader = log.reader();
-    for (lsn, (payload, ..), location) in seen.iter().rev().take(5) {
-        match reader.read(*location) {
-            Ok(record) if record.record().payload() == payload && record.record().lsn().get() == *lsn => {}
-            Ok(record) => return Err(format!("{location} holds {} instead of {lsn}", record.record().lsn())),
-            Err(error) if error.is_storage_fault() => {}
-            Err(error) => return Err(format!("record {lsn} at {location}: {error}")),
-        }
-    }
-    oracle.records.truncate(seen.len());
-    oracle.acked = seen.len();
-    walk_and_scrub(&reader, oracle)
-}
-
-/// A feed over the last records, and every seal. Reads may fail here; what they give must be right.
-fn walk_and_scrub(reader: &LogReader, oracle: &Oracle) -> Result<(), Broken> {
-    let mut at = oracle.acked.saturating_sub(60);
-    let mut records = reader.records_from(Position::new(Lsn::new(at as u64)), reader.durable());
-    loop {
-        match records.next() {
-            Ok(Some((record, _))) if record.payload() == oracle.records[at].payload() => at += 1,
-            Ok(Some((record, _))) => return Err(format!("a feed gives {} as {}", record.lsn(), at + 1)),
-            Ok(None) if at == oracle.acked => break,
-            Ok(None) => return Err(format!("a feed ends at {at} of {}", oracle.acked)),
-            Err(error) if error.is_storage_fault() => break,
-            Err(error) => return Err(format!("a feed at {at}: {error}")),
-        }
-    }
-    for sealed in reader.sealed_segments() {
-        match reader.check_seal(sealed.id) {
-            Err(error) if !error.is_storage_fault() => return Err(format!("a seal: {error}")),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// One life: appends, steps, seals, reads, until the power fails, the log fails or the life is over. True when
-/// it ended by a shutdown.
-fn live(
-    env: &SimEnv,
-    mut log: Log,
-    scenario: &Scenario,
-    rng: &mut Rng,
-    oracle: &mut Oracle,
-    totals: &mut Totals,
-) -> Result<bool, Broken> {
-    let mut queue: Box<dyn DiskQueue> = env.queue(Arc::new(|| {})).map_err(|error| error.to_string())?;
-    let (mut ops, mut completions): (Vec<DiskOp>, Vec<Completion>) = (Vec::new(), Vec::new());
-    let mut places: Vec<(usize, Location)> = Vec::new();
-    env.cut_power_after((!rng.one_in(4)).then(|| 1 + rng.below(120)));
-    let turns = 10 + rng.below(80);
-    let shutdown_at = rng.one_in(5).then(|| rng.below(turns));
-    let burst = [1, 3, 20][rng.below(3) as usize];
-    for turn in 0.. {
-        if env.is_off() || turn > turns + 400 {
-            break;
-        }
-        if turn < turns {
-            append(env, &mut log, rng, oracle, &mut places, burst)?;
-            if rng.one_in(30) {
-                log.seal();
-            }
-        } else if shutdown_at.is_none() {
-            break;
-        }
-        if Some(turn) == shutdown_at {
-            log.shutdown();
-        }
-        if rng.one_in(8) {
-            let jump = if rng.one_in(4) { 86_400_000_000 - rng.below(172_800_000_000) as i64 } else { 0 };
-            env.advance(rng.below(12_000), jump);
-        }
-        queue.poll(&mut completions);
-        let progress = log.step(env.now(), &mut completions, &mut ops);
-        for op in ops.drain(..) {
-            queue.submit(op);
-        }
-        let durable = progress.durable.get() as usize;
-        if durable < oracle.acked || durable > oracle.records.len() {
-            return Err(format!("the watermark goes from {} to {durable}", oracle.acked));
-        }
-        oracle.acked = durable;
-        if rng.one_in(6) && !places.is_empty() {
-            read_one(&log, rng, oracle, &places)?;
-        }
-        match progress.state {
-            LogState::Failed => {
-                totals.failed_logs += 1;
-                if log.append(env.now(), record(&[], NO_PARTITION)) != Err(Full::Closed) {
-                    return Err("a failed log takes records".into());
+                let shown: BTreeSet<u64> = visit.places.iter().map(|(lsn, _)| *lsn).collect();
+                for (lsn, place, len) in places.iter().filter(|(lsn, ..)| !shown.contains(lsn)) {
+                    let near = place.segment == location.segment
+                        && place.offset as usize / 4096 <= at / 4096
+                        && (place.offset as usize + len).div_ceil(4096) > at / 4096;
+                    let named = report
+                        .damaged
+                        .iter()
+                        .any(|damage| (damage.first.get()..=damage.last.get()).contains(lsn));
+                    if !near || !named {
+                        return Err(format!(
+                            "I12: byte {at} of {} cannot be read, and {lsn} is lost; {report:?}",
+                            location.segment
+                        ));
+                    }
                 }
-                return Ok(false);
+                drop(log);
             }
-            LogState::Closed => {
-                if oracle.acked != oracle.records.len() {
-                    return Err(format!("closed with {} of {}", oracle.acked, oracle.records.len()));
+        }
+        Ok(())
+    }
+
+    /// Recovers, through crashes inside recovery, and compares with the oracle. `None`: a lying device has lost too much.
+    fn open(&mut self, rng: &mut Rng) -> Result<Option<(Log, Places)>, Broken> {
+        for attempt in 0..16 {
+            if attempt >= 6 {
+                // The operator has mended the disk.
+                self.calm();
+            }
+            // A crash inside recovery, in one of two starts.
+            let crashes = attempt < 4 && !self.scenario.quiet && rng.one_in(2);
+            self.env.cut_power_after(crashes.then(|| 1 + rng.below(25)));
+            let mut visit = Visit::new();
+            let start = Instant::now();
+            let opened =
+                recover(Arc::new(self.env.clone()), self.scenario.options, &mut |record, location| {
+                    visit.take(&self.oracle, &record, location);
+                });
+            self.totals.recovery_times.add(start.elapsed().as_micros() as u64);
+            self.totals.recoveries += 1;
+            match opened {
+                Ok((log, report)) => {
+                    self.env.cut_power_after(None);
+                    if self.scenario.quiet && (report.rewritten > 0 || report.cut.is_some()) {
+                        return Err(format!("something is written again after a clean end: {report:?}"));
+                    }
+                    self.totals.rewritten += report.rewritten;
+                    self.totals.cuts += u64::from(report.cut.is_some());
+                    if std::env::var_os("OFD_SIM_TELL").is_some() {
+                        eprintln!("recovered {report:?}; segments {:?}", log.reader().sealed_segments());
+                    }
+                    let places = self.oracle.compare(visit, &log, &report, &mut self.totals)?;
+                    let reader = log.reader();
+                    self.oracle.places_hold(&reader, &places)?;
+                    let far = if rng.one_in(4) { self.oracle.acked } else { 60 };
+                    self.oracle.walk(&reader, self.oracle.acked.saturating_sub(far))?;
+                    self.oracle.scrub(&self.env, &reader)?;
+                    if self.env.is_off() {
+                        // The power went in work that nobody waits for.
+                        self.totals.nested += 1;
+                        self.totals.crashes += 1;
+                        drop((log, reader));
+                        self.power_cut();
+                        continue;
+                    }
+                    if rng.one_in(8) && !self.scenario.quiet {
+                        // I10: at once again, from what recovery itself has left.
+                        drop((log, reader));
+                        if rng.one_in(2) {
+                            self.kill()
+                        } else {
+                            self.power_cut()
+                        }
+                        self.totals.crashes += 1;
+                        continue;
+                    }
+                    return Ok(Some((log, places)));
                 }
-                return Ok(true);
+                Err(_) if self.env.is_off() => {
+                    self.totals.nested += 1;
+                    self.totals.crashes += 1;
+                    if let Some(flip) = &mut self.oracle.excuse.flip {
+                        flip.crashed = true;
+                    }
+                    self.power_cut();
+                }
+                Err(error) => {
+                    self.totals.refused_starts += 1;
+                    if self.scenario.quiet {
+                        return Err(format!("the log does not open on a healthy disk: {error}"));
+                    }
+                    if error.kind() == ErrorKind::Corrupt {
+                        if self.oracle.excuse.lied {
+                            self.totals.refused_damage += 1;
+                            return Ok(None);
+                        }
+                        return Err(format!("recovery calls an honest disk corrupt: {error}"));
+                    }
+                    if let Some(flip) = &mut self.oracle.excuse.flip {
+                        flip.crashed = true;
+                    }
+                    // A device that went read-only comes back with the power.
+                    if attempt < 5 && rng.one_in(2) { self.kill() } else { self.power_cut() }
+                }
             }
-            LogState::Healthy | LogState::Rewriting => {}
+        }
+        Err("the log does not open on a healthy disk".into())
+    }
+
+    /// One life: appends, steps, seals, reads, until the power fails, the log fails or the life is over. True when
+    /// it ended by a shutdown.
+    #[allow(clippy::too_many_lines, reason = "one turn after another")]
+    fn live(&mut self, mut log: Log, opened: Places, rng: &mut Rng) -> Result<bool, Broken> {
+        let Self { env, scenario, oracle, totals, owed } = self;
+        let mut queue = env.queue(Arc::new(|| {})).map_err(|error| error.to_string())?;
+        let (mut ops, mut completions): (Vec<DiskOp>, Vec<Completion>) = (Vec::new(), Vec::new());
+        let mut places = opened;
+        places.drain(..places.len().saturating_sub(200));
+        let mut payload = Vec::new();
+        let cut = !scenario.quiet && !rng.one_in(4);
+        env.cut_power_after(cut.then(|| 1 + rng.below(scenario.calls)));
+        let turns = 1 + rng.below(scenario.turns);
+        let shutdown_at = (scenario.quiet || rng.one_in(5)).then(|| rng.below(turns));
+        let reader = log.reader();
+        let mut feed = scenario.feed.then(|| Feed::new(&reader, oracle.acked));
+        let mut durable_at = 0;
+        for turn in 0.. {
+            if env.is_off() || turn > turns + 400 {
+                break;
+            }
+            if turn < turns {
+                append(env, &mut log, rng, oracle, &mut places, scenario, &mut payload)?;
+                if rng.one_in(30) {
+                    log.seal();
+                }
+            } else if shutdown_at.is_none() {
+                break;
+            }
+            if Some(turn) == shutdown_at {
+                log.shutdown();
+            }
+            if rng.one_in(8) {
+                let jump = if rng.one_in(4) { 86_400_000_000 - rng.below(172_800_000_000) as i64 } else { 0 };
+                let far = if scenario.knobs.stall > 0 { 4_000_000 } else { 12_000 };
+                env.advance(rng.below(far), jump);
+            }
+            if scenario.knobs.space.is_some() && rng.one_in(40) {
+                // Somebody makes room, or takes it.
+                let space = scenario.knobs.space.filter(|_| rng.one_in(2));
+                env.set_knobs(|knobs| knobs.space = space);
+            }
+            let told = env.stats().late_reports;
+            queue.poll(&mut completions);
+            *owed = env.stats().late_reports > told;
+            let progress = log.step(env.now(), &mut completions, &mut ops);
+            *owed &= env.is_off();
+            *owed |= !matches!(progress.state, LogState::Healthy | LogState::Closed);
+            for op in ops.drain(..) {
+                queue.submit(op);
+            }
+            let durable = progress.durable.get() as usize;
+            if durable < oracle.acked || durable > oracle.records.len() {
+                return Err(format!("I7: the watermark goes from {} to {durable}", oracle.acked));
+            }
+            if durable > oracle.acked {
+                oracle.acked_ever += (durable - oracle.acked) as u64;
+                oracle.acked = durable;
+                durable_at = turn;
+            }
+            // With nothing in the way nobody waits for long.
+            let slow = if scenario.knobs.lane_moves == 0 { 12 } else { 200 };
+            if scenario.quiet && durable < oracle.records.len() && turn > durable_at + slow + turns {
+                return Err(format!("liveness: {durable} of {} for {slow} turns", oracle.records.len()));
+            }
+            if rng.one_in(6) && !places.is_empty() {
+                let (lsn, location) = places[rng.below(places.len() as u64) as usize];
+                if lsn as usize <= oracle.acked && !oracle.records[lsn as usize - 1].lost {
+                    oracle.place_holds(&reader, lsn, location)?;
+                }
+            }
+            if let Some(feed) = feed.as_mut().filter(|_| rng.one_in(3)) {
+                feed.follow(oracle)?;
+            }
+            match progress.state {
+                LogState::Failed => {
+                    totals.failed_logs += 1;
+                    if log.append(env.now(), record(&[], NO_PARTITION)) != Err(Full::Closed) {
+                        return Err("I14: a failed log takes records".into());
+                    }
+                    return Ok(false);
+                }
+                LogState::Closed => {
+                    if oracle.acked != oracle.records.len() {
+                        return Err(format!("closed with {} of {}", oracle.acked, oracle.records.len()));
+                    }
+                    return Ok(true);
+                }
+                LogState::Healthy | LogState::Rewriting => {}
+            }
+        }
+        if scenario.quiet && shutdown_at.is_some() {
+            return Err("liveness: a healthy log does not close".into());
+        }
+        Ok(false)
+    }
+
+    /// Faults are off: everything becomes durable, sealed and closed in bounded virtual time, and is found again.
+    fn live_well(&mut self, rng: &mut Rng) -> Result<(), Broken> {
+        for _ in 0..2 {
+            let Some((log, places)) = self.open(rng)? else { return Ok(()) };
+            self.oracle.walk(&log.reader(), 0)?;
+            if self.oracle.loss {
+                drop(places);
+            } else {
+                self.oracle.index_holds(&places)?;
+            }
+            if !self.oracle.lied_ever {
+                let beside = LogReader::open_read_only(Arc::new(self.env.clone()))
+                    .map_err(|error| error.to_string())?;
+                if beside.durable().get() as usize != self.oracle.acked {
+                    return Err(format!(
+                        "beside the writer a reader sees {} of {}",
+                        beside.durable(),
+                        self.oracle.acked
+                    ));
+                }
+            }
+            drop(log);
+            self.power_cut();
+        }
+        let Some((mut log, _)) = self.open(rng)? else { return Ok(()) };
+        let mut queue = self.env.queue(Arc::new(|| {})).map_err(|error| error.to_string())?;
+        let (mut ops, mut completions) = (Vec::new(), Vec::new());
+        let mut places = Vec::new();
+        let mut payload = Vec::new();
+        let (begin, wanted) = (self.env.now().mono_us, self.oracle.records.len() + 30);
+        loop {
+            if self.oracle.records.len() < wanted {
+                append(&self.env, &mut log, rng, &mut self.oracle, &mut places, self.scenario, &mut payload)?;
+            } else if log.durable().get() as usize == self.oracle.records.len() {
+                if log.has_unsealed() { log.seal() } else { log.shutdown() }
+            }
+            queue.poll(&mut completions);
+            let progress = log.step(self.env.now(), &mut completions, &mut ops);
+            ops.drain(..).for_each(|op| queue.submit(op));
+            let durable = progress.durable.get() as usize;
+            self.oracle.acked_ever += (durable - self.oracle.acked) as u64;
+            self.oracle.acked = durable;
+            if progress.state == LogState::Closed {
+                break;
+            }
+            if self.env.now().mono_us > begin + 60_000_000 || progress.state == LogState::Failed {
+                return Err(format!(
+                    "liveness: {:?} after 60 s without faults: {durable} of {}",
+                    progress.state,
+                    self.oracle.records.len()
+                ));
+            }
+            self.env.advance(100, 100);
+        }
+        drop(log);
+        self.power_cut();
+        let Some((log, _)) = self.open(rng)? else { return Ok(()) };
+        self.oracle.walk(&log.reader(), 0)
+    }
+}
+
+/// A follower: what it gives is durable, in order, once.
+struct Feed {
+    records: Records,
+    next: usize,
+}
+
+impl Feed {
+    fn new(reader: &LogReader, acked: usize) -> Self {
+        let next = acked.saturating_sub(20);
+        let records = reader.records_from(Position::new(Lsn::new(next as u64)), reader.durable());
+        Self { records, next }
+    }
+
+    fn follow(&mut self, oracle: &Oracle) -> Result<(), Broken> {
+        self.records.extend(Lsn::new(u64::MAX));
+        loop {
+            let before = self.records.position().lsn().get();
+            match self.records.next() {
+                Ok(Some((found, _))) => {
+                    let lsn = found.lsn().get() as usize;
+                    if lsn > oracle.acked {
+                        return Err(format!("I7: a feed gives {lsn}, durable is {}", oracle.acked));
+                    }
+                    if lsn != self.next + 1 || !oracle.is_record(lsn, &found) {
+                        return Err(format!("I7: a follower gets {lsn} after {}", self.next));
+                    }
+                    self.next = lsn;
+                }
+                Ok(None) if self.next == oracle.acked => return Ok(()),
+                Ok(None) => {
+                    return Err(format!("I7: a follower stands at {} of {}", self.next, oracle.acked));
+                }
+                Err(error) if error.is_storage_fault() => return Ok(()),
+                Err(error) => {
+                    let after = self.records.position().lsn().get();
+                    if after == before
+                        || !(before + 1..=after).all(|lsn| oracle.records[lsn as usize - 1].lost)
+                    {
+                        return Err(format!("I12: a follower at {before}: {error}"));
+                    }
+                    self.next = after as usize;
+                }
+            }
         }
     }
-    let _ = scenario;
-    Ok(false)
 }
 
 fn record<'a>(parts: &'a [&'a [u8]], partition: u16) -> NewRecord<'a> {
@@ -382,21 +767,24 @@ fn append(
     log: &mut Log,
     rng: &mut Rng,
     oracle: &mut Oracle,
-    places: &mut Vec<(usize, Location)>,
-    burst: u64,
+    places: &mut Places,
+    scenario: &Scenario,
+    payload: &mut Vec<u8>,
 ) -> Result<(), Broken> {
-    for _ in 0..rng.below(burst + 1) {
+    let most = log.payload_len_max() as u64;
+    for _ in 0..rng.below(scenario.burst + 1) {
         oracle.next_id += 1;
-        let longest = if rng.one_in(20) { log.payload_len_max() } else { 700.min(log.payload_len_max()) };
-        let partition = if rng.one_in(6) { NO_PARTITION } else { rng.below(4) as u16 };
+        let longest = if rng.one_in(200) { most } else { scenario.payload_len.min(most) };
+        let partition = if rng.one_in(6) { NO_PARTITION } else { rng.below(scenario.partitions) as u16 };
         let mut expected = Expected {
             id: oracle.next_id,
-            len: rng.below(longest as u64 + 1) as usize,
+            len: rng.below(longest + 1) as usize,
             partition,
             partition_seq: 0,
             received_at_us: 0,
+            lost: false,
         };
-        let payload = expected.payload();
+        expected.payload_into(payload);
         let (one, two) = payload.split_at(payload.len() / 3);
         match log.append(env.now(), record(&[one, two], partition)) {
             Ok(appended) => {
@@ -404,45 +792,22 @@ fn append(
                 if lsn != oracle.records.len() + 1 {
                     return Err(format!("I4: LSN {lsn} after {}", oracle.records.len()));
                 }
-                if oracle.records.last().is_some_and(|last| last.received_at_us > appended.received_at_us) {
+                let before = oracle.records.last().filter(|last| !last.lost);
+                if before.is_some_and(|last| last.received_at_us > appended.received_at_us) {
                     return Err(format!("I4: time goes back at {lsn}"));
                 }
-                let before = oracle.records.iter().rev().find(|last| last.partition == partition);
-                let wanted = if partition == NO_PARTITION {
-                    0
-                } else {
-                    before.map_or(1, |last| last.partition_seq + 1)
-                };
-                if appended.partition_seq != wanted {
-                    return Err(format!("I4: sequence {} instead of {wanted}", appended.partition_seq));
+                oracle.seq_holds(partition, appended.partition_seq)?;
+                if partition != NO_PARTITION {
+                    oracle.last_seq[usize::from(partition)] = appended.partition_seq;
                 }
                 expected.partition_seq = appended.partition_seq;
                 expected.received_at_us = appended.received_at_us;
                 oracle.records.push(expected);
-                places.push((lsn, appended.location));
+                places.push((lsn as u64, appended.location));
             }
             Err(Full::Wait | Full::Closed) => break,
             Err(full) => return Err(format!("refused: {full}")),
         }
-    }
-    Ok(())
-}
-
-/// A place handed out by `append` is good for the record's whole life in this process.
-fn read_one(log: &Log, rng: &mut Rng, oracle: &Oracle, places: &[(usize, Location)]) -> Result<(), Broken> {
-    let (lsn, location) = places[rng.below(places.len() as u64) as usize];
-    if lsn > oracle.acked {
-        return Ok(());
-    }
-    match log.reader().read(location) {
-        Ok(found) => {
-            let found = found.record();
-            if found.lsn().get() as usize != lsn || found.payload() != oracle.records[lsn - 1].payload() {
-                return Err(format!("{location} holds {} instead of {lsn}", found.lsn()));
-            }
-        }
-        Err(error) if error.is_storage_fault() => {}
-        Err(error) => return Err(format!("durable record {lsn} at {location}: {error}")),
     }
     Ok(())
 }
