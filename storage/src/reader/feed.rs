@@ -177,6 +177,8 @@ impl Source {
             Some(Item::Record(record, offset)) if record.lsn() >= wanted => Step::Record(offset),
             Some(Item::Record(..)) => Step::Skip,
             Some(Item::Damage { from, to, first, last }) if self.whole.is_some() => {
+                // Behind the last record that counts here may lie the first copy of what has moved: it is not lost.
+                let last = self.entry.last.map_or(last, |end| last.min(end));
                 Step::Damage(Damage { segment, from, to, first, last })
             }
             // A window may end inside a batch or begin behind a damaged one: only the whole segment tells.
