@@ -176,7 +176,9 @@ impl Oracle {
         }
         self.epoch = if excuse.no_meta { report.epoch } else { self.epoch.max(report.epoch) };
         // A write that is torn behind the watermark may be cut, nothing else.
-        let hit_in_tail = flip.filter(|flip| flip.hit.is_some_and(|hit| hit > flip.proven));
+        // Its proof may have been in the page cache only, and gone with a crash of recovery.
+        let in_tail = |flip: &Flip, hit: u64| hit > flip.proven || (flip.crashed && end as u64 + 1 == hit);
+        let hit_in_tail = flip.filter(|flip| flip.hit.is_some_and(|hit| in_tail(flip, hit)));
         if end < self.acked {
             let lost = format!("I1: lost: {end} of {} acknowledged are there; {report:?}", self.acked);
             match hit_in_tail {
@@ -207,7 +209,7 @@ impl Oracle {
         }
         // Below the watermark: damage costs the record it hit and no other.
         if let Some(Flip { hit: Some(hit), proven, .. }) = flip
-            && hit <= proven
+            && hit <= proven.min(end as u64)
         {
             self.records[hit as usize - 1].lost = true;
             self.loss = true;
