@@ -63,7 +63,7 @@ pub struct Cut {
     pub offset: u32,
     /// First LSN that is lost.
     pub first: Lsn,
-    /// Last LSN of the torn write, where a batch header tells.
+    /// Last LSN of the torn write, where a batch header or a record behind the damage tells.
     pub last: Option<Lsn>,
 }
 
@@ -494,7 +494,7 @@ fn readable_tail(seen: &Seen, life: &Life, proven: Lsn) -> (Lsn, Option<Cut>) {
         match item {
             Item::Record(record, _) => newest = newest.max(record.lsn()),
             Item::Damage { from, first, last, .. } if last >= first && last > proven => {
-                return (newest, torn(from, first.max(proven.next()), Some(last)));
+                return (newest, torn(from, first.max(proven.next()), Some(last.max(life.reach))));
             }
             _ => {}
         }

@@ -628,12 +628,31 @@ fn damage_in_the_only_unproven_write_is_reported_and_what_comes_before_it_is_ser
     let cut = report.cut.unwrap();
     assert_eq!((cut.segment, cut.offset), (hit.location.segment, hit.location.offset));
     assert_eq!((cut.first, report.set_aside), (Lsn::new(2), vec![hit.location.segment]));
+    assert_eq!(cut.last, Some(Lsn::new(3)), "all that is not served is named");
     assert!(machine.env.exists(&path(hit.location.segment).with_extension("torn")).unwrap());
     // The next start has nothing more to say, and the log goes on behind what was served.
     assert_eq!(machine.append(b"next").lsn, Lsn::new(2));
     machine.rest();
     let (_machine, report, seen) = open(machine.env.power_cut());
     assert_eq!((seen.len(), report.cut, report.damaged.len()), (2, None, 0));
+}
+
+// Found by the simulation: the report named the record that was hit, and not those behind it.
+#[test]
+fn damage_in_an_unproven_write_is_reported_to_its_end() {
+    let mut machine = Machine::new();
+    let _ = machine.append(b"proven by the next one");
+    machine.rest();
+    let appended = [b"one", b"two", b"six"].map(|payload| machine.append(payload));
+    assert_eq!(machine.rest().durable, appended[2].lsn);
+    let env = machine.env.kill();
+    let hit = appended[1];
+    env.flip_bit(&path(hit.location.segment), (hit.location.offset as usize + 65) * 8).unwrap();
+    let torn = LogReader::open_read_only(Arc::new(env.clone())).unwrap().torn().unwrap();
+    assert_eq!((torn.first, torn.last), (hit.lsn, Some(appended[2].lsn)));
+    let (_machine, report, seen) = open(env);
+    let cut = report.cut.unwrap();
+    assert_eq!((seen.len(), cut.first, cut.last), (2, hit.lsn, Some(appended[2].lsn)));
 }
 
 #[test]

@@ -195,7 +195,8 @@ impl<'s> Reading<'s> {
                 Some(Item::Damage { from, first, last, .. }) if first > until => {
                     // Behind the watermark a write is torn: what comes after is not served.
                     if end.is_none() {
-                        self.cut = Some(Cut { segment, offset: from, first, last: Some(last) });
+                        let last = Some(last.max(life.reach));
+                        self.cut = Some(Cut { segment, offset: from, first, last });
                     }
                     break;
                 }
@@ -204,7 +205,8 @@ impl<'s> Reading<'s> {
                     kept = to;
                     if last > until && end.is_none() {
                         let first = until.next();
-                        self.cut = Some(Cut { segment, offset: to, first, last: Some(last) });
+                        let last = Some(last.max(life.reach));
+                        self.cut = Some(Cut { segment, offset: to, first, last });
                         break;
                     }
                 }
