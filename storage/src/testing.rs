@@ -47,6 +47,8 @@ pub struct SimKnobs {
     pub turns_read_only: u32,
     /// A sync reports success although it failed; the error comes with the next sync of the file.
     pub late_error: u32,
+    /// At most so many of these from now on; counts down. `None` = no end.
+    pub late_errors_left: Option<u32>,
     /// A read fails with EIO, once.
     pub read_error: u32,
     /// Bytes the disk holds; `None` = no end.
@@ -579,7 +581,8 @@ impl World {
             stats.phantom_syncs = stats.phantom_syncs.saturating_add(1);
             return Ok(());
         }
-        if rng.chance(knobs.late_error) {
+        if knobs.late_errors_left != Some(0) && rng.chance(knobs.late_error) {
+            knobs.late_errors_left = knobs.late_errors_left.map(|left| left.saturating_sub(1));
             inode.fail_sync(SyncFault::KeepsContent, rng);
             (inode.poisoned, inode.dropped) = (false, true);
             stats.late_errors = stats.late_errors.saturating_add(1);

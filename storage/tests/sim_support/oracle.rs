@@ -180,11 +180,22 @@ impl Oracle {
         let in_tail = |flip: &Flip, hit: u64| hit > flip.proven || (flip.crashed && end as u64 + 1 == hit);
         let hit_in_tail = flip.filter(|flip| flip.hit.is_some_and(|hit| in_tail(flip, hit)));
         if end < self.acked {
-            let lost = format!("I1: lost: {end} of {} acknowledged are there; {report:?}", self.acked);
+            let lost =
+                format!("I1: lost: {end} of {} acknowledged are there; {flip:?}; {report:?}", self.acked);
             match hit_in_tail {
                 Some(Flip { hit: Some(hit), .. }) if end as u64 == hit - 1 => {}
+                // The proof of it was in the page cache of a killed process: now it is the tail that is damaged.
+                _ if self.records[end].lost => {}
                 _ if excuse.lied => {}
                 _ => return Err(lost),
+            }
+            if report.cut.is_some_and(|cut| cut.last.is_some_and(|last| (last.get() as usize) < self.acked))
+                && !excuse.lied
+            {
+                return Err(format!(
+                    "I12: {} were acknowledged, the cut names fewer; {report:?}",
+                    self.acked
+                ));
             }
             let reported = report.cut.is_some() || !report.damaged.is_empty() || !report.set_aside.is_empty();
             match (reported, hit_in_tail) {
