@@ -46,9 +46,10 @@ pub struct DiskOp {
 
 pub(crate) enum Work {
     /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
-    Commit { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>> },
+    /// `twice`: an error that comes late, to the next caller, is asked for at once.
+    Commit { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>>, twice: bool },
     /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
-    Mirror { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>> },
+    Mirror { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>>, twice: bool },
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
     Prepare { segment: SegmentId, len: u64, free_min: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
@@ -110,9 +111,11 @@ pub(crate) enum Done {
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
-        Work::Commit { file, offset, buffers, before } | Work::Mirror { file, offset, buffers, before } => {
+        Work::Commit { file, offset, buffers, before, twice }
+        | Work::Mirror { file, offset, buffers, before, twice } => {
             let synced = before.map_or(Ok(()), |before| before.sync());
-            let result = synced.and_then(|()| commit(&*file, offset, &buffers)).map(|()| Done::Committed);
+            let result =
+                synced.and_then(|()| commit(&*file, offset, &buffers, twice)).map(|()| Done::Committed);
             // The buffers are let go here, before anybody hears of it, so that they can be filled again.
             drop(buffers);
             Completion { token, result }
@@ -138,12 +141,13 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     }
 }
 
-fn commit(file: &dyn File, offset: u64, buffers: &Buffers) -> Result<(), Error> {
+fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Result<(), Error> {
     let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| buffer.as_slice()).collect();
     if !parts.is_empty() {
         env::write_all_at(file, &parts, offset)?;
     }
-    file.sync()
+    file.sync()?;
+    if twice { file.sync() } else { Ok(()) }
 }
 
 /// Header block, a retained batch, the one that was in flight.

@@ -414,7 +414,7 @@ impl Log {
             self.rewritten();
             self.shared.pins_mut().drop_moved();
         }
-        // The last one was in flight; what was retained before it has been synced twice now.
+        // The last one was in flight; what was retained before it has been synced twice in its new place.
         if let Some(last) = batches.pop() {
             assert!(
                 last.last() >= self.durable,
@@ -493,7 +493,9 @@ impl Log {
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
         let last = batches.last().map_or(Lsn::NONE, Batch::last);
         self.carry(target.stamp, offset, &buffers, synced, last);
-        let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before };
+        // Of several batches one is kept until the next sync, and the others count in their new place, too.
+        let twice = batches.len() > 1;
+        let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before, twice };
         ops.push(DiskOp { token, work });
         self.flight = Some(Flight { token, kind, header, batches, before: synced, synced: false });
     }
@@ -506,7 +508,7 @@ impl Log {
         self.carry(target.stamp, 0, &Buffers::new(), None, self.durable);
         ops.push(DiskOp {
             token,
-            work: Work::Commit { file, offset: 0, buffers: Buffers::new(), before: None },
+            work: Work::Commit { file, offset: 0, buffers: Buffers::new(), before: None, twice: false },
         });
         let (kind, header, batches) = (FlightKind::Marker, None, Batches::new());
         let before = Some(target.stamp);

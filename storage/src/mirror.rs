@@ -146,7 +146,7 @@ impl MirrorSink {
                 // A segment that is gone from here was sealed, and synced by that.
                 let before = carried.before.and_then(|before| self.files.get(&before)).map(Arc::clone);
                 let (offset, buffers) = (carried.offset, carried.buffers.clone());
-                let token = self.submit(Work::Mirror { file, offset, buffers, before });
+                let token = self.submit(Work::Mirror { file, offset, buffers, before, twice: false });
                 self.flight = Some((token, carried));
                 moved = true;
             }

@@ -355,6 +355,28 @@ fn an_error_that_comes_late_loses_nothing() {
     }
 }
 
+// The retained batch counts in its new place, too, and only the last batch of a rewrite is kept. Found by the simulation.
+#[test]
+fn an_error_of_a_rewrite_that_comes_late_loses_nothing() {
+    for seed in 0..50 {
+        let (mut machine, ..) = open(SimEnv::new(seed, SimKnobs::default()));
+        machine.rest();
+        let _ = machine.append(b"retained");
+        machine.rest();
+        let _ = machine.append(b"in flight");
+        assert_eq!(machine.fail_one_sync().state, LogState::Rewriting);
+        machine.rest_until_flight();
+        machine.faults(|knobs| (knobs.late_error, knobs.late_errors_left) = (ALWAYS, Some(1)));
+        machine.disk();
+        let acked = machine.rest().durable.get();
+        let _ = machine.try_append(b"next");
+        machine.rest();
+        let (_machine, report, seen) = open(machine.env.power_cut());
+        assert!(seen.len() as u64 >= acked, "seed {seed}: {acked} acknowledged, {report:?}");
+        assert!(report.damaged.is_empty(), "seed {seed}: {report:?}");
+    }
+}
+
 // The next sync of a segment that was closed in the meantime is that of its seal, which nobody waits for.
 #[test]
 fn an_error_that_comes_late_to_a_closed_segment_loses_nothing() {
