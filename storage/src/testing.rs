@@ -364,9 +364,13 @@ impl SimEnv {
         Ok(())
     }
 
-    /// All sectors can be read again; with `flipped_bits` these are right again, too.
+    /// All sectors can be read, and the device written, again, and no error waits for the next caller; with
+    /// `flipped_bits` these are right again, too.
     pub fn mend(&self, flipped_bits: bool) {
-        self.world().disk.inodes_mut().for_each(|inode| inode.mend(flipped_bits));
+        let mut world = self.world();
+        world.read_only = false;
+        world.late.clear();
+        world.disk.inodes_mut().for_each(|inode| inode.mend(flipped_bits));
     }
 
     /// An operator takes a file away, durably, and gets it to bring it back.

@@ -18,7 +18,9 @@
 
 use super::survey::{Seen, Survey};
 use crate::error::{Error, ErrorKind};
+use crate::format::FOOTER_BLOCK_LEN;
 use crate::position::{Lsn, SegmentId};
+use crate::segment::{Item, Walk};
 
 /// Which segments count, and for which LSNs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -118,10 +120,32 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     Ok(plan)
 }
 
+/// The last record that this segment would give behind the watermark: a hole ends it, whatever can be read behind.
+fn served(seen: &Seen, proven: Lsn) -> Lsn {
+    let Some(life) = seen.life else { return proven };
+    if seen.bytes.is_empty() {
+        return life.newest.max(proven);
+    }
+    let limit = (seen.bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
+    let mut walk = Walk::new(life.stamp, life.block_len, life.base, limit);
+    let mut served = proven;
+    while let Some(item) = walk.next(&seen.bytes, 0) {
+        if let Item::Record(record, _) = item
+            && record.lsn() == served.next()
+        {
+            served = record.lsn();
+        }
+    }
+    served
+}
+
 /// Rule 4. A torn rewrite of the same records is told from its source by reaching less far, or as far.
 fn salvage(plan: &Plan, survey: &Survey) -> Option<Live> {
-    let newest = |live: &Live| survey.segments.get(live.at)?.life.map(|life| life.newest);
-    let mut best = plan.live.iter().filter_map(newest).fold(plan.proven, Lsn::max);
+    if plan.aside.is_empty() {
+        return None;
+    }
+    let last = plan.live.last().and_then(|live| survey.segments.get(live.at));
+    let mut best = last.map_or(plan.proven, |seen| served(seen, plan.proven));
     let mut salvage = None;
     for (at, seen) in survey.segments.iter().enumerate().filter(|(_, seen)| plan.aside.contains(&seen.id)) {
         if let Some(life) = seen.life.filter(|life| life.base == plan.proven.next() && life.good > best) {

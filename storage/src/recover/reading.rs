@@ -123,7 +123,12 @@ impl<'s> Reading<'s> {
             let first = self.last().next();
             self.cut.get_or_insert(Cut { segment: seen.id, offset: closed.used, first, last: None });
         }
-        self.cut = self.cut.or_else(|| left_aside(self.survey, self.plan, self.last()));
+        let aside = left_aside(self.survey, self.plan, self.last());
+        self.cut = match (self.cut, aside) {
+            // Both tell of the same end of the log; the cut names all that either of them knows of.
+            (Some(cut), Some(aside)) => Some(Cut { last: cut.last.max(aside.last), ..cut }),
+            (cut, aside) => cut.or(aside),
+        };
         Ok(())
     }
 

@@ -340,15 +340,17 @@ impl Oracle {
 
     /// The index over what recovery showed gives what a list of it gives.
     pub fn index_holds(&self, places: &[(u64, Location)]) -> Result<(), Broken> {
-        let mut index = Index::new();
+        let mut index = Index::new(|| 7);
+        let mut found = Vec::new();
         let number = |lsn: u64| (self.records[lsn as usize - 1].id % 97) as u32;
         let drive = |lsn: u64| u64::from(self.records[lsn as usize - 1].partition);
         for (lsn, location) in places {
             index.insert(drive(*lsn), number(*lsn), Lsn::new(*lsn), *location);
         }
         for (lsn, location) in places.iter().take(40) {
-            let mut found = index.get(drive(*lsn), number(*lsn)).iter();
-            if !found.any(|entry| (entry.lsn.get(), entry.location) == (*lsn, *location)) {
+            found.clear();
+            index.get(drive(*lsn), number(*lsn), Lsn::NONE, &mut found);
+            if !found.iter().any(|entry| (entry.lsn.get(), entry.location) == (*lsn, *location)) {
                 return Err(format!("the index does not know record {lsn}"));
             }
         }
@@ -368,6 +370,7 @@ pub fn survey(
     let text = |error: ofd_storage::Error| format!("a copy of the machine: {error}");
     let copy = env.fork();
     copy.set_knobs(|knobs| *knobs = ofd_storage::testing::SimKnobs::default());
+    copy.mend(false);
     let reader = LogReader::open_read_only(std::sync::Arc::new(copy.fork())).map_err(text)?;
     let mut records = reader.records_from(Position::START, Lsn::new(u64::MAX));
     let mut places = Vec::new();
