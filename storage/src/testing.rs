@@ -264,7 +264,7 @@ impl SimEnv {
         self.after_cut(world)
     }
 
-    /// The same, where `choices` decide sector by sector and name by name: with [`CutChoices::next`] every outcome comes
+    /// The same, where `choices` decide sector by sector and name by name: with [`CutChoices::advance`] every outcome comes
     /// up once. On a copy of the machine.
     #[must_use]
     pub fn power_cut_by(&self, choices: &mut CutChoices) -> Self {
@@ -421,7 +421,7 @@ impl CutChoices {
     }
 
     /// Goes on to the next outcome; false when all have been there.
-    pub fn next(&mut self) -> bool {
+    pub fn advance(&mut self) -> bool {
         while let Some((pick, n)) = self.path.pop() {
             let pick = pick.saturating_add(1);
             if pick < n {

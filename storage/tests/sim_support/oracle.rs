@@ -362,11 +362,11 @@ pub fn path_of(segment: SegmentId) -> PathBuf {
     PathBuf::from("log").join(format!("{segment}.seg"))
 }
 
+/// LSN, place and length of each record.
+pub type OnDisk = Vec<(u64, Location, usize)>;
+
 /// Where every record lies on disk right now, and up to where they are proven: on copies of the machine.
-pub fn survey(
-    env: &SimEnv,
-    options: ofd_storage::LogOptions,
-) -> Result<(Vec<(u64, Location, usize)>, LogReader, u64), Broken> {
+pub fn survey(env: &SimEnv, options: ofd_storage::LogOptions) -> Result<(OnDisk, LogReader, u64), Broken> {
     let text = |error: ofd_storage::Error| format!("a copy of the machine: {error}");
     let copy = env.fork();
     copy.set_knobs(|knobs| *knobs = ofd_storage::testing::SimKnobs::default());
