@@ -34,13 +34,15 @@ pub(crate) enum Noted {
 
 /// A stored document as a lane folds it.
 pub(crate) fn fact_of(record: &RecordRef<'_>, envelope: &Envelope<'_>) -> Fact {
-    let view = DocumentView::new_checked(envelope.plain).ok();
     let [.., major, minor] = *envelope.session.first_chunk::<8>().unwrap_or(&[0; 8]);
+    let form = Form(envelope.form);
+    // Hardly any document registers its drive: the others are not looked into.
+    let registers = matches!(form, Form::REGISTRATION | Form::REREGISTRATION);
+    let view = registers.then(|| DocumentView::new_checked(envelope.plain).ok()).flatten();
     Fact {
         lsn: record.lsn(),
         number: envelope.number,
-        may_begin: envelope.variant == 0
-            && begins_generation(envelope.realm, envelope.number, Form(envelope.form)),
+        may_begin: envelope.variant == 0 && begins_generation(envelope.realm, envelope.number, form),
         registers: view.and_then(|view| registered_version(&view, [major, minor])),
     }
 }
