@@ -7,7 +7,7 @@
 //! A checkpoint is tied to its log by the chain. It can be thrown away: index files hold all it was made of.
 //!
 //! Invariant: a checkpoint and the index behind it come to what the log alone comes to: the engine's
-//! `tests/restart.rs`, `a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows`.
+//! `engine/tests/restart.rs`, `a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows`.
 
 use std::path::{Path, PathBuf};
 
