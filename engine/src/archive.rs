@@ -7,7 +7,7 @@ use ofd_codec::{DocumentView, FfdVersion};
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
 use ofd_storage::envelope::Envelope;
 use ofd_storage::retain::{
-    DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments, thin_archive,
+    DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
 use ofd_storage::verify::{VerifyReport, verify};
 
@@ -58,7 +58,7 @@ impl Engine {
     /// what would go. Registers are served meanwhile, and documents that leave the log are found and known as before.
     ///
     /// # Errors
-    /// As [`thin_archive`] and [`drop_segments`]. What went before the error was whole in the archive, or its time was over.
+    /// As [`thin_archive`] and [`drop_segments_after`]. What went before the error was whole in the archive, or its time was over.
     pub fn retain(&self, dry_run: bool) -> Result<RetainReport, Error> {
         let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has_ended() {
@@ -93,7 +93,16 @@ impl Engine {
             dry_run,
         };
         let archive = thinned?;
-        Ok(RetainReport { log: drop_segments(&shared.reader, &shared.env, &rules)?, archive })
+        let mut last_look = |after, through| match shared.sides.view().check(after, through) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::error!(%error, "alarm: an index file is damaged; it is made again before its segments go");
+                while shared.sides.turn(&shared.reader)? {}
+                shared.sides.view().check(after, through)
+            }
+            checked => checked,
+        };
+        let log = drop_segments_after(&shared.reader, &shared.env, &rules, &mut last_look)?;
+        Ok(RetainReport { log, archive })
     }
 
     /// Places a legal hold: from the return of this call on nothing that it covers leaves the log or the archive. Waits for

@@ -17,5 +17,5 @@ pub mod segments;
 pub mod thin;
 
 pub use hold::{Hold, HoldCommand, HoldScope, Holds};
-pub use segments::{DropReport, DropRules, Stays, drop_segments};
+pub use segments::{DropReport, DropRules, Stays, drop_segments, drop_segments_after};
 pub use thin::{ThinReport, ThinRules, thin_archive};

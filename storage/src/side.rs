@@ -525,6 +525,28 @@ impl SideView<'_> {
         }
     }
 
+    /// Reads every page that may hold a document behind `after` up to and with `through`: to be asked before the log lets
+    /// go of them, as a damaged page can be made again only while the log has its segments.
+    ///
+    /// # Errors
+    /// `Corrupt` when a page is damaged; the next turns make its file again. Of the system.
+    pub fn check(&self, after: Lsn, through: Lsn) -> Result<(), Error> {
+        for file in self.files.iter().filter(|file| file.last() > after && file.base() <= through) {
+            let mut entries = file.entries();
+            loop {
+                match entries.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.index.damaged.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The notes behind `after`, in the order of the log; of each key in each file the newest.
     pub fn notes(&self, after: Lsn) -> Vec<Note> {
         let all = self.files.iter().flat_map(|file| file.notes()).filter(|note| note.lsn > after.get());

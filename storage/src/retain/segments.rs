@@ -169,10 +169,25 @@ pub struct DropReport {
 /// # Errors
 /// `Corrupt` when the manifest cannot be read; of the system. After an error what was removed is whole in the archive.
 pub fn drop_segments(reader: &LogReader, env: &Arc<dyn Env>, rules: &DropRules) -> Result<DropReport, Error> {
+    drop_segments_after(reader, env, rules, &mut |_, _| Ok(()))
+}
+
+/// As [`drop_segments`]; before the first removal `last_look` is asked about what goes, behind the first position up to and
+/// with the second, and an error of it keeps everything.
+///
+/// # Errors
+/// As [`drop_segments`]; that of `last_look`.
+pub fn drop_segments_after(
+    reader: &LogReader,
+    env: &Arc<dyn Env>,
+    rules: &DropRules,
+    last_look: &mut dyn FnMut(Lsn, Lsn) -> Result<(), Error>,
+) -> Result<DropReport, Error> {
     let env = &**env;
     let manifest = Manifest::load(env)?.unwrap_or_default();
     let before = Begin::load(env)?;
-    let mut report = DropReport { dropped_through: before.through, ..DropReport::default() };
+    let after = before.through;
+    let mut report = DropReport { dropped_through: after, ..DropReport::default() };
     let sealed = reader.sealed_segments();
     let (mut left, mut end) = (&sealed[..], before);
     while let Some(oldest) = left.first() {
@@ -205,6 +220,7 @@ pub fn drop_segments(reader: &LogReader, env: &Arc<dyn Env>, rules: &DropRules) 
         left = left.get(candidate.segments.len()..).unwrap_or_default();
     }
     if !rules.dry_run && !report.segments.is_empty() {
+        last_look(after, end.through)?;
         remove(reader, env, &end, &report.segments)?;
     }
     Ok(report)
