@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -37,6 +37,8 @@ const SEGMENT_LEN: u64 = 64 << 20;
 const ASKED: u64 = 2000;
 /// Room that is left to others on the disk, bytes.
 const LEFT_FREE: u64 = 8 << 30;
+/// Longest wait for the index files of a large log.
+const INDEX_TIME_MAX: Duration = Duration::from_secs(1800);
 /// Documents that come in before a crash.
 const BEFORE_CRASH: usize = 5000;
 
@@ -150,6 +152,7 @@ fn make(plan: &Plan, dir: &Path) -> anyhow::Result<u64> {
         at += 1;
     }
     driver.seal_all()?;
+    let newest = driver.log().reader().sealed_segments().last().map_or(0, |segment| segment.id.get());
     driver.shutdown()?;
     let seconds = started.elapsed().as_secs_f64();
     eprintln!(
@@ -158,10 +161,29 @@ fn make(plan: &Plan, dir: &Path) -> anyhow::Result<u64> {
     );
     let started = Instant::now();
     let engine = Engine::builder(dir).open()?;
+    // Index files and a checkpoint are made behind the watermark: only then a start need not read the log.
+    while !is_indexed(dir, newest)? {
+        anyhow::ensure!(started.elapsed() < INDEX_TIME_MAX, "the index does not come to an end");
+        std::thread::sleep(Duration::from_millis(200));
+    }
     engine.shutdown()?;
     eprintln!("the first start, which makes the index files: {:.1} s", started.elapsed().as_secs_f64());
     std::fs::write(told, at.to_string())?;
     Ok(at)
+}
+
+/// Whether index files cover all segments up to `newest`, and a checkpoint was made.
+fn is_indexed(dir: &Path, newest: u32) -> anyhow::Result<bool> {
+    let (mut covered, mut kept) = (false, false);
+    for entry in std::fs::read_dir(dir.join("index"))? {
+        let name = entry?.file_name();
+        let name = name.to_str().unwrap_or_default();
+        let last = name.strip_suffix(".idx").and_then(|name| name.rsplit_once('-'));
+        covered |=
+            last.is_some_and(|(_, last)| u32::from_str_radix(last, 16).is_ok_and(|last| last >= newest));
+        kept |= name.ends_with(".fold");
+    }
+    Ok(covered && kept)
 }
 
 /// Documents of drives that the large log does not know, so that the rounds do not meet one another.
