@@ -522,7 +522,6 @@ impl Engine {
         Arc::clone(&self.closed)
     }
 
-    #[cfg(any(feature = "parquet", feature = "testing"))]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
