@@ -41,8 +41,12 @@ impl Scrubber {
         counters.scrubbed.fetch_add(read, Ordering::Relaxed);
         Ok(match step {
             ScrubStep::Wait(until) => Duration::from_micros(until.saturating_sub(now.mono_us)),
-            ScrubStep::Found(_) => {
+            ScrubStep::Found(finding) => {
                 counters.scrub_damaged.fetch_add(1, Ordering::Relaxed);
+                // With a mirror the segment is made whole again, which storage tells; without one nothing changes.
+                if let Some(Err(error)) = finding.segment.map(|segment| self.shared.reader.mend(segment)) {
+                    tracing::warn!(%error, "a damaged segment could not be mended from the mirror");
+                }
                 Duration::ZERO
             }
             ScrubStep::Done(report) => {
