@@ -72,8 +72,9 @@ pub(crate) struct Worker {
     openings: Openings,
     /// Frames that wait for a twin to land, with what the crypto module said.
     aside: VecDeque<(Slot, OpenOutcome)>,
-    /// One batch a port, being filled.
-    filling: Vec<Batch>,
+    /// The batch being filled. One and not one a port: the writer's word comes back in the order in which frames were
+    /// decided, and so do documents of one drive that came over several ports.
+    filling: Batch,
     /// Batches the writer's ring had no room for.
     backlog: VecDeque<Batch>,
     /// Emptied vectors of batches, to be filled again.
@@ -97,7 +98,7 @@ impl Worker {
             openings: Openings::new(&shared, number),
             refusal: Refusal::new(&shared.options.refuse),
             directory: shared.host.directory.snapshot(),
-            filling: (0..shared.options.ports).map(Batch::new).collect(),
+            filling: Batch::new(0),
             rings,
             lanes,
             on_their_way: VecDeque::new(),
@@ -545,24 +546,29 @@ impl Worker {
     /// Puts a decided frame on its way to the writer and back to its port.
     fn pass_on(&mut self, slot: Slot) {
         let port = slot.back.port;
-        let Some(batch) = self.filling.get_mut(usize::from(port)) else { return };
-        batch.slots.push(slot);
-        if batch.slots.len() >= BATCH_FRAMES_MAX {
-            let slots = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_FRAMES_MAX));
-            let full = std::mem::replace(batch, Batch { port, slots, due: Lsn::NONE });
-            self.backlog.push_back(full);
+        if self.filling.port != port {
+            self.close_filling();
+            self.filling.port = port;
         }
+        self.filling.slots.push(slot);
+        if self.filling.is_full() {
+            self.close_filling();
+        }
+    }
+
+    /// Moves the batch being filled behind those that wait for the writer.
+    fn close_filling(&mut self) {
+        if self.filling.slots.is_empty() {
+            return;
+        }
+        let slots = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_FRAMES_MAX));
+        let next = Batch { port: self.filling.port, slots, due: Lsn::NONE };
+        self.backlog.push_back(std::mem::replace(&mut self.filling, next));
     }
 
     /// Gives the writer what is ready.
     fn hand_over(&mut self) -> bool {
-        for batch in &mut self.filling {
-            if !batch.slots.is_empty() {
-                let slots = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_FRAMES_MAX));
-                let port = batch.port;
-                self.backlog.push_back(std::mem::replace(batch, Batch { port, slots, due: Lsn::NONE }));
-            }
-        }
+        self.close_filling();
         let mut handed = false;
         if self.rings.to_writer.is_abandoned() {
             // The writer has ended: nobody will be answered any more.
