@@ -104,6 +104,8 @@ pub(crate) struct Writer {
     /// Appends that wait for room in the log.
     waiting_to_append: VecDeque<Call>,
     ending_since_us: Option<u64>,
+    /// The log was told to end.
+    log_ends: bool,
 }
 
 impl Writer {
@@ -130,6 +132,7 @@ impl Writer {
             ops: Vec::new(),
             waiting_to_append: VecDeque::new(),
             ending_since_us: None,
+            log_ends: false,
         }
     }
 
@@ -195,15 +198,13 @@ impl Writer {
         if self.shared.stage() < Stage::WriterEnds {
             return false;
         }
-        let too_long = match self.ending_since_us {
-            Some(since) => now.mono_us.saturating_sub(since) > END_TIMEOUT_US,
-            None if self.is_empty() || self.failed() => {
-                self.log.shutdown();
-                self.ending_since_us = Some(now.mono_us);
-                false
-            }
-            None => false,
-        };
+        // Also what waits for room does not wait for ever: a full disk may stay full.
+        let since = *self.ending_since_us.get_or_insert(now.mono_us);
+        if !self.log_ends && (self.is_empty() || self.failed()) {
+            self.log.shutdown();
+            self.log_ends = true;
+        }
+        let too_long = now.mono_us.saturating_sub(since) > END_TIMEOUT_US;
         if too_long {
             tracing::error!("alarm: the disk does not come to an end");
             self.shared.set_health(Health::Failed);
