@@ -16,7 +16,7 @@ use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Realm};
 use ofd_storage::{Error, ErrorKind, Index, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
-use crate::examine::{Examined, Trouble, examine, version_of};
+use crate::examine::{Examined, Trouble, content_digest, examine, version_of};
 use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::host::{AdmissionRequest, Admitted, DirectorySnapshot, OpenOutcome};
 use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, Lane, Place, StoredVariant};
@@ -352,7 +352,7 @@ impl Worker {
         };
         tracing::warn!(form, "alarm: the crypto module calls a message forged");
         let container = slot.message.get(ofd_codec::SESSION_HEADER_LEN..).unwrap_or_default();
-        let digest = self.lanes.digester.digest(container);
+        let digest = content_digest(container);
         let store = Store {
             crypto: CryptoVerdict::Forged,
             code: Some(CODE_FORGED),
