@@ -38,6 +38,10 @@ full-disk fills="100":
 kills kills="1000":
     OFD_KILLS={{kills}} cargo test --release -p ofd-engine --test faults kills -- --nocapture
 
+# The whole engine in one thread, with registers, a network and a crypto module around it: `OFD_SEED=…`, `OFD_SIM_SECONDS=…`.
+sim-engine:
+    cargo test --release -p ofd-engine --no-default-features --features testing --test sim
+
 # Fuzz one target, or `all` in turn, for some seconds each.
 fuzz target="all" seconds="60":
     fuzz/run.sh {{target}} {{seconds}}

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 use ofd_codec::DriveNumber;
-use ofd_storage::{IndexEntry, LogOptions, Lsn, Position, RealEnv};
+use ofd_storage::{IndexEntry, LogOptions, LogReader, Lsn, Position, RealEnv};
 use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, yield_now};
 
@@ -222,6 +222,23 @@ impl Machine {
     /// When an index file is damaged or the disk fails.
     pub fn entries(&self, drive: DriveNumber, number: Option<u32>) -> Result<Vec<IndexEntry>, Error> {
         self.engine.heard_entries(drive, number)
+    }
+
+    /// Frames inside of all ports: taken in and neither answered nor given up.
+    pub fn inside(&self) -> usize {
+        self.ports.iter().map(|it| it.port.inside()).sum()
+    }
+
+    /// Who has not ended yet.
+    pub fn alive(&self) -> String {
+        let ports = self.ports.iter().filter(|it| !it.ended.get()).count();
+        let workers = self.workers.iter().flatten().count();
+        format!("{ports} ports, {workers} workers, {} writer", usize::from(self.writer.is_some()))
+    }
+
+    /// Reads the log as far as it is durable.
+    pub fn reader(&self) -> &LogReader {
+        &self.engine.shared().reader
     }
 }
 

@@ -21,6 +21,8 @@ struct State {
     inbound: VecDeque<u8>,
     /// Written by the engine.
     outbound: VecDeque<u8>,
+    /// The same bytes, for an onlooker.
+    seen: Vec<u8>,
     /// Bytes that the other end's buffers hold.
     window: usize,
     /// Bytes that one read or write moves at most.
@@ -37,6 +39,7 @@ impl Default for State {
         Self {
             inbound: VecDeque::new(),
             outbound: VecDeque::new(),
+            seen: Vec::new(),
             window: usize::MAX,
             most: usize::MAX,
             finished: false,
@@ -85,9 +88,19 @@ impl Socket {
         bytes
     }
 
-    /// Copies what the engine has written from byte `from` of it on and nobody has taken yet.
+    /// What the engine has written since the last look, whatever became of it on the way.
+    pub fn observe(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.state.borrow_mut().seen)
+    }
+
+    /// Bytes that wait to be taken.
     pub fn written(&self) -> usize {
         self.0.state.borrow().outbound.len()
+    }
+
+    /// Bytes that the engine has not read yet.
+    pub fn unread(&self) -> usize {
+        self.0.state.borrow().inbound.len()
     }
 
     /// Bytes that wait to be taken before the engine has to wait, and bytes one read or write moves at most.
@@ -150,6 +163,7 @@ impl Socket {
             return Err(ErrorKind::WouldBlock.into());
         }
         state.outbound.extend(bytes.iter().take(many));
+        state.seen.extend(bytes.iter().take(many));
         Ok(many)
     }
 

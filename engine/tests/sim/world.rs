@@ -1,0 +1,1165 @@
+//! One world a seed: registers, a network, an engine over a disk that lies, and the scheduler that gives each of them
+//! its turn. First everything that the seed wants goes wrong, then nothing any more, and all that is left must drain.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ofd_emit::{ProfileOptions, Register, Start};
+use ofd_engine::codec::LocalSeconds;
+use ofd_engine::storage::testing::{SimEnv, SimKnobs, SimStats};
+use ofd_engine::storage::{Env as _, ErrorKind, LogOptions, Lsn, Position};
+use ofd_engine::testing::{Machine, Queues, Socket, Turned};
+use ofd_engine::{Engine, Health};
+
+use crate::host::{Host, Moods, Reader};
+use crate::oracle::{Broken, Oracle, Sort};
+use crate::rng::Rng;
+use crate::watch::{Stored, Synced, Watched};
+use crate::wire;
+
+const SECOND: u64 = 1_000_000;
+/// All that is left must drain within this time once nothing goes wrong any more.
+const DRAIN: u64 = 60 * SECOND;
+
+/// What goes wrong with the network and with those who use it, out of 65,536.
+#[derive(Clone, Debug, Default)]
+pub struct Net {
+    /// Microseconds on the way, at most.
+    pub delay_us: u64,
+    /// A message or an answer is cut off at any byte.
+    pub resets: u64,
+    /// An answer that has left is lost with its connection.
+    pub answers_lost: u64,
+    /// Reads and writes move at most so many bytes; 0 = any number.
+    pub fragment: usize,
+    /// What a register's buffers hold; 0 = everything.
+    pub window: usize,
+    /// A register closes its half as soon as it has sent.
+    pub half_close: u64,
+    /// A connection is forgotten while it is open, and another one is made.
+    pub twins: u64,
+    /// Bytes that are no document are sent, from another connection.
+    pub noise: u64,
+    /// Somebody else sends another document under the same number.
+    pub forgers: u64,
+    /// A register loses its power, and maybe the answer it had.
+    pub power_cycles: u64,
+}
+
+/// How the process ends, again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    pub power: bool,
+    pub kill: bool,
+    pub drain: bool,
+}
+
+/// What one seed does.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub seed: u64,
+    pub faults: Vec<&'static str>,
+    pub lives: u64,
+    pub ends: Ends,
+    pub knobs: SimKnobs,
+    pub stalls: u32,
+    pub log: LogOptions,
+    pub queues: Option<Queues>,
+    pub workers: u16,
+    pub ports: u16,
+    pub net: Net,
+    pub moods: Moods,
+    pub clock_jumps: u64,
+    pub registers: u32,
+    pub documents: u32,
+    /// Registers behind one connection.
+    pub concentrates: usize,
+    /// Documents of one register in flight.
+    pub depth: usize,
+    pub keeps_connection: bool,
+    pub readers: usize,
+    pub checkpoint_after: u64,
+    pub giants: u64,
+}
+
+const FAULTS: [&str; 17] = [
+    "write",
+    "short write",
+    "sync",
+    "read only",
+    "late error",
+    "read",
+    "full disk",
+    "power",
+    "kill",
+    "reset",
+    "answer lost",
+    "fragments",
+    "crypto",
+    "admission",
+    "noise",
+    "forgers",
+    "clock",
+];
+
+/// Every seed turns on another subset of faults: none in one of ten, at most one in half of them.
+pub fn scenario(seed: u64) -> Scenario {
+    let mut rng = Rng(seed ^ 0xE1_61_5E);
+    let many = match rng.below(10) {
+        0 => 0,
+        1..=5 => 1,
+        _ => rng.between(2, 6),
+    };
+    let mut faults: Vec<&'static str> = (0..many).map(|_| rng.pick(&FAULTS)).collect();
+    faults.sort_unstable();
+    faults.dedup();
+    if faults.contains(&"late error") {
+        // A device that went read-only comes back with the power, and that takes what a late error has taken.
+        faults.retain(|it| *it != "read only");
+    }
+    let has = |fault: &str| faults.contains(&fault);
+    let giants = if rng.one_in(4) { 4_000 } else { 0 };
+    let block_len = if rng.one_in(4) { 4096 } else { 512 };
+    let segment_len = if giants > 0 { 768 << 10 } else { rng.pick(&[192u64, 256, 384]) << 10 };
+    let most = (segment_len - 8192) / 5 / 4096 * 4096;
+    let least = if giants > 0 { 80 << 10 } else { 28 << 10 };
+    let log = LogOptions {
+        segment_len,
+        batch_len_max: rng.between(least, most) as usize,
+        block_len,
+        marker_after_us: rng.pick(&[0, 500, 5_000]),
+        prepare_retry_us: 2_000,
+        free_bytes_min: rng.pick(&[None, Some(0)]),
+    };
+    let mut knobs =
+        SimKnobs { torn_sectors: rng.one_in(2), names_in_any_order: rng.one_in(2), ..SimKnobs::default() };
+    if has("write") {
+        knobs.write_error = 200 + rng.below(2_000) as u32;
+    }
+    if has("short write") {
+        knobs.short_write = 3_000;
+    }
+    if has("sync") {
+        knobs.sync_error = 500 + rng.below(6_000) as u32;
+    }
+    if has("read only") {
+        (knobs.turns_read_only, knobs.sync_error) = (20_000, knobs.sync_error.max(600));
+    }
+    if has("late error") {
+        knobs.late_error = 2_000;
+    }
+    if has("read") {
+        knobs.read_error = 300;
+    }
+    if has("full disk") {
+        knobs.space = Some(segment_len * 3 + rng.below(segment_len * 4));
+    }
+    let queues = (!rng.one_in(3)).then(|| {
+        let (calls, call_frames, call_waiting) = (1 + rng.below(4), 1 + rng.below(8), 1 + rng.below(16));
+        Queues {
+            ring_batches: rng.pick(&[1, 2, 4, 64]),
+            inside: rng.pick(&[1, 4, 16, 256]),
+            on_their_way: 4 * (calls * call_frames + call_waiting + 64) as usize,
+            backlog: rng.pick(&[1, 2, 64]),
+            calls: calls as usize,
+            call_frames: call_frames as usize,
+            call_waiting: call_waiting as usize,
+            unanswered: rng.pick(&[1, 2, 16]),
+        }
+    });
+    let passes_through = rng.one_in(2) && !has("crypto");
+    let moods = Moods {
+        passes_through,
+        delay_us: rng.pick(&[0, 2_000, 20_000]),
+        stalls: if has("crypto") { rng.pick(&[0, 3_000]) } else { 0 },
+        unavailable: if has("crypto") { rng.pick(&[1_000, 10_000]) } else { 0 },
+        short: if has("crypto") { rng.pick(&[0, 4_000]) } else { 0 },
+        defers: if has("admission") { rng.pick(&[2_000, 20_000]) } else { 0 },
+        crashes: if rng.one_in(2) { 0 } else { 2_000 },
+    };
+    let fragments = has("fragments");
+    let net = Net {
+        delay_us: rng.pick(&[0, 300, 30_000]),
+        resets: if has("reset") { rng.pick(&[500, 4_000]) } else { 0 },
+        answers_lost: if has("answer lost") { rng.pick(&[1_000, 10_000]) } else { 0 },
+        fragment: if fragments { rng.pick(if giants > 0 { &[500, 2_000] } else { &[1, 7, 100] }) } else { 0 },
+        window: if fragments { rng.pick(&[0, 1, 64, 200]) } else { 0 },
+        half_close: rng.pick(&[0, 8_000]),
+        twins: if has("answer lost") || has("reset") { 6_000 } else { 0 },
+        noise: if has("noise") { 3_000 } else { 0 },
+        forgers: if has("forgers") { 6_000 } else { 0 },
+        power_cycles: rng.pick(&[0, 0, 500]),
+    };
+    let ends = Ends {
+        // What a late error has taken is not there any more when the power goes: one copy cannot help it.
+        power: has("power") && !has("late error"),
+        kill: has("kill") || has("late error"),
+        drain: rng.one_in(4),
+    };
+    let crashes = ends.power || ends.kill || ends.drain;
+    let registers = rng.between(1, 12) as u32;
+    Scenario {
+        seed,
+        lives: if crashes { rng.between(2, 6) } else { 1 },
+        ends,
+        knobs,
+        stalls: rng.pick(&[0, 20_000, 50_000]),
+        log,
+        queues,
+        workers: rng.between(1, 3) as u16,
+        ports: rng.between(1, 2) as u16,
+        net,
+        moods,
+        clock_jumps: if has("clock") { 300 } else { 0 },
+        registers,
+        documents: rng.between(60, 400) as u32 / registers + 1,
+        concentrates: rng.pick(&[1, 1, 3]),
+        depth: rng.pick(&[1, 1, 4, 20]),
+        keeps_connection: rng.one_in(2),
+        readers: rng.below(3) as usize,
+        checkpoint_after: rng.pick(&[5, 40, 1_000_000]),
+        giants,
+        faults,
+    }
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    pub documents: u64,
+    pub answers: u64,
+    pub again: u64,
+    pub refused: u64,
+    pub crashes: u64,
+    pub nested: u64,
+    pub failed: u64,
+    pub refused_starts: u64,
+    pub resets: u64,
+    pub lost_answers: u64,
+    pub noise: u64,
+    pub repeated: u64,
+    pub virtual_us: u64,
+    pub drain_us: u64,
+    pub trace: u64,
+    pub disk: SimStats,
+}
+
+/// A register with what it has not sent yet.
+struct Till {
+    register: Register,
+    seed: u64,
+    index: u32,
+    backlog: VecDeque<usize>,
+    left: u32,
+    next_at: u64,
+    giant: bool,
+    options: ProfileOptions,
+}
+
+/// One who sends: a register, or a concentrator of several.
+struct Sender {
+    tills: Vec<Till>,
+    link: Option<usize>,
+    /// What was sent on the link and is not answered, as (till, document).
+    in_flight: VecDeque<(usize, usize)>,
+    retry_at: u64,
+    give_up_at: u64,
+    failures: u32,
+    /// The last document that was answered: a power cycle may make the register forget that.
+    last: Option<(usize, usize)>,
+}
+
+/// A connection through the network.
+struct Link {
+    socket: Socket,
+    port: usize,
+    sender: Option<usize>,
+    /// Documents in the order in which they were sent.
+    expected: VecDeque<usize>,
+    /// On the way to the engine, with the time of arrival.
+    there: VecDeque<(u64, Vec<u8>)>,
+    /// Finish the half behind them.
+    finishes: bool,
+    /// What the engine wrote, as far as it is no whole answer yet.
+    seen: Vec<u8>,
+    /// On the way back, with the time of arrival.
+    back: VecDeque<(u64, Vec<u8>)>,
+    /// What has arrived at the register and is no whole answer yet.
+    got: Vec<u8>,
+    closes_at: u64,
+    gone: bool,
+}
+
+struct World<'a> {
+    scenario: &'a Scenario,
+    rng: Rng,
+    env: SimEnv,
+    synced: Synced,
+    /// Operations that wait at the disk.
+    pending: Arc<AtomicUsize>,
+    host: Host,
+    machine: Option<Machine>,
+    oracle: Oracle,
+    senders: Vec<Sender>,
+    links: Vec<Option<Link>>,
+    readers: Vec<Reader>,
+    net: Net,
+    faults_off: bool,
+    clock_jumps: u64,
+    trace: u64,
+    totals: Totals,
+}
+
+/// One world from its beginning to its end.
+pub fn run(scenario: &Scenario) -> Result<Totals, Broken> {
+    catch_unwind(AssertUnwindSafe(|| World::new(scenario).live())).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        Err(format!("a panic: {}", text.unwrap_or_default()))
+    })
+}
+
+impl<'a> World<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let env = SimEnv::new(scenario.seed, scenario.knobs.clone());
+        let mut rng = Rng(scenario.seed);
+        let moods = scenario.moods.clone();
+        let crashes = moods.crashes;
+        let till = |index: u32, rng: &mut Rng| {
+            // Clocks of registers are up to three days off.
+            let from = 1_772_409_600u32.wrapping_add(rng.below(6 * 86_400) as u32).wrapping_sub(3 * 86_400);
+            let options = ProfileOptions {
+                start: if rng.one_in(3) { Start::MidLife } else { Start::Registration },
+                receipts_per_shift: Some(rng.between(1, 12) as u32),
+                from: LocalSeconds(from),
+                ..ProfileOptions::default()
+            };
+            let seed = scenario.seed;
+            Till {
+                register: Register::new(seed, index, &options),
+                seed,
+                index,
+                backlog: VecDeque::new(),
+                left: scenario.documents,
+                next_at: rng.below(SECOND),
+                giant: rng.chance(scenario.giants * 4),
+                options,
+            }
+        };
+        let tills: Vec<Till> = (0..scenario.registers).map(|index| till(index, &mut rng)).collect();
+        let mut senders = Vec::new();
+        let mut tills = tills.into_iter().peekable();
+        while tills.peek().is_some() {
+            let tills: Vec<Till> = tills.by_ref().take(scenario.concentrates).collect();
+            senders.push(Sender::new(tills));
+        }
+        Self {
+            scenario,
+            host: Host::new(env.clone(), scenario.seed ^ 0xC0DE, moods),
+            env,
+            synced: Synced::default(),
+            pending: Arc::default(),
+            machine: None,
+            oracle: Oracle::new(std::env::var_os("OFD_TELL").is_some()),
+            senders,
+            links: Vec::new(),
+            readers: (0..scenario.readers)
+                .map(|at| Reader::new(format!("reader-{at}"), 1 + rng.below(40) as usize, crashes))
+                .collect(),
+            net: scenario.net.clone(),
+            faults_off: false,
+            clock_jumps: scenario.clock_jumps,
+            trace: scenario.seed,
+            totals: Totals::default(),
+            rng,
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.env.now().mono_us
+    }
+
+    fn note(&mut self, words: &[u64]) {
+        for word in words {
+            self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(23);
+        }
+    }
+
+    fn live(mut self) -> Result<Totals, Broken> {
+        for life in 0..self.scenario.lives {
+            self.open()?;
+            self.one_life(life).map_err(|broken| format!("life {life}, {} µs: {broken}", self.now()))?;
+        }
+        self.calm_down()?;
+        let begun = self.now();
+        loop {
+            while !self.is_drained() && !self.is_failed() {
+                self.sweep().map_err(|broken| format!("after the faults: {broken}"))?;
+                if self.now() > begun + DRAIN {
+                    return Err(self.stuck());
+                }
+            }
+            self.totals.drain_us = self.now() - begun;
+            if !self.is_failed() {
+                self.end_well()?;
+            }
+            if !self.is_failed() {
+                break;
+            }
+            // The error of a sync that lied before may still come, and another one behind it.
+            if !self.scenario.faults.contains(&"late error") || self.now() > begun + DRAIN {
+                return Err("the engine has failed though nothing goes wrong any more".into());
+            }
+            self.crash(false)?;
+            self.open()?;
+        }
+        self.machine = None;
+        self.env =
+            if self.scenario.faults.contains(&"late error") { self.env.kill() } else { self.env.power_cut() };
+        self.open()?;
+        self.machine = None;
+        let Self { oracle, env, readers, trace, mut totals, .. } = self;
+        totals.documents = oracle.docs.len() as u64;
+        (totals.answers, totals.again, totals.refused) = (oracle.answers, oracle.again, oracle.refused);
+        totals.repeated = readers.iter().map(|it| it.repeated).sum();
+        totals.virtual_us = env.now().mono_us;
+        totals.disk = env.stats();
+        totals.trace = trace ^ env.trace_hash();
+        if totals.disk.poisoned_syncs > 0 {
+            return Err(format!("I13: {} syncs of poisoned files", totals.disk.poisoned_syncs));
+        }
+        Ok(totals)
+    }
+
+    /// Until the process ends in one of the ways of the scenario, or all is sent.
+    fn one_life(&mut self, life: u64) -> Result<(), Broken> {
+        let last = life + 1 == self.scenario.lives;
+        let ends = self.scenario.ends;
+        let sweeps = if last { 60_000 } else { self.rng.between(20, 2_000) };
+        if !last && ends.power && self.rng.one_in(2) {
+            self.env.cut_power_after(Some(self.rng.between(5, 400)));
+        }
+        let begun = self.now();
+        let mut failed_at: Option<u64> = None;
+        for _ in 0..sweeps {
+            if let Some(space) = self.scenario.knobs.space.filter(|_| self.rng.one_in(500)) {
+                // Somebody frees some space, or fills the disk again.
+                let free = self.rng.one_in(2);
+                self.env.set_knobs(|knobs| knobs.space = (!free).then_some(space));
+            }
+            self.sweep()?;
+            if self.env.is_off() {
+                return self.crash(true);
+            }
+            if self.is_failed() && self.totals.failed < 40 {
+                // The operator needs a moment to notice it.
+                let since = *failed_at.get_or_insert(self.now());
+                if self.now() >= since + SECOND / 10 || self.rng.one_in(20) {
+                    self.totals.failed += 1;
+                    let power = ends.power && self.rng.one_in(2) || self.scenario.knobs.turns_read_only > 0;
+                    self.crash(power && !self.scenario.faults.contains(&"late error"))?;
+                    self.open()?;
+                    failed_at = None;
+                }
+            }
+            if last && (self.all_made() && self.is_drained() || self.now() > begun + 120 * SECOND) {
+                return Ok(());
+            }
+        }
+        if last {
+            return Ok(());
+        }
+        if ends.drain && (self.rng.one_in(2) || !(ends.power || ends.kill)) {
+            let begun = self.now();
+            while !self.machine.as_mut().is_some_and(Machine::end) {
+                self.sweep()?;
+                if self.env.is_off() || self.is_failed() {
+                    break;
+                }
+                if self.now() > begun + 40 * SECOND {
+                    return Err("the engine does not come to an end".into());
+                }
+            }
+            return self.crash(false);
+        }
+        let power = ends.power && (!ends.kill || self.rng.one_in(2));
+        self.crash(power)
+    }
+
+    fn is_failed(&self) -> bool {
+        self.machine.as_ref().is_some_and(|it| it.engine().health() == Health::Failed)
+    }
+
+    /// The process is gone, by itself or with the power.
+    fn crash(&mut self, power: bool) -> Result<(), Broken> {
+        self.see_synced()?;
+        self.machine = None;
+        self.totals.crashes += 1;
+        for at in 0..self.links.len() {
+            // After a power cut nobody tells the registers.
+            if !power || self.rng.one_in(2) {
+                self.reset(at);
+            } else if let Some(link) = &mut self.links[at] {
+                link.gone = true;
+            }
+        }
+        self.readers.iter_mut().for_each(Reader::crash);
+        self.env = if power || self.env.is_off() { self.env.power_cut() } else { self.env.kill() };
+        let pause = self.rng.below(2 * SECOND);
+        self.env.advance(pause, pause as i64);
+        Ok(())
+    }
+
+    /// Opens the engine, through crashes inside recovery, and compares what is there with what was promised.
+    fn open(&mut self) -> Result<(), Broken> {
+        let scenario = self.scenario;
+        let crashes = scenario.ends.power && !self.faults_off;
+        for attempt in 0..12 {
+            if attempt == 6 {
+                // The operator has mended the disk.
+                self.env.set_knobs(|knobs| *knobs = SimKnobs::default());
+            }
+            let cut = (crashes && attempt < 4 && self.rng.one_in(3)).then(|| self.rng.between(1, 25));
+            self.env.cut_power_after(cut);
+            let watched = Watched {
+                env: self.env.clone(),
+                synced: self.synced.clone(),
+                stalls: scenario.stalls,
+                pending: Arc::clone(&self.pending),
+            };
+            self.pending.store(0, Ordering::Relaxed);
+            let builder = Engine::builder("")
+                .env(Arc::new(watched))
+                .io_threads(scenario.ports)
+                .workers(scenario.workers)
+                .checkpoint_after(scenario.checkpoint_after)
+                .crypto(Arc::new(self.host.clone()))
+                .admission(Arc::new(self.host.clone()));
+            let opened = Machine::open(builder, scenario.queues, scenario.log);
+            self.see_synced()?;
+            match opened {
+                // The power has gone in its last call.
+                Ok(_) if self.env.is_off() => {
+                    self.totals.nested += 1;
+                    self.totals.crashes += 1;
+                    self.env = self.env.power_cut();
+                }
+                Ok(machine) => {
+                    self.env.cut_power_after(None);
+                    if attempt >= 6 && !self.faults_off {
+                        self.env.set_knobs(|knobs| *knobs = scenario.knobs.clone());
+                    }
+                    self.oracle.say(|| format!("opened {:?}", machine.engine().recovery()));
+                    self.machine = Some(machine);
+                    return self.compare();
+                }
+                Err(_) if self.env.is_off() => {
+                    self.totals.nested += 1;
+                    self.totals.crashes += 1;
+                    self.env = self.env.power_cut();
+                }
+                Err(error) => {
+                    self.totals.refused_starts += 1;
+                    if error.kind() == ErrorKind::Corrupt {
+                        return Err(format!("recovery calls an honest disk corrupt: {error}"));
+                    }
+                    let late = scenario.faults.contains(&"late error");
+                    self.env =
+                        if late || self.rng.one_in(2) { self.env.kill() } else { self.env.power_cut() };
+                }
+            }
+        }
+        Err("the engine does not open on a healthy disk".into())
+    }
+
+    fn see_synced(&mut self) -> Result<(), Broken> {
+        self.synced.take().into_iter().try_for_each(|stored| self.oracle.synced(stored))
+    }
+
+    /// The whole log, as the engine reads it, against the oracle; then a few documents by their index.
+    fn compare(&mut self) -> Result<(), Broken> {
+        // This look is the oracle's: no fault of the disk is spent on it.
+        let mut rate = 0;
+        self.env.set_knobs(|knobs| rate = std::mem::take(&mut knobs.read_error));
+        let machine = self.machine.as_mut().unwrap();
+        let durable = machine.engine().durable().lsn();
+        let mut records = machine.reader().records_from(Position::START, Lsn::new(u64::MAX));
+        records.extend(durable);
+        let mut log = Vec::new();
+        loop {
+            match records.next() {
+                Ok(Some((record, _))) => log.push(Stored {
+                    lsn: record.lsn().get(),
+                    kind: record.kind().code(),
+                    code: record.answer_code(),
+                    received_at_us: record.received_at_us(),
+                    payload: bytes::Bytes::copy_from_slice(record.payload()),
+                }),
+                Ok(None) => break,
+                Err(_) if log.len() as u64 == durable.get() => break,
+                Err(error) => return Err(format!("I1: record {}: {error}", log.len() + 1)),
+            }
+        }
+        if log.len() as u64 != durable.get() {
+            return Err(format!("I4: {} records, the watermark stands at {durable}", log.len()));
+        }
+        self.oracle.recovered(log)?;
+        for _ in 0..5 {
+            if self.oracle.docs.is_empty() {
+                break;
+            }
+            let key = self.oracle.docs[self.rng.below(self.oracle.docs.len() as u64) as usize].key;
+            let drive = ofd_engine::codec::DriveNumber::from_wire(&key.0).unwrap();
+            let found = machine.entries(drive, Some(key.1)).map_err(|error| format!("the index: {error}"))?;
+            let lsns = found.iter().map(|it| it.lsn.get()).collect();
+            if self.oracle.under(key) != lsns {
+                return Err(format!(
+                    "the index says {lsns:?} of {key:?}, the log {:?}",
+                    self.oracle.under(key)
+                ));
+            }
+        }
+        self.env.set_knobs(|knobs| knobs.read_error = rate);
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more.
+    fn calm_down(&mut self) -> Result<(), Broken> {
+        self.faults_off = true;
+        self.env.cut_power_after(None);
+        self.env.set_knobs(|knobs| *knobs = SimKnobs::default());
+        self.host.change(|moods| {
+            *moods =
+                Moods { passes_through: moods.passes_through, delay_us: moods.delay_us, ..Moods::default() };
+        });
+        let Net { delay_us, .. } = self.net;
+        self.net = Net { delay_us, ..Net::default() };
+        self.clock_jumps = 0;
+        self.readers.iter_mut().for_each(Reader::calm);
+        for link in self.links.iter().flatten() {
+            link.socket.narrow(usize::MAX, usize::MAX);
+        }
+        let dead = self.env.is_off() || self.is_failed() || self.machine.is_none();
+        if dead {
+            self.crash(!self.scenario.faults.contains(&"late error"))?;
+            self.open()?;
+        }
+        Ok(())
+    }
+
+    fn end_well(&mut self) -> Result<(), Broken> {
+        let begun = self.now();
+        while !self.machine.as_mut().is_some_and(Machine::end) {
+            self.sweep()?;
+            if self.now() > begun + 40 * SECOND {
+                let machine = self.machine.as_ref().unwrap();
+                let (alive, inside) = (machine.alive(), machine.inside());
+                return Err(format!("the engine does not come to an end: {alive}, {inside} frames inside"));
+            }
+        }
+        Ok(())
+    }
+
+    fn all_made(&self) -> bool {
+        self.senders.iter().flat_map(|it| &it.tills).all(|till| till.left == 0)
+    }
+
+    /// Has every register its answers, and every reader what there is?
+    fn is_drained(&self) -> bool {
+        let tills = || self.senders.iter().flat_map(|it| &it.tills);
+        tills().all(|till| till.backlog.is_empty() && (till.left == 0 || self.faults_off))
+            && self.readers.iter().all(|it| it.has_all(&self.oracle))
+    }
+
+    fn stuck(&self) -> Broken {
+        let left: usize = self.senders.iter().flat_map(|it| &it.tills).map(|till| till.backlog.len()).sum();
+        let readers = self.readers.iter().filter(|it| !it.has_all(&self.oracle)).count();
+        format!("liveness: {left} documents and {readers} readers are left after a minute without faults")
+    }
+
+    /// Everybody gets a turn, in an order of chance; time goes on when nobody had anything to do.
+    fn sweep(&mut self) -> Result<(), Broken> {
+        let (workers, ports) = (u64::from(self.scenario.workers), u64::from(self.scenario.ports));
+        let mut worked = false;
+        // Some are called twice and some not at all: threads are not fair.
+        for _ in 0..workers + ports + 6 {
+            worked |= match self.rng.below(workers + ports + 6) {
+                turn if turn < workers => self.worker(turn as usize),
+                turn if turn < workers + ports => self.port((turn - workers) as usize)?,
+                turn => match turn - workers - ports {
+                    0 | 1 => self.writer()?,
+                    2 => self.network()?,
+                    3 => self.registers(),
+                    4 => self.keeper()?,
+                    _ => self.hosts()?,
+                },
+            };
+        }
+        if let Some(over) = self.machine.as_ref().and_then(Machine::over_bound) {
+            return Err(format!("I9: {over}"));
+        }
+        if self.rng.chance(self.clock_jumps) {
+            // Three days back or forth.
+            let jump = self.rng.below(6 * 86_400 * SECOND) as i64 - 3 * 86_400 * SECOND as i64;
+            self.env.advance(0, jump);
+        }
+        if !worked && self.is_idle() {
+            let until = self.next_event();
+            let passed = until.saturating_sub(self.now()).clamp(1, 10 * SECOND);
+            self.env.advance(passed, passed as i64);
+        } else {
+            let passed = self.rng.below(60);
+            self.env.advance(passed, passed as i64);
+        }
+        Ok(())
+    }
+
+    /// Would a whole round of turns come to nothing?
+    fn is_idle(&mut self) -> bool {
+        let (workers, ports) = (usize::from(self.scenario.workers), usize::from(self.scenario.ports));
+        let mut worked = false;
+        for worker in 0..workers {
+            worked |= self.worker(worker);
+        }
+        worked |= self.writer().unwrap_or(true);
+        for port in 0..ports {
+            worked |= self.port(port).unwrap_or(true);
+        }
+        worked |= self.keeper().unwrap_or(true);
+        worked |= self.network().unwrap_or(true);
+        worked |= self.hosts().unwrap_or(true);
+        !(worked | self.registers())
+    }
+
+    /// The next time at which somebody outside of the engine has something to do; the engine's own waits are short.
+    fn next_event(&mut self) -> u64 {
+        let now = self.now();
+        // Disks are not as slow as registers.
+        let writes = self.pending.load(Ordering::Relaxed) > 0;
+        let busy = writes
+            || self.links.iter().flatten().any(|link| !link.expected.is_empty() && !link.gone)
+            || self.readers.iter().any(|it| !it.has_all(&self.oracle));
+        let ends = self.machine.as_ref().is_some_and(|it| it.engine().health() != Health::Ready);
+        let step = if busy {
+            self.rng.pick(&[100, 1_000, if writes { 300 } else { 10_000 }])
+        } else if ends {
+            SECOND / 10
+        } else {
+            10 * SECOND
+        };
+        let mut next = now + step;
+        for sender in &self.senders {
+            let waits = sender.tills.iter().any(|till| !till.backlog.is_empty());
+            next = match sender.link {
+                Some(_) => next.min(sender.give_up_at.max(now + 1)),
+                None if waits => next.min(sender.retry_at.max(now + 1)),
+                None => next,
+            };
+            let made =
+                sender.tills.iter().filter(|till| till.left > 0 && !self.faults_off).map(|till| till.next_at);
+            next = made.fold(next, u64::min);
+        }
+        for link in self.links.iter().flatten() {
+            let times = [link.there.front().map(|it| it.0), link.back.front().map(|it| it.0)];
+            next = times.into_iter().flatten().fold(next, u64::min);
+        }
+        next
+    }
+
+    fn worker(&mut self, worker: usize) -> bool {
+        self.machine.as_mut().is_some_and(|it| it.worker_turn(worker) == Turned::Worked)
+    }
+
+    fn writer(&mut self) -> Result<bool, Broken> {
+        let worked = self.machine.as_mut().is_some_and(|it| it.writer_turn() == Turned::Worked);
+        self.see_synced()?;
+        Ok(worked)
+    }
+
+    fn keeper(&mut self) -> Result<bool, Broken> {
+        let worked = self.machine.as_mut().is_some_and(|it| it.keeper_turn() == Turned::Worked);
+        self.see_synced()?;
+        Ok(worked)
+    }
+
+    /// A port gets on, and what it has written is looked at before anybody can lose it.
+    fn port(&mut self, port: usize) -> Result<bool, Broken> {
+        let Some(machine) = &mut self.machine else { return Ok(false) };
+        let failed = machine.engine().health() == Health::Failed;
+        let before: usize = self.links.iter().flatten().map(|it| it.socket.unread()).sum();
+        let rounds = 1 + self.rng.below(4) as usize;
+        machine.port_turn(port, rounds);
+        let after: usize = self.links.iter().flatten().map(|it| it.socket.unread()).sum();
+        let mut worked = before != after;
+        for at in 0..self.links.len() {
+            let Some(link) = self.links[at].as_mut().filter(|it| it.port == port) else { continue };
+            let wrote = link.socket.observe();
+            if wrote.is_empty() {
+                continue;
+            }
+            worked = true;
+            if failed {
+                return Err("I14: bytes leave an engine that has failed".into());
+            }
+            link.seen.extend_from_slice(&wrote);
+            while let Some(len) = wire::message_len(&link.seen).filter(|len| link.seen.len() >= *len) {
+                let answer: Vec<u8> = link.seen.drain(..len).collect();
+                let doc = link.expected.pop_front().ok_or("an answer to nothing")?;
+                self.oracle.answer(doc, &answer)?;
+                let sum = answer.iter().fold(0u64, |sum, byte| sum.rotate_left(7) ^ u64::from(*byte));
+                for word in [at as u64, doc as u64, sum] {
+                    self.trace = (self.trace ^ word).wrapping_mul(0x0000_0100_0000_01B3).rotate_left(23);
+                }
+            }
+            if self.rng.chance(self.net.answers_lost) {
+                self.totals.lost_answers += 1;
+                self.reset(at);
+            }
+        }
+        Ok(worked)
+    }
+
+    fn hosts(&mut self) -> Result<bool, Broken> {
+        let mut worked = self.host.turn();
+        let Some(machine) = &self.machine else { return Ok(worked) };
+        for reader in &mut self.readers {
+            worked |= reader.turn(machine.engine(), &self.oracle, &mut self.rng)?;
+        }
+        Ok(worked)
+    }
+
+    fn reset(&mut self, at: usize) {
+        if let Some(link) = &mut self.links[at] {
+            link.socket.reset();
+            link.there.clear();
+            link.back.clear();
+            link.gone = true;
+            self.totals.resets += 1;
+        }
+    }
+
+    /// Bytes arrive on both sides.
+    fn network(&mut self) -> Result<bool, Broken> {
+        let now = self.now();
+        let mut worked = false;
+        for at in 0..self.links.len() {
+            if self.rng.chance(self.net.resets / 16) && self.links[at].is_some() {
+                self.reset(at);
+            }
+            let (delay, most) = (self.rng.below(self.net.delay_us + 1), self.net.fragment);
+            let Some(link) = &mut self.links[at] else { continue };
+            while let Some((_, bytes)) = link.there.pop_front_if(|(time, _)| *time <= now) {
+                worked = true;
+                if self.rng.chance(self.net.resets) {
+                    // Some of it arrives before the connection breaks.
+                    link.socket.deliver(&bytes[..self.rng.below(bytes.len() as u64 + 1) as usize]);
+                    link.there.clear();
+                    link.gone = true;
+                    link.closes_at = now;
+                    break;
+                }
+                link.socket.deliver(&bytes);
+            }
+            if link.there.is_empty() && link.finishes {
+                link.socket.finish();
+                link.finishes = false;
+            }
+            let came = link.socket.take(if most == 0 { usize::MAX } else { most });
+            if !came.is_empty() {
+                worked = true;
+                // Order is kept: nothing overtakes what left before.
+                let from = link.back.back().map_or(now, |it| it.0);
+                link.back.push_back((from.max(now + delay), came));
+            }
+            while let Some((_, bytes)) = link.back.pop_front_if(|(time, _)| *time <= now) {
+                worked = true;
+                link.got.extend_from_slice(&bytes);
+            }
+            let shut = link.socket.is_shut() && link.socket.written() == 0 && link.back.is_empty();
+            if link.sender.is_none() && (shut || link.gone || now >= link.closes_at) {
+                link.socket.reset();
+                self.links[at] = None;
+            } else if shut {
+                link.gone = true;
+            }
+        }
+        Ok(worked)
+    }
+
+    fn registers(&mut self) -> bool {
+        let now = self.now();
+        let mut worked = false;
+        if !self.faults_off && self.rng.chance(self.net.noise / 4) {
+            worked |= self.make_noise();
+        }
+        for at in 0..self.senders.len() {
+            worked |= self.make(at, now) | self.hear(at, now) | self.send(at, now);
+        }
+        worked
+    }
+
+    /// Registers go on with their lives.
+    fn make(&mut self, at: usize, now: u64) -> bool {
+        if self.faults_off {
+            return false;
+        }
+        let mut worked = false;
+        let Self { senders, rng, oracle, scenario, host, net, .. } = self;
+        let mut forged = None;
+        for till in &mut senders[at].tills {
+            if till.left == 0 || now < till.next_at {
+                continue;
+            }
+            worked = true;
+            till.left -= 1;
+            till.next_at = now + rng.pick(&[0, 1_000, 100_000, 2 * SECOND]);
+            if rng.one_in(60) {
+                // Another drive is put in; what the old one holds is still sent.
+                till.index += 1_000;
+                till.register = Register::new(till.seed, till.index, &till.options);
+            }
+            let mut message = Vec::new();
+            if till.register.next_message(&mut message).is_none() {
+                till.left = 0;
+                continue;
+            }
+            if till.giant && rng.one_in(3) {
+                message = wire::enlarged(&message, rng.pick(&[20_000, 32_768]) as usize);
+            }
+            if rng.chance(net.forgers) {
+                let other = wire::altered(&message, 1 + rng.below(255) as u8);
+                let sort =
+                    if !scenario.moods.passes_through && rng.one_in(2) { Sort::Forged } else { Sort::Good };
+                if sort == Sort::Forged {
+                    host.forge(&other[30..]);
+                }
+                forged = Some((till.seed, till.index, till.options, oracle.make(other, sort)));
+            }
+            till.backlog.push_back(oracle.make(message, Sort::Good));
+        }
+        if let Some((seed, index, options, doc)) = forged {
+            // The forger has a connection of his own and one document.
+            let mut till = Till {
+                register: Register::new(seed, index, &options),
+                seed,
+                index,
+                backlog: VecDeque::new(),
+                left: 0,
+                next_at: 0,
+                giant: false,
+                options,
+            };
+            till.backlog.push_back(doc);
+            let mut sender = Sender::new(vec![till]);
+            sender.retry_at = now + rng.below(20_000);
+            senders.push(sender);
+        }
+        worked
+    }
+
+    /// A register takes its answers, or notices that none will come.
+    fn hear(&mut self, at: usize, now: u64) -> bool {
+        let Self { senders, links, rng, net, .. } = self;
+        let sender = &mut senders[at];
+        let Some(number) = sender.link else { return false };
+        let Some(link) = links[number].as_mut() else {
+            sender.link = None;
+            return true;
+        };
+        let mut worked = false;
+        while let Some(len) = wire::message_len(&link.got).filter(|len| link.got.len() >= *len) {
+            worked = true;
+            let answer: Vec<u8> = link.got.drain(..len).collect();
+            let Some((till, doc)) = sender.in_flight.pop_front() else { continue };
+            debug_assert!(wire::read_answer(&answer).is_ok());
+            let backlog = &mut sender.tills[till].backlog;
+            if backlog.front() == Some(&doc) {
+                backlog.pop_front();
+            }
+            sender.failures = 0;
+            sender.last = Some((till, doc));
+            sender.give_up_at = now + 6 * SECOND;
+        }
+        let cycled = !self.faults_off && rng.chance(net.power_cycles);
+        if cycled && let Some((till, doc)) = sender.last.take() {
+            // The drive was switched off before it had taken the answer in.
+            sender.tills[till].backlog.push_front(doc);
+        }
+        if link.gone || cycled || now >= sender.give_up_at {
+            link.sender = None;
+            link.closes_at = now;
+            if !link.gone && rng.chance(net.twins) {
+                // Nobody tells the engine; the next connection comes while this one is open.
+                link.closes_at = now + 5 * SECOND;
+            }
+            sender.link = None;
+            sender.in_flight.clear();
+            sender.failures = (sender.failures + 1).min(6);
+            let most = (50_000u64 << sender.failures).min(3 * SECOND);
+            sender.retry_at = now + rng.below(most);
+            return true;
+        }
+        worked
+    }
+
+    /// A register sends what it has.
+    fn send(&mut self, at: usize, now: u64) -> bool {
+        let Self { scenario, senders, links, rng, net, oracle, machine, .. } = self;
+        let sender = &mut senders[at];
+        let waits = sender.tills.iter().any(|till| !till.backlog.is_empty());
+        if !waits || now < sender.retry_at {
+            return false;
+        }
+        let Some(machine) = machine else {
+            sender.retry_at = now + rng.below(SECOND);
+            return true;
+        };
+        if sender.link.is_some() && (!sender.in_flight.is_empty() || !scenario.keeps_connection) {
+            // One question at a time on a connection of its own, or a batch of them.
+            if !sender.in_flight.is_empty() {
+                return false;
+            }
+            let number = sender.link.take().unwrap_or_default();
+            if let Some(link) = &mut links[number] {
+                (link.sender, link.closes_at) = (None, now);
+                link.finishes = rng.one_in(2);
+            }
+            return true;
+        }
+        let number = match sender.link {
+            Some(number) => number,
+            None => {
+                let port = rng.below(u64::from(scenario.ports)) as usize;
+                let peer = std::net::SocketAddr::from(([10, 0, (at >> 8) as u8, at as u8], 40_000));
+                let socket = machine.connect(port, peer);
+                if net.fragment > 0 || net.window > 0 {
+                    let window = if net.window == 0 { usize::MAX } else { net.window };
+                    socket.narrow(window, if net.fragment == 0 { usize::MAX } else { net.fragment });
+                }
+                let link = Link::new(socket, port, Some(at));
+                match links.iter().position(Option::is_none) {
+                    Some(free) => {
+                        links[free] = Some(link);
+                        free
+                    }
+                    None => {
+                        links.push(Some(link));
+                        links.len() - 1
+                    }
+                }
+            }
+        };
+        sender.link = Some(number);
+        sender.give_up_at = now + 6 * SECOND;
+        let Some(link) = &mut links[number] else { return true };
+        let mut bytes = Vec::new();
+        for (till, Till { backlog, .. }) in sender.tills.iter().enumerate() {
+            for &doc in backlog.iter().take(scenario.depth) {
+                let known = &mut oracle.docs[doc].messages;
+                if known.len() < 4
+                    && !matches!(oracle.docs[doc].sort, Sort::Forged)
+                    && oracle.docs[doc].behind.is_some()
+                    && rng.one_in(4)
+                {
+                    let other = wire::resealed(&oracle.docs[doc].messages[0], 1 + rng.below(255) as u8);
+                    oracle.docs[doc].messages.push(other.into());
+                }
+                oracle.sent(doc);
+                let messages = &oracle.docs[doc].messages;
+                bytes.extend_from_slice(&messages[rng.below(messages.len() as u64) as usize]);
+                link.expected.push_back(doc);
+                sender.in_flight.push_back((till, doc));
+            }
+        }
+        let arrives = now + rng.below(net.delay_us + 1);
+        if rng.one_in(3) {
+            // In pieces, each with a delay of its own.
+            let mut from = arrives;
+            for piece in bytes.chunks(rng.between(1, 700) as usize) {
+                from += rng.below(net.delay_us / 4 + 1);
+                link.there.push_back((from, piece.to_vec()));
+            }
+        } else {
+            link.there.push_back((arrives, bytes));
+        }
+        if !scenario.keeps_connection && rng.chance(net.half_close) {
+            link.finishes = true;
+        }
+        true
+    }
+
+    /// Somebody sends what is no document; nothing of it is answered.
+    fn make_noise(&mut self) -> bool {
+        let Self { scenario, links, rng, oracle, machine, env, .. } = self;
+        let Some(machine) = machine else { return false };
+        let now = env.now().mono_us;
+        let mut register =
+            Register::new(scenario.seed, 5_000 + rng.below(50) as u32, &ProfileOptions::default());
+        let mut message = Vec::new();
+        register.next_message(&mut message);
+        match rng.below(7) {
+            0 => {
+                let at = 34 + rng.below(message.len() as u64 - 34) as usize;
+                message[at] ^= 1 << rng.below(8);
+            }
+            1 => message.truncate(rng.below(message.len() as u64) as usize),
+            2 => message.iter_mut().for_each(|byte| *byte = rng.next() as u8),
+            3 => message[24] ^= 0x10,
+            4 => {
+                message = wire::misfit(&message);
+                // The same misfit again is the same to the engine, too.
+                let known = oracle.docs.iter().position(|doc| *doc.messages[0] == *message);
+                let doc = known.unwrap_or_else(|| oracle.make(message.clone(), Sort::Misfit));
+                oracle.sent(doc);
+            }
+            5 => message[..4].copy_from_slice(&[0xDD, 0x80, 0xCA, 0xA1]),
+            _ => message[4..6].copy_from_slice(&[0x82, 0xFB]),
+        }
+        self.totals.noise += 1;
+        let port = rng.below(u64::from(scenario.ports)) as usize;
+        let socket = machine.connect(port, std::net::SocketAddr::from(([10, 9, 9, 9], 9)));
+        let mut link = Link::new(socket, port, None);
+        link.there.push_back((now, message));
+        link.closes_at = now + 5 * SECOND;
+        match links.iter().position(Option::is_none) {
+            Some(free) => links[free] = Some(link),
+            None => links.push(Some(link)),
+        }
+        self.note(&[7]);
+        true
+    }
+}
+
+impl Sender {
+    fn new(tills: Vec<Till>) -> Self {
+        Self {
+            tills,
+            link: None,
+            in_flight: VecDeque::new(),
+            retry_at: 0,
+            give_up_at: 0,
+            failures: 0,
+            last: None,
+        }
+    }
+}
+
+impl Link {
+    fn new(socket: Socket, port: usize, sender: Option<usize>) -> Self {
+        Self {
+            socket,
+            port,
+            sender,
+            expected: VecDeque::new(),
+            there: VecDeque::new(),
+            finishes: false,
+            seen: Vec::new(),
+            back: VecDeque::new(),
+            got: Vec::new(),
+            closes_at: 0,
+            gone: false,
+        }
+    }
+}
