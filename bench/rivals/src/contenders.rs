@@ -1,6 +1,6 @@
 //! Who takes part, each behind the same two questions: make a batch durable, make one record of many threads durable.
 //!
-//! Every crate runs with its defaults, and okaywal, which has most to gain, once more as we would set it up: files as long
+//! Every crate runs with its defaults, and okaywal, the fastest of them, once more as we would set it up: files as long
 //! as our segments instead of 1 MiB, a buffer that takes a whole batch instead of 16 KiB. LMDB appends in key order
 //! (`MDB_APPEND`), which spares it the search. Keys are the running number, big-endian.
 
