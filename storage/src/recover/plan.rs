@@ -9,9 +9,10 @@
 //!    there. (A killed process may leave a whole rewrite in the page cache that no sync ever covered.)
 //!
 //! 4. A segment that rule 1 does not count may have been acknowledged all the same, if damage hit its first write
-//!    before anything proved it. Where it begins right behind the watermark and its whole records reach further
-//!    than those of the segments that count, they are **salvaged**: served and written again, then the file is set
-//!    aside. What it names beyond that is reported as cut.
+//!    before anything proved it. Where it begins no later than right behind the watermark and its whole records reach
+//!    further than those of the segments that count, they are **salvaged**: served and written again, then the file is
+//!    set aside. What it names beyond that is reported as cut. (A rewrite begins before the watermark when it took a
+//!    retained batch along, which the header of the write that failed calls proven.)
 //!
 //! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
 //! what it finds not activated before it activates anything: a torn attempt never has a later neighbour.
@@ -53,9 +54,12 @@ impl Plan {
     /// The salvaged records take over, as those of a rewrite do. For the owner, who writes them again; a reader
     /// beside a living writer may see a rewrite that is only on its way.
     pub(super) fn take_over(&mut self) {
-        if let (Some(salvage), Some(last)) = (self.salvage, self.live.last_mut()) {
-            last.end = Some(last.end.map_or(salvage.base, |end| end.min(salvage.base)));
+        let Some(Live { base, .. }) = self.salvage else { return };
+        for live in self.live.iter_mut().filter(|live| live.end.is_none_or(|end| end > base)) {
+            live.end = Some(base);
         }
+        // What is served from there is written again, also what was proven where it lay before.
+        self.proven = self.proven.min(base.prev());
     }
 
     /// What was dropped does not count, also where a crash came before its files were removed, in whatever order.
@@ -146,9 +150,13 @@ fn salvage(plan: &Plan, survey: &Survey) -> Option<Live> {
     }
     let last = plan.live.last().and_then(|live| survey.segments.get(live.at));
     let mut best = last.map_or(plan.proven, |seen| served(seen, plan.proven));
+    // What a footer closes no rewrite took over.
+    let lives = plan.live.iter().filter_map(|live| survey.segments.get(live.at)?.footer);
+    let sealed = lives.map(|footer| footer.last).max().unwrap_or(Lsn::NONE);
+    let fits = |base: Lsn| base <= plan.proven.next() && base > sealed;
     let mut salvage = None;
     for (at, seen) in survey.segments.iter().enumerate().filter(|(_, seen)| plan.aside.contains(&seen.id)) {
-        if let Some(life) = seen.life.filter(|life| life.base == plan.proven.next() && life.good > best) {
+        if let Some(life) = seen.life.filter(|life| fits(life.base) && life.good > best) {
             best = life.good;
             salvage = Some(Live { at, base: life.base, end: None });
         }
