@@ -42,6 +42,11 @@ kills kills="1000":
 sim-engine:
     cargo test --release -p ofd-engine --no-default-features --features testing --test sim
 
+# Bugs put in on purpose: the simulation of the engine must find each. Builds all in a folder of its own.
+planted-engine:
+    RUSTFLAGS="--cfg ofd_planted" CARGO_TARGET_DIR=target/planted cargo test --release -p ofd-engine \
+        --no-default-features --features testing --test sim every_planted -- --nocapture
+
 # Fuzz one target, or `all` in turn, for some seconds each.
 fuzz target="all" seconds="60":
     fuzz/run.sh {{target}} {{seconds}}

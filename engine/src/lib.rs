@@ -50,6 +50,7 @@ mod lanes;
 mod noise;
 mod opening;
 mod partition;
+mod planted;
 mod port;
 mod query;
 mod readonly;

@@ -26,6 +26,8 @@ use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::handover::{Caps, Unanswered};
 use crate::keeper::Keeper;
+#[cfg(ofd_planted)]
+pub use crate::planted::{Planted, plant};
 use crate::port::{self, Port};
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::stream::Stream;

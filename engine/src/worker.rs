@@ -23,6 +23,7 @@ use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, La
 use crate::lanes::{LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
 use crate::opening::Openings;
 use crate::partition::partition_of;
+use crate::planted::{Planted, is};
 use crate::refusal::Refusal;
 use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
 
@@ -388,6 +389,7 @@ impl Worker {
         let stores = self.store_of(drive, number, form.0);
         let mut begins = false;
         let (variant, code) = match self.lanes.lane(drive).place(number, digest) {
+            Place::Same(_) if is(Planted::StoresResends) => (0, CODE_ACCEPTED),
             Place::Same(answered) => return self.settle(slot, drive, number, answered),
             Place::Wait => return self.aside.push_back((slot, outcome)),
             Place::New => (0, CODE_ACCEPTED),
@@ -408,6 +410,9 @@ impl Worker {
                         Judged::Store { .. } if stored.len() >= VARIANTS_MAX => {
                             tracing::warn!(number, "alarm: a drive has too many documents under one number");
                             return self.close(slot, Unanswered::TooManyVariants);
+                        }
+                        Judged::Store { variant, .. } if is(Planted::AcceptsConflicts) => {
+                            (variant, CODE_ACCEPTED)
                         }
                         Judged::Store { variant, code } => (variant, code),
                     },
@@ -534,6 +539,7 @@ impl Worker {
     /// Answers as before: nothing is stored.
     fn settle(&mut self, mut slot: Slot, drive: DriveNumber, number: u32, answered: Answered) {
         let Answered { lsn, code, operator_time } = answered;
+        let operator_time = operator_time.wrapping_add(u32::from(is(Planted::AnswersWithAnotherTime)));
         slot.verdict = Verdict::Settled(Settled { lsn, drive, number, code, operator_time, fresh: false });
         self.pass_on(slot);
     }

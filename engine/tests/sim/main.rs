@@ -96,7 +96,7 @@ fn nothing_answered_is_lost_doubled_or_answered_otherwise() {
     let mut one = |seed: u64| {
         let scenario = scenario(seed);
         let totals = must_hold(&scenario);
-        if seed.is_multiple_of(100) {
+        if seed.is_multiple_of(20) {
             twice += 1;
             assert_eq!(totals.trace, must_hold(&scenario).trace, "I16: seed {seed} makes two executions");
         }
@@ -221,4 +221,29 @@ fn a_full_disk_does_not_keep_the_engine_from_ending() {
         env.advance(1_000_000, 1_000_000);
     }
     panic!("it does not end");
+}
+
+// The tester is tested: each bug that is put in on purpose is found.
+#[cfg(ofd_planted)]
+#[test]
+fn every_planted_bug_is_found() {
+    use ofd_engine::testing::{Planted, plant};
+    let mut missed = Vec::new();
+    for bug in [
+        Planted::AnswersAtAppend,
+        Planted::StoresResends,
+        Planted::SavesBeforeDelivery,
+        Planted::AnswersWithAnotherTime,
+        Planted::AcceptsConflicts,
+        Planted::AnswersWhileFailed,
+    ] {
+        plant(bug);
+        let found = (1..=200).find_map(|seed| run(&scenario(seed)).err().map(|broken| (seed, broken)));
+        match found {
+            Some((seed, broken)) => say(&format!("planted {bug:?}: found by seed {seed}: {broken}")),
+            None => missed.push(bug),
+        }
+    }
+    plant(Planted::Nothing);
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }
