@@ -65,21 +65,26 @@ pub(crate) fn newest(env: &dyn Env, index: &SideView<'_>) -> Result<Option<Check
     Checkpoint::newest(env, FOLD, index)
 }
 
-/// The lanes of a checkpoint, one after another.
+/// All lanes of the index in ascending order of their drives, from a checkpoint and what lies behind it.
 ///
 /// # Errors
-/// `Corrupt` when a page is damaged; those of `each`.
-pub(crate) fn each(
-    checkpoint: &Checkpoint,
-    each: &mut dyn FnMut(Kept) -> Result<(), Error>,
+/// `Corrupt` when a page of either is damaged; those of `put`.
+pub(crate) fn lanes(
+    before: Option<&Checkpoint>,
+    index: &SideView<'_>,
+    put: &mut dyn FnMut(Kept) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut rows = checkpoint.rows();
-    while let Some(row) = rows.next()? {
-        if let Some(kept) = Kept::from_row(&row) {
-            each(kept)?;
+    let after = before.map_or(Lsn::NONE, Checkpoint::through);
+    let mut old = before.map(Old::new).transpose()?.unwrap_or_default();
+    index.fold_drives(after, &mut |drive, entries| {
+        old.below(drive, put)?;
+        let mut past = old.take(drive)?.unwrap_or_default();
+        for entry in entries {
+            past.fold(&fact_in(entry));
         }
-    }
-    Ok(())
+        put(Kept { drive, past })
+    })?;
+    old.below(u64::MAX, put)
 }
 
 /// Writes the checkpoint of everything that is indexed, from the one before.
@@ -103,16 +108,7 @@ fn write_behind(
     let mut notes: Vec<Note> = before.as_ref().map(|it| it.notes().to_vec()).unwrap_or_default();
     notes.extend(index.notes(after));
     Checkpoint::write(env, FOLD, index, ofd_storage::newest_notes(notes), |put| {
-        let mut old = before.as_ref().map(Old::new).transpose()?.unwrap_or_default();
-        index.fold_drives(after, &mut |drive, entries| {
-            old.below(drive, put)?;
-            let mut past = old.take(drive)?.unwrap_or_default();
-            for entry in entries {
-                past.fold(&fact_in(entry));
-            }
-            put(&Kept { drive, past }.to_row())
-        })?;
-        old.below(u64::MAX, put)
+        lanes(before.as_ref(), index, &mut |kept| put(&kept.to_row()))
     })
 }
 
@@ -137,9 +133,9 @@ impl<'c> Old<'c> {
     }
 
     /// Passes on the lanes below a drive: nothing has come for them.
-    fn below(&mut self, drive: u64, put: &mut dyn FnMut(&Row) -> Result<(), Error>) -> Result<(), Error> {
+    fn below(&mut self, drive: u64, put: &mut dyn FnMut(Kept) -> Result<(), Error>) -> Result<(), Error> {
         while let Some(kept) = self.next.filter(|kept| kept.drive < drive) {
-            put(&kept.to_row())?;
+            put(kept)?;
             self.fetch()?;
         }
         Ok(())

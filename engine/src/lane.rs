@@ -210,7 +210,7 @@ impl Lane {
         }
     }
 
-    /// A lane as a checkpoint or an index tells it. It remembers no document: the log knows them.
+    /// A lane as an index tells it. It remembers no document: the log knows them.
     pub(crate) fn restored(past: Past) -> Self {
         Self { past, ..Self::default() }
     }
@@ -218,11 +218,6 @@ impl Lane {
     /// What stays of it.
     pub(crate) fn past(&self) -> Past {
         self.past
-    }
-
-    /// A document that an index knows.
-    pub(crate) fn recall(&mut self, fact: &Fact) {
-        self.past.fold(fact);
     }
 
     /// A document read back from the log when the engine opens.

@@ -9,6 +9,7 @@ use ofd_codec::{DriveNumber, Form};
 use ofd_storage::envelope::{Envelope, Realm};
 use ofd_storage::{RecordKind, RecordRef};
 
+use crate::checkpoint::Kept;
 use crate::examine::Digester;
 use crate::lane::{Answered, Lane, Past};
 use crate::sides::{fact_of, quarantine_key};
@@ -49,8 +50,42 @@ pub(crate) struct LaneCount {
     pub(crate) quarantined: u64,
 }
 
+/// The lanes that nothing has come for since the start, by drive, as the index tells them: 40 bytes each. A lane
+/// wakes at its first document.
+#[derive(Default)]
+pub(crate) struct Idle {
+    /// In ascending order of drives.
+    lanes: Vec<Kept>,
+    /// Documents of those that have not woken.
+    documents: u64,
+}
+
+impl Idle {
+    /// An empty one.
+    pub(crate) fn with_room(lanes: usize) -> Self {
+        Self { lanes: Vec::with_capacity(lanes), documents: 0 }
+    }
+
+    /// The next one.
+    pub(crate) fn push(&mut self, kept: Kept) {
+        self.documents = self.documents.saturating_add(kept.past.stored);
+        self.lanes.push(kept);
+    }
+
+    /// Asked for once a drive: afterwards its lane is awake.
+    fn wake(&mut self, drive: u64) -> Option<Past> {
+        let at = self.lanes.binary_search_by_key(&drive, |kept| kept.drive).ok()?;
+        let past = self.lanes.get(at)?.past;
+        self.documents = self.documents.saturating_sub(past.stored);
+        Some(past)
+    }
+}
+
 /// Lanes by drive.
 pub(crate) struct Lanes {
+    idle: Idle,
+    /// Lanes of drives that are not among the idle ones.
+    fresh: u64,
     by_drive: HashMap<u64, u32, RandomState>,
     lanes: Vec<Lane>,
     quarantined: HashMap<QuarantineKey, Quarantined, RandomState>,
@@ -62,6 +97,8 @@ impl Lanes {
     pub(crate) fn new(mut random: impl FnMut() -> u64, digester: Digester) -> Self {
         let mut state = || RandomState::with_seeds(random(), random(), random(), random());
         Self {
+            idle: Idle::default(),
+            fresh: 0,
             by_drive: HashMap::with_hasher(state()),
             lanes: Vec::new(),
             quarantined: HashMap::with_hasher(state()),
@@ -70,25 +107,22 @@ impl Lanes {
         }
     }
 
-    /// Room for so many lanes more.
-    pub(crate) fn reserve(&mut self, lanes: usize) {
-        self.by_drive.reserve(lanes);
-        self.lanes.reserve_exact(lanes);
+    /// The same with the lanes of an index.
+    pub(crate) fn with(self, idle: Idle) -> Self {
+        Self { idle, ..self }
     }
 
     /// The lane of a drive, made when there was none.
     pub(crate) fn lane(&mut self, drive: DriveNumber) -> &mut Lane {
         let next = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        let at = *self.by_drive.entry(drive.to_bcd_u64()).or_insert(next);
+        let drive = drive.to_bcd_u64();
+        let at = *self.by_drive.entry(drive).or_insert(next);
         if at == next {
-            self.lanes.push(Lane::default());
+            let past = self.idle.wake(drive);
+            self.fresh = self.fresh.saturating_add(u64::from(past.is_none()));
+            self.lanes.push(past.map(Lane::restored).unwrap_or_default());
         }
         self.lanes.get_mut(usize::try_from(at).unwrap_or(usize::MAX)).unwrap_or_else(|| lane_lost(at))
-    }
-
-    /// A lane as a checkpoint tells it.
-    pub(crate) fn restore(&mut self, drive: DriveNumber, past: Past) {
-        *self.lane(drive) = Lane::restored(past);
     }
 
     /// Takes in a record of the log when the engine opens. Drive and number, if it is a document.
@@ -144,8 +178,11 @@ impl Lanes {
     /// Counts over all lanes.
     pub(crate) fn count(&self) -> LaneCount {
         LaneCount {
-            lanes: self.lanes.len() as u64,
-            documents: self.lanes.iter().map(|lane| lane.past().stored).sum(),
+            lanes: self.fresh.saturating_add(self.idle.lanes.len() as u64),
+            documents: self
+                .lanes
+                .iter()
+                .fold(self.idle.documents, |sum, lane| sum.saturating_add(lane.past().stored)),
             quarantined: self.quarantined.len() as u64,
         }
     }

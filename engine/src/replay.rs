@@ -11,9 +11,9 @@ use ofd_storage::{
 
 use crate::checkpoint;
 use crate::cursor::decode_cursor;
-use crate::lanes::{Lanes, Quarantined};
+use crate::lanes::{Idle, Lanes, Quarantined};
 use crate::partition::partition_of;
-use crate::sides::{Noted, fact_in, noted};
+use crate::sides::{Noted, noted};
 
 /// The fold of a start.
 pub(crate) struct Replay {
@@ -65,17 +65,20 @@ impl Replay {
         Some((drive, self.lanes.get_mut(worker)?))
     }
 
-    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let each = usize::try_from(checkpoint.len()).unwrap_or(0).checked_div(self.lanes.len()).unwrap_or(0);
-        for lanes in &mut self.lanes {
-            lanes.reserve(each.saturating_add(each / 16));
-        }
-        checkpoint::each(checkpoint, &mut |kept| {
-            if let Some((drive, lanes)) = self.lanes_for(kept.drive) {
-                lanes.restore(drive, kept.past);
+    /// The lanes of the index, sorted, for each worker.
+    fn idle(&self, before: Option<&Checkpoint>, index: &SideView<'_>) -> Result<Vec<Idle>, Error> {
+        let lanes = before.map_or(0, |checkpoint| usize::try_from(checkpoint.len()).unwrap_or(0));
+        let each = lanes.checked_div(self.lanes.len()).unwrap_or(0);
+        let mut idle: Vec<Idle> = self.lanes.iter().map(|_| Idle::with_room(each + each / 16)).collect();
+        checkpoint::lanes(before, index, &mut |kept| {
+            if let Ok(drive) = DriveNumber::from_bcd(kept.drive.to_be_bytes())
+                && let Some(idle) = idle.get_mut(self.worker_of(partition_of(drive.as_bytes())))
+            {
+                idle.push(kept);
             }
             Ok(())
-        })
+        })?;
+        Ok(idle)
     }
 
     fn take(&mut self, note: &Note) {
@@ -102,28 +105,21 @@ impl Replay {
 impl Fold for Replay {
     fn known(&mut self, index: &SideView<'_>) -> Result<(), Error> {
         let checkpoint = checkpoint::newest(&*self.env, index)?;
-        let restored = checkpoint.as_ref().map(|checkpoint| self.restore(checkpoint)).transpose();
-        let checkpoint = match restored {
-            Ok(_) => checkpoint,
-            Err(error) if error.kind() == ErrorKind::Corrupt || error.is_storage_fault() => {
+        let (checkpoint, idle) = match self.idle(checkpoint.as_ref(), index) {
+            Ok(idle) => (checkpoint, idle),
+            Err(error) if checkpoint.is_some() && error.kind() == ErrorKind::Corrupt => {
                 tracing::warn!(%error, "a checkpoint is passed over");
-                self.lanes.iter_mut().for_each(|lanes| *lanes = (self.make)());
-                None
+                (None, self.idle(None, index)?)
             }
             Err(error) => return Err(error),
         };
+        self.lanes = idle.into_iter().map(|idle| (self.make)().with(idle)).collect();
         let after = checkpoint.as_ref().map_or(Lsn::NONE, Checkpoint::through);
         self.kept = checkpoint.as_ref().map_or((Lsn::NONE, 0), |it| (it.through(), it.len()));
         for note in checkpoint.iter().flat_map(|it| it.notes()).chain(&index.notes(after)) {
             self.take(note);
         }
-        index.fold_drives(after, &mut |drive, entries| {
-            if let Some((drive, lanes)) = self.lanes_for(drive) {
-                let lane = lanes.lane(drive);
-                entries.iter().for_each(|entry| lane.recall(&fact_in(entry)));
-            }
-            Ok(())
-        })
+        Ok(())
     }
 
     fn record(&mut self, record: RecordRef<'_>, location: Location) {

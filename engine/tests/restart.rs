@@ -98,16 +98,36 @@ fn a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows() {
     std::fs::remove_dir_all(naive.path().join("index")).unwrap();
     let spoiled = tempfile::tempdir().unwrap();
     copy(dir.path(), spoiled.path());
-    for entry in std::fs::read_dir(spoiled.path().join("index")).unwrap() {
-        // Every second file loses a bit in its first page.
-        let path = entry.unwrap().path();
-        let mut bytes = std::fs::read(&path).unwrap();
-        if path.extension().is_some_and(|it| it == "fold") {
-            bytes[4096 + 100] ^= 4;
-            std::fs::write(&path, bytes).unwrap();
+    let rotten = tempfile::tempdir().unwrap();
+    copy(dir.path(), rotten.path());
+    for (dir, ending) in [(spoiled.path(), "fold"), (rotten.path(), "idx")] {
+        for entry in std::fs::read_dir(dir.join("index")).unwrap() {
+            // A bit in its first page.
+            let path = entry.unwrap().path();
+            let mut bytes = std::fs::read(&path).unwrap();
+            if path.extension().is_some_and(|it| it == ending) {
+                bytes[4096 + 100] ^= 4;
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+        // Without the other checkpoints, so that the index is folded from its begin.
+        if ending == "idx" {
+            let index = std::fs::read_dir(dir.join("index")).unwrap();
+            for path in index
+                .map(|entry| entry.unwrap().path())
+                .filter(|it| it.extension().is_some_and(|it| it == "fold"))
+            {
+                std::fs::remove_file(path).unwrap();
+            }
         }
     }
-    for (what, dir) in [("index", dir.path()), ("no index", naive.path()), ("spoiled", spoiled.path())] {
+    let starts = [
+        ("index", dir.path()),
+        ("no index", naive.path()),
+        ("spoiled checkpoints", spoiled.path()),
+        ("spoiled index", rotten.path()),
+    ];
+    for (what, dir) in starts {
         let engine = builder(dir).open().unwrap();
         let again = engine.status().unwrap();
         assert_eq!(

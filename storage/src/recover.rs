@@ -114,8 +114,8 @@ pub fn recover(
 
 /// What a host folds when it opens a log: first what the index knows, then every record behind it.
 pub trait Fold {
-    /// Called once, before any record: the documents up to [`SideView::through`] are in the index, and their records
-    /// are not handed out.
+    /// Called before any record: the documents up to [`SideView::through`] are in the index, and their records are not
+    /// handed out. Called again, with an empty index, after it has said that the first one is damaged.
     ///
     /// # Errors
     /// As the host likes; the log is not opened then.
@@ -184,9 +184,17 @@ fn recover_over(
     let mut reading = Reading::new(&survey, &plan, spare_id).behind(&survey.begin);
     let index = schema.map(|schema| open_index(&env, schema, &survey, &plan, true)).transpose()?;
     if let Some(index) = &index {
-        let view = index.view();
-        reading.take_from(&view);
-        fold.known(&view)?;
+        let known = fold.known(&index.view());
+        match known {
+            // What a page held is in the log as long as nothing has left it.
+            Err(error) if error.kind() == ErrorKind::Corrupt && survey.begin.through == Lsn::NONE => {
+                tracing::warn!(%error, "the index is damaged and is made again");
+                index.throw_away()?;
+                fold.known(&index.view())?;
+            }
+            known => known?,
+        }
+        reading.take_from(&index.view());
     }
     reading.run(&*env, &mut |record, location| fold.record(record, location))?;
     mirrored.mended.append(&mut reading.mended);

@@ -230,6 +230,17 @@ impl SideIndex {
         self.through.store(through.get(), Ordering::Release);
     }
 
+    /// Begins anew: every file goes.
+    pub(crate) fn throw_away(&self) -> Result<(), Error> {
+        let files = self.files();
+        self.replace(Vec::new());
+        self.damaged.store(false, Ordering::Relaxed);
+        for file in files.iter() {
+            self.env.remove(file.path())?;
+        }
+        Ok(())
+    }
+
     /// One piece of work: indexes the next sealed segment, or merges files, or makes a damaged file again. False: there
     /// is nothing to do. To be called again whenever a segment was sealed.
     ///
