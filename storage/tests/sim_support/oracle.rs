@@ -213,7 +213,9 @@ impl Oracle {
         {
             return Err(format!("I11: {cut:?} reaches below {end} records that are served"));
         }
+        // It may be served all the same: a rewrite has left a copy of it in another segment.
         if let Some(Flip { hit: Some(hit), crashed: false, .. }) = hit_in_tail
+            && (end as u64) < hit
             && report.cut.map(|cut| cut.first.get()) != Some(hit)
         {
             return Err(format!("I12: record {hit} is hit and unproven, and not what is cut; {report:?}"));
@@ -319,7 +321,8 @@ impl Oracle {
 
     /// Every seal holds, or the oracle knows why not.
     pub fn scrub(&self, env: &SimEnv, reader: &LogReader) -> Result<(), Broken> {
-        // A bit that flips before a segment gets its footer shows in the seal of the next one.
+        // A bit that flips before a segment gets its footer shows in the first seal behind it that was made before: those
+        // between may have waited for their footers, too, after failed syncs.
         let mut rotten_before = false;
         for sealed in reader.sealed_segments() {
             let broken = self.broken_seals.contains(&sealed.id);
@@ -333,7 +336,7 @@ impl Oracle {
                 }
                 Ok(()) => {}
             }
-            rotten_before = rotten;
+            rotten_before |= rotten;
         }
         Ok(())
     }
