@@ -109,6 +109,14 @@ pub trait File: Send + Sync {
     /// Of the system.
     fn map(&self) -> Result<Bytes, Error>;
 
+    /// The same for reads of single records here and there: the system reads no more than is asked for.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn map_scattered(&self) -> Result<Bytes, Error> {
+        self.map()
+    }
+
     /// The system may forget what it holds of these bytes: the next read of them comes from the disk. Does nothing to
     /// bytes that are not written yet, or mapped.
     fn let_go(&self, offset: u64, len: u64) {

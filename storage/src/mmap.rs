@@ -34,6 +34,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+pub(crate) use memmap2::Advice;
 use rustix::mm::{MapFlags, ProtFlags};
 
 /// Maps that can be guarded at a time; a further one is refused, and read by `pread`.
@@ -76,9 +77,9 @@ impl Drop for Guarded {
     }
 }
 
-/// Maps the whole file.
+/// Maps the whole file, to be read as `advice` says.
 #[allow(unsafe_code, reason = "the one map of the crate; contract in the module header")]
-pub(crate) fn map_read_only(file: &File) -> io::Result<Bytes> {
+pub(crate) fn map_read_only(file: &File, advice: Advice) -> io::Result<Bytes> {
     if file.metadata()?.len() == 0 {
         // An empty map is refused by mmap(2).
         return Ok(Bytes::new());
@@ -90,6 +91,8 @@ pub(crate) fn map_read_only(file: &File) -> io::Result<Bytes> {
     // The module header names who could, and why nobody does: sealed segments are never written again, and
     // the directory has one owner.
     let map = unsafe { memmap2::Mmap::map(file)? };
+    // What it cannot be told it reads as it likes.
+    let _ = map.advise(advice);
     let start = map.as_ptr().addr();
     // A slot that is taken but not told yet begins where no address is.
     let free = |slot: &&Slot| {
@@ -168,7 +171,7 @@ mod tests {
         let page = rustix::param::page_size();
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &vec![7; 3 * page]).unwrap();
-        let (bytes, before) = (map_read_only(&file).unwrap(), faults());
+        let (bytes, before) = (map_read_only(&file, Advice::Normal).unwrap(), faults());
         file.set_len(page as u64).unwrap();
         assert_eq!((bytes[page - 1], bytes[page], bytes[2 * page]), (7, 0, 0));
         assert_eq!(faults(), before + 2);
@@ -176,7 +179,7 @@ mod tests {
         drop(bytes);
         assert_eq!(kept[page + 1], 0, "still readable");
         drop(kept);
-        let again = map_read_only(&file).unwrap();
+        let again = map_read_only(&file, Advice::Normal).unwrap();
         assert_eq!((again.len(), again[0]), (page, 7));
     }
 
@@ -185,7 +188,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &[1; 10]).unwrap();
         for _ in 0..GUARDED_MAX * 2 {
-            assert_eq!(map_read_only(&file).unwrap().len(), 10);
+            assert_eq!(map_read_only(&file, Advice::Normal).unwrap().len(), 10);
         }
     }
 
@@ -195,7 +198,7 @@ mod tests {
         if std::env::var_os("OFD_RAISE_SIGBUS").is_some() {
             let mut file = tempfile::tempfile().unwrap();
             std::io::Write::write_all(&mut file, &[1; 10]).unwrap();
-            drop(map_read_only(&file).unwrap());
+            drop(map_read_only(&file, Advice::Normal).unwrap());
             // Ours lets it through to the handler of Rust's own library, and that one to the end, a signal each.
             for _ in 0..3 {
                 let _ =

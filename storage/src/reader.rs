@@ -157,7 +157,7 @@ impl Shared {
         if let Some(bytes) = self.maps.read().unwrap_or_else(PoisonError::into_inner).get(segment) {
             return Ok(bytes.clone());
         }
-        let bytes = self.env.open_read(&segment_path(segment))?.map()?;
+        let bytes = self.env.open_read(&segment_path(segment))?.map_scattered()?;
         self.maps.write().unwrap_or_else(PoisonError::into_inner).insert(segment, bytes.clone());
         Ok(bytes)
     }

@@ -27,7 +27,7 @@ use rustix::io::Errno;
 use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
 use crate::disk::{Completion, DiskOp, Lane, execute};
 use crate::error::{Error, ErrorKind};
-use crate::mmap;
+use crate::mmap::{self, Advice};
 
 /// The real files under one data directory, the real clocks, threads and randomness.
 #[derive(Clone)]
@@ -387,7 +387,11 @@ impl File for RealFile {
     }
 
     fn map(&self) -> Result<Bytes, Error> {
-        mmap::map_read_only(&self.file).map_err(|error| self.failed("map", error))
+        mmap::map_read_only(&self.file, Advice::Normal).map_err(|error| self.failed("map", error))
+    }
+
+    fn map_scattered(&self) -> Result<Bytes, Error> {
+        mmap::map_read_only(&self.file, Advice::Random).map_err(|error| self.failed("map", error))
     }
 
     fn let_go(&self, offset: u64, len: u64) {
