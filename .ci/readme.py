@@ -14,6 +14,7 @@ import tempfile
 
 TARGET = pathlib.Path(sys.argv[1]).resolve()
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SERVERS = []
 VARIES = re.compile(r'"(documents_per_second|elapsed_us|bytes|files|(?:p\d+|max)_us)":\d+')
 # The command line of DuckDB, from the Python module.
 DUCKDB = f'duckdb() {{ {sys.executable} -c "import sys, duckdb; print(duckdb.sql(sys.argv[1]))" "$2"; }}\n'
@@ -42,6 +43,7 @@ def main():
             if command.endswith("&"):
                 words = command.rstrip("& ").split()
                 server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                SERVERS.append(server)
                 printed = server.stdout.readline()
                 continue
             if command.startswith("cargo build"):
@@ -57,4 +59,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        # A server that a failure has left would keep its port from the next run.
+        for server in SERVERS:
+            server.kill()

@@ -24,7 +24,7 @@ use sim_support::{Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 4] = [
+const FAILED_ONCE: [u64; 6] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -33,6 +33,10 @@ const FAILED_ONCE: [u64; 4] = [
     10_000_353,
     // The oracle: rot before a row of segments that waited for their footers shows in the seal behind them.
     4_835,
+    // A log whose newest segment held one record, hit, did not open beside the torn header of the next one.
+    22_497,
+    // A record lost with the header and the first batch of its segment, after a late error, was not named.
+    25_064,
 ];
 
 fn number(name: &str) -> Option<u64> {

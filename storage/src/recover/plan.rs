@@ -1,7 +1,8 @@
 //! What counts: decided from a [`Survey`] alone, without I/O.
 //!
 //! 1. A segment was **activated** if its first write is whole, or a batch in it proves its base durable (so
-//!    the first write was), or a footer closes it, or a later activated segment begins behind its base.
+//!    the first write was), or a footer closes it, or a later segment begins behind its base: a header is written when
+//!    everything before it is durable, also one that is torn itself.
 //! 2. An activated segment cuts every earlier one at its base: a rewrite takes the LSNs over.
 //! 3. Everything up to the highest `proven` that any valid header of any file names is durable truth: damage
 //!    there is quarantined, never cut. What lies behind it is one write at most, the **tail**. A proof is about
@@ -171,8 +172,8 @@ fn activated(segments: &[Seen]) -> Vec<SegmentId> {
         let Some(life) = &seen.life else { continue };
         if life.first_whole || life.proves_inside >= life.base || highest_base > life.base {
             activated.push(seen.id);
-            highest_base = highest_base.max(life.base);
         }
+        highest_base = highest_base.max(life.base);
     }
     activated
 }
@@ -300,6 +301,16 @@ mod tests {
         assert_eq!(
             outcome(vec![sealed(1, 1, 9), seen(2, 10, 9, false), seen(3, 15, 14, true)]),
             (vec![(1, 1, Some(10)), (2, 10, Some(15)), (3, 15, None)], vec![], 14)
+        );
+    }
+
+    #[test]
+    fn a_torn_header_tells_that_the_segment_before_it_was_activated() {
+        // The one record of segment 2 was acknowledged, then hit; the first write of segment 3 was on its way. Before,
+        // such a log did not open. Found by the simulation.
+        assert_eq!(
+            outcome(vec![sealed(1, 1, 6), seen(2, 7, 6, false), seen(3, 8, 7, false)]),
+            (vec![(1, 1, Some(7)), (2, 7, None)], vec![3], 7)
         );
     }
 

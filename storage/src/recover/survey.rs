@@ -228,7 +228,9 @@ fn first_batch(bytes: &[u8], id: SegmentId) -> Option<(SegmentStamp, u32, Lsn)> 
     (begin..bytes.len()).step_by(BLOCK_LEN_MIN).find_map(|at| {
         let header = BatchHeader::decode(bytes.get(at..)?)?;
         let here = usize_of(header.offset) == at && header.stamp.segment == id;
-        here.then_some((header.stamp, BLOCK_LEN_MIN as u32, header.first))
+        // Where a batch has gone before it, at least one record has: that much is named as lost.
+        let base = if at > begin { header.first.prev().max(Lsn::new(1)) } else { header.first };
+        here.then_some((header.stamp, BLOCK_LEN_MIN as u32, base))
     })
 }
 
