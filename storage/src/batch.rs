@@ -12,7 +12,9 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 use crate::buffer::{Filling, Shared};
 use crate::env::File;
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, SegmentStamp};
+use crate::planted::planted;
 use crate::position::Lsn;
+use crate::record::checksum;
 use crate::record::{NewRecord, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, padded_len};
 use crate::segment::offset_of;
 
@@ -117,11 +119,13 @@ impl Batch {
     pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, more: u32, block_len: u32) -> Shared {
         let mut filling = std::mem::take(&mut self.bytes);
         let bytes = &mut filling.bytes;
+        let more = if planted!(12) { 0 } else { more };
+        let proven = if planted!(10) { self.last() } else { proven };
         let header = BatchHeader {
             stamp: self.target.stamp,
             first: self.first,
             records: self.records,
-            len: offset_of(bytes.len()),
+            len: if planted!(7) { offset_of(bytes.len()) & 0xFFFF } else { offset_of(bytes.len()) },
             proven,
             sequence,
             offset: self.offset,
@@ -150,6 +154,9 @@ impl Batch {
             let Some(rest) = bytes.get_mut(at..) else { break };
             let Some(len) = RecordHeader::peek_len(rest) else { break };
             let Some(record) = rest.get_mut(..len) else { break };
+            if planted!(20) {
+                break;
+            }
             RecordHeader::restamp(record, &target.stamp);
             set_crc(record);
             at = at.saturating_add(padded_len(len));
@@ -170,6 +177,6 @@ impl Batch {
 /// The checksum of one record, header first.
 fn set_crc(record: &mut [u8]) {
     if let Some((crc, covered)) = record.split_at_mut_checked(4) {
-        crc.copy_from_slice(&crc_fast::crc32_iscsi(covered).to_le_bytes());
+        crc.copy_from_slice(&checksum(covered).to_le_bytes());
     }
 }

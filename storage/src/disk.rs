@@ -14,6 +14,7 @@ use crate::buffer::Shared;
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
 use crate::format::{CHAIN_BLOCK_LEN, ChainHash, FOOTER_BLOCK_LEN, SegmentFooter, chain_block};
+use crate::planted::planted;
 use crate::position::SegmentId;
 
 /// Directory of the log inside the data directory.
@@ -146,8 +147,14 @@ fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Resul
     if !parts.is_empty() {
         env::write_all_at(file, &parts, offset)?;
     }
+    if planted!(1) {
+        return Ok(());
+    }
+    if planted!(3) {
+        return file.sync().or_else(|_| file.sync());
+    }
     file.sync()?;
-    if twice { file.sync() } else { Ok(()) }
+    if twice && !planted!(36) { file.sync() } else { Ok(()) }
 }
 
 /// Header block, a retained batch, the one that was in flight.
@@ -179,6 +186,9 @@ pub(crate) fn prepare(env: &dyn Env, segment: SegmentId, len: u64) -> Result<Arc
     }
     let made = write_zeros(env, &beside, len).and_then(|()| {
         env.rename(&beside, &path)?;
+        if planted!(4) {
+            return env.open(&path);
+        }
         env.sync_dir(Path::new(LOG_DIR))?;
         // A handle that knows its name, for the errors it will tell.
         env.open(&path)

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::disk::{Completion, DiskOp};
 use crate::error::{Error, ErrorKind};
+use crate::planted::planted;
 
 mod mirrored;
 mod real;
@@ -302,7 +303,9 @@ pub fn replace_file(env: &dyn Env, path: &Path, bytes: &[u8]) -> Result<(), Erro
     let beside = PathBuf::from(name);
     let file = env.create(&beside)?;
     write_all_at(&*file, &[bytes], 0)?;
-    file.sync_all()?;
+    if !planted!(29) {
+        file.sync_all()?
+    }
     env.rename(&beside, path)?;
     env.sync_dir(path.parent().unwrap_or(Path::new("")))
 }

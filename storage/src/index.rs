@@ -14,6 +14,7 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
+use crate::planted::planted;
 use crate::position::{Location, Lsn, SegmentId};
 
 /// One stored document.
@@ -87,6 +88,10 @@ impl Index {
         );
         // Places are counted from 1 in `before`.
         let before = match slot {
+            Slot::Occupied(mut known) if planted!(16) => {
+                *known.get_mut() = at;
+                None
+            }
             Slot::Occupied(mut known) => {
                 let before = *known.get();
                 *known.get_mut() = at;

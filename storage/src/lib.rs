@@ -39,6 +39,10 @@ pub mod manifest;
 mod mirror;
 mod mmap;
 mod numbers;
+#[cfg(not(ofd_planted))]
+mod planted;
+#[cfg(ofd_planted)]
+pub mod planted;
 mod position;
 mod reader;
 mod record;

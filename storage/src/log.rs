@@ -51,6 +51,7 @@ use crate::disk::{BUFFERS_MAX, Buffers, Completion, DiskOp, Work};
 use crate::env::{LockGuard, Now};
 use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader, SegmentStamp};
+use crate::planted::planted;
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Durable, LogReader, Pin, Shared};
 use crate::record::{NO_PARTITION, NewRecord, PARTITIONS, RECORD_HEADER_LEN, padded_len};
@@ -240,7 +241,7 @@ impl Log {
         }
         let Some(batch) = &mut self.filling else { return Err(Full::Wait) };
         // I4: the wall clock may jump; what is stored does not.
-        self.received_at_us = self.received_at_us.max(now.wall_us);
+        self.received_at_us = if planted!(11) { now.wall_us } else { self.received_at_us.max(now.wall_us) };
         let sequence = self.partition_seq.get_mut(usize::from(record.partition));
         debug_assert!(
             sequence.is_some() || record.partition == NO_PARTITION,
@@ -248,7 +249,12 @@ impl Log {
             record.partition
         );
         let partition_seq = sequence.map_or(0, |sequence| {
-            *sequence = sequence.saturating_add(1);
+            *sequence =
+                sequence.saturating_add(if planted!(38) && record.flags == 0 && payload_len % 512 == 0 {
+                    2
+                } else {
+                    1
+                });
             *sequence
         });
         let numbers = Numbers { lsn: self.next_lsn, partition_seq, received_at_us: self.received_at_us };
@@ -422,9 +428,9 @@ impl Log {
                 last.last(),
                 self.durable
             );
-            self.durable = last.last();
+            self.durable = if planted!(8) { self.next_lsn.prev() } else { last.last() };
             self.shared.publish(self.durable);
-            self.retained = Some(last);
+            self.retained = if planted!(9) { None } else { Some(last) };
         }
     }
 
@@ -483,12 +489,17 @@ impl Log {
             (self.sequence, more) = (self.sequence.saturating_add(1), more.saturating_sub(1));
             buffers.push(batch.close(proven, self.sequence, more, self.options.block_len));
         }
+        if planted!(2)
+            && let Some(last) = batches.last()
+        {
+            self.durable = self.durable.max(last.last())
+        }
         let token = self.next_token();
         let offset = if activates { 0 } else { u64::from(offset) };
         // What the header of a new segment proves lies in another file: an error that comes late would come there.
         let before =
             self.retained.as_ref().filter(|_| kind != FlightKind::Rewrite).map(|batch| &batch.target);
-        let before = before.filter(|before| before.stamp != target.stamp);
+        let before = before.filter(|before| before.stamp != target.stamp && !planted!(37));
         let (synced, before) =
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
         let last = batches.last().map_or(Lsn::NONE, Batch::last);

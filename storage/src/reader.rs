@@ -31,6 +31,7 @@ use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, SegmentStamp};
 use crate::mmap;
+use crate::planted::planted;
 use crate::position::{Location, Lsn, Position, SegmentId};
 use crate::record::{OwnedRecord, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, RecordRef};
 use crate::recover::{Cut, read_whole};
@@ -418,7 +419,7 @@ impl LogReader {
 
     /// The records behind `from`, up to and with `upto`. What lies above the watermark is not given out.
     pub fn records_from(&self, from: Position, upto: Lsn) -> Records {
-        let upto = upto.min(self.durable());
+        let upto = if planted!(32) { upto } else { upto.min(self.durable()) };
         Records::new(self.clone(), from, upto)
     }
 

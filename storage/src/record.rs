@@ -26,6 +26,7 @@ use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::format::SegmentStamp;
+use crate::planted::planted;
 use crate::position::{Lsn, SegmentId};
 
 /// Length of a record header, bytes.
@@ -140,6 +141,15 @@ impl RecordHeader {
     }
 }
 
+/// CRC32C over everything behind the checksum.
+#[inline]
+pub(crate) fn checksum(covered: &[u8]) -> u32 {
+    if planted!(5) {
+        return crc_fast::crc32_iscsi(covered.get(20..).unwrap_or_default());
+    }
+    crc_fast::crc32_iscsi(covered)
+}
+
 /// Bytes a record takes in the log, padding included.
 pub(crate) const fn padded_len(len: usize) -> usize {
     len.next_multiple_of(RECORD_ALIGN)
@@ -170,7 +180,7 @@ impl<'a> RecordRef<'a> {
         }
         let payload = rest.get(..len.checked_sub(RECORD_HEADER_LEN)?)?;
         let covered = bytes.get(4..len)?;
-        (crc_fast::crc32_iscsi(covered) == header.crc.get()).then_some(Self { header, payload })
+        (checksum(covered) == header.crc.get()).then_some(Self { header, payload })
     }
 
     /// The whole record without a look at its segment: for bytes that were checked when they were read.

@@ -41,6 +41,7 @@ use crate::env::{Env, LockGuard, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, Meta, SegmentFooter};
 use crate::log::{Closing, Log, LogOptions, LogState, Spare, Start};
+use crate::planted::planted;
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Damage, Entry, LogReader, Seal, SealedSegment, Shared};
 use crate::record::RecordRef;
@@ -212,7 +213,7 @@ fn recover_over(
     }
     report.damaged = std::mem::take(&mut reading.damaged);
     let mut log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
-    if let Some(live) = &plan.salvage {
+    if let Some(live) = plan.salvage.as_ref().filter(|_| !planted!(42)) {
         // Only now: a crash before this finds its records once more.
         let (seen, _) = seen(&survey, live)?;
         env.rename(&segment_path(seen.id), &torn_path(seen.id))?;
@@ -261,6 +262,9 @@ fn next_epoch(survey: &Survey, mirror: u32) -> Result<u32, Error> {
     let segments = survey.segments.iter().filter_map(|seen| seen.life.map(|life| life.stamp.epoch));
     let meta = survey.meta.map(|meta| meta.epoch);
     let newest = segments.chain(meta).max().unwrap_or(0).max(mirror);
+    if planted!(25) {
+        return Ok(newest.max(1));
+    }
     newest.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the epochs are used up"))
 }
 
@@ -291,7 +295,7 @@ fn put_aside(
 ) -> Result<(), Error> {
     let dir = Path::new(LOG_DIR);
     let salvage = plan.salvage.and_then(|live| survey.segments.get(live.at)).map(|seen| seen.id);
-    for id in plan.aside.iter().filter(|id| Some(**id) != salvage) {
+    for id in plan.aside.iter().filter(|id| Some(**id) != salvage && !planted!(23)) {
         env.rename(&segment_path(*id), &torn_path(*id))?;
     }
     for id in survey.torn.iter().rev().skip(TORN_MAX) {

@@ -14,6 +14,7 @@
 //! - nothing of another life of the blocks comes out: `stale_batches_are_not_seen`.
 
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN, SegmentStamp};
+use crate::planted::planted;
 use crate::position::Lsn;
 use crate::record::{RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordRef, padded_len};
 
@@ -230,6 +231,13 @@ impl Walk {
             self.batch = None;
             self.at = from.next_multiple_of(self.block_len);
             return None;
+        }
+        if planted!(6) {
+            return None.inspect(|_: &Item<'a>| {}).or_else(|| {
+                self.at = self.limit;
+                self.batch = None;
+                None
+            });
         }
         let mut probe = from.saturating_add(RECORD_ALIGN);
         while probe.saturating_add(RECORD_HEADER_LEN) <= inside.end {

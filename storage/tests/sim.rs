@@ -24,7 +24,7 @@ use sim_support::{Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 6] = [
+const FAILED_ONCE: [u64; 7] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -37,6 +37,8 @@ const FAILED_ONCE: [u64; 6] = [
     22_497,
     // A record lost with the header and the first batch of its segment, after a late error, was not named.
     25_064,
+    // A later batch of a torn first write was believed about what lies before it; a feed then went round for ever.
+    30_574,
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -17,6 +17,7 @@ use crate::env::Now;
 use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, HEADER_BLOCK_LEN, SegmentStamp};
 use crate::log::segments::{Closing, Current};
+use crate::planted::planted;
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Entry, Moved, Seal};
 use crate::segment::offset_of;
@@ -61,6 +62,9 @@ impl Log {
     /// The first failure starts a rewrite, one on the way of a rewrite ends the log.
     pub(super) fn commit_failed(&mut self, flight: Flight, error: Error, ops: &mut Vec<DiskOp>) {
         if flight.kind == FlightKind::Rewrite {
+            if planted!(19) {
+                return self.committed(flight);
+            }
             return self.fail(error);
         }
         tracing::warn!(%error, "a write failed: what is not proven moves to a new segment");
@@ -86,7 +90,7 @@ impl Log {
         again.extend(flight.batches.into_iter().filter(|batch| batch.records > 0));
         let first_write = again.len();
         again.extend(std::mem::take(&mut self.closed));
-        again.extend(self.filling.take());
+        again.extend(self.filling.take().filter(|_| !planted!(17)));
 
         let last = again.first().map_or(self.next_lsn, |batch| batch.first).prev();
         let mut cuts: Vec<Cut> = Vec::new();
@@ -127,6 +131,9 @@ impl Log {
         let closing = known.and_then(|at| self.closing.remove(at).map(|closing| (at, closing)));
         if cut.is_whole() {
             // The chain of an earlier life goes on with the segment behind: this one takes no place in it.
+            if planted!(40) {
+                return;
+            }
             if let Some((at, Some(before))) = closing.map(|(at, closing)| (at, closing.before)) {
                 match self.closing.get_mut(at) {
                     Some(next) => next.before = next.before.or(Some(before)),
@@ -134,7 +141,7 @@ impl Log {
                 }
             }
             // Never written: it can go. Written: the next start sets it aside.
-            if !cut.written {
+            if !cut.written || planted!(31) {
                 let (token, segment) = (self.next_token(), cut.target.stamp.segment);
                 ops.push(DiskOp { token, work: Work::Discard { segment } });
                 self.copies.each(|sink| sink.discard(segment));
@@ -153,7 +160,7 @@ impl Log {
                 used: cut.end,
                 last: cut.last,
                 records: cut.last.next().get().saturating_sub(cut.target.base.get()),
-                poisoned: poisoned || cut.poisoned,
+                poisoned: (poisoned || cut.poisoned) && !planted!(41),
                 tried: false,
                 before,
             },
@@ -199,7 +206,7 @@ impl Log {
             if cut.is_whole() {
                 entry.seal = Seal::Dead;
             }
-            entry.moved = cut.moved;
+            entry.moved = if planted!(18) { Vec::new() } else { cut.moved };
         }
         table.extend(arrival.map(|entry| (entry.stamp.segment, entry)));
     }

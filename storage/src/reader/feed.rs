@@ -14,6 +14,7 @@ use crate::buffer::Shared as SharedBytes;
 use crate::env::File;
 use crate::error::{Error, ErrorKind};
 use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN};
+use crate::planted::planted;
 use crate::position::{Location, Lsn, Position};
 use crate::reader::Damage;
 use crate::record::RecordRef;
@@ -114,6 +115,9 @@ impl Records {
                     }
                     let damage = Damage { first: damage.first.max(self.next), last, ..damage };
                     self.next = last.next();
+                    if planted!(33) {
+                        continue;
+                    }
                     if last == self.upto {
                         self.source = None;
                     }
@@ -147,6 +151,7 @@ impl Records {
             // The table is asked again until the seal: the open segment may have been closed meanwhile, and a closed one
             // may have lost its end to a rewrite.
             if source.entry.seal == Seal::Open
+                && !(planted!(45) && source.entry.last.is_some())
                 && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
             {
                 source.entry = entry;
@@ -178,7 +183,8 @@ impl Source {
             Some(Item::Record(..)) => Step::Skip,
             Some(Item::Damage { from, to, first, last }) if self.whole.is_some() => {
                 // Behind the last record that counts here may lie the first copy of what has moved: it is not lost.
-                let last = self.entry.last.map_or(last, |end| last.min(end));
+                let last =
+                    self.entry.last.map_or(last, |end| if planted!(46) { last } else { last.min(end) });
                 Step::Damage(Damage { segment, from, to, first, last })
             }
             // A window may end inside a batch or begin behind a damaged one: only the whole segment tells.
@@ -231,10 +237,15 @@ impl Source {
                         usize_of(header.len).max(WINDOW_LEN).min(limit.saturating_sub(hop)),
                     )?;
                 }
-                let walk = Walk::new(self.entry.stamp, self.entry.block_len, header.first, self.entry.limit);
-                self.walk = walk.starting_at(offset_of(hop)).limited(self.whole_batches_end(hop));
-                self.whole = None;
-                return Ok(());
+                let whole = self.whole_batches_end(hop);
+                // A batch that ends behind what counts of the segment: only the walk over all bytes takes it apart.
+                if whole > hop {
+                    let walk =
+                        Walk::new(self.entry.stamp, self.entry.block_len, header.first, self.entry.limit);
+                    self.walk = walk.starting_at(offset_of(hop)).limited(whole);
+                    self.whole = None;
+                    return Ok(());
+                }
             }
             let seen = self.origin.saturating_add(self.window.bytes().len());
             if hop.saturating_add(BATCH_HEADER_LEN) > seen && hop < limit && hop > at {
@@ -278,7 +289,7 @@ impl Source {
         while have < len {
             let rest = window.get_mut(have..).unwrap_or_default();
             let taken = read_again(&*self.file, rest, at.saturating_add(have) as u64)?;
-            if taken == 0 {
+            if taken == 0 || (planted!(35) && have > 0) {
                 break;
             }
             have = have.saturating_add(taken);

@@ -21,6 +21,7 @@
 use super::survey::{Seen, Survey};
 use crate::error::{Error, ErrorKind};
 use crate::format::FOOTER_BLOCK_LEN;
+use crate::planted::planted;
 use crate::position::{Lsn, SegmentId};
 use crate::segment::{Item, Walk};
 
@@ -97,7 +98,12 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     let mut emptied = Vec::new();
     for (at, seen) in survey.segments.iter().enumerate().rev() {
         if let Some(life) = &seen.life {
-            let still_here = cut.map_or(life.proves, |cut| life.proves.min(cut.prev()));
+            let still_here = if planted!(22) {
+                life.proves
+            } else {
+                cut.map_or(life.proves, |cut| life.proves.min(cut.prev()))
+            };
+            let still_here = if planted!(24) { life.good.max(still_here) } else { still_here };
             plan.proven = plan.proven.max(still_here);
         }
         match &seen.life {
@@ -115,12 +121,16 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
         }
     }
     // The page cache may show a rewrite that the disk does not hold: what it emptied stays until it is proven.
-    plan.emptied = emptied.into_iter().filter(|(_, end)| *end <= plan.proven).map(|(id, _)| id).collect();
+    plan.emptied = emptied
+        .into_iter()
+        .filter(|(_, end)| *end <= plan.proven || planted!(28))
+        .map(|(id, _)| id)
+        .collect();
     plan.live.reverse();
     plan.aside.reverse();
     plan.blank.reverse();
     plan.drop_through(survey.begin.through, survey);
-    plan.salvage = salvage(&plan, survey);
+    plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
 }
@@ -170,10 +180,12 @@ fn activated(segments: &[Seen]) -> Vec<SegmentId> {
     let mut highest_base = Lsn::NONE;
     for seen in segments.iter().rev() {
         let Some(life) = &seen.life else { continue };
-        if life.first_whole || life.proves_inside >= life.base || highest_base > life.base {
+        if planted!(43) || life.first_whole || life.proves_inside >= life.base || highest_base > life.base {
             activated.push(seen.id);
         }
-        highest_base = highest_base.max(life.base);
+        if life.base_known {
+            highest_base = highest_base.max(life.base);
+        }
     }
     activated
 }
@@ -213,8 +225,18 @@ mod tests {
         let (base, proves) = (Lsn::new(base), Lsn::new(proves));
         let newest = if first_whole { proves.max(base) } else { base.prev() };
         let (good, reach) = (newest, newest);
-        let life =
-            Life { stamp, block_len: 512, base, proves, proves_inside, first_whole, good, newest, reach };
+        let life = Life {
+            stamp,
+            block_len: 512,
+            base,
+            base_known: true,
+            proves,
+            proves_inside,
+            first_whole,
+            good,
+            newest,
+            reach,
+        };
         Seen {
             id: stamp.segment,
             len: 1 << 16,

@@ -13,6 +13,7 @@ use crate::format::{
     BatchHeader, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, HeaderFault, Meta, SEGMENT_LEN_MAX, SegmentFooter,
     SegmentHeader, SegmentStamp,
 };
+use crate::planted::planted;
 use crate::position::{Lsn, SegmentId};
 use crate::segment::{Item, Walk, is_blank, usize_of};
 
@@ -65,6 +66,9 @@ pub(super) struct Life {
     pub(super) stamp: SegmentStamp,
     pub(super) block_len: u32,
     pub(super) base: Lsn,
+    /// Header, footer or the first batch tell the base. Otherwise a later batch does, which may be of the first write:
+    /// that the segment begins no later is all it says, and nothing about what lies before.
+    pub(super) base_known: bool,
     /// The last LSN that its header or any of its batch headers knows to be durable.
     pub(super) proves: Lsn,
     /// The same of batches behind the first write: a segment whose batches prove its base was activated.
@@ -93,7 +97,7 @@ pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
                 let Some(id) = id_of(stem) else { continue };
                 found.highest = found.highest.max(id);
                 found.fresh = false;
-                if extension == "seg" {
+                if extension == "seg" || planted!(26) {
                     found.segments.push(look(env, id)?);
                 } else {
                     found.torn.push(id);
@@ -157,6 +161,7 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
             stamp: footer.stamp,
             block_len: footer.block_len,
             base: footer.base,
+            base_known: true,
             proves: footer.last,
             proves_inside: footer.last,
             first_whole: true,
@@ -172,18 +177,18 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
     }
     let mut bytes = Vec::new();
     let lost = read_whole(&*file, len, &mut bytes)?;
-    if lost > 0 && footer.is_none() {
+    if lost > 0 && footer.is_none() && !planted!(39) {
         // Where the log ends cannot be judged from bytes that cannot be read: better no start than a cut.
         let text = format!("{}: {lost} bytes of an open segment cannot be read", path.display());
         return Err(Error::new(ErrorKind::Reopen, text));
     }
     let blank = lost == 0 && is_blank(&bytes);
     let life = match (header, footer) {
-        (_, Some(footer)) => Some((footer.stamp, footer.block_len, footer.base)),
-        (Some(header), None) => Some((header.stamp, header.block_len, header.base)),
+        (_, Some(footer)) => Some((footer.stamp, footer.block_len, footer.base, true)),
+        (Some(header), None) => Some((header.stamp, header.block_len, header.base, true)),
         (None, None) => first_batch(&bytes, id),
     };
-    let life = life.map(|(stamp, block_len, base)| live(&bytes, stamp, block_len, base, footer));
+    let life = life.map(|life| live(&bytes, life, footer));
     Ok(Seen { id, len, life, footer, bytes, blank })
 }
 
@@ -223,19 +228,23 @@ pub(super) fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Opti
 }
 
 /// Both header copies are gone: any batch tells whose life this is.
-fn first_batch(bytes: &[u8], id: SegmentId) -> Option<(SegmentStamp, u32, Lsn)> {
+fn first_batch(bytes: &[u8], id: SegmentId) -> Option<(SegmentStamp, u32, Lsn, bool)> {
     let begin = usize::try_from(HEADER_BLOCK_LEN).ok()?;
     (begin..bytes.len()).step_by(BLOCK_LEN_MIN).find_map(|at| {
         let header = BatchHeader::decode(bytes.get(at..)?)?;
         let here = usize_of(header.offset) == at && header.stamp.segment == id;
         // Where a batch has gone before it, at least one record has: that much is named as lost.
         let base = if at > begin { header.first.prev().max(Lsn::new(1)) } else { header.first };
-        here.then_some((header.stamp, BLOCK_LEN_MIN as u32, base))
+        here.then_some((header.stamp, BLOCK_LEN_MIN as u32, base, at == begin))
     })
 }
 
 /// Walks once to learn what the batch headers prove.
-fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Option<SegmentFooter>) -> Life {
+fn live(
+    bytes: &[u8],
+    (stamp, block_len, base, base_known): (SegmentStamp, u32, Lsn, bool),
+    footer: Option<SegmentFooter>,
+) -> Life {
     let limit = (bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
     let mut walk = Walk::new(stamp, block_len, base, limit);
     // A header is submitted when everything below its base is durable.
@@ -243,7 +252,8 @@ fn live(bytes: &[u8], stamp: SegmentStamp, block_len: u32, base: Lsn, footer: Op
         stamp,
         block_len,
         base,
-        proves: base.prev(),
+        base_known,
+        proves: if base_known { base.prev() } else { Lsn::NONE },
         proves_inside: Lsn::NONE,
         first_whole: false,
         good: base.prev(),

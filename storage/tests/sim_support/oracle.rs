@@ -218,7 +218,10 @@ impl Oracle {
             && (end as u64) < hit
             && report.cut.map(|cut| cut.first.get()) != Some(hit)
         {
-            return Err(format!("I12: record {hit} is hit and unproven, and not what is cut; {report:?}"));
+            return Err(format!(
+                "I12: record {hit} is hit and unproven, and not what is cut; {flip:?} acked {}; {report:?}",
+                self.acked
+            ));
         }
         // Below the watermark: damage costs the record it hit and no other.
         if let Some(Flip { hit: Some(hit), proven, .. }) = flip

@@ -1,0 +1,7 @@
+#!/bin/sh
+# Plants every bug of tests/planted.rs in turn and demands that the simulation finds it. For CI, under three minutes on
+# two cores: `OFD_PLANTED_STARTS=1 storage/tests/planted.sh`. One bug alone: `OFD_PLANTED=<n>`.
+set -eu
+cd "$(dirname "$0")/../.."
+RUSTC_WORKSPACE_WRAPPER="$PWD/storage/tests/planted-rustc.sh" exec cargo test --release --locked -p ofd-storage \
+    --no-default-features --features testing --test planted -- --nocapture
