@@ -222,6 +222,7 @@ pub(super) fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Opti
     read_range(file, len.saturating_sub(FOOTER_BLOCK_LEN), len, &mut block)?;
     Ok(SegmentFooter::decode(&block).filter(|footer| {
         footer.stamp.segment == id
+            && footer.used >= HEADER_BLOCK_LEN
             && footer.used <= len.saturating_sub(FOOTER_BLOCK_LEN)
             && footer.base > Lsn::NONE
     }))
