@@ -364,6 +364,11 @@ fn start(
             let target = Arc::new(Target { stamp, file, len: seen.len, block_len, base });
             let Closed { last, used, records } = *closed;
             let before = before.take();
+            // A file that somebody has cut shorter than its two blocks is left as it is: a footer would lie over what is left.
+            if seen.len < HEADER_BLOCK_LEN + FOOTER_BLOCK_LEN {
+                shared.table_mut().insert(seen.id, entry);
+                continue;
+            }
             closing.push_back(Closing { target, used, last, records, poisoned: false, tried: false, before });
         }
         shared.table_mut().insert(seen.id, entry);
