@@ -365,11 +365,17 @@ fn start(
             let Closed { last, used, records } = *closed;
             let before = before.take();
             // A file that somebody has cut shorter than its two blocks is left as it is: a footer would lie over what is left.
-            if seen.len < HEADER_BLOCK_LEN + FOOTER_BLOCK_LEN {
-                shared.table_mut().insert(seen.id, entry);
-                continue;
+            if seen.len >= HEADER_BLOCK_LEN + FOOTER_BLOCK_LEN {
+                closing.push_back(Closing {
+                    target,
+                    used,
+                    last,
+                    records,
+                    poisoned: false,
+                    tried: false,
+                    before,
+                });
             }
-            closing.push_back(Closing { target, used, last, records, poisoned: false, tried: false, before });
         }
         shared.table_mut().insert(seen.id, entry);
     }

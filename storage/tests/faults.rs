@@ -790,3 +790,30 @@ fn a_reader_beside_no_writer_tells_of_a_torn_end() {
     let (env, hit) = first_write_with_a_flipped_bit();
     assert_eq!(torn(&env).map(|cut| cut.first), Some(hit.lsn.prev()), "nothing of a first write is served");
 }
+
+// Found by fuzzing: a footer was written over what was left of the file, and the next start refused the log.
+#[test]
+fn a_segment_file_that_was_cut_short_opens_again_and_again() {
+    let mut machine = Machine::new();
+    let mut last = SegmentId::new(1);
+    while last < SegmentId::new(3) {
+        last = machine.append(&[7; 3000]).location.segment;
+        machine.rest();
+    }
+    let Machine { env, log, queue, .. } = machine;
+    drop((queue, log));
+    let mut env = env.power_cut();
+    let file = env.open(&path(SegmentId::new(1))).unwrap();
+    file.set_len(4_412).unwrap();
+    file.sync_all().unwrap();
+    let mut served = Vec::new();
+    for _ in 0..3 {
+        let (machine, report, seen) = open(env.clone());
+        assert!(!report.damaged.is_empty() && !seen.is_empty(), "{report:?}");
+        served.push(seen);
+        let Machine { log, queue, .. } = machine;
+        drop((queue, log));
+        env = env.power_cut();
+    }
+    assert!(served.windows(2).all(|two| two[0] == two[1]));
+}
