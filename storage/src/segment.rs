@@ -227,9 +227,23 @@ impl Walk {
     fn search_record<'a>(&mut self, view: &View<'a>, inside: Inside) -> Option<Item<'a>> {
         let from = self.at;
         if inside.until.is_none() {
-            // In the remains of the last batch: its end is where its records end.
+            // In the remains of the last batch: its end is where its records end, unless damage lies between them. What
+            // begins behind the next boundary is found from there.
+            let boundary = from.next_multiple_of(self.block_len);
+            let mut probe = from.saturating_add(RECORD_ALIGN);
+            while probe <= boundary && probe.saturating_add(RECORD_HEADER_LEN) <= self.limit {
+                if let Some(record) = view.record(probe, self.limit, &self.stamp)
+                    && record.lsn() > self.expect
+                {
+                    let (first, last) = (self.expect, record.lsn().prev());
+                    self.expect = record.lsn();
+                    self.at = probe;
+                    return Some(Item::Damage { from: offset_of(from), to: offset_of(probe), first, last });
+                }
+                probe = probe.saturating_add(RECORD_ALIGN);
+            }
             self.batch = None;
-            self.at = from.next_multiple_of(self.block_len);
+            self.at = boundary;
             return None;
         }
         if planted!(6) {
@@ -368,8 +382,12 @@ mod tests {
 
     /// LSNs that come out with the right payload, and those that are named as lost.
     fn walk(bytes: &[u8]) -> (Vec<u64>, Vec<u64>) {
+        walk_blocks(bytes, 512)
+    }
+
+    fn walk_blocks(bytes: &[u8], block_len: u32) -> (Vec<u64>, Vec<u64>) {
         let (mut seen, mut lost) = (Vec::new(), Vec::new());
-        let mut walk = Walk::new(stamp(2), 512, Lsn::new(1), LEN as u64 - FOOTER_BLOCK_LEN);
+        let mut walk = Walk::new(stamp(2), block_len, Lsn::new(1), LEN as u64 - FOOTER_BLOCK_LEN);
         while let Some(item) = walk.next(bytes, 0) {
             match item {
                 Item::Batch(_) => {}
@@ -428,6 +446,26 @@ mod tests {
         let last = 4096 + 512;
         bytes[last..last + 2 * RECORD_HEADER_LEN].fill(0xEE);
         assert_eq!(walk(&bytes), (vec![1, 2, 3, 5, 6, 7, 8, 9], vec![4]));
+    }
+
+    // Found by the simulation: with blocks of 4 KiB a second damage in a batch without header cost all that follows it.
+    #[test]
+    fn a_second_damage_in_a_batch_without_header_costs_the_record_it_hit() {
+        for block_len in [512, 4096] {
+            let mut bytes = vec![0; LEN];
+            put(&mut bytes, 2, &[9]);
+            bytes[4096..4096 + BATCH_HEADER_LEN].fill(0xEE);
+            let (whole, lost) = walk_blocks(&bytes, block_len);
+            assert_eq!((whole, lost), ((1..=9).collect(), vec![]), "{block_len}");
+            // The payload of record 5 is 65 bytes of 5.
+            let at = bytes.windows(65).position(|window| window == [5; 65]).unwrap();
+            bytes[at] ^= 1;
+            assert_eq!(
+                walk_blocks(&bytes, block_len),
+                (vec![1, 2, 3, 4, 6, 7, 8, 9], vec![5]),
+                "{block_len}"
+            );
+        }
     }
 
     #[test]

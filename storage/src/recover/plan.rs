@@ -15,6 +15,10 @@
 //!    set aside. What it names beyond that is reported as cut. (A rewrite begins before the watermark when it took a
 //!    retained batch along, which the header of the write that failed calls proven.)
 //!
+//! 5. A segment file that tells nothing, where a sealed segment and the next one leave records unaccounted for, is what
+//!    is left of the segment that held them: they are damage, and named. Without such a file the segment was taken away
+//!    and may come back, so the log does not open.
+//!
 //! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
 //! what it finds not activated before it activates anything: a torn attempt never has a later neighbour.
 
@@ -70,6 +74,32 @@ impl Plan {
         let count = self.live.iter().take_while(|live| is_dropped(live)).count();
         let gone = self.live.drain(..count).filter_map(|live| survey.segments.get(live.at));
         self.emptied.extend(gone.map(|seen| seen.id));
+    }
+
+    /// Rule 5.
+    fn count_the_wiped(&mut self, survey: &Survey) {
+        let mut wiped = Vec::new();
+        for (one, next) in self.live.iter().zip(self.live.iter().skip(1)) {
+            let (Some(end), Some(before), Some(behind)) =
+                (one.end, survey.segments.get(one.at), survey.segments.get(next.at))
+            else {
+                continue;
+            };
+            let untold = |seen: &Seen| seen.life.is_none() && seen.id > before.id && seen.id < behind.id;
+            if before.footer.is_some()
+                && end < next.base
+                && let Some(at) = survey.segments.iter().position(untold)
+            {
+                wiped.push(Live { at, base: end, end: Some(next.base) });
+            }
+        }
+        for live in wiped {
+            let id = survey.segments.get(live.at).map(|seen| seen.id);
+            self.blank.retain(|blank| Some(*blank) != id);
+            self.aside.retain(|aside| Some(*aside) != id);
+            self.live.push(live);
+        }
+        self.live.sort_by_key(|live| live.base);
     }
 
     /// Refuses a log that begins later than behind what was dropped from it, or ends before that.
@@ -130,6 +160,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.aside.reverse();
     plan.blank.reverse();
     plan.drop_through(survey.begin.through, survey);
+    plan.count_the_wiped(survey);
     plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
@@ -378,6 +409,30 @@ mod tests {
         let plan = plan(&survey).unwrap();
         assert_eq!(plan.emptied, [SegmentId::new(1), SegmentId::new(3)], "the drop is finished");
         assert_eq!(plan.live.iter().map(|live| live.base.get()).collect::<Vec<_>>(), [30]);
+    }
+
+    fn wiped(id: u32) -> Seen {
+        Seen {
+            id: SegmentId::new(id),
+            len: 1 << 16,
+            life: None,
+            footer: None,
+            bytes: Vec::new(),
+            blank: true,
+        }
+    }
+
+    // Segment 12 held record 135, which a device had confirmed and not written; it was named as damage, and then the rest
+    // of the segment went as well. Before, such a log did not open. Found by the simulation.
+    #[test]
+    fn a_segment_that_was_wiped_is_damage() {
+        assert_eq!(
+            outcome(vec![sealed(11, 1, 134), wiped(12), seen(13, 136, 140, true), wiped(14)]),
+            (vec![(11, 1, Some(135)), (12, 135, Some(136)), (13, 136, None)], vec![], 140)
+        );
+        // A file elsewhere does not stand in for the one that is missing.
+        let segments = vec![sealed(11, 1, 134), seen(13, 136, 140, true), wiped(14)];
+        assert!(plan(&Survey { segments, ..Survey::default() }).is_err());
     }
 
     #[test]

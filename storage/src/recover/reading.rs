@@ -49,10 +49,10 @@ pub(super) struct Closed {
     pub(super) records: u64,
 }
 
-/// A segment that counts, with its life.
+/// A segment that counts, with its life; that of a wiped one is what its neighbours leave room for.
 pub(super) fn seen<'s>(survey: &'s Survey, live: &Live) -> Result<(&'s Seen, Life), Error> {
     let seen = survey.segments.get(live.at);
-    seen.and_then(|seen| Some((seen, seen.life?)))
+    seen.map(|seen| (seen, seen.life.unwrap_or_else(|| Life::wiped(seen.id, live.base))))
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a plan names a segment that was not seen"))
 }
 

@@ -83,6 +83,24 @@ pub(super) struct Life {
     pub(super) reach: Lsn,
 }
 
+impl Life {
+    /// Of a segment of which nothing is left. No segment that was written to has epoch 0, so no record is of this life.
+    pub(super) const fn wiped(segment: SegmentId, base: Lsn) -> Self {
+        Self {
+            stamp: SegmentStamp { segment, epoch: 0, nonce: 0 },
+            block_len: BLOCK_LEN_MIN as u32,
+            base,
+            base_known: false,
+            proves: Lsn::NONE,
+            proves_inside: Lsn::NONE,
+            first_whole: false,
+            good: base.prev(),
+            newest: base.prev(),
+            reach: base.prev(),
+        }
+    }
+}
+
 /// Looks at everything.
 pub(super) fn survey(env: &dyn Env) -> Result<Survey, Error> {
     let mut found = Survey { fresh: true, ..Survey::default() };

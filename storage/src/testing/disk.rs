@@ -287,6 +287,8 @@ impl Inode {
             }
         }
         self.poisoned = true;
+        // What a lying sync has promised is gone now as well.
+        self.dropped |= self.lied;
     }
 
     /// What the device holds after the power went.
