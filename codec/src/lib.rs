@@ -11,14 +11,18 @@
 //! ```
 //! Each arrow is a type that only the step before it makes, so that what is checked once is never checked again.
 
+mod civil;
 pub mod dictionary;
 mod document;
 mod encode;
 mod error;
 pub mod frame;
+pub mod inn;
 mod json;
+mod qr;
 mod rawdata;
 mod reader;
+pub mod registration_number;
 pub mod rules;
 mod tag;
 pub mod tags;
@@ -28,6 +32,7 @@ mod units;
 mod value;
 mod version;
 
+pub use civil::Civil;
 pub use dictionary::{Entry, Kind, is_stlv};
 pub use document::{DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, open_answer, open_plain};
 pub use encode::{
@@ -39,9 +44,12 @@ pub use frame::{
     CONTAINER_HEADER_LEN, CONTAINER_LEN_MAX, Channel, Container, Frame, SESSION_HEADER_LEN, ServiceHeader,
     SessionHeader, TRAILER_LEN, container_crc,
 };
+pub use inn::Inn;
 pub use json::{JsonOptions, write_document, write_document_with};
+pub use qr::QrCode;
 pub use rawdata::RawData;
 pub use reader::{Piece, Reader, parse_hex, read_any};
+pub use registration_number::RegistrationNumber;
 pub use rules::{CheckContext, Datum, Level, Rule, RuleId, Violation, Violations, check};
 pub use tag::Tag;
 pub use tlv::{TLV_HEADER_LEN, Tlv};
