@@ -89,6 +89,9 @@ pub(super) struct Inode {
     astray: BTreeMap<usize, Astray>,
     /// Bits that read wrong, by byte.
     rot: BTreeMap<usize, u8>,
+    /// Flipped bits under bytes that were written since and not synced: where the write does not reach the device, they
+    /// are there again.
+    covered: BTreeMap<usize, u8>,
     /// Sectors that cannot be read until they are written.
     bad: BTreeSet<usize>,
     /// A sync of it has failed in this life: nobody may sync it again.
@@ -118,6 +121,7 @@ impl Inode {
             stale: BTreeSet::new(),
             astray: BTreeMap::new(),
             rot: BTreeMap::new(),
+            covered: BTreeMap::new(),
             bad: BTreeSet::new(),
             poisoned: false,
             lied: false,
@@ -188,7 +192,11 @@ impl Inode {
             self.bad.remove(&sector);
         }
         if !self.rot.is_empty() {
-            self.rot.retain(|at, _| *at < offset || *at >= end);
+            let hit: Vec<_> = self.rot.range(offset..end).map(|(at, mask)| (*at, *mask)).collect();
+            for (at, mask) in hit {
+                self.rot.remove(&at);
+                self.covered.insert(at, mask);
+            }
         }
         let cache = Arc::make_mut(&mut self.cache);
         if cache.len() < end {
@@ -210,6 +218,7 @@ impl Inode {
         self.stale.retain(|sector| *sector < sectors);
         self.astray.retain(|sector, _| *sector < sectors);
         self.rot.retain(|at, _| *at < len);
+        self.covered.retain(|at, _| *at < len);
     }
 
     /// The next write-back of the sectors of a write goes wrong, and nobody is told.
@@ -221,6 +230,8 @@ impl Inode {
 
     pub(super) fn sync(&mut self) {
         let dirty = std::mem::take(&mut self.dirty);
+        let (unit, astray) = (self.unit.max(1), &self.astray);
+        self.covered.retain(|at, _| astray.contains_key(&(at / unit)));
         let sectors = self.cache.len().div_ceil(self.unit.max(1));
         if dirty.len() == sectors && self.stale.is_empty() && self.astray.is_empty() {
             self.durable = Arc::clone(&self.cache);
@@ -256,6 +267,8 @@ impl Inode {
             let inside = sector.saturating_add(1).saturating_mul(self.unit) <= self.durable.len();
             if inside && !self.astray.contains_key(&sector) {
                 self.dirty.remove(&sector);
+                let unit = self.unit.max(1);
+                self.covered.retain(|at, _| at / unit != sector);
                 let bytes = sector_of(&self.cache, sector, self.unit);
                 let durable = Arc::make_mut(&mut self.durable);
                 put_sector(durable, sector, self.unit, bytes);
@@ -277,6 +290,8 @@ impl Inode {
                 let newest = sector_of(&self.cache, sector, self.unit);
                 let bytes = versions.get(pick).map_or(newest, |bytes| &bytes[..]);
                 put_sector(durable, sector, self.unit, bytes);
+                let unit = self.unit.max(1);
+                self.covered.retain(|at, _| at / unit != sector);
             }
             self.stale.insert(sector);
         }
@@ -285,6 +300,7 @@ impl Inode {
             for sector in std::mem::take(&mut self.stale) {
                 put_sector(cache, sector, self.unit, sector_of(durable, sector, self.unit));
             }
+            self.rot.append(&mut self.covered);
         }
         self.poisoned = true;
         // What a lying sync has promised is gone now as well.
@@ -334,7 +350,10 @@ impl Inode {
             }
             let durable = Arc::make_mut(&mut self.durable);
             put_sector(durable, sector, self.unit, &bytes);
+            let unit = self.unit.max(1);
+            self.covered.retain(|at, _| at / unit != sector);
         }
+        self.rot.append(&mut self.covered);
         self.cache = Arc::clone(&self.durable);
         self.stale.clear();
         self.astray.clear();
@@ -353,7 +372,7 @@ impl Inode {
 
     /// Bytes that read wrong.
     pub(super) fn rotten(&self) -> impl Iterator<Item = usize> + '_ {
-        self.rot.keys().copied()
+        self.rot.keys().chain(self.covered.keys()).copied()
     }
 
     /// The sector of this byte cannot be read until it is written.
@@ -366,6 +385,7 @@ impl Inode {
         self.bad.clear();
         if rot {
             self.rot.clear();
+            self.covered.clear();
         }
     }
 

@@ -488,12 +488,8 @@ impl House<'_> {
                 // The operator has mended the disk.
                 self.calm();
             }
-            // A crash inside recovery, in one of two starts. Not over a flipped bit in the unproven write: what a seal
-            // writes over it without a sync, a power cut takes back, and here the flip with it, which no device does.
-            // `bits.rs` flips all of those.
-            let flip = self.oracle.excuse.flip;
-            let in_tail = flip.is_some_and(|flip| flip.hit.is_none_or(|hit| hit > flip.proven));
-            let crashes = attempt < 4 && !self.scenario.quiet && rng.one_in(2) && !in_tail;
+            // A crash inside recovery, in one of two starts.
+            let crashes = attempt < 4 && !self.scenario.quiet && rng.one_in(2);
             self.env.cut_power_after(crashes.then(|| 1 + rng.below(25)));
             // A batch is kept until the next sync: two lies about it in a row are more than the log promises to stand.
             self.env.set_knobs(|knobs| knobs.late_errors_left = Some(1));
