@@ -6,6 +6,8 @@
 //!
 //! Errors: [`EncodeError`]; a value is refused, never cut to fit.
 
+use alloc::vec::Vec;
+
 use encoding_rs::IBM866;
 
 use crate::frame::{

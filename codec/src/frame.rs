@@ -19,8 +19,8 @@
 //! Source: KKT-OFD protocol; layouts, CRC and trailer as observed on live messages. The parameters of the session
 //! CRC are assumed to be those of the container, because every message seen has it switched off.
 
+#[cfg(feature = "std")]
 use crc_fast::{CrcAlgorithm, Digest, checksum};
-
 use zerocopy::byteorder::{BigEndian, LittleEndian, U16};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -494,21 +494,60 @@ pub fn container_crc(bytes: &[u8]) -> u16 {
 
 /// CRC-16/IBM-3740 of the short piece before a long one, a bit at a time. The folding code has a fixed price for every
 /// piece it is given: two bytes as a piece of their own made the whole check of a message a fifth slower.
+#[cfg(feature = "std")]
 const fn crc16_short(piece: &[u8]) -> u16 {
     let (mut crc, mut rest) = (0xFFFF_u16, piece);
     while let [byte, tail @ ..] = rest {
-        crc ^= (*byte as u16) << 8;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
-            bit += 1;
-        }
+        crc = crc16_byte(crc, *byte);
         rest = tail;
     }
     crc
 }
 
+/// One byte more under the sum.
+const fn crc16_byte(crc: u16, byte: u8) -> u16 {
+    let mut crc = crc ^ (byte as u16) << 8;
+    let mut bit = 0;
+    while bit < 8 {
+        crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+        bit += 1;
+    }
+    crc
+}
+
+/// CRC-16/IBM-3740 over two slices as if they were one, by a table of 512 bytes: what small machines without `std` get.
+/// The library above does not link there.
+#[cfg(any(test, not(feature = "std")))]
+fn crc16_table(first: &[u8], second: &[u8]) -> u16 {
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0_u8;
+        loop {
+            #[expect(clippy::indexing_slicing, reason = "a byte is an index of 256 places")]
+            {
+                table[byte as usize] = crc16_byte(0, byte);
+            }
+            if byte == u8::MAX {
+                break table;
+            }
+            byte += 1;
+        }
+    };
+    let step = |crc: u16, &byte: &u8| {
+        let [high, low] = [(crc >> 8).to_le_bytes()[0], crc.to_le_bytes()[0]];
+        u16::from(low) << 8 ^ TABLE.get(usize::from(high ^ byte)).copied().unwrap_or_default()
+    };
+    second.iter().fold(first.iter().fold(0xFFFF, step), step)
+}
+
 /// CRC-16/IBM-3740 over two slices as if they were one.
+#[cfg(not(feature = "std"))]
+pub(crate) fn crc16(first: &[u8], second: &[u8]) -> u16 {
+    crc16_table(first, second)
+}
+
+/// CRC-16/IBM-3740 over two slices as if they were one.
+#[cfg(feature = "std")]
 pub(crate) fn crc16(first: &[u8], second: &[u8]) -> u16 {
     let crc = if second.is_empty() {
         checksum(CrcAlgorithm::Crc16Ibm3740, first)
@@ -542,6 +581,17 @@ mod tests {
         let mut bytes = message();
         change(&mut bytes);
         Frame::new_checked(&bytes).unwrap_err()
+    }
+
+    /// Why: a machine without `std` must see the same sums, however the bytes are cut in two.
+    #[test]
+    fn the_table_gives_the_sum_of_the_library() {
+        let bytes: Vec<u8> = (0..1_000_u32).map(|at| at.wrapping_mul(0x9E37_79B1).to_le_bytes()[3]).collect();
+        assert_eq!(crc16_table(b"123456789", &[]), 0x29B1);
+        for cut in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(crc16_table(first, second), crc16(first, second), "cut at {cut}");
+        }
     }
 
     /// The checksum is the one whose published check value is 29B1.

@@ -20,6 +20,8 @@
 //! floats. Cost: O(n log n) of the tags of a level.
 //! Source: exchange protocol operator - ФНС, version 13 of 1.2 and that of 1.05; the shapes of public exports.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write as _;
 
 use crate::dictionary::{Entry, Kind, lookup};

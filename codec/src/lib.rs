@@ -1,3 +1,4 @@
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 #![doc = include_str!("../README.md")]
@@ -10,6 +11,8 @@
 //!                                     by the host)                └▶ rules::check ─▶ Violations
 //! ```
 //! Each arrow is a type that only the step before it makes, so that what is checked once is never checked again.
+
+extern crate alloc;
 
 mod civil;
 pub mod dictionary;

@@ -18,6 +18,8 @@
 //! with a damaged session header is still read. Inside a damaged message or container no bare document is looked for:
 //! it would be one whose checksum failed or is missing. Nothing found ends the reading. The reader always advances.
 
+use alloc::vec::Vec;
+
 use crate::document::agree;
 use crate::frame::{
     CONTAINER_FROM_REGISTER, CONTAINER_HEADER_LEN, CONTAINER_TO_REGISTER, CONTAINER_VERSION,

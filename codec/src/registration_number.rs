@@ -8,6 +8,7 @@
 
 use core::fmt;
 
+use crate::frame::crc16;
 use crate::{DecodeError, DecodeErrorKind};
 
 /// Digits of the serial part.
@@ -34,10 +35,10 @@ pub fn check_digits(serial: &[u8; SERIAL_LEN], inn: &[u8], factory: &[u8]) -> Op
     serial_at.copy_from_slice(serial);
     right(inn_at, inn);
     right(factory_at, factory);
-    let mut crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc16Ibm3740, &owner);
+    let mut crc = crc16(&owner, &[]);
     let mut digits = [b'0'; 6];
     for place in digits.iter_mut().rev() {
-        *place = b'0'.saturating_add(u8::try_from(crc % 10).unwrap_or_default());
+        *place = b'0'.saturating_add((crc % 10).to_le_bytes()[0]);
         crc /= 10;
     }
     Some(digits)

@@ -16,8 +16,10 @@
 //!
 //! Source: order ЕД-7-20/662@ by its tables; each rule names its own.
 
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
-use std::borrow::Cow;
 
 use crate::{DecodeErrorKind, DocumentView, FfdVersion, Tag};
 
@@ -263,7 +265,7 @@ impl<'a> IntoIterator for &'a Violations {
 
 impl IntoIterator for Violations {
     type Item = Violation;
-    type IntoIter = std::vec::IntoIter<Violation>;
+    type IntoIter = alloc::vec::IntoIter<Violation>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.list.into_iter()

@@ -7,6 +7,8 @@
 //! Errors: of the outer TLV only: `Truncated`, `Form`, `TlvLength`, `TlvTrailing`; `Truncated` and `TlvLength` where
 //! the upper level does not close.
 
+use alloc::vec::Vec;
+
 use crate::dictionary::{Kind, meanings};
 use crate::document::{DEPTH_MAX, Form};
 use crate::tlv::TLV_HEADER_LEN;

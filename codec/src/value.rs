@@ -12,8 +12,9 @@
 //! Errors: `Length` when the number of bytes is not one of those, `Value` when the number does not fit its unit.
 //! Source: order ЕД-7-20/662@, annex 2, types of data; zero-length and padded numbers: observed from registers.
 
+use alloc::borrow::Cow;
+use alloc::string::String;
 use core::fmt;
-use std::borrow::Cow;
 
 use encoding_rs::{CoderResult, IBM866};
 

@@ -2,6 +2,8 @@
 //!
 //! Source: order ЕД-7-14/559@ for the check digits; order ЕД-7-20/662@, tags 1226 and 1228, for twelve zeros.
 
+use alloc::string::String;
+
 use super::walk::Place;
 use super::{Datum, RuleId, Violations};
 use crate::inn::{NO_INN, is_inn, is_person};

@@ -1,5 +1,7 @@
 //! B7: a receipt says where the settlement took place.
 
+use alloc::string::ToString;
+
 use super::walk::Whole;
 use super::{Datum, RuleId, Violation, Violations};
 use crate::{FfdVersion, Tag, tags};

@@ -3,6 +3,9 @@
 //!
 //! Source: observed on registration documents.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::walk::Whole;
 use super::{Datum, RuleId, Violation, Violations};
 use crate::registration_number::{RegistrationNumber, check_digits};

@@ -1,5 +1,8 @@
 //! B4: a value has the length of its type and is one of those its list allows.
 
+use alloc::format;
+use alloc::string::String;
+
 use super::walk::Place;
 use super::{Datum, RuleId, Violations};
 use crate::dictionary::{Codes, Entry, Kind, ValueList};
