@@ -7,6 +7,10 @@
 //!
 //! `--memory-mib` puts the process under a limit of memory (cgroup v1, as root) that the page cache counts against, after the
 //! cache has forgotten the folder: then `find.cold` asks for documents nobody has asked for, and most come from the disk.
+//!
+//! `lanes.idle` and `lanes.awake` are the memory of a process that has opened the engine and does nothing else, so they are
+//! taken in a child: what the system counts as resident, maps of files included. Idle are the lanes of a start that reads a
+//! checkpoint; awake are those of a start that reads every document from the log, when no index is there yet.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -33,6 +37,10 @@ use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 const DRIVES: u64 = 4_000_000;
 /// Bytes of a segment.
 const SEGMENT_LEN: u64 = 64 << 20;
+/// Memory that four million lanes may take, nobody of them sending, GB.
+const IDLE_MAX: f64 = 1.5;
+/// Memory that they may take with all shifts open, GB.
+const AWAKE_MAX: f64 = 5.0;
 /// Documents asked for in a round.
 const ASKED: u64 = 2000;
 /// Room that is left to others on the disk, bytes.
@@ -57,6 +65,9 @@ pub(crate) struct BigArguments {
     /// Used by the benchmark itself: takes documents in and dies without a word.
     #[arg(long, hide = true)]
     pub(crate) crash: bool,
+    /// Used by the benchmark itself: opens the engine and tells its memory.
+    #[arg(long, hide = true)]
+    pub(crate) weigh: bool,
 }
 
 /// The number of the document that lies `at`th in the log, and its drive.
@@ -74,15 +85,22 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     if plan.big.crash {
         return die(plan, dir);
     }
+    if plan.big.weigh {
+        return weigh(dir);
+    }
     if let Some(mebibytes) = plan.big.memory_mib {
         limit_memory(mebibytes)?;
     }
-    let documents = make(plan, dir)?;
+    let documents = make(plan, sink, dir)?;
     if plan.big.memory_mib.is_some() {
         forget(dir)?;
     }
     if plan.wants(&["recover.open.big"]) {
         open(plan, sink, dir)?;
+    }
+    if plan.wants(&["lanes.idle"]) {
+        let rounds: Vec<Weight> = (0..ROUNDS_FEW).map(|_| weighed(dir)).collect::<anyhow::Result<_>>()?;
+        tell_weights(sink, ["lanes.idle", "lanes.idle.peak"], IDLE_MAX, &rounds)?;
     }
     if plan.wants(&["find.warm.p99", "find.cold.p99"]) {
         find(plan, sink, dir, documents)?;
@@ -91,7 +109,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 }
 
 /// Fills the folder; how many documents there are.
-fn make(plan: &Plan, dir: &Path) -> anyhow::Result<u64> {
+fn make(plan: &Plan, sink: &mut Sink, dir: &Path) -> anyhow::Result<u64> {
     let told = dir.join("documents");
     if let Ok(text) = std::fs::read_to_string(&told) {
         return Ok(text.trim().parse()?);
@@ -159,6 +177,18 @@ fn make(plan: &Plan, dir: &Path) -> anyhow::Result<u64> {
         "{at} documents, {written} bytes in {seconds:.0} s: {:.0} MB/s",
         written as f64 / seconds / 1e6
     );
+    if plan.wants(&["lanes.awake"]) {
+        let all = (0..ROUNDS_FEW).map(|_| {
+            // What the process before has made of the index is not to spare this one the log.
+            env.list(Path::new("index"))
+                .unwrap_or_default()
+                .iter()
+                .try_for_each(|it| env.remove(&Path::new("index").join(&it.name)))?;
+            weighed(dir)
+        });
+        let rounds: Vec<Weight> = all.collect::<anyhow::Result<_>>()?;
+        tell_weights(sink, ["lanes.awake", "lanes.awake.peak"], AWAKE_MAX, &rounds)?;
+    }
     let started = Instant::now();
     let engine = Engine::builder(dir).open()?;
     // Index files and a checkpoint are made behind the watermark: only then a start need not read the log.
@@ -198,6 +228,48 @@ fn die(plan: &Plan, dir: &Path) -> anyhow::Result<()> {
     let waiting = engine.submit_batch(newcomers(plan, 0, BEFORE_CRASH))?;
     drop(waiting.wait());
     std::process::abort()
+}
+
+/// Memory of a process with an open engine, bytes.
+struct Weight {
+    drives: u64,
+    resident: f64,
+    peak: f64,
+}
+
+/// Opens the engine, tells drives, memory and the most memory there ever was, and dies.
+fn weigh(dir: &Path) -> anyhow::Result<()> {
+    let engine = Engine::builder(dir).open()?;
+    let drives = engine.status()?.drives;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let kibibytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().split(' ').next()?.parse::<u64>().ok()
+    };
+    let resident = kibibytes("VmRSS:").context("the system does not tell what is resident")?;
+    let peak = kibibytes("VmHWM:").context("the system does not tell the peak")?;
+    println!("{drives} {resident} {peak}");
+    std::process::abort()
+}
+
+/// What a child weighs that does nothing but open the engine.
+fn weighed(dir: &Path) -> anyhow::Result<Weight> {
+    let mut child = Command::new(std::env::current_exe()?);
+    child.arg("big").arg("--weigh").arg("--big").arg(dir).stderr(std::process::Stdio::null());
+    let text = String::from_utf8(child.output()?.stdout)?;
+    let told: Vec<u64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let [drives, resident, peak] = *told.as_slice() else { anyhow::bail!("the child said {text:?}") };
+    Ok(Weight { drives, resident: resident as f64 * 1024.0, peak: peak as f64 * 1024.0 })
+}
+
+/// Two figures beside a limit.
+fn tell_weights(sink: &mut Sink, names: [&'static str; 2], most: f64, told: &[Weight]) -> anyhow::Result<()> {
+    let drives = told.first().map_or(0, |it| it.drives);
+    eprintln!("{}: {drives} lanes", names[0]);
+    let vs = "what the goal allows for four million lanes";
+    let pairs = |of: fn(&Weight) -> f64| told.iter().map(|it| (of(it) / 1e9, most)).collect::<Vec<Pair>>();
+    sink.figure(Figure::time(names[0], "GB", vs), &pairs(|it| it.resident), told.len() as u64)?;
+    sink.figure(Figure::time(names[1], "GB", vs), &pairs(|it| it.peak), told.len() as u64)
 }
 
 /// From the call to the first document that is answered, after a crash.

@@ -134,7 +134,7 @@ fn main() -> anyhow::Result<()> {
         dir: arguments.dir,
         big: arguments.big,
     };
-    if plan.big.crash {
+    if plan.big.crash || plan.big.weigh {
         return big::run(&plan, &mut sink);
     }
     let rooms: [(Room, &[Run]); 8] = [
