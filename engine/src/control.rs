@@ -21,11 +21,13 @@
 
 mod client;
 mod line;
+mod registers_line;
 mod request;
 mod server;
 
 pub use client::{ControlClient, ControlError};
 pub use line::{compact_line, document_line, hold_lines, raw_line, retain_line, verify_line};
+pub use registers_line::{card_line, shift_line};
 pub use request::{Request, Wanted};
 pub use server::ControlServer;
 

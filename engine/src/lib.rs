@@ -55,6 +55,7 @@ mod port;
 mod query;
 mod readonly;
 mod refusal;
+pub mod registers;
 mod replay;
 mod scrubber;
 mod shared;

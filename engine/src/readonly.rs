@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ofd_codec::DriveNumber;
+use ofd_codec::{DocumentView, DriveNumber, tags};
 use ofd_storage::envelope::Envelope;
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::Archive;
@@ -19,8 +19,9 @@ use ofd_storage::{
 };
 
 use crate::error::Error;
-use crate::host::Capability;
+use crate::host::{Capability, Scope};
 use crate::query::StoredDocument;
+use crate::registers::Registers;
 use crate::sides::SCHEMA;
 
 /// A directory opened for reading.
@@ -82,6 +83,48 @@ impl ReadOnly {
         sign: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
         self.search(capability, drive, None, |document| document.has_sign(sign))
+    }
+
+    /// What the registers do, folded from the documents of the log that the capability shows: cards, drives, and of
+    /// each drive its open shift and as many closed ones as `keep` says. `ours` is the INN of this operator (1017).
+    ///
+    /// Reads the whole log; documents that have left it for the archive are not among them, so that a drive begins with
+    /// the first that is there. A part that cannot be read is passed over: its numbers are missing.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn registers(
+        &self,
+        capability: &Capability,
+        ours: Option<String>,
+        keep: usize,
+    ) -> Result<Registers, Error> {
+        let mut registers = Registers::new(ours, keep);
+        let mut events = Vec::new();
+        let from = Position::new(self.reader.first().prev());
+        let mut records = self.reader.records_from(from, self.reader.durable());
+        loop {
+            match records.next() {
+                Ok(Some((record, _))) => {
+                    let sees = || {
+                        let document = Envelope::of(&record).ok();
+                        let view = document.and_then(|it| DocumentView::new_checked(it.plain).ok());
+                        let inn =
+                            view.and_then(|it| Some(it.get(tags::USER_INN)?.text().trimmed().to_string()));
+                        capability.sees(inn.as_deref())
+                    };
+                    if matches!(capability.scope(), Scope::Operator) || sees() {
+                        registers.fold(&record, &mut events);
+                        events.clear();
+                    }
+                }
+                Ok(None) => return Ok(registers),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(%error, "a part of the log cannot be read");
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     fn search(

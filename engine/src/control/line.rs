@@ -117,7 +117,7 @@ pub fn verify_line(report: &VerifyReport) -> String {
 }
 
 /// RFC 3339 in UTC with all six digits.
-fn time(unix_us: i64) -> String {
+pub(super) fn time(unix_us: i64) -> String {
     match Timestamp::from_microsecond(unix_us) {
         Ok(time) => format!("{time:.6}"),
         // A clock before the year -9999: shown as what it is.

@@ -43,7 +43,7 @@ struct By {
     fpd: Option<u32>,
 }
 
-fn drive(text: &str) -> Result<DriveNumber, String> {
+pub(crate) fn drive(text: &str) -> Result<DriveNumber, String> {
     DriveNumber::parse(text).map_err(|_| "a drive number has 16 digits".to_owned())
 }
 

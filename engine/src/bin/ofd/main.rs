@@ -19,9 +19,11 @@ mod input;
 mod known;
 mod logging;
 mod output;
+mod registers;
 mod retain;
 mod scrub;
 mod serve;
+mod shifts;
 mod verify;
 
 use std::process::ExitCode;
@@ -45,6 +47,8 @@ enum Command {
     Serve(serve::Serve),
     Emit(emit::Emit),
     Find(find::Find),
+    Registers(registers::RegistersCommand),
+    Shifts(shifts::Shifts),
     Compact(compact::Compact),
     Verify(verify::Verify),
     Scrub(scrub::Scrub),
@@ -64,6 +68,8 @@ fn main() -> ExitCode {
             Command::Check(it) => it.run(),
             Command::Emit(it) => it.run(),
             Command::Find(it) => it.run(),
+            Command::Registers(it) => it.run(),
+            Command::Shifts(it) => it.run(),
             Command::Compact(it) => it.run(),
             Command::Verify(it) => it.run(),
             Command::Scrub(it) => it.run(),

@@ -1,0 +1,178 @@
+//! The JSON lines of `ofd registers` and `ofd shifts`.
+//!
+//! Local times of a register have no zone: `2026-03-02T10:00:00`. Money in kopecks.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ofd_codec::{LocalSeconds, tags};
+use ofd_storage::envelope::Realm;
+use serde_json::{Map, Value, json};
+
+use super::line::time;
+use crate::registers::{
+    Agreement, Card, Drive, Evidence, Mark, Range, Registers, Registration, Shift, Sums, VAT_CODES,
+};
+
+/// Names of the codes of 1199, as the columns of the archive have them; 5 and 6 are turnover.
+const VAT: [&str; VAT_CODES] = [
+    "vat20",
+    "vat10",
+    "vat20c",
+    "vat10c",
+    "turnover_vat0",
+    "turnover_no_vat",
+    "vat5",
+    "vat7",
+    "vat5c",
+    "vat7c",
+    "vat22",
+    "vat22c",
+];
+const DIRECTIONS: [&str; 4] = ["sell", "sell_return", "buy", "buy_return"];
+const PAYMENTS: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
+
+/// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
+/// when there is none.
+#[must_use]
+pub fn card_line(registers: &Registers, realm: Realm, card: &Card) -> String {
+    let current = card.drives.last().and_then(|it| registers.drive(it.drive));
+    let registration = current.and_then(|it| it.registration.as_ref());
+    let text = |tag| registration.and_then(|it| it.text(tag));
+    let (worked, idle) = card.worked_and_idle();
+    let last = current.and_then(|it| it.last);
+    json!({
+        "rnm": card.rnm,
+        "inn": card.inn,
+        "realm": realm_name(realm),
+        "user": text(tags::USER_NAME),
+        "address": text(tags::RETAIL_PLACE_ADDRESS),
+        "place": text(tags::RETAIL_PLACE),
+        "kkt_number": text(tags::KKT_NUMBER),
+        "autonomous": registration.is_some_and(Registration::is_autonomous),
+        "fn": current.map(|it| it.number.as_str().to_owned()),
+        "drives": card.drives.iter().map(|it| drive_json(registers.drive(it.drive), it.since)).collect::<Vec<_>>(),
+        "shift": current.and_then(Drive::open_shift).map(shift_head),
+        "last_document": last.map(|it| json!({
+            "fd": it.number,
+            "form": it.form.to_string(),
+            "at": local(it.at),
+            "received_at": time(it.received_at_us),
+        })),
+        "first_seen": time(card.first_seen_us),
+        "last_seen": time(card.last_seen_us),
+        "days_worked": worked,
+        "days_idle": idle,
+    })
+    .to_string()
+}
+
+fn drive_json(drive: Option<&Drive>, since: Option<LocalSeconds>) -> Value {
+    let Some(drive) = drive else { return Value::Null };
+    json!({
+        "fn": drive.number.as_str(),
+        "since": local(since),
+        "start": match drive.evidence {
+            Evidence::Registered => "registered",
+            Evidence::Entered => "entered",
+            Evidence::Unknown => "unknown",
+        },
+        "documents": drive.documents,
+        "variants": drive.variants,
+        "served": ranges(drive.service.intervals()),
+        "missing": ranges(drive.service.missing()),
+        "left": drive.service.has_left(),
+        "registered_by": drive.registration.as_ref().map(|it| it.number),
+        "closed_by": drive.closed,
+        "running_out": drive.flags & 1 != 0,
+        "replace_now": drive.flags & 2 != 0,
+        "memory_full": drive.flags & 4 != 0,
+        "operator_silent": drive.flags & 8 != 0,
+        "key_days": drive.key_days.map(|(days, _)| days),
+        "key_days_at": drive.key_days.and_then(|(_, at)| local(at)),
+        "unsent": drive.backlog.map(|(documents, _)| documents),
+        "unsent_since": drive.backlog.and_then(|(_, since)| local(since)),
+    })
+}
+
+/// A shift: `{"fn":…,"shift":…,"opened_at":…,"closed_at":…,"receipts":…,"revenue":…,"totals":{"sell":{…}},…}`. `state` is
+/// `open`, `incomplete` (documents are missing, or it began before the drive was ours), `agrees` or `differs`.
+#[must_use]
+pub fn shift_line(drive: &Drive, rnm: Option<&str>, inn: Option<&str>, shift: &Shift) -> String {
+    let Value::Object(mut line) = shift_head(shift) else { return String::new() };
+    let direction = |of: &dyn Fn(usize) -> Sums| {
+        let named = DIRECTIONS.iter().enumerate();
+        named.map(|(at, name)| ((*name).to_owned(), sums_json(&of(at)))).collect::<Map<_, _>>()
+    };
+    let receipts = |at: usize| shift.totals.receipts.get(at).copied().unwrap_or_default();
+    let rest = json!({
+        "fn": drive.number.as_str(),
+        "rnm": rnm,
+        "inn": inn,
+        "realm": realm_name(drive.realm),
+        "totals": direction(&receipts),
+        "corrections": direction(&|at| shift.totals.corrections(at)),
+        "inexact": shift.totals.inexact,
+        "stated_receipts": shift.stated_receipts,
+        "stated_documents": shift.stated_documents,
+        "revision": shift.revision,
+        "mismatches": shift.mismatches.iter().map(|it| json!({
+            "tag": it.tag.number(),
+            "within": it.within.number(),
+            "stated": it.stated,
+            "counted": it.counted,
+        })).collect::<Vec<_>>(),
+    });
+    if let Value::Object(rest) = rest {
+        line.extend(rest);
+    }
+    Value::Object(line).to_string()
+}
+
+fn shift_head(shift: &Shift) -> Value {
+    let at = |mark: Option<Mark>| mark.and_then(|it| local(it.at));
+    json!({
+        "shift": shift.number,
+        "opened_at": at(shift.opened),
+        "closed_at": at(shift.closed),
+        "open_fd": shift.opened.map(|it| it.number),
+        "close_fd": shift.closed.map(|it| it.number),
+        "cashier": shift.cashier,
+        "documents": shift.documents,
+        "receipts": shift.totals.count(),
+        "revenue": shift.totals.revenue(),
+        "state": match shift.agreement() {
+            Agreement::Open => "open",
+            Agreement::Incomplete => "incomplete",
+            Agreement::Agrees => "agrees",
+            Agreement::Differs => "differs",
+        },
+    })
+}
+
+fn sums_json(sums: &Sums) -> Value {
+    let mut line = Map::new();
+    line.insert("receipts".to_owned(), sums.receipts.into());
+    line.insert("total".to_owned(), sums.total.into());
+    let payments = PAYMENTS.iter().zip(sums.payments);
+    line.extend(payments.map(|(name, sum)| ((*name).to_owned(), sum.into())));
+    // Most rates never occur.
+    let vat = VAT.iter().zip(sums.vat).filter(|(_, sum)| *sum != 0);
+    line.extend(vat.map(|(name, sum)| ((*name).to_owned(), sum.into())));
+    Value::Object(line)
+}
+
+fn ranges(ranges: &[Range]) -> Vec<[u32; 2]> {
+    ranges.iter().map(|it| [it.first, it.last]).collect()
+}
+
+const fn realm_name(realm: Realm) -> &'static str {
+    match realm {
+        Realm::Prod => "prod",
+        Realm::Test => "test",
+    }
+}
+
+fn local(at: Option<LocalSeconds>) -> Option<String> {
+    let at = Timestamp::from_second(i64::from(at?.0)).ok()?;
+    Some(at.to_zoned(TimeZone::UTC).datetime().to_string())
+}

@@ -1,0 +1,381 @@
+//! The life of one fiscal drive (ФН), a document at a time, in the order of the log. Pure: no file, no clock.
+//!
+//! Numbers and gaps are `service.rs`, shifts `shift.rs`, registrations `registration.rs`; here they are brought together
+//! and compared with what the law lets follow what (rules D1-D9).
+//!
+//! A rule of order is asked only of documents that follow the one before without a gap: of the others nothing can be
+//! said until what is missing has come.
+//!
+//! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers.rs`).
+
+use std::collections::VecDeque;
+
+use ofd_codec::{DocumentView, DriveNumber, Form, LocalSeconds, tags};
+use ofd_storage::Position;
+use ofd_storage::envelope::Realm;
+
+use super::event::{EventKind, Events, Evidence};
+use super::registration::Registration;
+use super::service::{Arrival, Service};
+use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
+use crate::lanes::begins_generation;
+
+/// A stored document as a fold sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// Its record.
+    pub position: Position,
+    /// When it came, microseconds UTC.
+    pub received_at_us: i64,
+    /// Production or test.
+    pub realm: Realm,
+    /// Drive and number.
+    pub drive: DriveNumber,
+    /// 1040.
+    pub number: u32,
+    /// 0 = the first under its number.
+    pub variant: u8,
+    /// The document.
+    pub view: DocumentView<'a>,
+}
+
+/// The newest document of a drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Its number.
+    pub number: u32,
+    /// Its form.
+    pub form: Form,
+    /// Its 1012.
+    pub at: Option<LocalSeconds>,
+    /// When it came, microseconds UTC.
+    pub received_at_us: i64,
+}
+
+/// A drive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drive {
+    /// 1041.
+    pub number: DriveNumber,
+    /// Production or test.
+    pub realm: Realm,
+    /// How often a test drive has begun anew.
+    pub generation: u32,
+    /// Which numbers are ours, and which are missing.
+    pub service: Service,
+    /// How its service began.
+    pub evidence: Evidence,
+    /// Documents that count: further variants do not.
+    pub documents: u64,
+    /// Further variants.
+    pub variants: u64,
+    /// The newest document.
+    pub last: Option<Last>,
+    /// The registration in force.
+    pub registration: Option<Registration>,
+    /// Shifts, by number; the newest may be open. Of older ones as many as are kept.
+    pub shifts: VecDeque<Shift>,
+    /// How many closed shifts are kept.
+    keep: usize,
+    /// Flags 1050-1053 of the newest report, as [`EventKind::DriveFlags`] has them.
+    pub flags: u8,
+    /// Days that the keys of the drive last, by the newest document that says so (1213), and its 1012.
+    pub key_days: Option<(u16, Option<LocalSeconds>)>,
+    /// Documents that wait in the drive, by its newest report (1097, 1098).
+    pub backlog: Option<(u32, Option<LocalSeconds>)>,
+    /// Number of its form 6.
+    pub closed: Option<u32>,
+}
+
+impl Drive {
+    /// A drive of which nothing has come. `keep`: how many closed shifts it remembers.
+    #[must_use]
+    pub fn new(number: DriveNumber, realm: Realm, keep: usize) -> Self {
+        Self {
+            number,
+            realm,
+            generation: 0,
+            service: Service::default(),
+            evidence: Evidence::Unknown,
+            documents: 0,
+            variants: 0,
+            last: None,
+            registration: None,
+            shifts: VecDeque::new(),
+            keep,
+            flags: 0,
+            key_days: None,
+            backlog: None,
+            closed: None,
+        }
+    }
+
+    /// The open shift.
+    #[must_use]
+    pub fn open_shift(&self) -> Option<&Shift> {
+        self.shifts.back().filter(|it| it.closed.is_none())
+    }
+
+    /// The next stored document. `ours`: INN of this operator (1017), if it is known.
+    pub(super) fn take(&mut self, seen: &Seen<'_>, ours: Option<&str>, events: &mut Events<'_>) {
+        if seen.variant > 0 {
+            self.variants = self.variants.saturating_add(1);
+            events.push(EventKind::Variant { variant: seen.variant });
+            return;
+        }
+        let form = seen.view.form();
+        if begins_generation(seen.realm, seen.number, form) && self.service.has(seen.number) {
+            let generation = self.generation.saturating_add(1);
+            *self = Self { generation, ..Self::new(self.number, self.realm, self.keep) };
+            events.push(EventKind::GenerationBegan);
+        }
+        let registers = matches!(form, Form::REGISTRATION | Form::REREGISTRATION);
+        let registration = registers.then(|| Registration::of(&seen.view, seen.number));
+        let enters = registration.as_ref().is_some_and(Registration::enters);
+        let arrival = self.service.take(seen.number, enters);
+        if arrival == Arrival::Known {
+            return;
+        }
+        self.documents = self.documents.saturating_add(1);
+        self.tell_arrival(arrival, registration.as_ref(), events);
+        let in_order = matches!(arrival, Arrival::Next);
+        if in_order && self.closed.is_some() {
+            events.push(EventKind::AfterDriveClosed(form));
+        }
+        if let Some(registration) = registration {
+            self.register(registration, ours, events);
+        }
+        self.read_reports(&seen.view, arrival, events);
+        self.assemble(seen, arrival, in_order, events);
+        if form == Form::CLOSE_ARCHIVE {
+            self.closed = Some(seen.number);
+            events.push(EventKind::DriveClosed);
+        }
+        if arrival.is_newest() {
+            let at = seen.view.header().date_time;
+            if in_order
+                && let (Some(before), Some(at)) = (self.last.and_then(|it| it.at), at)
+                && at < before
+            {
+                events.push(EventKind::TimeBackwards { before });
+            }
+            self.last = Some(Last { number: seen.number, form, at, received_at_us: seen.received_at_us });
+        }
+        // A number that comes late may complete any shift around it.
+        if matches!(arrival, Arrival::Late { .. } | Arrival::Earlier) {
+            self.judge_around(seen.number, events);
+        }
+        self.forget_old_shifts();
+    }
+
+    fn tell_arrival(
+        &mut self,
+        arrival: Arrival,
+        registration: Option<&Registration>,
+        events: &mut Events<'_>,
+    ) {
+        match arrival {
+            Arrival::First => {
+                self.evidence = match registration {
+                    Some(it) if it.form == Form::REGISTRATION.0 => Evidence::Registered,
+                    Some(it) if it.enters() => Evidence::Entered,
+                    _ => Evidence::Unknown,
+                };
+                events.push(EventKind::DriveAppeared(self.evidence));
+            }
+            Arrival::Gap(range) => events.push(EventKind::GapOpened(range)),
+            Arrival::Resumed => events.push(EventKind::ServiceResumed),
+            Arrival::Late { of, closed: true } => events.push(EventKind::GapClosed(of)),
+            Arrival::Late { closed: false, .. } | Arrival::Next | Arrival::Earlier | Arrival::Known => {}
+        }
+    }
+
+    /// A registration that is older than the one in force changes nothing: it comes late.
+    fn register(&mut self, new: Registration, ours: Option<&str>, events: &mut Events<'_>) {
+        let before = self.registration.as_ref();
+        if before.is_some_and(|before| before.number > new.number) {
+            return;
+        }
+        let changes = before.map_or_else(Vec::new, |before| new.changes_from(before));
+        events.push(EventKind::RegistrationChanged { reasons: new.reasons, changes });
+        let operator = new.text(tags::OFD_INN);
+        let elsewhere = match (ours, operator.as_deref()) {
+            (Some(ours), Some(theirs)) => ours != theirs,
+            _ => false,
+        };
+        let leaves = new.is_autonomous() || elsewhere;
+        if leaves && !self.service.has_left() {
+            events.push(EventKind::ServiceLeft);
+        }
+        self.service.leave(leaves);
+        self.registration = Some(new);
+    }
+
+    /// What reports say of the drive: flags, keys, backlog. Only the newest counts.
+    fn read_reports(&mut self, view: &DocumentView<'_>, arrival: Arrival, events: &mut Events<'_>) {
+        let form = view.form();
+        if !arrival.is_newest() || form.is_receipt_like() {
+            return;
+        }
+        let at = view.header().date_time;
+        if let Some(days) = view.get(tags::KEY_RESOURCE).and_then(|it| it.vln().ok()) {
+            self.key_days = u16::try_from(days).ok().map(|days| (days, at));
+        }
+        if matches!(form, Form::OPEN_SHIFT | Form::CLOSE_SHIFT) {
+            let of = [
+                tags::DRIVE_RUNNING_OUT,
+                tags::DRIVE_REPLACE_NOW,
+                tags::DRIVE_MEMORY_FULL,
+                tags::OPERATOR_SILENT,
+            ];
+            let flags = of.into_iter().enumerate().fold(0_u8, |flags, (bit, tag)| {
+                let set = view.get(tag).and_then(|it| it.u8().ok()) == Some(1);
+                flags | u8::from(set).checked_shl(u32::try_from(bit).unwrap_or(8)).unwrap_or(0)
+            });
+            if flags != self.flags {
+                events.push(EventKind::DriveFlags { flags, before: self.flags });
+            }
+            self.flags = flags;
+        }
+        if let Some(documents) = view.get(tags::UNSENT_DOCUMENTS).and_then(|it| it.u32().ok()) {
+            let since = view.get(tags::UNSENT_SINCE).and_then(|it| it.unixtime().ok()).filter(|it| it.0 > 0);
+            let waited = self.backlog.is_some_and(|(documents, _)| documents > 0);
+            if documents > 0 || waited {
+                events.push(EventKind::Backlog { documents, since });
+            }
+            self.backlog = Some((documents, since));
+        }
+    }
+
+    /// Puts the document into its shift.
+    fn assemble(&mut self, seen: &Seen<'_>, arrival: Arrival, in_order: bool, events: &mut Events<'_>) {
+        let header = seen.view.header();
+        let form = seen.view.form();
+        let belongs = form.is_receipt_like()
+            || matches!(form, Form::OPEN_SHIFT | Form::CLOSE_SHIFT | Form::CURRENT_STATE);
+        let (true, Some(number)) = (belongs, header.shift) else { return };
+        // A report of the state made between two shifts names the last one, which is closed, and is no part of it.
+        let between = form == Form::CURRENT_STATE
+            && self
+                .shift(number)
+                .is_some_and(|it| it.closed.is_some_and(|closed| closed.number < seen.number));
+        if between {
+            return;
+        }
+        if form == Form::OPEN_SHIFT && in_order {
+            self.check_opening(number, events);
+        }
+        if form.is_receipt_like() && in_order {
+            self.check_receipt(number, header.in_shift, header.date_time, events);
+        }
+        let shift = self.shift_at(number);
+        let was_closed = shift.closed.is_some();
+        let outside = shift.closed.is_some_and(|closed| closed.number < seen.number);
+        if outside && form != Form::CLOSE_SHIFT {
+            return;
+        }
+        shift.take(&seen.view, seen.number);
+        let revision = shift.revision;
+        match form {
+            Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),
+            Form::CLOSE_SHIFT => {
+                events.push(EventKind::ShiftClosed { shift: number });
+                self.judge(number, events);
+            }
+            _ => {}
+        }
+        if was_closed && !arrival.is_newest() {
+            events.push(EventKind::ShiftRevised { shift: number, revision });
+        }
+    }
+
+    fn check_opening(&self, number: u32, events: &mut Events<'_>) {
+        let Some(before) = self.shifts.back() else { return };
+        if before.closed.is_none() && before.number != number {
+            events.push(EventKind::ShiftNotClosed { shift: before.number });
+        }
+        let expected = before.number.saturating_add(1);
+        if number != expected {
+            events.push(EventKind::ShiftNumber { expected, found: number });
+        }
+    }
+
+    fn check_receipt(
+        &self,
+        number: u32,
+        in_shift: Option<u32>,
+        at: Option<LocalSeconds>,
+        events: &mut Events<'_>,
+    ) {
+        let Some(shift) = self.shift(number) else {
+            // Where the drive was ours before, its opening would have come.
+            if !self.shifts.is_empty() {
+                events.push(EventKind::OutsideShift { shift: number });
+            }
+            return;
+        };
+        if shift.closed.is_some() {
+            events.push(EventKind::OutsideShift { shift: number });
+            return;
+        }
+        let follows = shift.last_in_shift.map(|(last, _)| last).or(shift.opened.map(|_| 0));
+        if let (Some(last), Some(found)) = (follows, in_shift)
+            && found != last.saturating_add(1)
+            && self.service.is_whole_from(shift.numbers)
+        {
+            events.push(EventKind::NumberInShift { expected: last.saturating_add(1), found });
+        }
+        if at.and_then(|at| shift.age_at(at)).is_some_and(|age| age > SHIFT_SECONDS_MAX) {
+            events.push(EventKind::ShiftTooLong { shift: number });
+        }
+    }
+
+    fn shift(&self, number: u32) -> Option<&Shift> {
+        self.shifts.iter().rev().find(|it| it.number == number)
+    }
+
+    /// The shift of this number, put in its place when it is new.
+    fn shift_at(&mut self, number: u32) -> &mut Shift {
+        let at = self.shifts.partition_point(|it| it.number < number);
+        if self.shifts.get(at).is_none_or(|it| it.number != number) {
+            self.shifts.insert(at, Shift::new(number));
+        }
+        let end = self.shifts.len().saturating_sub(1);
+        let at = at.min(end);
+        #[expect(clippy::indexing_slicing, reason = "a shift was put there a moment ago")]
+        &mut self.shifts[at]
+    }
+
+    fn judge(&mut self, number: u32, events: &mut Events<'_>) {
+        let service = &self.service;
+        let Some(shift) = self.shifts.iter_mut().find(|it| it.number == number) else { return };
+        let before = shift.agreement();
+        let late = shift.revision > 0;
+        match shift.judge(service) {
+            Agreement::Differs if before != Agreement::Differs => {
+                events.push(EventKind::ShiftMismatch { shift: number, counters: shift.mismatches.clone() });
+            }
+            Agreement::Agrees if before == Agreement::Incomplete && late => {
+                events.push(EventKind::ShiftAgrees { shift: number });
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges the shifts whose reports stand on both sides of a number.
+    fn judge_around(&mut self, number: u32, events: &mut Events<'_>) {
+        let around = |it: &&Shift| {
+            let opened = it.opened.is_some_and(|mark| mark.number <= number);
+            opened && it.closed.is_some_and(|mark| mark.number >= number)
+        };
+        let numbers: Vec<u32> = self.shifts.iter().filter(around).map(|it| it.number).collect();
+        numbers.into_iter().for_each(|number| self.judge(number, events));
+    }
+
+    fn forget_old_shifts(&mut self) {
+        // One more than is kept may be open.
+        while self.shifts.len() > self.keep.saturating_add(1) {
+            self.shifts.pop_front();
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Sums of receipts: by direction × payment form × code of tax, exact to the kopeck. Pure.
+//!
+//! **Revenue** is stated here and nowhere else: what was received less what was given back, receipts and corrections
+//! alike, `Σ 1020 where 1054 = 1  −  Σ 1020 where 1054 = 2`; what was paid out (3, 4) is no revenue.
+//!
+//! Unit: kopecks. A sum that leaves 64 bits, which takes a forged document, marks the whole as inexact and stays
+//! where it was.
+//! Source: order ЕД-7-20/662@, tags 1020, 1031, 1054, 1081, 1102-1107, 1115 → 1119 {1199, 1120}, 1215-1217.
+
+use ofd_codec::{DocumentView, Form, Tag, Value, tags};
+
+/// Directions of tag 1054: receipt, its return, payout, its return.
+pub const DIRECTIONS: usize = 4;
+/// Payment forms: cash 1031, card 1081, prepaid 1215, credit 1216, provision 1217.
+pub const PAYMENTS: usize = 5;
+/// Codes of tag 1199.
+pub const VAT_CODES: usize = 12;
+
+/// Tags of the payment forms, in their order.
+pub const PAYMENT_TAGS: [Tag; PAYMENTS] =
+    [tags::CASH_SUM, tags::ECASH_SUM, tags::PREPAID_SUM, tags::CREDIT_SUM, tags::PROVISION_SUM];
+
+/// The code of 1199 whose sum stands in a tag of its own; 5 (0 %) and 6 (without tax) are turnover, not tax.
+const FLAT_VAT: [(Tag, usize); 6] = [
+    (tags::VAT_20, 0),
+    (tags::VAT_10, 1),
+    (tags::VAT_20_120, 2),
+    (tags::VAT_10_110, 3),
+    (tags::TURNOVER_VAT_0, 4),
+    (tags::TURNOVER_NO_VAT, 5),
+];
+
+/// Sums of one receipt or of many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many receipts.
+    pub receipts: u32,
+    /// 1020.
+    pub total: i64,
+    /// By payment form, in the order of [`PAYMENT_TAGS`].
+    pub payments: [i64; PAYMENTS],
+    /// By code of 1199 less one: tax, and for codes 5 and 6 turnover.
+    pub vat: [i64; VAT_CODES],
+}
+
+/// What one receipt adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// 1054 less one.
+    pub direction: usize,
+    /// Forms 31 and 41.
+    pub correction: bool,
+    /// Its sums.
+    pub sums: Sums,
+}
+
+impl Paid {
+    /// Reads a receipt, a БСО or a correction; `None` for other forms and where no direction can be read.
+    #[must_use]
+    pub fn of(view: &DocumentView<'_>) -> Option<Self> {
+        let form = view.form();
+        if !form.is_receipt_like() {
+            return None;
+        }
+        let correction = matches!(form, Form::RECEIPT_CORRECTION | Form::BSO_CORRECTION);
+        let mut sums = Sums { receipts: 1, ..Sums::default() };
+        let mut direction = None;
+        // Of a repeated requisite the first counts, as everywhere.
+        let (mut seen_payments, mut seen_vat, mut seen_total) =
+            ([false; PAYMENTS], [false; VAT_CODES], false);
+        for (tag, value) in view.tags() {
+            if tag == tags::OPERATION_TYPE {
+                direction = direction.or(value.u8().ok());
+            } else if tag == tags::TOTAL_SUM {
+                take_first(&mut sums.total, &mut seen_total, &value);
+            } else if let Some(at) = PAYMENT_TAGS.iter().position(|it| *it == tag) {
+                if let (Some(sum), Some(seen)) = (sums.payments.get_mut(at), seen_payments.get_mut(at)) {
+                    take_first(sum, seen, &value);
+                }
+            } else if let Some((_, at)) = FLAT_VAT.iter().find(|(it, _)| *it == tag) {
+                if let (Some(sum), Some(seen)) = (sums.vat.get_mut(*at), seen_vat.get_mut(*at)) {
+                    take_first(sum, seen, &value);
+                }
+            } else if tag == tags::RECEIPT_VAT_SUMS {
+                for (code, sum) in listed_vat(&value) {
+                    if let (Some(slot), Some(seen)) = (sums.vat.get_mut(code), seen_vat.get_mut(code)) {
+                        take_first(slot, seen, &sum);
+                    }
+                }
+            }
+        }
+        let direction = usize::from(direction?).checked_sub(1).filter(|it| *it < DIRECTIONS)?;
+        Some(Self { direction, correction, sums })
+    }
+
+    /// What it adds to revenue, kopecks.
+    #[must_use]
+    pub const fn revenue(&self) -> i64 {
+        match self.direction {
+            0 => self.sums.total,
+            1 => self.sums.total.saturating_neg(),
+            _ => 0,
+        }
+    }
+}
+
+fn take_first(slot: &mut i64, seen: &mut bool, value: &Value<'_>) {
+    if !*seen && let Ok(sum) = value.kopecks() {
+        (*slot, *seen) = (sum.0, true);
+    }
+}
+
+/// 1115 → 1119 {1199, 1120}: code less one, and the value of the sum.
+fn listed_vat<'v>(list: &Value<'v>) -> impl Iterator<Item = (usize, Value<'v>)> + use<'v> {
+    let entries = list.children().map_while(Result::ok).filter(|(tag, _)| *tag == tags::RECEIPT_VAT);
+    entries.filter_map(|(_, entry)| {
+        let inside = || entry.children().map_while(Result::ok);
+        let code = inside().find(|(tag, _)| *tag == tags::VAT_RATE).and_then(|(_, value)| value.u8().ok())?;
+        let (_, sum) = inside().find(|(tag, _)| *tag == tags::VAT_SUM)?;
+        Some((usize::from(code).checked_sub(1)?, sum))
+    })
+}
+
+/// Sums of many receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Receipts and БСО by direction.
+    pub receipts: [Sums; DIRECTIONS],
+    /// Corrections by direction; most shifts have none.
+    pub corrections: Option<Box<[Sums; DIRECTIONS]>>,
+    /// A sum has left 64 bits.
+    pub inexact: bool,
+}
+
+impl Totals {
+    /// One more.
+    pub fn add(&mut self, paid: &Paid) {
+        let row = if paid.correction { self.corrections.get_or_insert_default() } else { &mut self.receipts };
+        let Some(sums) = row.get_mut(paid.direction) else { return };
+        let mut whole = true;
+        let mut put = |slot: &mut i64, more: i64| match slot.checked_add(more) {
+            Some(sum) => *slot = sum,
+            None => whole = false,
+        };
+        put(&mut sums.total, paid.sums.total);
+        sums.payments.iter_mut().zip(paid.sums.payments).for_each(|(slot, more)| put(slot, more));
+        sums.vat.iter_mut().zip(paid.sums.vat).for_each(|(slot, more)| put(slot, more));
+        sums.receipts = sums.receipts.saturating_add(paid.sums.receipts);
+        self.inexact |= !whole;
+    }
+
+    /// Corrections of a direction.
+    #[must_use]
+    pub fn corrections(&self, direction: usize) -> Sums {
+        self.corrections.as_ref().and_then(|it| it.get(direction)).copied().unwrap_or_default()
+    }
+
+    /// Receipts, БСО and corrections.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        let corrections = self.corrections.iter().flat_map(|it| it.iter());
+        self.receipts.iter().chain(corrections).fold(0, |sum, it| sum.saturating_add(it.receipts))
+    }
+
+    /// Revenue, kopecks: the formula of the module header.
+    #[must_use]
+    pub fn revenue(&self) -> i64 {
+        let of = |direction: usize| {
+            let receipts = self.receipts.get(direction).map_or(0, |it| it.total);
+            receipts.saturating_add(self.corrections(direction).total)
+        };
+        of(0).saturating_sub(of(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
+    use ofd_codec::TlvWriter;
+
+    use super::*;
+
+    fn paid(form: Form, direction: u8, total: u64) -> Paid {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(form, |w| {
+                w.u8(tags::OPERATION_TYPE, direction);
+                w.vln(tags::TOTAL_SUM, total);
+                w.vln(tags::CASH_SUM, total);
+                w.vln(tags::VAT_10, total / 11);
+                w.nested(tags::RECEIPT_VAT_SUMS, |list| {
+                    list.nested(tags::RECEIPT_VAT, |entry| {
+                        entry.u8(tags::VAT_RATE, 11);
+                        entry.vln(tags::VAT_SUM, 7);
+                        Ok(())
+                    })
+                })
+            })
+            .unwrap();
+        Paid::of(&DocumentView::new_checked(&bytes).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn revenue_is_what_came_less_what_was_given_back() {
+        let mut totals = Totals::default();
+        for (form, direction, total) in [
+            (Form::RECEIPT, 1, 10_000),
+            (Form::BSO, 1, 500),
+            (Form::RECEIPT, 2, 3_000),
+            (Form::RECEIPT, 3, 700),
+            (Form::RECEIPT, 4, 70),
+            (Form::RECEIPT_CORRECTION, 1, 1_000),
+            (Form::BSO_CORRECTION, 2, 100),
+        ] {
+            totals.add(&paid(form, direction, total));
+        }
+        assert_eq!(totals.revenue(), 10_500 - 3_000 + 1_000 - 100);
+        assert_eq!((totals.count(), totals.inexact), (7, false));
+        let sell = totals.receipts[0];
+        assert_eq!((sell.receipts, sell.total, sell.payments[0]), (2, 10_500, 10_500));
+        assert_eq!((sell.vat[1], sell.vat[10]), (10_000 / 11 + 500 / 11, 14));
+        assert_eq!(totals.corrections(1).total, 100);
+    }
+
+    #[test]
+    fn a_sum_that_leaves_64_bits_is_said_to_be_inexact() {
+        let mut totals = Totals::default();
+        totals.add(&paid(Form::RECEIPT, 1, i64::MAX as u64));
+        totals.add(&paid(Form::RECEIPT, 1, 1));
+        assert!(totals.inexact && totals.receipts[0].total == i64::MAX);
+    }
+
+    #[test]
+    fn what_is_no_receipt_or_goes_nowhere_adds_nothing() {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::RECEIPT, |w| {
+                w.u8(tags::OPERATION_TYPE, 9);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(Paid::of(&DocumentView::new_checked(&bytes).unwrap()), None);
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes).document(Form::OPEN_SHIFT, |_| Ok(())).unwrap();
+        assert_eq!(Paid::of(&DocumentView::new_checked(&bytes).unwrap()), None);
+    }
+}

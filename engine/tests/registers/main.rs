@@ -1,0 +1,108 @@
+//! Lives of registers, folded by the engine and by a naive model that shares nothing with it.
+//!
+//! `OFD_LIVES=<n>` sets how many random lives are compared.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "a failed test may panic"
+)]
+
+mod life;
+mod model;
+mod scenarios;
+
+use life::{Rng, life};
+use ofd_engine::registers::{Agreement, Registers, SHIFTS_KEPT};
+use ofd_engine::storage::envelope::Realm;
+
+const OURS: &str = "7700001002";
+
+/// A life that differs replays by its seed.
+fn lives() -> u64 {
+    std::env::var("OFD_LIVES").map_or(10_000, |text| text.parse().unwrap())
+}
+
+// The claim of the room: what it makes of a life is what anybody would who lays all documents side by side.
+#[test]
+fn a_naive_model_agrees_on_random_lives() {
+    let (mut documents, mut gaps, mut mismatches, mut shifts) = (0, 0, 0, 0);
+    for seed in 1..=lives() {
+        let delivered = life(&mut Rng(seed));
+        let mut registers = Registers::new(Some(OURS.to_owned()), usize::MAX);
+        let mut events = Vec::new();
+        for sent in &delivered {
+            registers.take(&sent.seen(), &mut events);
+        }
+        let expected = model::of(&delivered);
+        for want in &expected.drives {
+            let drive = registers.drive(want.drive).unwrap();
+            let tell = || format!("seed {seed}: {drive:?}\nwanted {want:?}");
+            let ranges = |list: &[ofd_engine::registers::Range]| -> Vec<(u32, u32)> {
+                list.iter().map(|it| (it.first, it.last)).collect()
+            };
+            assert_eq!(ranges(drive.service.missing()), want.missing, "{}", tell());
+            assert_eq!(ranges(drive.service.intervals()), want.ours, "{}", tell());
+            assert_eq!((drive.documents, drive.variants), (want.documents, want.variants), "{}", tell());
+            assert_eq!(drive.last.map(|it| it.number), Some(want.last), "{}", tell());
+            assert_eq!(drive.registration.as_ref().map(|it| it.number), want.registration, "{}", tell());
+            assert_eq!(drive.closed, want.closed, "{}", tell());
+            assert_eq!(drive.shifts.len(), want.shifts.len(), "{}", tell());
+            for (shift, want) in drive.shifts.iter().zip(&want.shifts) {
+                let tell = || format!("seed {seed}: {shift:?}\nwanted {want:?}");
+                assert_eq!(shift.number, want.number, "{}", tell());
+                assert_eq!(shift.opened.map(|it| it.number), want.opened, "{}", tell());
+                assert_eq!(shift.closed.map(|it| it.number), want.closed, "{}", tell());
+                assert_eq!(shift.documents, want.documents, "{}", tell());
+                assert_eq!(shift.totals.count(), want.receipts, "{}", tell());
+                assert_eq!(i128::from(shift.totals.revenue()), want.revenue, "{}", tell());
+                assert_eq!(shift.agreement() == Agreement::Agrees, want.agrees == Some(true), "{}", tell());
+                assert_eq!(shift.agreement() == Agreement::Differs, want.agrees == Some(false), "{}", tell());
+                mismatches += u32::from(want.agrees == Some(false));
+                shifts += 1;
+            }
+            gaps += want.missing.len();
+            documents += want.documents;
+        }
+        for want in &expected.cards {
+            let card = registers.card(Realm::Prod, &want.rnm).unwrap();
+            let drives: Vec<_> = card.drives.iter().map(|it| it.drive).collect();
+            assert_eq!(drives, want.drives, "seed {seed}");
+            assert_eq!(card.worked_and_idle().0, want.days_worked, "seed {seed}");
+            assert_eq!(
+                card.days.values().map(|it| i128::from(it.revenue)).sum::<i128>(),
+                want.revenue,
+                "seed {seed}"
+            );
+        }
+        // What an engine keeps of a life is its newest part.
+        let mut kept = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+        delivered.iter().for_each(|sent| kept.take(&sent.seen(), &mut Vec::new()));
+        assert!(kept.drives().all(|it| it.shifts.len() <= SHIFTS_KEPT + 1), "seed {seed}");
+    }
+    println!(
+        "{} lives: {documents} documents, {gaps} gaps left, {shifts} shifts, {mismatches} that differ",
+        lives()
+    );
+    assert!(gaps > 0 && mismatches > 0, "a run that meets no gap and no mismatch proves nothing");
+}
+
+// Positions of events are promised to be stable.
+#[test]
+fn the_same_documents_give_the_same_events() {
+    for seed in 1..=200 {
+        let delivered = life(&mut Rng(seed));
+        let fold = || {
+            let (mut registers, mut events) = (Registers::new(None, 3), Vec::new());
+            delivered.iter().for_each(|sent| registers.take(&sent.seen(), &mut events));
+            events
+        };
+        let events = fold();
+        assert_eq!(events, fold());
+        let places: Vec<_> = events.iter().map(|it| (it.position, it.index)).collect();
+        assert!(places.windows(2).all(|two| two[0] < two[1]), "seed {seed}");
+    }
+}

@@ -1,0 +1,171 @@
+//! The naive model: all documents side by side, looked through again and again. Uses nothing of the room it checks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ofd_engine::codec::{DriveNumber, Form};
+
+use crate::life::{Made, OURS, Sent};
+
+#[derive(Debug)]
+pub(crate) struct ShiftModel {
+    pub(crate) number: u32,
+    pub(crate) opened: Option<u32>,
+    pub(crate) closed: Option<u32>,
+    pub(crate) documents: u32,
+    pub(crate) receipts: u32,
+    pub(crate) revenue: i128,
+    /// `None` while it is open or something is missing.
+    pub(crate) agrees: Option<bool>,
+}
+
+#[derive(Debug)]
+pub(crate) struct DriveModel {
+    pub(crate) drive: DriveNumber,
+    pub(crate) ours: Vec<(u32, u32)>,
+    pub(crate) missing: Vec<(u32, u32)>,
+    pub(crate) documents: u64,
+    pub(crate) variants: u64,
+    pub(crate) last: u32,
+    pub(crate) registration: Option<u32>,
+    pub(crate) closed: Option<u32>,
+    pub(crate) shifts: Vec<ShiftModel>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CardModel {
+    pub(crate) rnm: String,
+    pub(crate) drives: Vec<DriveNumber>,
+    pub(crate) days_worked: u32,
+    pub(crate) revenue: i128,
+}
+
+pub(crate) struct Model {
+    pub(crate) drives: Vec<DriveModel>,
+    pub(crate) cards: Vec<CardModel>,
+}
+
+/// Everything, from what came.
+pub(crate) fn of(sent: &[Sent]) -> Model {
+    let mut order: Vec<DriveNumber> = Vec::new();
+    for it in sent {
+        if !order.contains(&it.made.drive) {
+            order.push(it.made.drive);
+        }
+    }
+    let drives = order.iter().map(|drive| drive_of(*drive, sent)).collect();
+    let counted: Vec<&Made> = sent.iter().filter(|it| it.variant == 0).map(|it| &it.made).collect();
+    let rnms: BTreeSet<&String> = counted.iter().map(|it| &it.rnm).collect();
+    let cards = rnms.into_iter().map(|rnm| {
+        let mine: Vec<&&Made> = counted.iter().filter(|it| it.rnm == *rnm).collect();
+        let days: BTreeSet<u32> = mine.iter().filter(|it| it.is_receipt()).map(|it| it.at / 86_400).collect();
+        CardModel {
+            rnm: rnm.clone(),
+            drives: order.iter().filter(|drive| mine.iter().any(|it| it.drive == **drive)).copied().collect(),
+            days_worked: days.len() as u32,
+            revenue: mine.iter().map(|it| revenue(it)).sum(),
+        }
+    });
+    Model { drives, cards: cards.collect() }
+}
+
+fn revenue(made: &Made) -> i128 {
+    match made.direction {
+        1 => i128::from(made.total),
+        2 => -i128::from(made.total),
+        _ => 0,
+    }
+}
+
+/// 0 = not ours, 1 = came, 2 = missing, by number.
+fn marks(came: &[&Made]) -> BTreeMap<u32, u8> {
+    let mut marks: BTreeMap<u32, u8> = BTreeMap::new();
+    let (mut newest, mut registered, mut left) = (0, 0, false);
+    for made in came {
+        let registers = made.operator.is_some();
+        let enters = made.form == Form::REGISTRATION || made.reasons & 0b1_0011 != 0;
+        if made.number > newest {
+            if newest > 0 && !left && !(registers && enters) {
+                marks.extend((newest + 1..made.number).map(|number| (number, 2)));
+            }
+            newest = made.number;
+        }
+        marks.insert(made.number, 1);
+        if registers && made.number >= registered {
+            (registered, left) = (made.number, made.operator != Some(OURS));
+        }
+    }
+    marks
+}
+
+fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    runs
+}
+
+fn drive_of(drive: DriveNumber, sent: &[Sent]) -> DriveModel {
+    let mine = || sent.iter().filter(|it| it.made.drive == drive);
+    let came: Vec<&Made> = mine().filter(|it| it.variant == 0).map(|it| &it.made).collect();
+    let marks = marks(&came);
+    let shifts: BTreeSet<u32> = came
+        .iter()
+        .filter(|it| {
+            it.is_receipt() || [Form::OPEN_SHIFT, Form::CLOSE_SHIFT, Form::CURRENT_STATE].contains(&it.form)
+        })
+        .filter_map(|it| it.shift)
+        .collect();
+    let one = |form: Form| came.iter().filter(|it| it.form == form).map(|it| it.number).max();
+    let registrations = came.iter().filter(|it| it.operator.is_some());
+    DriveModel {
+        drive,
+        ours: runs(marks.keys().copied()),
+        missing: runs(marks.iter().filter(|(_, mark)| **mark == 2).map(|(number, _)| *number)),
+        documents: came.len() as u64,
+        variants: mine().filter(|it| it.variant > 0).count() as u64,
+        last: came.iter().map(|it| it.number).max().unwrap(),
+        registration: registrations.map(|it| it.number).max(),
+        closed: one(Form::CLOSE_ARCHIVE),
+        shifts: shifts.into_iter().map(|number| shift_of(number, &came)).collect(),
+    }
+}
+
+fn shift_of(number: u32, came: &[&Made]) -> ShiftModel {
+    let parts = || came.iter().filter(|it| it.shift == Some(number) && it.form != Form::CLOSE_ARCHIVE);
+    let opened = parts().find(|it| it.form == Form::OPEN_SHIFT).map(|it| it.number);
+    let close = parts().find(|it| it.form == Form::CLOSE_SHIFT);
+    let closed = close.map(|it| it.number);
+    let receipts: Vec<&&Made> = parts().filter(|it| it.is_receipt()).collect();
+    let agrees = opened.zip(close).and_then(|(opened, close)| {
+        let whole = (opened..=close.number).all(|number| came.iter().any(|it| it.number == number));
+        whole.then(|| {
+            let counters = close.counters.unwrap();
+            let right = (0..2).all(|kind| {
+                (0..4).all(|direction| {
+                    let these = || {
+                        receipts.iter().filter(move |it| {
+                            usize::from(it.is_correction()) == kind
+                                && usize::from(it.direction) == direction + 1
+                        })
+                    };
+                    let total: u64 = these().map(|it| it.total).sum();
+                    counters[kind][direction] == (these().count() as u32, total)
+                })
+            });
+            right && close.stated_documents == Some(parts().count() as u32)
+        })
+    });
+    ShiftModel {
+        number,
+        opened,
+        closed,
+        documents: parts().count() as u32,
+        receipts: receipts.len() as u32,
+        revenue: receipts.iter().map(|it| revenue(it)).sum(),
+        agrees,
+    }
+}

@@ -1,0 +1,246 @@
+//! One small life for every kind of event: what the documents are, what is said of them.
+
+use ofd_engine::codec::{DriveNumber, Form};
+use ofd_engine::registers::Registers;
+use ofd_engine::storage::envelope::Realm;
+
+use crate::life::{FROM, Made, OURS, Sent, THEIRS};
+
+fn document(number: u32, form: Form) -> Made {
+    Made {
+        drive: DriveNumber::parse("7100000000000001").unwrap(),
+        rnm: "0000000000000001".to_owned(),
+        number,
+        form,
+        at: FROM + number * 60,
+        shift: None,
+        in_shift: None,
+        direction: 1,
+        total: 100,
+        operator: None,
+        reasons: 0,
+        counters: None,
+        stated_documents: None,
+        report: None,
+    }
+}
+
+fn registration(number: u32, form: Form, operator: &'static str, reasons: u32) -> Made {
+    Made { operator: Some(operator), reasons, ..document(number, form) }
+}
+
+fn in_shift(number: u32, form: Form, shift: u32, in_shift: u32) -> Made {
+    Made { shift: Some(shift), in_shift: Some(in_shift), ..document(number, form) }
+}
+
+fn closing(number: u32, shift: u32, receipts: u32, documents: u32) -> Made {
+    let mut counters = [[(0, 0); 4]; 2];
+    counters[0][0] = (receipts, u64::from(receipts) * 100);
+    Made {
+        counters: Some(counters),
+        stated_documents: Some(documents),
+        ..in_shift(number, Form::CLOSE_SHIFT, shift, 0)
+    }
+}
+
+/// Names of the events, with the number of the document that brought each.
+fn told(documents: Vec<Made>) -> Vec<(u32, &'static str)> {
+    told_with(documents.into_iter().map(|made| (made, 0)).collect())
+}
+
+fn told_with(documents: Vec<(Made, u8)>) -> Vec<(u32, &'static str)> {
+    let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+    for (lsn, (made, variant)) in (1..).zip(documents) {
+        registers.take(&Sent::new(made, variant, lsn).seen(), &mut events);
+    }
+    events.iter().map(|it| (it.number, it.kind.name())).collect()
+}
+
+/// Without what the first document says.
+fn after(number: u32, told: Vec<(u32, &'static str)>) -> Vec<(u32, &'static str)> {
+    told.into_iter().filter(|(it, _)| *it > number).collect()
+}
+
+const REGISTRATION: Form = Form::REGISTRATION;
+const OPEN: Form = Form::OPEN_SHIFT;
+const RECEIPT: Form = Form::RECEIPT;
+
+#[test]
+fn a_drive_appears_and_works() {
+    let life = vec![
+        registration(1, REGISTRATION, OURS, 0),
+        in_shift(2, OPEN, 1, 0),
+        in_shift(3, RECEIPT, 1, 1),
+        in_shift(4, RECEIPT, 1, 2),
+        closing(5, 1, 2, 4),
+        document(6, Form::CLOSE_ARCHIVE),
+        in_shift(7, OPEN, 2, 0),
+    ];
+    let expected = [
+        (1, "drive.appeared"),
+        (1, "registration.changed"),
+        (2, "shift.opened"),
+        (5, "shift.closed"),
+        (6, "drive.closed"),
+        (7, "drive.after-closed"),
+        (7, "shift.opened"),
+    ];
+    assert_eq!(told(life), expected);
+}
+
+#[test]
+fn gaps_open_and_close() {
+    let life = [10, 13, 12, 11].map(|number| in_shift(number, RECEIPT, 1, number));
+    assert_eq!(told(life.to_vec()), [(10, "drive.appeared"), (13, "gap.opened"), (11, "gap.closed")]);
+}
+
+#[test]
+fn an_operator_is_left_and_comes_back() {
+    let change = |number, operator| registration(number, Form::REREGISTRATION, operator, 2);
+    let life =
+        vec![registration(1, REGISTRATION, OURS, 0), change(2, THEIRS), change(40, OURS), change(41, OURS)];
+    let expected = [
+        (2, "registration.changed"),
+        (2, "service.left"),
+        (40, "service.resumed"),
+        (40, "registration.changed"),
+        (41, "registration.changed"),
+    ];
+    assert_eq!(after(1, told(life)), expected);
+}
+
+#[test]
+fn another_document_under_a_number_is_a_variant() {
+    let one = in_shift(5, RECEIPT, 1, 1);
+    let life = vec![(one.clone(), 0), (Made { total: 7, ..one }, 1)];
+    assert_eq!(told_with(life), [(5, "drive.appeared"), (5, "document.variant")]);
+}
+
+#[test]
+fn a_register_goes_on_with_another_drive() {
+    let other = DriveNumber::parse("7100000000000002").unwrap();
+    let life = vec![
+        registration(1, REGISTRATION, OURS, 0),
+        Made { drive: other, ..registration(1, Form::REREGISTRATION, OURS, 1) },
+    ];
+    let expected = [
+        (1, "drive.appeared"),
+        (1, "registration.changed"),
+        (1, "drive.appeared"),
+        (1, "registration.changed"),
+        (1, "drive.replaced"),
+    ];
+    assert_eq!(told(life), expected);
+}
+
+#[test]
+fn a_shift_that_was_not_closed_and_one_that_was_skipped() {
+    let life =
+        vec![in_shift(1, OPEN, 1, 0), in_shift(2, OPEN, 2, 0), closing(3, 2, 0, 2), in_shift(4, OPEN, 4, 0)];
+    let expected = [
+        (2, "shift.not-closed"),
+        (2, "shift.opened"),
+        (3, "shift.closed"),
+        (4, "shift.number"),
+        (4, "shift.opened"),
+    ];
+    assert_eq!(after(1, told(life)), expected);
+}
+
+#[test]
+fn receipts_outside_of_a_shift_and_out_of_their_order() {
+    let life = vec![
+        in_shift(1, OPEN, 1, 0),
+        in_shift(2, RECEIPT, 1, 1),
+        in_shift(3, RECEIPT, 1, 3),
+        closing(4, 1, 2, 4),
+        in_shift(5, RECEIPT, 1, 4),
+        in_shift(6, RECEIPT, 2, 1),
+    ];
+    let expected =
+        [(3, "shift.number-inside"), (4, "shift.closed"), (5, "shift.outside"), (6, "shift.outside")];
+    assert_eq!(after(1, told(life)), expected);
+}
+
+#[test]
+fn a_shift_longer_than_a_day() {
+    let late = |seconds| Made { at: FROM + 60 + seconds, ..in_shift(2, RECEIPT, 1, 1) };
+    let life = |seconds| vec![in_shift(1, OPEN, 1, 0), late(seconds)];
+    assert_eq!(after(1, told(life(86_400))), []);
+    assert_eq!(after(1, told(life(86_401))), [(2, "shift.too-long")]);
+}
+
+#[test]
+fn counters_that_differ() {
+    let wrong = |close: Made| vec![in_shift(1, OPEN, 1, 0), in_shift(2, RECEIPT, 1, 1), close];
+    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 3)))), [(3, "shift.closed")]);
+    assert_eq!(after(1, told(wrong(closing(3, 1, 2, 3)))), [(3, "shift.closed"), (3, "shift.mismatch")]);
+    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 4)))), [(3, "shift.closed"), (3, "shift.mismatch")]);
+}
+
+// A queue that arrives after the shift was closed: nothing is said of its counters until it is whole.
+#[test]
+fn a_late_document_revises_a_closed_shift() {
+    let life = |receipts| {
+        vec![
+            in_shift(1, OPEN, 1, 0),
+            in_shift(3, RECEIPT, 1, 2),
+            closing(4, 1, receipts, 4),
+            in_shift(2, RECEIPT, 1, 1),
+        ]
+    };
+    let late = |receipts| after(1, told(life(receipts))).split_off(2);
+    let revised = [(2, "gap.closed"), (2, "shift.revised")];
+    assert_eq!(late(2), [&revised[..], &[(2, "shift.agrees")]].concat());
+    assert_eq!(late(3), [&revised[..], &[(2, "shift.mismatch")]].concat());
+}
+
+#[test]
+fn a_clock_that_goes_back() {
+    let life = vec![in_shift(1, OPEN, 1, 0), Made { at: FROM, ..in_shift(2, RECEIPT, 1, 1) }];
+    assert_eq!(after(1, told(life)), [(2, "drive.time-backwards")]);
+}
+
+#[test]
+fn flags_of_the_drive_and_its_backlog() {
+    let open = |number, shift, flags, unsent| Made {
+        report: Some((flags, unsent)),
+        ..in_shift(number, OPEN, shift, 0)
+    };
+    let close =
+        |number, shift, flags, unsent| Made { report: Some((flags, unsent)), ..closing(number, shift, 0, 2) };
+    let life = vec![
+        open(1, 1, 0, 0),
+        close(2, 1, 0b101, 0),
+        open(3, 2, 0b101, 7),
+        close(4, 2, 0b001, 0),
+        open(5, 3, 1, 0),
+    ];
+    let expected = [
+        (2, "drive.flags"),
+        (2, "shift.closed"),
+        (3, "drive.backlog"),
+        (3, "shift.opened"),
+        (4, "drive.flags"),
+        (4, "drive.backlog"),
+        (4, "shift.closed"),
+        (5, "shift.opened"),
+    ];
+    assert_eq!(after(1, told(life)), expected);
+}
+
+// Makers reset test drives; a production drive that begins anew is another document under the number 1.
+#[test]
+fn a_test_drive_begins_anew() {
+    let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+    let life = [registration(1, REGISTRATION, OURS, 0), in_shift(2, OPEN, 1, 0)];
+    for (lsn, made) in (1..).zip([&life[..], &life[..]].concat()) {
+        let sent = Sent { realm: Realm::Test, ..Sent::new(made, 0, lsn) };
+        registers.take(&sent.seen(), &mut events);
+    }
+    let names: Vec<_> = events.iter().map(|it| (it.number, it.kind.name())).collect();
+    let once = [(1, "drive.appeared"), (1, "registration.changed"), (2, "shift.opened")];
+    assert_eq!(names, [&once[..], &[(1, "drive.generation")], &once[..]].concat());
+    let drive = registers.drives().next().unwrap();
+    assert_eq!((drive.generation, drive.documents), (1, 2));
+}

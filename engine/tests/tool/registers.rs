@@ -1,0 +1,57 @@
+//! `ofd registers` and `ofd shifts`, beside a server and after it.
+
+use serde_json::Value;
+
+use crate::support::{Server, ofd};
+
+fn sum(lines: &[Value], of: impl Fn(&Value) -> i64) -> i64 {
+    lines.iter().map(of).sum()
+}
+
+#[test]
+fn cards_and_shifts_say_what_the_registers_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    assert_eq!(server.feed(4, 30, 7)["confirmed"], 4 * 33);
+    let data = data.to_str().unwrap();
+    let ask = |command: &str, more: &[&str]| ofd([&[command, "--data", data, "--json"], more].concat());
+
+    let cards = ask("registers", &[]).expect(0).json();
+    assert_eq!(cards.len(), 4);
+    for card in &cards {
+        assert_eq!((&card["shift"], &card["realm"]), (&Value::Null, &"prod".into()), "{card}");
+        assert_eq!(card["last_document"]["form"], "closeShift", "{card}");
+        assert_eq!(card["drives"][0]["served"], serde_json::json!([[1, 33]]), "{card}");
+        assert_eq!(card["drives"][0]["start"], "registered", "{card}");
+        assert_eq!((card["days_worked"].as_i64(), card["days_idle"].as_i64()), (Some(1), Some(0)), "{card}");
+    }
+
+    let shifts = ask("shifts", &[]).expect(0).json();
+    assert_eq!(sum(&shifts, |it| it["receipts"].as_i64().unwrap()), 4 * 30);
+    for shift in &shifts {
+        assert_eq!(
+            (&shift["state"], &shift["mismatches"]),
+            (&"agrees".into(), &Value::Array(vec![])),
+            "{shift}"
+        );
+        let total = |kind: &str, direction: &str| shift[kind][direction]["total"].as_i64().unwrap();
+        let revenue = total("totals", "sell") + total("corrections", "sell")
+            - total("totals", "sell_return")
+            - total("corrections", "sell_return");
+        assert_eq!(shift["revenue"], revenue, "{shift}");
+        assert_eq!(shift["opened_at"].as_str().unwrap().len(), "2026-03-02T10:00:00".len(), "{shift}");
+    }
+
+    let (drive, inn) = (cards[2]["fn"].as_str().unwrap(), cards[2]["inn"].as_str().unwrap());
+    assert_eq!(ask("registers", &["--fn", drive]).expect(0).json(), [cards[2].clone()]);
+    assert!(ask("registers", &["--inn", inn]).expect(0).json().contains(&cards[2]));
+    assert!(ask("shifts", &["--fn", drive]).expect(0).json().iter().all(|it| it["fn"] == drive));
+    assert_eq!(ask("shifts", &["--fn", "9999078900000000"]).expect(4).out, "");
+
+    server.stop();
+    assert_eq!(ask("registers", &[]).expect(0).json(), cards, "the same without the server");
+    let table = ofd(["shifts", "--data", data]).expect(0).out;
+    assert_eq!(table.lines().count(), 1 + shifts.len());
+    assert!(table.lines().skip(1).all(|line| line.ends_with("agrees")), "{table}");
+}
