@@ -110,6 +110,23 @@ pub fn lookup(tag: Tag, parent: u16, version: FfdVersion) -> Option<&'static Ent
     }
 }
 
+/// The place of [`lookup`]'s answer among [`entries`].
+#[inline]
+pub(crate) fn lookup_row(tag: Tag, parent: u16, version: FfdVersion) -> Option<usize> {
+    let slot = slot(tag)?;
+    let from = usize::from(*generated::STARTS.get(slot)?);
+    let to = usize::from(*generated::STARTS.get(slot.saturating_add(1))?);
+    match to.saturating_sub(from) {
+        0 => None,
+        1 => Some(from),
+        _ => {
+            let entry = lookup(tag, parent, version)?;
+            let among = meanings(tag).iter().position(|other| core::ptr::eq(other, entry))?;
+            from.checked_add(among)
+        }
+    }
+}
+
 /// Every meaning a number has or had.
 #[must_use]
 pub fn meanings(tag: Tag) -> &'static [Entry] {
@@ -123,6 +140,11 @@ pub fn meanings(tag: Tag) -> &'static [Entry] {
 /// All meanings of all tags, ascending by number.
 #[must_use]
 pub fn entries() -> &'static [Entry] {
+    generated::ENTRIES
+}
+
+/// As [`entries`], for tables that are made while compiling.
+pub(crate) const fn entries_const() -> &'static [Entry] {
     generated::ENTRIES
 }
 

@@ -48,7 +48,11 @@ pub use frame::{
     SessionHeader, TRAILER_LEN, container_crc,
 };
 pub use inn::Inn;
-pub use json::{JsonOptions, write_document, write_document_with};
+pub use json::{
+    JSON_DEPTH_MAX, JSON_LEN_MAX, JSON_VALUES_MAX, JsonDocument, JsonError, JsonErrorKind, JsonOptions,
+    LIBERTIES_MAX, Liberty, LibertyKind, Money, ReadOptions, STAND_IN_DRIVE, read_json, write_document,
+    write_document_into, write_document_with,
+};
 pub use qr::QrCode;
 pub use rawdata::RawData;
 pub use reader::{Piece, Reader, parse_hex, read_any};

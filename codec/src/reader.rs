@@ -427,7 +427,7 @@ mod tests {
     #[test]
     fn hex_lines_are_read_or_refused_where_they_break() {
         assert_eq!(parse_hex(" 00fFa5 \r\n").unwrap(), [0x00, 0xFF, 0xA5]);
-        assert_eq!(parse_hex("").unwrap(), []);
+        assert_eq!(parse_hex("").unwrap(), [0_u8; 0]);
         assert_eq!(parse_hex(" 00f").unwrap_err(), DecodeError::new(Kind::Hex, 4));
         assert_eq!(parse_hex("0x00").unwrap_err(), DecodeError::new(Kind::Hex, 1));
         assert_eq!(parse_hex(" 00 ff").unwrap_err(), DecodeError::new(Kind::Hex, 3));
