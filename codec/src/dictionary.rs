@@ -67,6 +67,8 @@ pub struct Entry {
     pub until: Option<FfdVersion>,
     /// The list its value is taken from.
     pub values: Option<&'static ValueList>,
+    /// Fewest bytes of a value: `len_max` where it is fixed, 1 for a decimal, else 0.
+    len_min: u16,
 }
 
 impl Entry {
@@ -77,6 +79,21 @@ impl Entry {
     #[must_use]
     pub fn covers(&self, version: FfdVersion) -> bool {
         self.since <= version && self.until.is_none_or(|last| version <= last)
+    }
+
+    /// True if a value may have this many bytes. Empty numbers occur in live documents and read as zero, so they may.
+    #[must_use]
+    #[inline]
+    pub fn fits(&self, len: usize) -> bool {
+        len <= usize::from(self.len_max)
+            && (len >= usize::from(self.len_min) || (len == 0 && self.is_number()))
+    }
+
+    /// True for kinds whose value is an unsigned number, of fixed length or not.
+    #[must_use]
+    #[inline]
+    pub const fn is_number(&self) -> bool {
+        matches!(self.kind, Kind::Byte | Kind::U16 | Kind::U32 | Kind::Vln | Kind::UnixTime | Kind::Bits)
     }
 
     /// How well this meaning fits the place: parent first, then version, then being placed at all.
@@ -130,11 +147,16 @@ pub(crate) fn lookup_row(tag: Tag, parent: u16, version: FfdVersion) -> Option<u
 /// Every meaning a number has or had.
 #[must_use]
 pub fn meanings(tag: Tag) -> &'static [Entry] {
-    let Some(slot) = slot(tag) else { return &[] };
-    match (generated::STARTS.get(slot), generated::STARTS.get(slot.saturating_add(1))) {
-        (Some(&from), Some(&to)) => generated::ENTRIES.get(usize::from(from)..usize::from(to)).unwrap_or(&[]),
-        _ => &[],
-    }
+    span(tag).and_then(|(from, to)| generated::ENTRIES.get(from..to)).unwrap_or(&[])
+}
+
+/// First entry of a number and the one behind its last; `None` for a number that no source names.
+#[inline]
+fn span(tag: Tag) -> Option<(usize, usize)> {
+    let slot = slot(tag)?;
+    let from = usize::from(*generated::STARTS.get(slot)?);
+    let to = usize::from(*generated::STARTS.get(slot.saturating_add(1))?);
+    (from < to).then_some((from, to))
 }
 
 /// All meanings of all tags, ascending by number.
@@ -228,15 +250,51 @@ pub struct Requirement {
     pub carrier: Carrier,
 }
 
+/// A table with its index.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    /// The rows, ascending by tag; at most 128.
+    pub(crate) rows: &'static [Requirement],
+    /// A bit a row: the tag must be on the wire.
+    pub(crate) must: u128,
+    /// A bit a row: the tag must be on the wire under a condition.
+    pub(crate) conditional: u128,
+    /// Row of each entry of the dictionary, [`NO_ROW`] where there is none.
+    index: &'static [u8; generated::ENTRIES.len()],
+}
+
+/// In an index: no row.
+const NO_ROW: u8 = u8::MAX;
+
+impl Chart {
+    /// Number of the row of a tag: two loads, whatever the tag.
+    #[inline]
+    pub(crate) fn row(&self, tag: Tag) -> Option<u8> {
+        let (first, _) = span(tag)?;
+        self.index.get(first).copied().filter(|&row| row != NO_ROW)
+    }
+}
+
+/// The table for (version, form, parent) with its index; parent 0 is the document itself.
+#[inline]
+pub(crate) fn chart(version: FfdVersion, form: u8, parent: u16) -> Option<&'static Chart> {
+    let form = usize::from(*generated::FORM_COLUMNS.get(usize::from(form))?);
+    let parent = match parent {
+        0 => 0,
+        tag => usize::from(*generated::PARENT_COLUMNS.get(span(Tag(tag))?.0)?),
+    };
+    if form >= generated::FORMS || parent >= generated::PARENTS {
+        return None;
+    }
+    let row = (version as usize).checked_mul(generated::FORMS)?.checked_add(form)?;
+    let cell = row.checked_mul(generated::PARENTS)?.checked_add(parent)?;
+    generated::CHARTS.get(usize::from(*generated::CELLS.get(cell)?))
+}
+
 /// The table for (version, form, parent), ascending by tag; parent 0 is the document itself. `None`: no table.
 #[must_use]
 pub fn table(version: FfdVersion, form: u8, parent: u16) -> Option<&'static [Requirement]> {
-    let form = generated::FORMS.iter().position(|&known| known == form)?;
-    let parent = generated::PARENTS.binary_search(&parent).ok()?;
-    let row = (version as usize).checked_mul(generated::FORMS.len())?.checked_add(form)?;
-    let cell = row.checked_mul(generated::PARENTS.len())?.checked_add(parent)?;
-    let number = *generated::CELLS.get(cell)?;
-    generated::TABLES.get(usize::from(number)).copied()
+    chart(version, form, parent).map(|chart| chart.rows)
 }
 
 /// What the tables say of a tag in a place; `None`: the tables do not know it there (rule B1).
@@ -249,8 +307,8 @@ pub fn table(version: FfdVersion, form: u8, parent: u16) -> Option<&'static [Req
 /// ```
 #[must_use]
 pub fn requirement(version: FfdVersion, form: u8, parent: u16, tag: Tag) -> Option<&'static Requirement> {
-    let rows = table(version, form, parent)?;
-    rows.binary_search_by_key(&tag, |row| row.tag).ok().and_then(|at| rows.get(at))
+    let chart = chart(version, form, parent)?;
+    chart.row(tag).and_then(|row| chart.rows.get(usize::from(row)))
 }
 
 /// How the codes of a [`ValueList`] are to be read.
@@ -273,6 +331,8 @@ pub struct ValueList {
     pub codes: Codes,
     /// Complete enough to measure documents by it.
     pub strict: bool,
+    /// Codes below 256 as bits; of a list of bits the sum of its codes in the first word.
+    small: [u64; 4],
     /// The values.
     pub values: &'static [Meaning],
 }
@@ -298,9 +358,13 @@ impl ValueList {
     /// True if a number is one of the codes or, in a list of bits, a sum of them.
     #[must_use]
     pub fn allows(&self, number: u32) -> bool {
-        match self.codes {
-            Codes::Bits => number & !self.values.iter().fold(0, |mask, value| mask | value.code) == 0,
-            Codes::Number | Codes::Text => self.values.iter().any(|value| value.code == number),
+        let [word, ..] = self.small;
+        match (self.codes, number) {
+            (Codes::Bits, _) => u64::from(number) & !word == 0,
+            (Codes::Number, 0..=255) => {
+                self.small.get((number / 64) as usize).is_some_and(|word| word >> (number % 64) & 1 == 1)
+            }
+            _ => self.values.iter().any(|value| value.code == number),
         }
     }
 

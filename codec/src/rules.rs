@@ -7,8 +7,9 @@
 //!
 //! ```text
 //! check ─▶ walk of the tree, once ─┬▶ rules that see a requisite: every one, or the tags their row names
-//!                                  └▶ rules that see a nest (the document or an STLV), when its last tag is read
-//!       ─▶ rules that see the whole document
+//!                                  ├▶ rules that see a nest (the document or an STLV), when its last tag is read
+//!                                  └▶ rules that see an item of a receipt, which is summed up then
+//!       ─▶ rules that see the receipt with the sums of its items; rules that see any document
 //! ```
 //!
 //! Rules A are of the message and found while it is cut and opened; [`RuleId::of_error`] names them.
@@ -21,16 +22,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{DecodeErrorKind, DocumentView, FfdVersion, Tag};
+use crate::{DecodeErrorKind, DocumentView, FfdVersion, Tag, tags};
 
 mod agent;
+mod correction;
 mod declared;
 mod generated;
+mod goods;
 mod inn;
+mod marking;
 mod place;
+mod receipt;
 mod register;
 mod required;
+mod settlement;
+mod totals;
 mod value;
+mod vat;
 mod walk;
 
 /// Stable identity of a rule.
@@ -281,14 +289,41 @@ pub struct CheckContext {
     /// Factory number of the register (1013) from its last registration, padded with spaces; receipts do not carry
     /// it, so without it rule B6 looks at the shape of the registration number only.
     pub kkt_number: Option<[u8; 20]>,
+    /// Tax systems (1062) of its last registration, a bit each; without them C10 looks at the receipt only.
+    pub taxation_types: Option<u8>,
+    /// Registered for settlements in the Internet only: 1290, bit 5, or 1108 before ФФД 1.2 (rule C17).
+    pub internet_only: bool,
+    /// Registered for marked goods: 1290, bit 8 (rule G1); `None` where nobody knows.
+    pub marked_goods: Option<bool>,
 }
 
 impl CheckContext {
     /// Nothing known but the version.
     #[must_use]
     pub const fn new(version: FfdVersion) -> Self {
-        Self { version, kkt_number: None }
+        Self { version, kkt_number: None, taxation_types: None, internet_only: false, marked_goods: None }
     }
+
+    /// What a report of registration or of its change (forms 1 and 11) tells of the documents after it.
+    #[must_use]
+    pub fn of_registration(report: &DocumentView<'_>, version: FfdVersion) -> Self {
+        let usage = report.get(tags::USAGE_CONDITIONS).and_then(|value| value.bits().ok());
+        let internet = report.get(tags::INTERNET_SIGN).is_some_and(|value| value.bytes() == [1]);
+        Self {
+            version,
+            kkt_number: report.get(tags::KKT_NUMBER).and_then(|value| padded(value.bytes())),
+            taxation_types: report.get(tags::TAXATION_TYPES).and_then(|value| value.u8().ok()),
+            internet_only: internet || usage.is_some_and(|bits| bits & (1 << 5) != 0),
+            marked_goods: usage.map(|bits| bits & (1 << 8) != 0),
+        }
+    }
+}
+
+/// A factory number with spaces up to its 20 bytes; `None` for one that is longer.
+fn padded(number: &[u8]) -> Option<[u8; 20]> {
+    let mut padded = [b' '; 20];
+    padded.get_mut(..number.len())?.copy_from_slice(number);
+    Some(padded)
 }
 
 /// Asks every rule of one document.

@@ -14,7 +14,11 @@ use std::fmt::Write;
 
 use allocation_counter::measure;
 use common::documents::golden;
-use ofd_codec::{DocumentView, Frame, Tlv, Value, is_stlv, open_answer, open_plain, read_any};
+use common::draft::{Doc, correction, marked, receipt, registration};
+use ofd_codec::{
+    CheckContext, DocumentView, FfdVersion, Frame, Tlv, Value, check, is_stlv, open_answer, open_plain,
+    read_any,
+};
 
 /// Text goes here; it only counts.
 struct Count(usize);
@@ -81,6 +85,23 @@ fn reading_a_file_piece_by_piece_allocates_nothing() {
     let counted = measure(|| pieces = read_any(&file).filter(Result::is_ok).count());
     assert_eq!(pieces, all.len());
     assert_eq!(counted.count_total, 0);
+}
+
+/// Every rule of a clean document, its items and what they come to, is asked without an allocation; a finding makes one.
+#[test]
+fn checking_a_clean_document_by_every_rule_allocates_nothing() {
+    let ask = |doc: &Doc| {
+        let bytes = doc.bytes();
+        let view = DocumentView::new_checked(&bytes).unwrap();
+        let context = CheckContext::new(FfdVersion::V1_2);
+        measure(|| assert_eq!(check(&view, &context).is_empty(), doc.form != 2)).count_total
+    };
+    for clean in [receipt(), correction(), registration(), marked(|item| item)] {
+        assert_eq!(ask(&clean), 0);
+    }
+    let mut opening = receipt();
+    opening.form = 2;
+    assert!(ask(&opening) > 0);
 }
 
 /// The counter counts: a test that could not fail would prove nothing.

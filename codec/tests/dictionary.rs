@@ -122,6 +122,55 @@ fn keys_of_the_contract_stand() {
     assert_eq!(key(tags::OPERATOR_SIGN), None);
 }
 
+/// Why: rules B1-B3 are silent where no table is, so that a form without one would never be checked.
+#[test]
+fn every_form_has_a_table_in_every_version_that_knows_it() {
+    for version in FfdVersion::ALL {
+        for form in [1, 2, 3, 4, 5, 6, 7, 11, 21, 31, 41] {
+            assert!(
+                dictionary::table(version, form, 0).is_some_and(|rows| rows.len() > 5),
+                "{form} of {version}"
+            );
+        }
+        // The marking exchange began with 1.2.
+        for form in 81..=84 {
+            assert_eq!(
+                dictionary::table(version, form, 0).is_some(),
+                version == FfdVersion::V1_2,
+                "{form} of {version}"
+            );
+        }
+    }
+    assert!(dictionary::table(FfdVersion::V1_2, 99, 0).is_none());
+    assert!(dictionary::table(FfdVersion::V1_2, 3, 1020).is_none());
+    // The rates of 2025 and 2026 have their place in every version that is in use.
+    for version in [FfdVersion::V1_05, FfdVersion::V1_1, FfdVersion::V1_2] {
+        for form in [3, 4, 31, 41] {
+            // Corrections of 1.05 have no items, and no public table gives them 1115.
+            let known = version != FfdVersion::V1_05 || form < 31;
+            for (parent, tag) in [(0, 1115), (1115, 1119), (1119, 1199), (1119, 1120)] {
+                let row = dictionary::requirement(version, form, parent, Tag(tag));
+                assert_eq!(row.is_some(), known, "{tag} in {parent} of {form}, {version}");
+            }
+        }
+    }
+}
+
+/// Why: the table is looked up by an index that `dictgen` makes: it must find each row, and only where it stands.
+#[test]
+fn the_index_of_a_table_finds_every_row_and_no_other() {
+    for version in FfdVersion::ALL {
+        for (form, parent) in [(3, 0), (3, 1059), (5, 1157), (1, 0), (82, 2007)] {
+            let Some(rows) = dictionary::table(version, form, parent) else { continue };
+            for number in 990..2300 {
+                let found = dictionary::requirement(version, form, parent, Tag(number));
+                let searched = rows.iter().find(|row| row.tag == Tag(number));
+                assert_eq!(found, searched, "{number} in {parent} of {form}, {version}");
+            }
+        }
+    }
+}
+
 /// Why: a list of bits allows sums, a list of numbers does not.
 #[test]
 fn lists_of_values_allow_what_they_say() {

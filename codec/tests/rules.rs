@@ -1,5 +1,5 @@
-//! The rules of one document: for each the smallest document that breaks it and a neighbour that does not, and the
-//! reviewed counts over real documents.
+//! Rules A and B of one document, one edge after the other. That every rule has a smallest document which breaks it is
+//! shown in catalogue.rs, what real documents break in findings.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,161 +7,19 @@
     reason = "a failing test may panic, and test documents are indexed by hand"
 )]
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod common;
 
+use common::draft::{Doc, doc, item, receipt, registration, tlv};
 use ofd_codec::rules::{self, VIOLATIONS_MAX};
 use ofd_codec::{
-    CheckContext, Datum, DecodeErrorKind, DocumentView, FfdVersion, Frame, Level, RuleId, Tag, Violation,
-    check, cp866, tags,
+    CheckContext, Datum, DecodeErrorKind, DocumentView, FfdVersion, Level, RuleId, Tag, check, tags,
 };
 
-/// A document as a list of tags, so that a test can change one and leave the rest.
-#[derive(Clone)]
-struct Doc {
-    form: u16,
-    tags: Vec<(Tag, Vec<u8>)>,
-}
-
-impl Doc {
-    fn set(mut self, tag: Tag, value: &[u8]) -> Self {
-        match self.tags.iter_mut().find(|(known, _)| *known == tag) {
-            Some((_, old)) => *old = value.to_vec(),
-            None => self.tags.push((tag, value.to_vec())),
-        }
-        self
-    }
-
-    fn add(mut self, tag: Tag, value: &[u8]) -> Self {
-        self.tags.push((tag, value.to_vec()));
-        self
-    }
-
-    fn without(mut self, tag: Tag) -> Self {
-        self.tags.retain(|(known, _)| *known != tag);
-        self
-    }
-
-    /// Changes the first item.
-    fn item(self, change: impl FnOnce(Doc) -> Doc) -> Self {
-        let item = change(item()).body();
-        self.set(tags::ITEM, &item)
-    }
-
-    fn body(&self) -> Vec<u8> {
-        self.tags.iter().flat_map(|(tag, value)| tlv(tag.0, value)).collect()
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        tlv(self.form, &self.body())
-    }
-
-    fn found(&self, version: FfdVersion) -> Vec<Violation> {
-        self.found_in(&CheckContext::new(version))
-    }
-
-    fn found_in(&self, context: &CheckContext) -> Vec<Violation> {
-        let bytes = self.bytes();
-        check(&DocumentView::new_checked(&bytes).unwrap(), context).into_iter().collect()
-    }
-
-    /// Rule and tag of each finding.
-    fn keys(&self, version: FfdVersion) -> Vec<(&'static str, u16)> {
-        self.found(version).iter().map(|found| (found.rule.key, found.tag.unwrap().0)).collect()
-    }
-}
-
-fn tlv(tag: u16, value: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(value.len()).unwrap();
-    [&tag.to_le_bytes()[..], &len.to_le_bytes()[..], value].concat()
-}
-
-fn text(text: &str, width: usize) -> Vec<u8> {
-    let mut bytes = cp866(text).unwrap();
-    bytes.resize(width.max(bytes.len()), b' ');
-    bytes
-}
-
-fn doc(form: u16, tags: &[(Tag, &[u8])]) -> Doc {
-    Doc { form, tags: tags.iter().map(|(tag, value)| (*tag, value.to_vec())).collect() }
-}
-
-fn item() -> Doc {
-    doc(
-        0,
-        &[
-            (tags::ITEM_NAME, &text("Чай", 0)),
-            (tags::PRICE, &[0x10, 0x27]),
-            (tags::QUANTITY, &[0, 1]),
-            (tags::ITEM_SUM, &[0x10, 0x27]),
-            (tags::VAT_RATE, &[6]),
-            (tags::PAYMENT_METHOD, &[4]),
-            (tags::PAYMENT_SUBJECT, &[1]),
-            (tags::QUANTITY_MEASURE, &[0]),
-        ],
-    )
-}
-
-/// A receipt of ФФД 1.2 that breaks no rule.
-fn receipt() -> Doc {
-    doc(
-        3,
-        &[
-            (tags::FISCAL_DRIVE_NUMBER, b"9999078900001234"),
-            (tags::KKT_REG_ID, b"0000000001047345    "),
-            (tags::USER_INN, b"7728029110  "),
-            (tags::FISCAL_DOCUMENT_NUMBER, &[7, 0, 0, 0]),
-            (tags::DATE_TIME, &[0, 0, 0, 0x68]),
-            (tags::FISCAL_SIGN, &[0x31, 4, 1, 2, 3, 4]),
-            (tags::SHIFT_NUMBER, &[1, 0, 0, 0]),
-            (tags::NUMBER_IN_SHIFT, &[1, 0, 0, 0]),
-            (tags::OPERATION_TYPE, &[1]),
-            (tags::TOTAL_SUM, &[0x10, 0x27]),
-            (tags::FFD_VERSION, &[4]),
-            (tags::APPLIED_TAXATION_TYPE, &[2]),
-            (tags::RETAIL_PLACE_ADDRESS, &text("Москва, Тверская, 1", 0)),
-            (tags::RETAIL_PLACE, &text("Киоск", 0)),
-            (tags::ITEM, &item().body()),
-            (tags::CASH_SUM, &[0x10, 0x27]),
-            (tags::TURNOVER_NO_VAT, &[0x10, 0x27]),
-        ],
-    )
-}
-
-/// A report of registration of ФФД 1.2 that breaks no rule.
-fn registration() -> Doc {
-    doc(
-        1,
-        &[
-            (tags::FISCAL_DRIVE_NUMBER, b"9999078900001234"),
-            (tags::KKT_REG_ID, b"0000000001047345    "),
-            (tags::USER_INN, b"7728029110  "),
-            (tags::USER_NAME, &text("ООО Чай", 0)),
-            (tags::KKT_NUMBER, b"00000000001234567890"),
-            (tags::FISCAL_DOCUMENT_NUMBER, &[1, 0, 0, 0]),
-            (tags::DATE_TIME, &[0, 0, 0, 0x68]),
-            (tags::FISCAL_SIGN, &[0x31, 4, 1, 2, 3, 4]),
-            (tags::FFD_VERSION, &[4]),
-            (tags::KKT_FFD_VERSION, &[4]),
-            (tags::DRIVE_FFD_VERSION, &[4]),
-            (tags::KKT_VERSION, &text("001", 8)),
-            (tags::KEY_RESOURCE, &[0x9A, 1]),
-            (tags::TAXATION_TYPES, &[3]),
-            (tags::OFFLINE_MODE, &[0]),
-            (tags::AUTO_MODE, &[0]),
-            (tags::ENCRYPTION_SIGN, &[1]),
-            (tags::USAGE_CONDITIONS, &[0, 2, 0, 0]),
-            (tags::OFD_INN, b"7704211201  "),
-            (tags::CASHIER, &text("Иванова", 0)),
-            (tags::RETAIL_PLACE_ADDRESS, &text("Москва, Тверская, 1", 0)),
-            (tags::RETAIL_PLACE, &text("Киоск", 0)),
-        ],
-    )
-}
-
-/// Every finding of every case, so that a case shows what else it breaks.
+/// Every finding of rules B of every case, so that a case shows what else it breaks. Sums that no longer agree are the
+/// business of rules C.
 fn expect(doc: &Doc, version: FfdVersion, keys: &[(&str, u16)]) {
-    assert_eq!(doc.keys(version), keys, "{:#?}", doc.found(version));
+    let found: Vec<_> = doc.keys(version).into_iter().filter(|(key, _)| key.starts_with('B')).collect();
+    assert_eq!(found, keys, "{:#?}", doc.found(version));
 }
 
 const V1_2: FfdVersion = FfdVersion::V1_2;
@@ -169,8 +27,8 @@ const V1_2: FfdVersion = FfdVersion::V1_2;
 /// Why: every other test changes one thing in these.
 #[test]
 fn the_base_documents_break_no_rule() {
-    expect(&receipt(), V1_2, &[]);
-    expect(&registration(), V1_2, &[]);
+    assert_eq!(receipt().keys(V1_2), []);
+    assert_eq!(registration().keys(V1_2), []);
 }
 
 /// Why: B1. An undeclared tag, an unknown number, a repeat; the allowed repeat beside it.
@@ -462,77 +320,4 @@ fn damaged_documents_are_checked_without_harm() {
             ask(&flipped);
         }
     }
-}
-
-/// The folder of facts, if the environment names one.
-fn facts() -> Option<PathBuf> {
-    let Some(folder) = std::env::var_os("OFD_FACTS") else {
-        eprintln!("skipped: OFD_FACTS is not set");
-        return None;
-    };
-    Some(folder.into())
-}
-
-fn read(path: &std::path::Path) -> Vec<u8> {
-    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Findings by (rule, tag), over documents with the P-version they came under.
-fn tally(documents: &[(Vec<u8>, [u8; 2])]) -> BTreeMap<(&'static str, u16), usize> {
-    let mut counts = BTreeMap::new();
-    for (bytes, p_version) in documents {
-        let view = DocumentView::new_checked(bytes).unwrap();
-        let version = FfdVersion::of_document(&view.header(), None, *p_version);
-        for found in &check(&view, &CheckContext::new(version)) {
-            *counts.entry((found.rule.key, found.tag.unwrap().0)).or_default() += 1;
-        }
-    }
-    counts
-}
-
-/// Why: a rule that fires on real documents without a cause is wrong. Reviewed, each with its cause:
-/// B1: nine items of 2020 carry a tax sum of ФФД 1.0 (1102, 1104, 1105), which 1.05 took out of the item.
-/// B5: 114 of the user's and 10 of the supplier's ИНН are masks and inventions that whoever published them made.
-/// B6: the registration number in a printed sample of a report of registration is made up.
-/// B8: four receipts of 2020 carry an agent flag (1057) and no supplier.
-/// Not one other finding, and no error but B8, over 223 documents.
-#[test]
-fn findings_over_real_receipts_are_those_reviewed() {
-    let Some(folder) = facts() else { return };
-    let wire = read(&folder.join("samples/receipts.wire"));
-    let (mut documents, mut rest) = (Vec::new(), &wire[..]);
-    while let Some((message, after)) = Frame::split(rest).unwrap() {
-        let frame = Frame::new_checked(message).unwrap();
-        documents.push((frame.container().body().to_vec(), frame.header().p_version));
-        rest = after;
-    }
-    assert_eq!(documents.len(), 223);
-    let expected = [
-        (("B1", 1102), 2),
-        (("B1", 1104), 6),
-        (("B1", 1105), 1),
-        (("B5", 1018), 114),
-        (("B5", 1226), 10),
-        (("B6", 1037), 1),
-        (("B8", 1226), 4),
-    ];
-    assert_eq!(tally(&documents), BTreeMap::from(expected));
-}
-
-/// Why: these bytes came off registers unchanged, so that nothing at all may be found in them.
-#[test]
-fn documents_off_real_registers_break_no_rule() {
-    let Some(folder) = facts() else { return };
-    let lines = String::from_utf8(read(&folder.join("samples/real_tlv.jsonl"))).unwrap();
-    let documents: Vec<_> = lines
-        .lines()
-        .map(|line| {
-            let row: serde_json::Value = serde_json::from_str(line).unwrap();
-            let hex = row["tlv_hex"].as_str().unwrap().as_bytes();
-            let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
-            (hex.chunks(2).map(byte).collect::<Vec<u8>>(), [0, 1])
-        })
-        .collect();
-    assert_eq!(documents.len(), 16);
-    assert_eq!(tally(&documents), BTreeMap::new());
 }

@@ -104,6 +104,16 @@ fn rules(tables: &Tables) -> Result<()> {
         let runs = rule.run.is_some() != (rule.sees == Sees::Message);
         ensure!(runs, "rule {}: exactly the rules that do not see messages have `run`", rule.key);
         ensure!(
+            rule.tags.is_empty() || rule.sees == Sees::Tag,
+            "rule {}: `tags` is for rules that see tags",
+            rule.key
+        );
+        ensure!(
+            rule.nests.is_empty() || rule.sees == Sees::Nest,
+            "rule {}: `nests` is for rules that see nests",
+            rule.key
+        );
+        ensure!(
             rule.errors.is_empty() || rule.sees == Sees::Message,
             "rule {}: `errors` without messages",
             rule.key

@@ -11,7 +11,11 @@ pub(crate) fn rules(tables: &Tables) -> String {
          What the engine finds in a document. A finding never refuses a document: it is stored, confirmed and shown to its\n\
          owner; a host may list rules that it wants refused (`answer.refuse`, empty by default).\n\
          Rules A speak of the message, before there is a document: what breaks A1-A5 or A7 gets no answer at all, so that\n\
-         the register keeps its document; A6 and A8 are decided by the operator's crypto and by the lane of the drive.\n\n\
+         the register keeps its document; A6 and A8 are decided by the operator's crypto and by the lane of the drive.\n\
+         Rules B are of requisites, C of a settlement and its arithmetic, G of marked goods. A missing requisite is a finding\n\
+         of B2, a value that no list knows one of B4; the other rules speak of what stands there, so that one flaw is one\n\
+         finding. Rules that depend on a day take that of the document (1012), and of a correction that of the settlement it\n\
+         repairs (1178): a rate or a tax system is that of the day the goods changed hands.\n\n\
          | key | name | level | looks at |\n|---|---|---|---|\n",
     );
     for rule in &tables.rules {
@@ -28,14 +32,15 @@ pub(crate) fn rules(tables: &Tables) -> String {
     for rule in &tables.rules {
         let _ = write!(
             out,
-            "\n## {} {}\n\nLevel: {}. Source: {}.\n\n{}\n\nЧто делать: {}\n\nПример: {}\n",
+            "\n## {} {}\n\nLevel: {}. Source: {}.\n\n{}\n\nЧто делать: {}\n\nПример: {}\n\nTest: `codec/tests/catalogue.rs`, case `{}`.\n",
             rule.key,
             rule.name,
             level(rule.level),
             rule.source,
             rule.explain,
             rule.advice,
-            rule.example
+            rule.example,
+            rule.key
         );
     }
     out
@@ -62,7 +67,14 @@ fn sees(rule: &RuleRow) -> String {
             return format!("requisites {}", tags.join(", "));
         }
         Sees::Tag => "every requisite",
+        Sees::Nest if rule.nests == [0] => "the document itself",
+        Sees::Nest if !rule.nests.is_empty() => {
+            let tags: Vec<String> = rule.nests.iter().map(ToString::to_string).collect();
+            return format!("structures {}", tags.join(", "));
+        }
         Sees::Nest => "the document and every nested structure",
+        Sees::Item => "every item of a receipt",
+        Sees::Receipt => "the receipt with its items",
         Sees::Document => "the whole document",
     };
     words.to_owned()

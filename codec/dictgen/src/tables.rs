@@ -161,6 +161,8 @@ pub(crate) struct RuleRow {
     pub(crate) sees: Sees,
     #[serde(default)]
     pub(crate) tags: Vec<u16>,
+    #[serde(default)]
+    pub(crate) nests: Vec<u16>,
     pub(crate) run: Option<String>,
     #[serde(default)]
     pub(crate) errors: Vec<String>,
@@ -184,6 +186,8 @@ pub(crate) enum Sees {
     Message,
     Tag,
     Nest,
+    Item,
+    Receipt,
     Document,
 }
 

@@ -1,24 +1,36 @@
 //! B8: who sells for another names him.
 
-use super::walk::Nest;
-use super::{Datum, RuleId, Violations};
-use crate::{FfdVersion, Value, tags};
+use super::receipt::{Receipt, flagged};
+use super::walk::find;
+use super::{Datum, RuleId, Violation, Violations};
+use crate::{FfdVersion, tags};
 
-/// An item with an agent flag, its own (1222) or the receipt's (1057), carries the ИНН of the supplier (1226).
-pub(super) fn b8(nest: &Nest<'_, '_>, out: &mut Violations) {
-    if nest.parent != tags::ITEM.0 || nest.whole.version() < FfdVersion::V1_05 {
+/// An item with an agent's flag, its own (1222) or the receipt's (1057), carries the ИНН of the supplier (1226).
+pub(super) fn b8(receipt: &Receipt<'_, '_>, out: &mut Violations) {
+    if receipt.nest.whole.version() < FfdVersion::V1_05 {
         return;
     }
-    if nest.get(tags::SUPPLIER_INN).is_some() {
+    let whole = receipt.nest.get(tags::AGENT_FLAGS).is_some_and(flagged);
+    if !whole && !receipt.items.agent_alone {
         return;
     }
-    let flagged = |value: Value<'_>| value.bytes().iter().any(|&byte| byte != 0);
-    let expected = if nest.get(tags::ITEM_AGENT_FLAGS).is_some_and(flagged) {
-        "present with 1222"
-    } else if nest.whole.view.get(tags::AGENT_FLAGS).is_some_and(flagged) {
-        "present with 1057"
-    } else {
-        return;
-    };
-    out.push(nest.lacks(RuleId::B8, tags::SUPPLIER_INN, Datum::word(expected)));
+    for item in receipt.each_item() {
+        if find(item, tags::SUPPLIER_INN).is_some() {
+            continue;
+        }
+        let expected = if find(item, tags::ITEM_AGENT_FLAGS).is_some_and(flagged) {
+            "present with 1222"
+        } else if whole {
+            "present with 1057"
+        } else {
+            continue;
+        };
+        out.push(Violation {
+            rule: RuleId::B8,
+            tag: Some(tags::SUPPLIER_INN),
+            offset: item.offset(),
+            actual: Datum::Absent,
+            expected: Datum::word(expected),
+        });
+    }
 }

@@ -2,16 +2,14 @@
 
 use alloc::string::ToString;
 
-use super::walk::Whole;
+use super::receipt::Receipt;
 use super::{Datum, RuleId, Violation, Violations};
 use crate::{FfdVersion, Tag, tags};
 
 /// From ФФД 1.1 on address and place are not blank; a settlement in the Internet names its site in any version.
 /// A missing tag is B2's finding, except where only 1125 asks for it.
-pub(super) fn b7(whole: &Whole<'_, '_>, out: &mut Violations) {
-    if !whole.view.form().is_receipt_like() {
-        return;
-    }
+pub(super) fn b7(receipt: &Receipt<'_, '_>, out: &mut Violations) {
+    let nest = receipt.nest;
     let mut push = |tag: Tag, offset, actual, expected| {
         out.push(Violation {
             rule: RuleId::B7,
@@ -21,16 +19,16 @@ pub(super) fn b7(whole: &Whole<'_, '_>, out: &mut Violations) {
             expected: Datum::word(expected),
         });
     };
-    if whole.version() >= FfdVersion::V1_1 {
+    if nest.whole.version() >= FfdVersion::V1_1 {
         for tag in [tags::RETAIL_PLACE_ADDRESS, tags::RETAIL_PLACE] {
-            if let Some(value) = whole.view.get(tag).filter(|value| value.bytes().trim_ascii().is_empty()) {
+            if let Some(value) = nest.get(tag).filter(|value| value.bytes().trim_ascii().is_empty()) {
                 push(tag, value.offset(), Datum::word("blank"), "not blank");
             }
         }
     }
-    let internet = whole.view.get(tags::INTERNET_PAYMENT).filter(|value| value.bytes() == [1]);
+    let internet = nest.get(tags::INTERNET_PAYMENT).filter(|value| value.bytes() == [1]);
     if let Some(internet) = internet {
-        match whole.view.get(tags::RETAIL_PLACE) {
+        match nest.get(tags::RETAIL_PLACE) {
             None => push(
                 tags::RETAIL_PLACE,
                 internet.offset(),

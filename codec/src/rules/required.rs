@@ -2,7 +2,6 @@
 
 use super::walk::Nest;
 use super::{Datum, RuleId, Violations};
-use crate::dictionary::{Carrier, Need};
 use crate::{FfdVersion, Tag, tags};
 
 /// Rows of code 1 that speak of the wire. Rows of the printed form and rows whose obligation nobody has seen in the
@@ -13,7 +12,11 @@ use crate::{FfdVersion, Tag, tags};
 /// than a third are such.
 pub(super) fn b2(nest: &Nest<'_, '_>, out: &mut Violations) {
     let undeclared = nest.whole.version() == FfdVersion::V1_05;
-    for row in nest.missing().filter(|row| row.need == Need::Must && row.carrier == Carrier::Wire) {
+    let must = nest.chart.map_or(0, |chart| chart.must);
+    if must & !nest.seen == 0 {
+        return;
+    }
+    for row in nest.missing(must) {
         if undeclared && row.tag == tags::FFD_VERSION {
             continue;
         }
@@ -59,9 +62,6 @@ const CONDITIONS: &[Condition] = &[
 
 /// Rows of code 2 whose condition the document itself fulfils.
 pub(super) fn b3(nest: &Nest<'_, '_>, out: &mut Violations) {
-    if nest.parent != 0 {
-        return;
-    }
     for condition in CONDITIONS.iter().filter(|condition| condition.forms.contains(&nest.whole.form)) {
         let fulfilled =
             nest.get(condition.when).and_then(|value| value.vln().ok()).is_some_and(condition.holds);
@@ -69,8 +69,7 @@ pub(super) fn b3(nest: &Nest<'_, '_>, out: &mut Violations) {
             continue;
         }
         let demanded = |tag: &Tag| condition.demands.contains(tag);
-        for row in nest.missing().filter(|row| row.need == Need::Conditional && row.carrier == Carrier::Wire)
-        {
+        for row in nest.missing(nest.chart.map_or(0, |chart| chart.conditional)) {
             if demanded(&row.tag) {
                 out.push(nest.lacks(RuleId::B3, row.tag, Datum::word(condition.because)));
             }

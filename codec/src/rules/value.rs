@@ -5,18 +5,19 @@ use alloc::string::String;
 
 use super::walk::Place;
 use super::{Datum, RuleId, Violations};
-use crate::dictionary::{Codes, Entry, Kind, ValueList};
+use crate::dictionary::{Codes, Entry, Kind, ValueList, is_stlv};
 
 /// Length first: a value of the wrong length has no code to look at.
 pub(super) fn b4(place: &Place<'_>, out: &mut Violations) {
     let Some(entry) = place.entry else { return };
     let bytes = place.value.bytes();
-    if let Some(expected) = wrong_length(entry, bytes) {
+    if !entry.fits(bytes.len()) {
         let actual = Datum::Number(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        out.push(place.finding(RuleId::B4, actual, expected));
+        out.push(place.finding(RuleId::B4, actual, wanted(entry, bytes)));
         return;
     }
-    if entry.kind == Kind::Stlv && place.value.children().any(|child| child.is_err()) {
+    // The structural walk has seen to it for every number that is always a nest.
+    if entry.kind == Kind::Stlv && !is_stlv(place.tag) && place.value.children().any(|child| child.is_err()) {
         out.push(place.finding(RuleId::B4, Datum::word("does not close"), Datum::word("nested TLV")));
     }
     if let Some(list) = entry.values.filter(|list| list.strict)
@@ -26,19 +27,13 @@ pub(super) fn b4(place: &Place<'_>, out: &mut Violations) {
     }
 }
 
-/// The length that should have been, if this one is wrong.
-fn wrong_length(entry: &Entry, bytes: &[u8]) -> Option<Datum> {
-    let len = bytes.len();
-    let max = usize::from(entry.len_max);
-    let number = |len: usize| Some(Datum::Number(u64::try_from(len).unwrap_or(u64::MAX)));
-    match entry.kind {
-        // Empty numbers occur in live documents and read as zero.
-        Kind::Byte | Kind::U16 | Kind::U32 | Kind::UnixTime | Kind::Bits if len == 0 => None,
-        Kind::Fvln if len == 0 => number(max),
-        _ if entry.len_max == Entry::NO_LIMIT => None,
-        _ if entry.fixed && len != max => number(max),
-        _ if len > max => Some(Datum::quote(format!("at most {max}"))),
-        _ => None,
+/// The length that should have been.
+#[cold]
+fn wanted(entry: &Entry, bytes: &[u8]) -> Datum {
+    if entry.fixed || bytes.is_empty() {
+        Datum::Number(entry.len_max.into())
+    } else {
+        Datum::quote(format!("at most {}", entry.len_max))
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
 pub(crate) mod documents;
+pub(crate) mod draft;
 pub(crate) mod json;
 
 use std::path::PathBuf;
