@@ -19,6 +19,7 @@ pub mod dictionary;
 mod document;
 mod encode;
 mod error;
+pub mod explain;
 pub mod frame;
 pub mod inn;
 mod json;
