@@ -85,7 +85,7 @@ impl Plan {
             else {
                 continue;
             };
-            let untold = |seen: &Seen| seen.life.is_none() && seen.id > before.id && seen.id < behind.id;
+            let untold = |seen: &Seen| seen.tells_nothing() && seen.id > before.id && seen.id < behind.id;
             if before.footer.is_some()
                 && end < next.base
                 && let Some(at) = survey.segments.iter().position(untold)
@@ -127,7 +127,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     let mut cut: Option<Lsn> = None;
     let mut emptied = Vec::new();
     for (at, seen) in survey.segments.iter().enumerate().rev() {
-        if let Some(life) = &seen.life {
+        if let Some(life) = seen.life.as_ref().filter(|_| !seen.tells_nothing()) {
             let still_here = if planted!(22) {
                 life.proves
             } else {
@@ -137,7 +137,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
             plan.proven = plan.proven.max(still_here);
         }
         match &seen.life {
-            Some(life) if activated.contains(&seen.id) => {
+            Some(life) if activated.contains(&seen.id) && !seen.tells_nothing() => {
                 let sealed = seen.footer.map(|footer| footer.last.next());
                 let end = [cut, sealed].into_iter().flatten().min();
                 match end.filter(|end| *end <= life.base) {
@@ -210,7 +210,7 @@ fn activated(segments: &[Seen]) -> Vec<SegmentId> {
     let mut activated = Vec::new();
     let mut highest_base = Lsn::NONE;
     for seen in segments.iter().rev() {
-        let Some(life) = &seen.life else { continue };
+        let Some(life) = seen.life.as_ref().filter(|_| !seen.tells_nothing()) else { continue };
         if planted!(43) || life.first_whole || life.proves_inside >= life.base || highest_base > life.base {
             activated.push(seen.id);
         }
@@ -433,6 +433,26 @@ mod tests {
         // A file elsewhere does not stand in for the one that is missing.
         let segments = vec![sealed(11, 1, 134), seen(13, 136, 140, true), wiped(14)];
         assert!(plan(&Survey { segments, ..Survey::default() }).is_err());
+    }
+
+    // The stand-in got its footer; then somebody brings back the segment that it stood in for.
+    #[test]
+    fn a_segment_that_comes_back_counts_and_not_what_stood_in_for_it() {
+        let stand_in = |id| {
+            let mut seen = sealed(id, 135, 135);
+            let stamp = SegmentStamp { segment: SegmentId::new(id), epoch: 0, nonce: 0 };
+            seen.life = seen.life.map(|life| Life { stamp, ..life });
+            seen.footer = seen.footer.map(|footer| SegmentFooter { stamp, ..footer });
+            seen
+        };
+        assert_eq!(
+            outcome(vec![sealed(11, 1, 134), stand_in(12), seen(14, 136, 140, true)]),
+            (vec![(11, 1, Some(135)), (12, 135, Some(136)), (14, 136, None)], vec![], 140)
+        );
+        assert_eq!(
+            outcome(vec![sealed(11, 1, 134), sealed(12, 135, 135), stand_in(13), seen(14, 136, 140, true)]),
+            (vec![(11, 1, Some(135)), (12, 135, Some(136)), (14, 136, None)], vec![13], 140)
+        );
     }
 
     #[test]

@@ -60,6 +60,16 @@ pub(super) struct Seen {
     pub(super) blank: bool,
 }
 
+impl Seen {
+    /// Nothing is left of it, or it is the footer over such a one: a stand-in, which counts only where nothing else does.
+    pub(super) fn tells_nothing(&self) -> bool {
+        self.life.is_none_or(|life| life.stamp.epoch == WIPED_EPOCH)
+    }
+}
+
+/// No segment that was written to has this epoch.
+const WIPED_EPOCH: u32 = 0;
+
 /// The one life of the blocks that a segment file tells of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Life {
@@ -84,10 +94,10 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// Of a segment of which nothing is left. No segment that was written to has epoch 0, so no record is of this life.
+    /// Of a segment of which nothing is left: no record is of this life.
     pub(super) const fn wiped(segment: SegmentId, base: Lsn) -> Self {
         Self {
-            stamp: SegmentStamp { segment, epoch: 0, nonce: 0 },
+            stamp: SegmentStamp { segment, epoch: WIPED_EPOCH, nonce: 0 },
             block_len: BLOCK_LEN_MIN as u32,
             base,
             base_known: false,
