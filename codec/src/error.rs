@@ -169,6 +169,12 @@ pub enum EncodeErrorKind {
     DocumentNumber,
     /// The bytes given as the plain document are not a document of the form named.
     Document,
+    /// No table of the version puts the tag in its place, or not twice (B1).
+    Misplaced,
+    /// A tag that the table demands is not there (B2, B3).
+    Missing,
+    /// The value has not the length or the code that its tag wants (B4).
+    Value,
 }
 
 impl EncodeErrorKind {
@@ -181,6 +187,9 @@ impl EncodeErrorKind {
             Self::Text => "text",
             Self::DocumentNumber => "document-number",
             Self::Document => "document",
+            Self::Misplaced => "misplaced",
+            Self::Missing => "missing",
+            Self::Value => "value",
         }
     }
 }

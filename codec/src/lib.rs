@@ -20,6 +20,7 @@ mod document;
 mod encode;
 mod error;
 pub mod explain;
+pub mod forms;
 pub mod frame;
 pub mod inn;
 mod json;

@@ -63,6 +63,22 @@ impl FfdVersion {
         }
     }
 
+    /// P-version that a register of this version sends, as its two bytes stand on the wire; of those of 1.0 the later.
+    ///
+    /// ```
+    /// use ofd_codec::FfdVersion;
+    /// assert_eq!(FfdVersion::V1_2.p_version(), [0x01, 0x20]);
+    /// ```
+    #[must_use]
+    pub const fn p_version(self) -> [u8; 2] {
+        match self {
+            Self::V1_0 => [0, 2],
+            Self::V1_05 => [0x01, 0x05],
+            Self::V1_1 => [0x01, 0x10],
+            Self::V1_2 => [0x01, 0x20],
+        }
+    }
+
     /// Version of a document: its tag 1209; without one that of the drive's last registration; else the P-version;
     /// else 1.0. A mismatch between them is no error: live firmware sends 1209 = 2 under P-version 00 01.
     ///

@@ -26,11 +26,11 @@ fn read_in_every_way(bytes: &[u8], json: &mut String) {
     }
     if let Ok(view) = DocumentView::new_checked(bytes) {
         let _ = view.header();
-        for version in [FfdVersion::V1_0, FfdVersion::V1_2] {
-            json.clear();
-            write_document(&view, version, json);
-            check_json(json);
-        }
+        let version = FfdVersion::of_document(&view.header(), None, [0, 0]);
+        json.clear();
+        write_document(&view, version, json);
+        check_json(json);
+        let _ = view.typed(version);
         // Whatever the view takes, the tree takes and gives back.
         assert_eq!(Document::decode(bytes).unwrap().encode(), bytes);
     }
@@ -95,15 +95,24 @@ fn every_flipped_bit_of_a_container_is_caught() {
 /// With one bit flipped, a document without a checksum is still refused or read soundly, in every way there is.
 #[test]
 fn every_flipped_bit_of_a_document_is_read_soundly() {
-    let mut json = String::new();
-    for golden in golden() {
-        let mut plain = Frame::new_checked(&golden.message).unwrap().container().body().to_vec();
-        for bit in 0..plain.len() * 8 {
-            plain[bit / 8] ^= 1 << (bit % 8);
-            read_in_every_way(&plain, &mut json);
-            plain[bit / 8] ^= 1 << (bit % 8);
+    // Versions 1.05 and 1.1 of a form differ from their neighbours in tables, hardly in bytes; two halves at once.
+    let mut all = golden();
+    all.retain(|golden| !golden.name.ends_with("-1.05") && !golden.name.ends_with("-1.1"));
+    std::thread::scope(|scope| {
+        for half in all.chunks(all.len().div_ceil(2)) {
+            scope.spawn(move || {
+                let mut json = String::new();
+                for golden in half {
+                    let mut plain = Frame::new_checked(&golden.message).unwrap().container().body().to_vec();
+                    for bit in 0..plain.len() * 8 {
+                        plain[bit / 8] ^= 1 << (bit % 8);
+                        read_in_every_way(&plain, &mut json);
+                        plain[bit / 8] ^= 1 << (bit % 8);
+                    }
+                }
+            });
         }
-    }
+    });
 }
 
 /// Every length of every number that can be written comes back as the number, and in as few bytes as it needs.

@@ -3,6 +3,7 @@
 
 pub(crate) mod documents;
 pub(crate) mod draft;
+pub(crate) mod forms;
 pub(crate) mod json;
 
 use std::path::PathBuf;
