@@ -11,9 +11,8 @@ use alloc::vec::Vec;
 use encoding_rs::IBM866;
 
 use crate::frame::{
-    CONTAINER_FROM_REGISTER, CONTAINER_HEADER_LEN, CONTAINER_LEN_MAX, CONTAINER_TO_REGISTER,
-    CONTAINER_VERSION, FLAGS_USUAL, S_VERSION_OPERATOR, SERVICE1_USUAL, SIGNATURE_OPERATOR, TRAILER_LEN,
-    container_crc,
+    CONTAINER_FROM_REGISTER, CONTAINER_LEN_MAX, CONTAINER_TO_REGISTER, CONTAINER_VERSION, FLAGS_USUAL,
+    S_VERSION_OPERATOR, SERVICE1_USUAL, SESSION_HEADER_LEN, SIGNATURE_OPERATOR, container_crc,
 };
 use crate::{
     DriveNumber, EncodeError, EncodeErrorKind, Form, LocalSeconds, Quantity, SessionHeader, Tag, tags,
@@ -250,13 +249,44 @@ impl Message<'_> {
     /// # Errors
     /// `TooLong` beyond [`CONTAINER_LEN_MAX`], `DocumentNumber` beyond 24 bits.
     pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.encode_around(out, |out| {
+            out.extend_from_slice(self.plain);
+            Ok(())
+        })
+    }
+
+    /// The same around a document that is written where it is to lie, so that nothing is allocated for it.
+    fn encode_around(
+        &self,
+        out: &mut Vec<u8>,
+        plain: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
         let [0, number @ ..] = self.number.to_be_bytes() else {
             return Err(EncodeError::new(EncodeErrorKind::DocumentNumber));
         };
-        let len = self.plain.len().saturating_add(CONTAINER_HEADER_LEN + TRAILER_LEN);
+        let begin = out.len();
+        out.extend_from_slice(&[0; SESSION_HEADER_LEN]);
+        let start = out.len();
+        // Length and checksum of the container are written behind the rest.
+        out.extend_from_slice(&[0, 0, 0, 0, self.container_type, self.form, CONTAINER_VERSION]);
+        out.extend_from_slice(&SERVICE1_USUAL);
+        out.extend_from_slice(&self.drive.to_bcd());
+        out.extend_from_slice(&number);
+        out.extend_from_slice(&self.service2_prefix);
+        let len_at = out.len();
+        out.extend_from_slice(&[0, 0]);
+        let plain_at = out.len();
+        if let Err(error) = plain(out) {
+            out.truncate(begin);
+            return Err(error);
+        }
+        let plain_len = out.len().saturating_sub(plain_at);
+        out.extend_from_slice(&self.trailer);
+        let len = out.len().saturating_sub(start);
         let (Ok(container_len), Ok(plain_len), true) =
-            (u16::try_from(len), u16::try_from(self.plain.len()), len <= CONTAINER_LEN_MAX)
+            (u16::try_from(len), u16::try_from(plain_len), len <= CONTAINER_LEN_MAX)
         else {
+            out.truncate(begin);
             return Err(EncodeError::new(EncodeErrorKind::TooLong));
         };
         let header = SessionHeader {
@@ -268,21 +298,11 @@ impl Message<'_> {
             flags: FLAGS_USUAL,
             crc: 0,
         };
-        out.extend_from_slice(&header.encode());
-        let start = out.len();
-        out.extend_from_slice(&container_len.to_le_bytes());
-        out.extend_from_slice(&[0, 0, self.container_type, self.form, CONTAINER_VERSION]);
-        out.extend_from_slice(&SERVICE1_USUAL);
-        out.extend_from_slice(&self.drive.to_bcd());
-        out.extend_from_slice(&number);
-        out.extend_from_slice(&self.service2_prefix);
-        out.extend_from_slice(&plain_len.to_be_bytes());
-        out.extend_from_slice(self.plain);
-        out.extend_from_slice(&self.trailer);
+        put(out, begin, &header.encode());
+        put(out, start, &container_len.to_le_bytes());
+        put(out, len_at, &plain_len.to_be_bytes());
         let crc = container_crc(out.get(start..).unwrap_or_default());
-        if let Some(place) = out.get_mut(start.saturating_add(2)..start.saturating_add(4)) {
-            place.copy_from_slice(&crc.to_le_bytes());
-        }
+        put(out, start.saturating_add(2), &crc.to_le_bytes());
         Ok(())
     }
 
@@ -386,8 +406,6 @@ impl ConfirmationRequest {
     /// # Errors
     /// `DocumentNumber` when the number does not fit the container header.
     pub fn encode_into(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let mut plain = Vec::with_capacity(96);
-        self.encode_plain(&mut plain)?;
         Message {
             p_version: self.p_version,
             drive: self.drive,
@@ -395,10 +413,17 @@ impl ConfirmationRequest {
             form: Form::CONFIRMATION.0,
             container_type: CONTAINER_TO_REGISTER,
             service2_prefix: [0; 10],
-            plain: &plain,
+            plain: &[],
             trailer: Message::trailer_of(self.message_sign),
         }
-        .encode_into(out)
+        .encode_around(out, |out| self.encode_plain(out))
+    }
+}
+
+/// Writes into room that was left at `at`.
+fn put(out: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(place) = out.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
     }
 }
 
