@@ -25,24 +25,26 @@ const FREE_MAX: usize = 8;
 #[derive(Default)]
 pub(crate) struct Filling {
     pub(crate) bytes: Vec<u8>,
-    shell: Shared,
+    /// `None`: of bytes that did not come from the pool.
+    shell: Option<Shared>,
 }
 
 impl Filling {
     /// From bytes that come from elsewhere.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { bytes, shell: Shared::default() }
+        Self { bytes, shell: None }
     }
 
     /// Ends the filling.
     pub(crate) fn share(self) -> Shared {
-        let Self { bytes, mut shell } = self;
+        let Self { bytes, shell } = self;
+        // Nobody but us has seen the shell; should that ever change, sharing costs an allocation.
+        let Some(mut shell) = shell else { return Arc::new(bytes) };
         match Arc::get_mut(&mut shell) {
             Some(room) => {
                 *room = bytes;
                 shell
             }
-            // Nobody but us has seen the shell; should that ever change, sharing costs an allocation.
             None => Arc::new(bytes),
         }
     }
@@ -65,11 +67,11 @@ impl Pool {
     pub(crate) fn take(&mut self) -> Filling {
         let unheld = self.free.iter_mut().position(|buffer| Arc::get_mut(buffer).is_some());
         let Some(mut shell) = unheld.map(|at| self.free.swap_remove(at)) else {
-            return Filling { bytes: Vec::with_capacity(self.len), shell: Shared::default() };
+            return Filling { bytes: Vec::with_capacity(self.len), shell: Some(Shared::default()) };
         };
         let mut bytes = Arc::get_mut(&mut shell).map(std::mem::take).unwrap_or_default();
         bytes.clear();
-        Filling { bytes, shell }
+        Filling { bytes, shell: Some(shell) }
     }
 
     /// Keeps a buffer for later; others may still hold it.

@@ -14,6 +14,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
 use bytes::Bytes;
 
 use crate::disk::{Completion, DiskOp};
@@ -237,22 +238,28 @@ pub trait Env: Send + Sync + 'static {
     }
 }
 
+/// Parts that go to the disk as one write; a commit has fewer.
+const PARTS_MAX: usize = 8;
+
 /// Writes all parts, taking up short writes where they stopped.
 ///
 /// # Errors
 /// Of the file; a write that takes nothing is a storage fault.
 pub fn write_all_at(file: &dyn File, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
-    let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    let mut rest = slices.as_mut_slice();
     let mut at = offset;
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        let taken = file.write_at(rest, at)?;
-        if taken == 0 {
-            return Err(Error::io("a write took no byte", io::ErrorKind::WriteZero.into()));
+    for parts in parts.chunks(PARTS_MAX) {
+        let mut slices: ArrayVec<IoSlice<'_>, PARTS_MAX> =
+            parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let taken = file.write_at(rest, at)?;
+            if taken == 0 {
+                return Err(Error::io("a write took no byte", io::ErrorKind::WriteZero.into()));
+            }
+            at = at.saturating_add(taken as u64);
+            IoSlice::advance_slices(&mut rest, taken);
         }
-        at = at.saturating_add(taken as u64);
-        IoSlice::advance_slices(&mut rest, taken);
     }
     Ok(())
 }
