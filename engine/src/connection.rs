@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::confirmation::Confirmation;
-use crate::handover::{Peer, ReturnTo};
+use crate::handover::{Back, Peer, ReturnTo};
 use crate::planted::{Planted, is};
 use crate::port::Port;
 use crate::shared::{Health, Shared};
@@ -336,7 +336,9 @@ fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes)
             .map(|header| (header.channel(), header.drive));
         let back = connection.expect(port.number());
         match channel {
-            Some((Channel::Operator, drive)) => port.take(back, connection.peer, message, &drive),
+            Some((Channel::Operator, drive)) => {
+                port.take(Back::Connection(back), connection.peer, message, &drive)
+            }
             Some((Channel::Marking | Channel::Keys, _)) => port.relay(back, message),
             // A test ping: nobody has seen yet what a register expects to read, so it reads nothing.
             Some((Channel::Test, _)) | None => {

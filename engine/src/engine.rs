@@ -18,6 +18,7 @@ use ofd_storage::retain::Holds;
 use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
 #[cfg(feature = "parquet")]
 use ofd_storage::{Lsn, RecordKind};
+use rtrb::Producer;
 
 use crate::bell::PortBell;
 use crate::builder::{EngineBuilder, Host, Options};
@@ -25,7 +26,8 @@ use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
 use crate::feed::Feed;
-use crate::handover::Unanswered;
+use crate::gate::Gate;
+use crate::handover::{Batch, Unanswered};
 use crate::host::{Access, Capability, Scope};
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
@@ -34,7 +36,8 @@ use crate::partition::partition_of;
 use crate::port::{self, Submission};
 use crate::query::StoredDocument;
 use crate::replay::Replay;
-use crate::shared::{Health, Shared, Stage};
+use crate::seat::Seat;
+use crate::shared::{FailOnPanic, Health, Shared, Stage};
 use crate::stored::check_past;
 use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
@@ -58,6 +61,7 @@ pub struct Engine {
     shared: Arc<Shared>,
     report: RecoveryReport,
     ports: Vec<PortHandle>,
+    gate: Gate,
     workers: Vec<Sender<worker::Call>>,
     writer: Sender<writer::Call>,
     threads: Threads,
@@ -74,7 +78,7 @@ pub struct Engine {
 /// The parts of an engine, in the order of the data backwards. Each is owned by whoever runs it.
 pub(crate) struct Parts {
     pub(crate) writer: Writer,
-    pub(crate) workers: Vec<Worker>,
+    pub(crate) workers: Vec<Arc<Seat>>,
     pub(crate) ports: Vec<port::Rings>,
     pub(crate) keeper: Keeper,
 }
@@ -128,8 +132,8 @@ impl Engine {
         let (engine, Parts { writer, workers, ports, keeper }) = Self::assemble(dir, env, options, host)?;
         engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
-        for (number, worker) in (0..).zip(workers) {
-            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || worker.run())?;
+        for (number, seat) in (0..).zip(workers) {
+            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || seat.run())?;
         }
         for (number, rings) in (0..).zip(ports) {
             let shared = Arc::clone(&engine.shared);
@@ -182,12 +186,20 @@ impl Engine {
         let disk = env.queue(Arc::clone(&wake))?;
         log.start_copies(&wake)?;
         let wiring = Wiring::new(&shared.options)?;
-        let Wiring { ports, workers, writer_workers, writer_ports, port_handles, worker_calls } = wiring;
+        let Wiring { ports, workers, gate, writer_workers, writer_ports, port_handles, worker_calls } =
+            wiring;
         let (writer_calls, calls) = unbounded();
+        let seats: Vec<Arc<Seat>> = (0..)
+            .zip(workers)
+            .zip(lanes)
+            .map(|((number, rings), lanes)| Worker::new(number, Arc::clone(&shared), rings, lanes))
+            .map(|worker| Arc::new(Seat::new(Arc::clone(&shared), worker)))
+            .collect();
         let engine = Self {
             dir,
             report,
             ports: port_handles,
+            gate: Gate::new(Arc::clone(&shared), shared.options.ports, gate, seats.clone()),
             workers: worker_calls,
             writer: writer_calls,
             threads: Threads::default(),
@@ -204,12 +216,7 @@ impl Engine {
         let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
         let writer = Writer::new(Arc::clone(&shared), log, disk, rings);
         let keeper = Keeper::new(Arc::clone(&shared), kept);
-        let workers = (0..)
-            .zip(workers)
-            .zip(lanes)
-            .map(|((number, rings), lanes)| Worker::new(number, Arc::clone(&shared), rings, lanes))
-            .collect();
-        Ok((engine, Parts { writer, workers, ports, keeper }))
+        Ok((engine, Parts { writer, workers: seats, ports, keeper }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -219,15 +226,6 @@ impl Engine {
         name: &str,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), Error> {
-        struct FailOnPanic(Arc<Shared>);
-        impl Drop for FailOnPanic {
-            fn drop(&mut self) {
-                if std::thread::panicking() {
-                    self.0.set_health(Health::Failed);
-                    self.0.writer_bell.ring();
-                }
-            }
-        }
         let guard = FailOnPanic(Arc::clone(&self.shared));
         let task = self.shared.env.spawn(
             name,
@@ -272,8 +270,15 @@ impl Engine {
     ///
     /// # Errors
     /// `Reopen` when the engine has ended.
-    pub fn submit_batch(&self, frames: Vec<Bytes>) -> Result<Tickets, Error> {
-        let (tickets, desk) = Tickets::new(frames.len());
+    pub fn submit_batch(&self, mut frames: Vec<Bytes>) -> Result<Tickets, Error> {
+        let (tickets, desk, alone) = Tickets::new(frames.len(), &self.gate.inside);
+        if alone
+            && frames.len() == 1
+            && let Some(message) = frames.pop()
+        {
+            let Some(message) = self.gate.take(message, &desk) else { return Ok(tickets) };
+            frames.push(message);
+        }
         let port = self.next_port()?;
         port.submissions.send(Submission { frames, desk }).map_err(|_| ended_port())?;
         port.bell.ring();
@@ -292,7 +297,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit_batch`].
     pub async fn submit(&self, frame: Bytes) -> Result<Outcome, Error> {
-        let (tickets, desk) = Tickets::new(1);
+        let (tickets, desk, alone) = Tickets::new(1, &self.gate.inside);
+        let frame = if alone { self.gate.take(frame, &desk) } else { Some(frame) };
+        let Some(frame) = frame else { return Ok(first(tickets.await)) };
         let port = self.next_port()?;
         let mut submission = Some(Submission { frames: vec![frame], desk });
         std::future::poll_fn(|context| {
@@ -309,8 +316,7 @@ impl Engine {
         })
         .await?;
         port.bell.ring();
-        let outcomes = tickets.await;
-        Ok(outcomes.into_iter().next().unwrap_or(Outcome::Unanswered(Unanswered::Stopping)))
+        Ok(first(tickets.await))
     }
 
     /// Everything up to here is on disk.
@@ -526,6 +532,12 @@ impl Engine {
         &self.shared
     }
 
+    /// The host's short way in is closed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn shut_gate(&self) {
+        self.gate.shut();
+    }
+
     /// Stops accepting, finishes what is inside, proves it on disk and ends all threads. Calling it again does
     /// nothing.
     ///
@@ -536,6 +548,7 @@ impl Engine {
             return Ok(());
         }
         self.shared.set_health(Health::Draining);
+        self.gate.shut();
         // A compaction that runs is let finish: once the lock of the directory is gone, another owner may begin one.
         #[cfg(feature = "parquet")]
         let _compaction = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
@@ -560,6 +573,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn first(outcomes: Vec<Outcome>) -> Outcome {
+    outcomes.into_iter().next().unwrap_or(Outcome::Unanswered(Unanswered::Stopping))
 }
 
 fn ended_port() -> Error {
@@ -595,6 +612,7 @@ impl std::fmt::Debug for Engine {
 struct Wiring {
     ports: Vec<port::Rings>,
     workers: Vec<worker::Rings>,
+    gate: Vec<Producer<Batch>>,
     writer_workers: Vec<WorkerRings>,
     writer_ports: Vec<PortRings>,
     port_handles: Vec<PortHandle>,
@@ -606,6 +624,7 @@ impl Wiring {
         let mut wiring = Self {
             ports: Vec::new(),
             workers: Vec::new(),
+            gate: Vec::new(),
             writer_workers: Vec::new(),
             writer_ports: Vec::new(),
             port_handles: Vec::new(),
@@ -643,6 +662,12 @@ impl Wiring {
                 submissions: submissions_out,
                 bell,
             });
+        }
+        // The gate is the last entrance of every worker.
+        for worker in &mut wiring.workers {
+            let (to_worker, from_gate) = rtrb::RingBuffer::new(1);
+            wiring.gate.push(to_worker);
+            worker.from_ports.push(from_gate);
         }
         Ok(wiring)
     }

@@ -6,7 +6,8 @@
 //!                   ▲──────Landed────┘                               (where the documents came to lie)
 //! ```
 //!
-//! A batch is owned by one thread at a time and comes back to the port it left, so its memory is used again.
+//! A batch is owned by one thread at a time and comes back to the port it left. The vector of its slots goes to whoever
+//! fills the next one: after warm-up none is allocated (test: `tests/allocations.rs`).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -14,9 +15,12 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use ofd_codec::DriveNumber;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Realm};
 use ofd_storage::{Location, Lsn, RecordKind};
+
+use crate::tickets::Ticket;
 
 /// Most frames that travel as one batch.
 pub(crate) const BATCH_FRAMES_MAX: usize = 64;
@@ -72,7 +76,26 @@ pub(crate) struct Peer {
     pub(crate) port: u16,
 }
 
-/// Where the answer belongs: a connection of a port (or a ticket of the host) and the order within it.
+/// Where the answer belongs.
+#[derive(Clone, Debug)]
+pub(crate) enum Back {
+    /// A connection.
+    Connection(ReturnTo),
+    /// The host, by way of the entrance that its frame took: a port, or the gate behind them.
+    Host { port: u16, ticket: Ticket },
+}
+
+impl Back {
+    /// The port that it returns to.
+    pub(crate) fn port(&self) -> u16 {
+        match self {
+            Self::Connection(back) => back.port,
+            Self::Host { port, .. } => *port,
+        }
+    }
+}
+
+/// A connection of a port and the order within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ReturnTo {
     pub(crate) port: u16,
@@ -175,7 +198,7 @@ pub(crate) enum Verdict {
 /// One frame on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) back: ReturnTo,
+    pub(crate) back: Back,
     pub(crate) peer: Peer,
     /// The session message, whole.
     pub(crate) message: Bytes,
@@ -194,9 +217,42 @@ pub(crate) struct Batch {
     pub(crate) due: Lsn,
 }
 
+/// Empty vectors that are kept: more batches than that are hardly ever on their way at once.
+const VECTORS_MAX: usize = 256;
+
+/// Vectors of slots, emptied by one thread and filled by another.
+pub(crate) struct Vectors {
+    give: Sender<Vec<Slot>>,
+    take: Receiver<Vec<Slot>>,
+}
+
+impl Default for Vectors {
+    fn default() -> Self {
+        let (give, take) = bounded(VECTORS_MAX);
+        Self { give, take }
+    }
+}
+
+impl Vectors {
+    /// One with room for a batch.
+    pub(crate) fn take(&self) -> Vec<Slot> {
+        self.take.try_recv().unwrap_or_else(|_| Vec::with_capacity(BATCH_FRAMES_MAX))
+    }
+
+    /// One whose slots have gone.
+    pub(crate) fn give(&self, mut vector: Vec<Slot>) {
+        vector.clear();
+        if vector.capacity() >= BATCH_FRAMES_MAX {
+            // Where there are enough, it goes.
+            let _ = self.give.try_send(vector);
+        }
+    }
+}
+
 impl Batch {
-    pub(crate) fn new(port: u16) -> Self {
-        Self { port, slots: Vec::with_capacity(BATCH_FRAMES_MAX), due: Lsn::NONE }
+    /// An empty one of this port.
+    pub(crate) fn new(port: u16, slots: Vec<Slot>) -> Self {
+        Self { port, slots, due: Lsn::NONE }
     }
 
     /// Is there no room for one more?

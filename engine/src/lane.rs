@@ -266,6 +266,12 @@ mod tests {
         lane.landed(number, digest, answered(lsn, 0));
     }
 
+    /// Four million of them: a byte more is four megabytes.
+    #[test]
+    fn a_lane_is_small() {
+        assert_eq!((size_of::<crate::checkpoint::Kept>(), size_of::<Lane>()), (32, 144));
+    }
+
     #[test]
     fn a_lane_starts_at_any_number() {
         assert_eq!(Lane::default().place(84_123, 1), Place::New);

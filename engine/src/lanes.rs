@@ -50,7 +50,7 @@ pub(crate) struct LaneCount {
     pub(crate) quarantined: u64,
 }
 
-/// The lanes that nothing has come for since the start, by drive, as the index tells them: 40 bytes each. A lane
+/// The lanes that nothing has come for since the start, by drive, as the index tells them: 32 bytes each. A lane
 /// wakes at its first document.
 #[derive(Default)]
 pub(crate) struct Idle {

@@ -28,11 +28,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
+mod answers;
 #[cfg(feature = "parquet")]
 mod archive;
 mod bell;
 mod builder;
 mod checkpoint;
+mod chunks;
 pub mod confirmation;
 mod connection;
 #[cfg(feature = "control")]
@@ -42,6 +44,7 @@ mod engine;
 mod error;
 mod examine;
 mod feed;
+mod gate;
 mod handover;
 pub mod host;
 mod keeper;
@@ -58,6 +61,7 @@ mod refusal;
 pub mod registers;
 mod replay;
 mod scrubber;
+mod seat;
 mod shared;
 mod sides;
 mod stored;

@@ -17,30 +17,29 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 use crossbeam_channel::Receiver;
-use ofd_storage::{Lsn, Position};
 use rtrb::{Consumer, Producer};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use crate::answers::{Answers, prove};
 use crate::bell::PortBell;
+use crate::chunks::Chunks;
 use crate::confirmation::{Answer, Confirmation, Durable, Sealed};
 use crate::connection::{Connection, Reply, read};
-use crate::handover::{Batch, Peer, ReturnTo, Settled, Slot, Unanswered, Verdict};
+use crate::handover::{Back, Batch, Peer, ReturnTo, Slot, Unanswered, Verdict};
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
 use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
 use crate::stream::Stream;
-use crate::tickets::{Desk, Outcome};
+use crate::tickets::{Desk, Outcome, Ticket};
 
 /// Memory taken at once for what sockets bring.
 const CHUNK_LEN: usize = 256 * 1024;
-/// The connection number that stands for frames submitted by the host.
-const HOST: u32 = u32::MAX;
 /// How long the marking relay may take.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a port waits for what is inside when it stops.
@@ -83,15 +82,8 @@ struct Places {
     free: Vec<u32>,
 }
 
-/// Tickets by the sequence of the host's frames.
-#[derive(Default)]
-struct HostOrder {
-    first: u64,
-    tickets: VecDeque<Option<(Arc<Desk>, usize)>>,
-}
-
 struct ToConfirm {
-    back: ReturnTo,
+    back: Back,
     durable: Durable,
     answer: Answer,
     container: Bytes,
@@ -106,9 +98,9 @@ pub(crate) struct Port {
     from_writer: RefCell<Consumer<Batch>>,
     /// Batches whose records are appended and not yet known to be durable, in order.
     waiting: RefCell<VecDeque<Batch>>,
-    spare: RefCell<Vec<Vec<Slot>>>,
     places: RefCell<Places>,
-    host: RefCell<HostOrder>,
+    /// Answers of the host.
+    answers: RefCell<Answers>,
     listeners: Receiver<StdListener>,
     submissions: Receiver<Submission>,
     submitting: RefCell<Option<Submitting>>,
@@ -118,7 +110,7 @@ pub(crate) struct Port {
     held: Cell<usize>,
     /// A ring to a worker was full at the last look.
     stuck: Cell<bool>,
-    chunk: RefCell<BytesMut>,
+    chunks: RefCell<Chunks>,
     dirty: RefCell<Vec<Rc<Connection>>>,
     inside: Cell<usize>,
     open: Cell<usize>,
@@ -144,12 +136,11 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         number,
         shared: Arc::clone(shared),
         to_workers: RefCell::new(rings.to_workers),
-        filling: RefCell::new((0..workers).map(|_| Batch::new(number)).collect()),
+        filling: RefCell::new((0..workers).map(|_| Batch::new(number, shared.vectors.take())).collect()),
         from_writer: RefCell::new(rings.from_writer),
         waiting: RefCell::default(),
-        spare: RefCell::default(),
         places: RefCell::default(),
-        host: RefCell::default(),
+        answers: RefCell::new(Answers::new()),
         listeners: rings.listeners,
         submissions: rings.submissions,
         submitting: RefCell::default(),
@@ -157,7 +148,7 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         confirm_calls: Cell::new(0),
         held: Cell::new(0),
         stuck: Cell::new(false),
-        chunk: RefCell::new(BytesMut::with_capacity(CHUNK_LEN)),
+        chunks: RefCell::new(Chunks::new(CHUNK_LEN)),
         dirty: RefCell::default(),
         inside: Cell::new(0),
         open: Cell::new(0),
@@ -218,17 +209,13 @@ impl Port {
 
     /// Reads what a socket has, up to `most` bytes, into memory that the frames then share.
     pub(crate) fn read_chunk(&self, stream: &Stream, most: usize) -> io::Result<Bytes> {
-        let mut chunk = self.chunk.borrow_mut();
-        if chunk.capacity() < most {
-            // Takes the old memory again when no frame holds it any more.
-            chunk.reserve(CHUNK_LEN);
-        }
-        stream.try_read_buf(&mut (&mut *chunk).limit(most))?;
-        Ok(chunk.split().freeze())
+        let mut chunks = self.chunks.borrow_mut();
+        stream.try_read_buf(&mut chunks.room(most).limit(most))?;
+        Ok(chunks.piece())
     }
 
     /// Takes a frame in; it goes to the worker that owns the drive.
-    pub(crate) fn take(&self, back: ReturnTo, peer: Peer, message: Bytes, drive: &[u8; 16]) {
+    pub(crate) fn take(&self, back: Back, peer: Peer, message: Bytes, drive: &[u8; 16]) {
         self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
         self.inside.set(self.inside.get().saturating_add(1));
         let arrived_us = self.shared.now().mono_us;
@@ -302,8 +289,7 @@ impl Port {
         if batch.slots.is_empty() {
             return;
         }
-        let slots = self.spare.borrow_mut().pop().unwrap_or_default();
-        let full = std::mem::replace(batch, Batch { port: self.number, slots, due: Lsn::NONE });
+        let full = std::mem::replace(batch, Batch::new(self.number, self.shared.vectors.take()));
         match ring.push(full) {
             Ok(()) => {
                 if self.stuck.replace(false) {
@@ -393,24 +379,8 @@ impl Port {
             let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
             return desk.settle(at, Outcome::Unanswered(why));
         };
-        let mut host = self.host.borrow_mut();
-        let sequence = host.first.wrapping_add(host.tickets.len() as u64);
-        host.tickets.push_back(Some((Arc::clone(desk), at)));
-        drop(host);
-        let back = ReturnTo { port: self.number, connection: HOST, generation: 0, sequence };
-        self.take(back, Peer::default(), message, &drive);
-    }
-
-    fn settle_ticket(&self, sequence: u64, outcome: Outcome) {
-        let mut host = self.host.borrow_mut();
-        let at = usize::try_from(sequence.wrapping_sub(host.first)).unwrap_or(usize::MAX);
-        if let Some((desk, place)) = host.tickets.get_mut(at).and_then(Option::take) {
-            desk.settle(place, outcome);
-        }
-        while matches!(host.tickets.front(), Some(None)) {
-            host.tickets.pop_front();
-            host.first = host.first.wrapping_add(1);
-        }
+        let ticket = Ticket { desk: Arc::clone(desk), at };
+        self.take(Back::Host { port: self.number, ticket }, Peer::default(), message, &drive);
     }
 
     async fn accept(self: Rc<Self>, listener: StdListener) {
@@ -520,10 +490,7 @@ impl Port {
             for slot in batch.slots.drain(..) {
                 self.settle(slot);
             }
-            let mut spare = self.spare.borrow_mut();
-            if spare.len() < 64 {
-                spare.push(batch.slots);
-            }
+            self.shared.vectors.give(batch.slots);
         }
         self.call_for_signs();
         if settled {
@@ -533,26 +500,12 @@ impl Port {
     }
 
     fn settle(&self, slot: Slot) {
-        let Settled { lsn, drive, number, code, operator_time, fresh } = match slot.verdict {
-            Verdict::Settled(settled) => settled,
-            Verdict::Close(why) => return self.leave_unanswered(slot.back, why),
-            Verdict::Undecided | Verdict::Store(_) => {
-                return self.leave_unanswered(slot.back, Unanswered::Stopping);
-            }
+        let (durable, answer) = match prove(&self.shared, &slot) {
+            Ok(proven) => proven,
+            Err(why) => return self.leave_unanswered(&slot.back, why),
         };
-        if !fresh {
-            self.shared.counters.known.fetch_add(1, Ordering::Relaxed);
-        }
-        let Some(durable) = Durable::prove(&self.shared.watermark, lsn) else {
-            return self.leave_unanswered(slot.back, Unanswered::StorageFailed);
-        };
-        let Some(code) = code else {
-            return self.leave_unanswered(slot.back, Unanswered::Quarantined);
-        };
-        let [.., major, minor] = *slot.message.first_chunk::<8>().unwrap_or(&[0; 8]);
-        let answer = Answer { drive, number, code, accepted_at: operator_time, p_version: [major, minor] };
         if self.shared.host.crypto.passes_through() {
-            self.answer(slot.back, Sealed::new(durable, answer, ConfirmSigns::STAND_IN));
+            self.answer(&slot.back, Sealed::new(durable, answer, ConfirmSigns::STAND_IN));
         } else {
             let container = slot.message.slice(ofd_codec::SESSION_HEADER_LEN.min(slot.message.len())..);
             let mut waiting = self.to_confirm.borrow_mut();
@@ -588,13 +541,13 @@ impl Port {
         let mut outcomes = outcomes.into_iter();
         for it in batch {
             match outcomes.next().unwrap_or(ConfirmOutcome::Unavailable) {
-                ConfirmOutcome::Ok(signs) => self.answer(it.back, Sealed::new(it.durable, it.answer, signs)),
+                ConfirmOutcome::Ok(signs) => self.answer(&it.back, Sealed::new(it.durable, it.answer, signs)),
                 ConfirmOutcome::Unavailable => {
-                    self.leave_unanswered(it.back, Unanswered::CryptoUnavailable);
+                    self.leave_unanswered(&it.back, Unanswered::CryptoUnavailable);
                 }
                 ConfirmOutcome::Forged | ConfirmOutcome::UnknownDrive => {
                     tracing::warn!("alarm: the crypto module will not sign for a drive");
-                    self.leave_unanswered(it.back, Unanswered::CryptoUnavailable);
+                    self.leave_unanswered(&it.back, Unanswered::CryptoUnavailable);
                 }
             }
         }
@@ -610,35 +563,33 @@ impl Port {
         self.inside.set(self.inside.get().saturating_sub(1));
     }
 
-    fn answer(&self, back: ReturnTo, sealed: Sealed) {
+    fn answer(&self, back: &Back, sealed: Sealed) {
         if self.shared.health() == Health::Failed && !is(Planted::AnswersWhileFailed) {
             // Durable or not: an engine that has failed says nothing any more.
             return self.leave_unanswered(back, Unanswered::StorageFailed);
         }
         self.is_out();
-        let confirmation = Confirmation::new(sealed);
-        if back.connection != HOST {
-            return self.deliver(back, Reply::Confirm(confirmation));
+        match back {
+            Back::Connection(back) => self.deliver(*back, Reply::Confirm(Confirmation::new(sealed))),
+            Back::Host { ticket, .. } => {
+                self.shared.counters.answered.fetch_add(1, Ordering::Relaxed);
+                let outcome = self.answers.borrow_mut().outcome(&self.shared, sealed);
+                ticket.settle(outcome);
+            }
         }
-        self.shared.counters.answered.fetch_add(1, Ordering::Relaxed);
-        let mut message = Vec::with_capacity(160);
-        confirmation.encode_into(self.shared.options.operator_inn, &mut message);
-        let outcome = Outcome::Answered {
-            position: Position::new(confirmation.lsn()),
-            code: confirmation.code(),
-            message: Bytes::from(message),
-        };
-        self.settle_ticket(back.sequence, outcome);
     }
 
-    fn leave_unanswered(&self, back: ReturnTo, why: Unanswered) {
+    fn leave_unanswered(&self, back: &Back, why: Unanswered) {
         self.is_out();
-        if back.connection == HOST {
-            self.shared.counters.unanswered.fetch_add(1, Ordering::Relaxed);
-            self.settle_ticket(back.sequence, Outcome::Unanswered(why));
-        } else {
-            tracing::debug!(%why, "a frame is left unanswered");
-            self.deliver(back, Reply::Close);
+        match back {
+            Back::Connection(back) => {
+                tracing::debug!(%why, "a frame is left unanswered");
+                self.deliver(*back, Reply::Close);
+            }
+            Back::Host { ticket, .. } => {
+                self.shared.counters.unanswered.fetch_add(1, Ordering::Relaxed);
+                ticket.settle(Outcome::Unanswered(why));
+            }
         }
     }
 }

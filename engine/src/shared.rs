@@ -9,7 +9,7 @@ use crossbeam_utils::CachePadded;
 use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, Now, SideEntry, SideIndex};
 
 use crate::builder::{Host, Options};
-use crate::handover::Doorbell;
+use crate::handover::{Doorbell, Vectors};
 use crate::noise::Noise;
 use crate::refusal::RefusalGuard;
 
@@ -86,6 +86,18 @@ impl Recent {
     }
 }
 
+/// Held by whoever runs a part: its panic stops the engine from answering, since a broken invariant confirms nothing.
+pub(crate) struct FailOnPanic(pub(crate) Arc<Shared>);
+
+impl Drop for FailOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set_health(Health::Failed);
+            self.0.writer_bell.ring();
+        }
+    }
+}
+
 /// The common ground of one engine.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -97,6 +109,7 @@ pub(crate) struct Shared {
     #[cfg(feature = "parquet")]
     pub(crate) archive: Mutex<Option<Arc<ofd_storage::manifest::Archive>>>,
     pub(crate) counters: Counters,
+    pub(crate) vectors: Vectors,
     pub(crate) noise: Noise,
     /// One guard for all workers; locked only where rules to refuse by are listed.
     pub(crate) refusals: Mutex<RefusalGuard>,
@@ -140,6 +153,7 @@ impl Shared {
             #[cfg(feature = "parquet")]
             archive: Mutex::default(),
             counters: Counters::default(),
+            vectors: Vectors::default(),
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),
             deferring: AtomicBool::new(false),

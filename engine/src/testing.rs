@@ -29,6 +29,7 @@ use crate::keeper::Keeper;
 #[cfg(ofd_planted)]
 pub use crate::planted::{Planted, plant};
 use crate::port::{self, Port};
+use crate::seat::Seat;
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -112,7 +113,7 @@ struct SimPort {
 pub struct Machine {
     engine: Engine,
     ports: Vec<SimPort>,
-    workers: Vec<Option<Worker>>,
+    workers: Vec<Arc<Seat>>,
     writer: Option<Writer>,
     keeper: Option<Keeper>,
 }
@@ -132,7 +133,7 @@ impl Machine {
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {
             ports: ports.collect::<Result<_, _>>()?,
-            workers: workers.into_iter().map(Some).collect(),
+            workers,
             writer: Some(writer),
             keeper: Some(keeper),
             engine,
@@ -151,7 +152,7 @@ impl Machine {
 
     /// A turn of a worker.
     pub fn worker_turn(&mut self, worker: usize) -> Turned {
-        self.workers.get_mut(worker).map_or(Turned::Ended, |it| turn(it, Worker::turn))
+        self.workers.get(worker).map_or(Turned::Ended, |seat| seat.turn().into())
     }
 
     /// A turn of a port: its runtime is moved to the time of the environment, then every task that is ready gets on,
@@ -189,13 +190,14 @@ impl Machine {
     pub fn end(&mut self) -> bool {
         let shared = self.engine.shared();
         shared.set_health(Health::Draining);
+        self.engine.shut_gate();
         shared.end(Stage::PortsEnd);
         if !self.ports.iter().all(|it| it.ended.get()) {
             self.ports.iter().for_each(|it| it.bell.ring());
             return false;
         }
         shared.end(Stage::WorkersEnd);
-        if self.workers.iter().any(Option::is_some) {
+        if self.sitting() > 0 {
             return false;
         }
         shared.end(Stage::WriterEnds);
@@ -205,7 +207,7 @@ impl Machine {
     /// The queue that holds more than its bound, if there is one.
     pub fn over_bound(&self) -> Option<String> {
         let caps = &self.engine.shared().options.caps;
-        let worker = self.workers.iter().flatten().find_map(Worker::over_bound);
+        let worker = self.workers.iter().find_map(|seat| seat.look(Worker::over_bound).flatten());
         worker.or_else(|| {
             let inside = self.ports.iter().map(|it| it.port.inside()).max()?;
             let most = caps.inside.saturating_add(READ_FRAMES_MAX);
@@ -234,8 +236,13 @@ impl Machine {
     /// Who has not ended yet.
     pub fn alive(&self) -> String {
         let ports = self.ports.iter().filter(|it| !it.ended.get()).count();
-        let workers = self.workers.iter().flatten().count();
+        let workers = self.sitting();
         format!("{ports} ports, {workers} workers, {} writer", usize::from(self.writer.is_some()))
+    }
+
+    /// Workers that have not ended yet.
+    fn sitting(&self) -> usize {
+        self.workers.iter().filter(|seat| seat.look(|_| ()).is_some()).count()
     }
 
     /// Reads the log as far as it is durable.

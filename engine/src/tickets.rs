@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -37,6 +38,21 @@ struct State {
 struct Table {
     state: Mutex<State>,
     done: Condvar,
+    /// Submissions of the host that are not settled yet, this one among them.
+    inside: Arc<AtomicUsize>,
+}
+
+/// The place of a frame among the tickets of its submission.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) at: usize,
+}
+
+impl Ticket {
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        self.desk.settle(self.at, outcome);
+    }
 }
 
 /// The engine's end of a set of tickets. When the last hold on it goes, whatever is still open is settled as
@@ -66,15 +82,20 @@ impl Desk {
 impl Table {
     fn settle(&self, at: usize, outcome: Outcome) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place @ None) = state.outcomes.get_mut(at) {
-            *place = Some(outcome);
-            state.open = state.open.saturating_sub(1);
+        let Some(place @ None) = state.outcomes.get_mut(at) else { return };
+        *place = Some(outcome);
+        state.open = state.open.saturating_sub(1);
+        if state.open > 0 {
+            return;
         }
-        if state.open == 0 {
-            self.done.notify_all();
-            if let Some(waker) = state.waker.take() {
-                waker.wake();
-            }
+        let waker = state.waker.take();
+        // Before anybody is told: who submits the next document at once is alone again.
+        self.inside.fetch_sub(1, Ordering::Relaxed);
+        // Not under the lock, which the woken would only wait for.
+        drop(state);
+        self.done.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }
@@ -88,10 +109,14 @@ pub struct Tickets {
 }
 
 impl Tickets {
-    pub(crate) fn new(frames: usize) -> (Self, Arc<Desk>) {
+    /// Tickets for so many frames, the desk that settles them, and whether no other submission is `inside`.
+    pub(crate) fn new(frames: usize, inside: &Arc<AtomicUsize>) -> (Self, Arc<Desk>, bool) {
+        // One without frames is never settled and counts for nothing.
+        let alone = frames > 0 && inside.fetch_add(1, Ordering::Relaxed) == 0;
         let state = State { outcomes: vec![None; frames], open: frames, waker: None };
-        let table = Arc::new(Table { state: Mutex::new(state), done: Condvar::new() });
-        (Self { desk: Arc::clone(&table) }, Arc::new(Desk { table }))
+        let table =
+            Arc::new(Table { state: Mutex::new(state), done: Condvar::new(), inside: Arc::clone(inside) });
+        (Self { desk: Arc::clone(&table) }, Arc::new(Desk { table }), alone)
     }
 
     /// Waits on this thread for all outcomes.

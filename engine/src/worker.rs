@@ -1,5 +1,5 @@
-//! A worker thread: owner of whole partitions and of the lanes in them. It judges what the ports bring and
-//! hands to the writer what is to be stored. No lock, nothing shared but rings.
+//! A worker: owner of whole partitions and of the lanes in them. It judges what the ports bring and hands to the writer
+//! what is to be stored. Nothing of it is shared but rings; whose thread gives it its turn is the business of `seat.rs`.
 //!
 //! Order: new documents of one drive leave in the order they came. A frame that cannot be judged yet (its twin is
 //! on the way to the log, the crypto module thinks) waits aside; one that waited longer than the deadline is
@@ -78,8 +78,6 @@ pub(crate) struct Worker {
     filling: Batch,
     /// Batches the writer's ring had no room for.
     backlog: VecDeque<Batch>,
-    /// Emptied vectors of batches, to be filled again.
-    spare: Vec<Vec<Slot>>,
     refusal: Refusal,
     directory: Arc<DirectorySnapshot>,
     /// The port whose turn it is.
@@ -99,31 +97,18 @@ impl Worker {
             openings: Openings::new(&shared, number),
             refusal: Refusal::new(&shared.options.refuse),
             directory: shared.host.directory.snapshot(),
-            filling: Batch::new(0),
+            filling: Batch::new(0, shared.vectors.take()),
             rings,
             lanes,
             on_their_way: VecDeque::new(),
             aside: VecDeque::new(),
             backlog: VecDeque::new(),
-            spare: Vec::new(),
             turn: 0,
             aside_looked: (0, Lsn::NONE, 0),
             landed: 0,
             forgotten: Lsn::NONE,
             ending_since_us: None,
             shared,
-        }
-    }
-
-    /// Works until told to stop.
-    pub(crate) fn run(mut self) {
-        self.shared.worker_bell(self.number).is_mine();
-        loop {
-            match self.turn() {
-                Turn::Worked => {}
-                Turn::Idle => self.sleep(),
-                Turn::Ended => return,
-            }
         }
     }
 
@@ -153,19 +138,29 @@ impl Worker {
         empty || self.shared.health() == Health::Failed || now.saturating_sub(since) > END_TIMEOUT_US
     }
 
-    fn sleep(&self) {
-        let waits = !self.aside.is_empty()
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Does it have something that has to be looked at again though nobody rings?
+    pub(crate) fn waits(&self) -> bool {
+        !self.aside.is_empty()
             || !self.backlog.is_empty()
             || !self.openings.is_empty()
-            || self.shared.stage() > Stage::Running;
-        let timeout = if waits { ASIDE_SLEEP } else { IDLE_SLEEP };
+            || self.shared.stage() > Stage::Running
+    }
+
+    /// How long it may sleep.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.waits() { ASIDE_SLEEP } else { IDLE_SLEEP }
+    }
+
+    /// Is there nothing that it could take?
+    pub(crate) fn is_idle(&self) -> bool {
         let rings = &self.rings;
-        let full = !self.has_room();
-        self.shared.worker_bell(self.number).sleep(timeout, || {
-            rings.landed.is_empty()
-                && rings.calls.is_empty()
-                && (full || rings.from_ports.iter().all(Consumer::is_empty))
-        });
+        rings.landed.is_empty()
+            && rings.calls.is_empty()
+            && (!self.has_room() || rings.from_ports.iter().all(Consumer::is_empty))
     }
 
     /// Takes the writer's word on documents that were handed over, in order.
@@ -236,9 +231,7 @@ impl Worker {
                 for slot in batch.slots.drain(..) {
                     self.take(slot);
                 }
-                if self.spare.len() < TURN_BATCHES {
-                    self.spare.push(batch.slots);
-                }
+                self.shared.vectors.give(batch.slots);
             }
         }
         self.turn = self.turn.wrapping_add(1);
@@ -551,7 +544,7 @@ impl Worker {
 
     /// Puts a decided frame on its way to the writer and back to its port.
     fn pass_on(&mut self, slot: Slot) {
-        let port = slot.back.port;
+        let port = slot.back.port();
         if self.filling.port != port {
             self.close_filling();
             self.filling.port = port;
@@ -567,8 +560,7 @@ impl Worker {
         if self.filling.slots.is_empty() {
             return;
         }
-        let slots = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BATCH_FRAMES_MAX));
-        let next = Batch { port: self.filling.port, slots, due: Lsn::NONE };
+        let next = Batch::new(self.filling.port, self.shared.vectors.take());
         self.backlog.push_back(std::mem::replace(&mut self.filling, next));
     }
 

@@ -18,6 +18,7 @@ use ofd_storage::{
 use rtrb::{Consumer, Producer};
 
 use crate::bell::PortBell;
+use crate::gate::Exit;
 use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::lanes::NEVER_ANSWERED;
 use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
@@ -26,6 +27,11 @@ use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
 /// How long it sleeps while the log has no room.
 const FULL_SLEEP: Duration = Duration::from_millis(2);
+/// How long the writer looks out for the next document of a host that has just got the answer of the one before, and has
+/// nothing else inside. Such a host sends the next one at once or not for long: to be woken and to submit takes it some 30 µs,
+/// and to wake the writer then would take another 25, a quarter of a sync. So a lonely document costs at most this much of a
+/// core, once; nobody spins while nothing comes, nor when documents come over ports, whose wakes are shared.
+const LOOKOUT_US: u64 = 60;
 /// Version of the rule set that decides answers.
 const RULE_SET: u32 = 1;
 
@@ -87,6 +93,9 @@ pub(crate) struct Writer {
     disk_rang: Arc<AtomicBool>,
     workers: Vec<Worker>,
     ports: Vec<Port>,
+    exit: Exit,
+    /// The last document it has answered came alone.
+    lonely: bool,
     calls: Receiver<Call>,
     /// A batch the log had no room for, and how many of its slots are done.
     unfinished: Option<(Batch, usize)>,
@@ -124,6 +133,8 @@ impl Writer {
             disk_rang,
             workers: workers.into_iter().map(|rings| Worker { rings, told: false }).collect(),
             ports: ports.into_iter().map(port).collect(),
+            exit: Exit::new(),
+            lonely: false,
             calls,
             unfinished: None,
             turn: 0,
@@ -142,6 +153,7 @@ impl Writer {
         loop {
             match self.turn() {
                 Turn::Worked => {}
+                Turn::Idle if std::mem::take(&mut self.lonely) && self.looks_out() => {}
                 Turn::Idle => self.sleep(),
                 Turn::Ended => return,
             }
@@ -212,6 +224,25 @@ impl Writer {
         too_long || matches!(self.state, LogState::Failed | LogState::Closed)
     }
 
+    /// Spins a while. True: something has come.
+    fn looks_out(&self) -> bool {
+        let begun = self.shared.now().mono_us;
+        while self.shared.now().mono_us.saturating_sub(begun) < LOOKOUT_US {
+            if !self.is_idle(false) {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
+    }
+
+    /// Has nothing come? With a `full` log, batches have to wait.
+    fn is_idle(&self, full: bool) -> bool {
+        !self.disk_rang.load(Ordering::Relaxed)
+            && self.calls.is_empty()
+            && (full || self.workers.iter().all(|it| it.rings.batches.is_empty()))
+    }
+
     fn sleep(&self) {
         let full = self.unfinished.is_some()
             || !self.waiting_to_append.is_empty()
@@ -221,11 +252,7 @@ impl Writer {
             let left = at.saturating_sub(self.shared.now().mono_us);
             longest.min(Duration::from_micros(left.max(1)))
         });
-        self.shared.writer_bell.sleep(timeout, || {
-            !self.disk_rang.load(Ordering::Relaxed)
-                && self.calls.is_empty()
-                && (full || self.workers.iter().all(|it| it.rings.batches.is_empty()))
-        });
+        self.shared.writer_bell.sleep(timeout, || self.is_idle(full));
     }
 
     /// Moves the log on: completions in, operations out, the watermark published.
@@ -350,8 +377,13 @@ impl Writer {
             }
         }
         batch.due = due;
-        if let Some(port) = self.ports.get_mut(usize::from(batch.port)) {
-            port.backlog.push_back(batch);
+        match self.ports.get_mut(usize::from(batch.port)) {
+            Some(port) => {
+                self.lonely = false;
+                port.backlog.push_back(batch);
+            }
+            // Behind the ports there is the gate.
+            None => self.exit.push(batch),
         }
         true
     }
@@ -364,11 +396,14 @@ impl Writer {
             Verdict::Undecided | Verdict::Close(_) => return Ok(Lsn::NONE),
         };
         let worker = usize::from(store.worker);
+        // The worker hears of a lonely document at its next turn: whoever brings the next one gives it that, and who searches
+        // asks for it (`Shared::has_heard`). A wake would only stand before the sync.
+        let rings = usize::from(slot.back.port()) < self.ports.len();
         let late = now.mono_us.saturating_sub(slot.arrived_us) > self.shared.options.append_deadline_us;
         if late || self.failed() {
             let why = if late { Unanswered::Overloaded } else { Unanswered::StorageFailed };
             slot.verdict = Verdict::Close(why);
-            self.tell_landed(worker, Landed { place: None, operator_time: 0 });
+            self.tell_landed(worker, Landed { place: None, operator_time: 0 }, rings);
             return Ok(Lsn::NONE);
         }
         let operator_time = self.operator_time(now.wall_us);
@@ -378,7 +413,7 @@ impl Writer {
             Err(never) => {
                 tracing::error!(%never, "alarm: a document cannot be appended");
                 slot.verdict = Verdict::Close(Unanswered::StorageFailed);
-                self.tell_landed(worker, Landed { place: None, operator_time: 0 });
+                self.tell_landed(worker, Landed { place: None, operator_time: 0 }, rings);
                 return Ok(Lsn::NONE);
             }
         };
@@ -391,7 +426,11 @@ impl Writer {
             fresh: true,
         };
         slot.verdict = Verdict::Settled(settled);
-        self.tell_landed(worker, Landed { place: Some((appended.lsn, appended.location)), operator_time });
+        self.tell_landed(
+            worker,
+            Landed { place: Some((appended.lsn, appended.location)), operator_time },
+            rings,
+        );
         self.shared.counters.stored.fetch_add(1, Ordering::Relaxed);
         Ok(appended.lsn)
     }
@@ -403,12 +442,13 @@ impl Writer {
         u32::try_from(local).unwrap_or(0)
     }
 
-    fn tell_landed(&mut self, worker: usize, landed: Landed) {
+    /// Tells a worker where a document lies; it is rung at the end of the turn, if it `rings`.
+    fn tell_landed(&mut self, worker: usize, landed: Landed, rings: bool) {
         if let Some((lsn, _)) = landed.place {
             self.shared.told(worker, lsn);
         }
         let Some(worker) = self.workers.get_mut(worker) else { return };
-        worker.told = true;
+        worker.told |= rings;
         let told = worker.rings.landed.push(landed);
         assert!(told.is_ok(), "a worker has more documents on their way than its ring holds");
     }
@@ -417,6 +457,8 @@ impl Writer {
     fn ring_ports(&mut self) {
         let durable = self.durable;
         let failed = self.failed();
+        // First who waits alone.
+        self.lonely |= self.exit.settle(&self.shared, durable);
         for port in &mut self.ports {
             if port.rings.batches.is_abandoned() {
                 // The port has ended: nobody waits for these answers any more.

@@ -495,3 +495,78 @@ fn the_stand_ins_conform() {
     conformance::admission(&ofd_engine::host::AcceptAll, drive(&message));
     conformance::admission(&Gate(AtomicU64::new(0)), drive(&message));
 }
+
+/// The short way of a lonely document and the long way of several take turns here, and registers send over TCP besides: each
+/// document must be answered once, and stored once, whichever way it went.
+#[test]
+fn documents_one_by_one_from_several_threads() {
+    const THREADS: u32 = 4;
+    const DOCUMENTS: usize = 150;
+    let (_dir, builder) = fresh();
+    let engine = builder.workers(2).open().unwrap();
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let submit = |register: u32| {
+        for message in life(41, register, DOCUMENTS) {
+            let message = Bytes::from(message);
+            let first = engine.submit_batch(vec![message.clone()]).unwrap().wait();
+            let [Outcome::Answered { code: 0, message: answer, .. }] = first.as_slice() else {
+                panic!("not answered: {first:?}");
+            };
+            if message.len().is_multiple_of(3) {
+                // A resend is answered alike.
+                let again = engine.submit_batch(vec![message]).unwrap().wait();
+                assert!(
+                    matches!(again.as_slice(), [Outcome::Answered { message, .. }] if message == answer),
+                    "{again:?}"
+                );
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for register in 0..THREADS {
+            scope.spawn(move || submit(register));
+        }
+        scope.spawn(move || {
+            let mut till = Till::connect(address);
+            for message in life(41, THREADS, DOCUMENTS) {
+                assert_eq!(code_and_time(&till.ask(&message).unwrap()).0, 0);
+            }
+        });
+    });
+    let status = engine.status().unwrap();
+    let all = u64::from(THREADS + 1) * DOCUMENTS as u64;
+    assert_eq!((status.documents, status.stored, status.unanswered), (all, all, 0));
+    assert_eq!(status.answered, all + status.known);
+    engine.shutdown().unwrap();
+}
+
+/// A host that is in the middle of it when the engine ends must get its ticket settled, not wait for ever; and what it was
+/// told is stored must be there.
+#[test]
+fn a_lonely_document_and_the_end() {
+    for round in 0..20 {
+        let (dir, builder) = fresh();
+        let engine = builder.open().unwrap();
+        let messages: Vec<Bytes> = life(42, round, 400).into_iter().map(Bytes::from).collect();
+        let answered = std::thread::scope(|scope| {
+            let host = scope.spawn(|| {
+                let answered = messages.iter().map_while(|message| {
+                    let outcome = engine.submit_batch(vec![message.clone()]).ok()?.wait().pop()?;
+                    match outcome {
+                        Outcome::Answered { position, .. } => Some(position),
+                        Outcome::Unanswered(_) => None,
+                    }
+                });
+                answered.collect::<Vec<Position>>()
+            });
+            std::thread::sleep(Duration::from_millis(u64::from(round)));
+            engine.shutdown().unwrap();
+            host.join().unwrap()
+        });
+        drop(engine);
+        let engine = ofd_engine::Engine::builder(dir.path()).open().unwrap();
+        let durable = engine.durable();
+        assert!(answered.iter().all(|position| *position <= durable));
+        assert!(engine.status().unwrap().documents >= answered.len() as u64);
+    }
+}
