@@ -255,23 +255,94 @@ pub struct Requirement {
 pub(crate) struct Chart {
     /// The rows, ascending by tag; at most 128.
     pub(crate) rows: &'static [Requirement],
-    /// A bit a row: the tag must be on the wire.
-    pub(crate) must: u128,
-    /// A bit a row: the tag must be on the wire under a condition.
-    pub(crate) conditional: u128,
-    /// Row of each entry of the dictionary, [`NO_ROW`] where there is none.
-    index: &'static [u8; generated::ENTRIES.len()],
+    /// Numbers of the rows whose tag must be on the wire.
+    pub(crate) must: &'static [u8],
+    /// Numbers of the rows whose tag must be on the wire under a condition.
+    pub(crate) conditional: &'static [u8],
+    /// What a glance at a value tells, row by row.
+    pub(crate) shapes: &'static [Shape],
+    /// Row of each entry of the dictionary, [`NO_ROW`] where there is none and behind the last one.
+    index: &'static [u8; generated::ENTRIES.len() + 1],
 }
 
 /// In an index: no row.
 const NO_ROW: u8 = u8::MAX;
 
 impl Chart {
-    /// Number of the row of a tag: two loads, whatever the tag.
-    #[inline]
+    /// Number of the row of a tag: two loads, whatever the tag, and one for a tag that is known beforehand.
+    #[inline(always)]
     pub(crate) fn row(&self, tag: Tag) -> Option<u8> {
-        let (first, _) = span(tag)?;
-        self.index.get(first).copied().filter(|&row| row != NO_ROW)
+        let first = *generated::SLOTS.get(slot(tag)?)?;
+        self.index.get(usize::from(first)).copied().filter(|&row| row != NO_ROW)
+    }
+}
+
+/// What must hold of a value in a row of a table, as far as row, length and a list of bytes tell.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Shape {
+    len_min: u16,
+    len_max: u16,
+    /// Which list of bytes it is taken from.
+    list: u8,
+    marks: u8,
+}
+
+/// What else a shape says.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Mark {
+    /// Empty means zero.
+    MayBeEmpty = 1,
+    /// May occur again.
+    Repeats = 2,
+    /// Is a nest of TLVs, in each of its meanings.
+    Nest = 4,
+    /// A glance does not settle it: the rules are to be asked.
+    Ask = 8,
+}
+
+/// In a shape: any byte.
+const NO_LIST: u8 = u8::MAX;
+
+const fn shape(len_min: u16, len_max: u16, list: u8, marks: &[Mark]) -> Shape {
+    let (mut bits, mut rest) = (0, marks);
+    while let [mark, tail @ ..] = rest {
+        bits |= *mark as u8;
+        rest = tail;
+    }
+    Shape { len_min, len_max, list, marks: bits }
+}
+
+impl Shape {
+    #[inline(always)]
+    pub(crate) const fn has(self, mark: Mark) -> bool {
+        self.marks & mark as u8 != 0
+    }
+
+    /// True if nothing can be said against a value: its length fits, its list knows it, it stands here for the first time
+    /// or may repeat, and nobody wants to look at it closer. False says only that the rules must be asked.
+    #[inline(always)]
+    pub(crate) fn settles(self, bytes: &[u8], again: bool) -> bool {
+        let len = bytes.len();
+        let fits = len <= usize::from(self.len_max)
+            && (len >= usize::from(self.len_min) || (len == 0 && self.has(Mark::MayBeEmpty)));
+        fits && !self.has(Mark::Ask)
+            && !(again && !self.has(Mark::Repeats))
+            && (self.list == NO_LIST || self.lists(bytes))
+    }
+
+    #[inline(always)]
+    fn lists(self, bytes: &[u8]) -> bool {
+        let (Some(list), [byte]) = (generated::BYTE_LISTS.get(usize::from(self.list)), bytes) else {
+            return bytes.is_empty();
+        };
+        let [a, b, c, d] = *list;
+        let word = match byte >> 6 {
+            0 => a,
+            1 => b,
+            2 => c,
+            _ => d,
+        };
+        (word >> (byte & 63)) & 1 == 1
     }
 }
 

@@ -109,6 +109,11 @@ fn rules(tables: &Tables) -> Result<()> {
             rule.key
         );
         ensure!(
+            !rule.glance || rule.sees == Sees::Tag,
+            "rule {}: `glance` is for rules that see tags",
+            rule.key
+        );
+        ensure!(
             rule.nests.is_empty() || rule.sees == Sees::Nest,
             "rule {}: `nests` is for rules that see nests",
             rule.key

@@ -162,6 +162,8 @@ pub(crate) struct RuleRow {
     #[serde(default)]
     pub(crate) tags: Vec<u16>,
     #[serde(default)]
+    pub(crate) glance: bool,
+    #[serde(default)]
     pub(crate) nests: Vec<u16>,
     pub(crate) run: Option<String>,
     #[serde(default)]

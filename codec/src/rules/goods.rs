@@ -7,11 +7,15 @@ use super::walk::finding;
 use super::{Datum, RuleId, Violations};
 use crate::{FfdVersion, LocalSeconds, Quantity, tags};
 
+/// 10 to the power of the scales that occur.
+const POWERS: [u64; 10] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
+
 /// price · quantity, a half goes up; `None` beyond any till.
 fn product(price: u64, quantity: Quantity) -> Option<u64> {
     let whole = price.checked_mul(quantity.mantissa);
-    match (whole, 10_u64.checked_pow(u32::from(quantity.scale))) {
-        (Some(whole), Some(unit)) => whole.checked_add(unit / 2)?.checked_div(unit),
+    match (whole, POWERS.get(usize::from(quantity.scale))) {
+        (Some(whole), Some(&unit)) => whole.checked_add(unit / 2)?.checked_div(unit),
         _ => {
             let unit = 10_u128.checked_pow(u32::from(quantity.scale))?;
             let whole = u128::from(price).checked_mul(u128::from(quantity.mantissa))?;

@@ -12,8 +12,8 @@ use crate::{FfdVersion, Tag, tags};
 /// than a third are such.
 pub(super) fn b2(nest: &Nest<'_, '_>, out: &mut Violations) {
     let undeclared = nest.whole.version() == FfdVersion::V1_05;
-    let must = nest.chart.map_or(0, |chart| chart.must);
-    if must & !nest.seen == 0 {
+    let must = nest.chart.map_or(&[][..], |chart| chart.must);
+    if nest.has_all(must) {
         return;
     }
     for row in nest.missing(must) {
@@ -69,7 +69,7 @@ pub(super) fn b3(nest: &Nest<'_, '_>, out: &mut Violations) {
             continue;
         }
         let demanded = |tag: &Tag| condition.demands.contains(tag);
-        for row in nest.missing(nest.chart.map_or(0, |chart| chart.conditional)) {
+        for row in nest.missing(nest.chart.map_or(&[][..], |chart| chart.conditional)) {
             if demanded(&row.tag) {
                 out.push(nest.lacks(RuleId::B3, row.tag, Datum::word(condition.because)));
             }

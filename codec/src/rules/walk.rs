@@ -6,7 +6,7 @@
 
 use super::receipt::{Item, Items, Receipt};
 use super::{CheckContext, Datum, RuleId, Violation, Violations, generated};
-use crate::dictionary::{self, Chart, Entry, Kind, Requirement};
+use crate::dictionary::{self, Chart, Entry, Kind, Mark, Requirement};
 use crate::{DocumentView, FfdVersion, Form, LocalSeconds, TLV_HEADER_LEN, Tag, Tlv, Value, tags};
 
 /// Nests deeper than this are not entered. The view allows fewer; 1115 and 1119, which it can not tell, add two.
@@ -70,31 +70,43 @@ pub(super) struct Nest<'a, 'v> {
     base: u32,
     /// Its table, where one is known.
     pub(super) chart: Option<&'static Chart>,
-    /// A bit a row: the tag of the row stands in the nest.
-    pub(super) seen: u128,
-    /// Where it stands, by row: the first one's place within the contents.
+    /// By row: one more than the place of its first tag within the contents, or 0 if the tag does not stand here.
     at: [u16; ROWS_MAX],
     /// Tags stand here that have no row.
     strangers: bool,
 }
 
-impl<'v> Nest<'_, 'v> {
-    /// First value of a tag in this nest: a bit and a place, no search. Only a tag without a row is searched for.
+impl<'a, 'v> Nest<'a, 'v> {
+    fn new(whole: &'a Whole<'a, 'v>, parent: u16, contents: &'v [u8], base: u32) -> Self {
+        let chart = dictionary::chart(whole.version(), whole.form, parent);
+        Self { whole, parent, contents, base, chart, at: [0; ROWS_MAX], strangers: false }
+    }
+
+    /// First value of a tag in this nest: a place, no search. Only a tag without a row is searched for.
     #[inline(always)]
     pub(super) fn get(&self, tag: Tag) -> Option<Value<'v>> {
         match self.chart.and_then(|chart| chart.row(tag)) {
-            Some(row) if (self.seen >> (row & 127)) & 1 == 0 => None,
-            Some(row) => self.value_at(row),
+            Some(row) => match self.place(row) {
+                0 => None,
+                place => self.value_at(place),
+            },
             None if self.strangers => find(self.children(), tag),
             None => None,
         }
     }
 
+    #[inline(always)]
+    fn place(&self, row: u8) -> u16 {
+        self.at.get(usize::from(row)).copied().unwrap_or_default()
+    }
+
     #[inline]
-    fn value_at(&self, row: u8) -> Option<Value<'v>> {
-        let at = *self.at.get(usize::from(row))?;
-        let rest = self.contents.get(usize::from(at)..)?;
-        Tlv::at(rest, self.base.saturating_add(u32::from(at))).next()?.ok().map(|(_, value)| value)
+    fn value_at(&self, place: u16) -> Option<Value<'v>> {
+        let at = usize::from(place).saturating_sub(1);
+        let (&[t0, t1, l0, l1], tail) = self.contents.get(at..)?.split_first_chunk::<TLV_HEADER_LEN>()?;
+        let bytes = tail.get(..usize::from(u16::from_le_bytes([l0, l1])))?;
+        let offset = self.base.saturating_add(u32::from(place)).saturating_add(TLV_HEADER_LEN as u32 - 1);
+        Some(Value::new(Tag(u16::from_le_bytes([t0, t1])), bytes, offset))
     }
 
     /// The requisites one after the other.
@@ -102,11 +114,16 @@ impl<'v> Nest<'_, 'v> {
         Tlv::at(self.contents, self.base)
     }
 
-    /// Rows among those of `mask` whose tag does not stand in the nest.
-    pub(super) fn missing(&self, mask: u128) -> impl Iterator<Item = &'static Requirement> {
-        let missing = mask & !self.seen;
-        let rows = self.chart.map_or(&[][..], |chart| chart.rows);
-        rows.iter().enumerate().filter(move |(at, _)| (missing >> (at & 127)) & 1 == 1).map(|(_, row)| row)
+    /// True if the tags of all these rows stand in the nest.
+    #[inline]
+    pub(super) fn has_all(&self, rows: &[u8]) -> bool {
+        rows.iter().all(|&row| self.place(row) != 0)
+    }
+
+    /// Rows among these whose tag does not stand in the nest.
+    pub(super) fn missing(&self, rows: &'static [u8]) -> impl Iterator<Item = &'static Requirement> {
+        let known = self.chart.map_or(&[][..], |chart| chart.rows);
+        rows.iter().filter(|&&row| self.place(row) == 0).filter_map(move |&row| known.get(usize::from(row)))
     }
 
     /// The finding that a tag is missing here.
@@ -146,6 +163,11 @@ pub(super) fn finding(rule: RuleId, value: Value<'_>, actual: Datum, expected: D
 }
 
 pub(super) fn check(view: &DocumentView<'_>, context: &CheckContext) -> Violations {
+    check_by::<true>(view, context)
+}
+
+/// With `GLANCE` a requisite is shown to the rules only where row, length and list do not settle it; without, always.
+fn check_by<const GLANCE: bool>(view: &DocumentView<'_>, context: &CheckContext) -> Violations {
     let mut out = Violations::new();
     let receipt = view.form().is_receipt_like();
     let date = if receipt { law_date(view) } else { None };
@@ -153,7 +175,8 @@ pub(super) fn check(view: &DocumentView<'_>, context: &CheckContext) -> Violatio
     // The contents of the outer TLV stand right behind its header of four bytes.
     if let Some((_, contents)) = view.bytes().split_first_chunk::<TLV_HEADER_LEN>() {
         let mut items = Items::default();
-        let root = walk(&whole, 0, Tlv::at(contents, 4), 0, &mut items, &mut out);
+        let mut root = Nest::new(&whole, 0, contents, TLV_HEADER_LEN as u32);
+        walk::<GLANCE>(&mut root, 0, &mut items, &mut out);
         generated::nest_rules(&root, &mut out);
         if receipt {
             generated::receipt_rules(&Receipt::read(&root, &items), &mut out);
@@ -164,53 +187,34 @@ pub(super) fn check(view: &DocumentView<'_>, context: &CheckContext) -> Violatio
 }
 
 /// Reads one nest and, before it is complete, those inside of it.
-fn walk<'a, 'v>(
-    whole: &'a Whole<'a, 'v>,
-    parent: u16,
-    children: Tlv<'v>,
-    depth: u8,
-    items: &mut Items,
-    out: &mut Violations,
-) -> Nest<'a, 'v> {
-    let version = whole.version();
-    let mut nest = Nest {
-        whole,
-        parent,
-        contents: children.rest(),
-        base: u32::try_from(children.offset()).unwrap_or(u32::MAX),
-        chart: dictionary::chart(version, whole.form, parent),
-        seen: 0,
-        at: [0; ROWS_MAX],
-        strangers: false,
-    };
-    let place_parent = if parent == 0 { u16::from(whole.form) } else { parent };
-    let mut rest = children;
+fn walk<const GLANCE: bool>(nest: &mut Nest<'_, '_>, depth: u8, items: &mut Items, out: &mut Violations) {
+    let mut rest = nest.contents;
     // Lengths of a nest close by the view's promise, or else rule B4 has spoken where it stands.
-    loop {
-        let begin = rest.offset();
-        let Some(Ok((tag, value))) = rest.next() else { break };
+    while let Some((&[t0, t1, l0, l1], tail)) = rest.split_first_chunk::<TLV_HEADER_LEN>() {
+        let Some((bytes, after)) = tail.split_at_checked(usize::from(u16::from_le_bytes([l0, l1]))) else {
+            break;
+        };
+        let tag = Tag(u16::from_le_bytes([t0, t1]));
+        let at = nest.contents.len().saturating_sub(rest.len());
+        rest = after;
         let number = nest.chart.and_then(|chart| chart.row(tag));
+        let shape = number.and_then(|number| nest.chart?.shapes.get(usize::from(number)).copied());
         let mut again = false;
-        if let Some(number) = number {
-            let bit = 1_u128 << (number & 127);
-            again = nest.seen & bit != 0;
-            if !again {
-                nest.seen |= bit;
-                // A value has at most 65,535 bytes, so that every place in it fits.
-                let at = begin.saturating_sub(nest.base as usize);
-                if let Some(slot) = nest.at.get_mut(usize::from(number)) {
-                    *slot = u16::try_from(at).unwrap_or(u16::MAX);
-                }
-            }
-        } else {
-            nest.strangers = true;
+        match number.and_then(|number| nest.at.get_mut(usize::from(number))) {
+            Some(place @ 0) => *place = u16::try_from(at.saturating_add(1)).unwrap_or(u16::MAX),
+            Some(_) => again = true,
+            None => nest.strangers = true,
         }
-        let entry = dictionary::lookup(tag, place_parent, version);
-        let row = number.and_then(|number| nest.chart?.rows.get(usize::from(number)));
-        let place = Place { version, tag, value, entry, row, charted: nest.chart.is_some(), again };
-        generated::tag_rules(&place, out);
-        if depth < DEPTH_MAX && entry.is_some_and(|entry| entry.kind == Kind::Stlv) {
-            let inner = walk(whole, tag.0, value.children(), depth.saturating_add(1), items, out);
+        let settled = GLANCE && shape.is_some_and(|shape| shape.settles(bytes, again));
+        if settled && !shape.is_some_and(|shape| shape.has(Mark::Nest)) {
+            continue;
+        }
+        let offset = u32::try_from(at.saturating_add(TLV_HEADER_LEN)).unwrap_or(u32::MAX);
+        let value = Value::new(tag, bytes, nest.base.saturating_add(offset));
+        let inside = settled || ask(nest, value, number, again, out);
+        if inside && depth < DEPTH_MAX {
+            let mut inner = Nest::new(nest.whole, tag.0, bytes, nest.base.saturating_add(offset));
+            walk::<GLANCE>(&mut inner, depth.saturating_add(1), items, out);
             generated::nest_rules(&inner, out);
             if depth == 0 && tag == tags::ITEM {
                 let item = Item::read(&inner);
@@ -219,5 +223,16 @@ fn walk<'a, 'v>(
             }
         }
     }
-    nest
+}
+
+/// Shows one requisite to the rules; true if it is a nest.
+#[inline(never)]
+fn ask(nest: &Nest<'_, '_>, value: Value<'_>, number: Option<u8>, again: bool, out: &mut Violations) -> bool {
+    let version = nest.whole.version();
+    let parent = if nest.parent == 0 { u16::from(nest.whole.form) } else { nest.parent };
+    let entry = dictionary::lookup(value.tag(), parent, version);
+    let row = number.and_then(|number| nest.chart?.rows.get(usize::from(number)));
+    let place = Place { version, tag: value.tag(), value, entry, row, charted: nest.chart.is_some(), again };
+    generated::tag_rules(&place, out);
+    entry.is_some_and(|entry| entry.kind == Kind::Stlv)
 }
