@@ -268,20 +268,32 @@ pub(crate) struct Chart {
 /// In an index: no row.
 const NO_ROW: u8 = u8::MAX;
 
+/// The table of a nest that has none: it places no tag.
+pub(crate) static BLANK: Chart = Chart {
+    rows: &[],
+    must: &[],
+    conditional: &[],
+    shapes: &[],
+    index: &[NO_ROW; generated::ENTRIES.len() + 1],
+};
+
 impl Chart {
-    /// Number of the row of a tag: two loads, whatever the tag, and one for a tag that is known beforehand.
+    /// Number of the row of a tag: two loads, whatever the tag, and one for a tag that is known beforehand. Beyond all
+    /// rows for a tag that has none here.
     #[inline(always)]
-    pub(crate) fn row(&self, tag: Tag) -> Option<u8> {
-        let first = *generated::SLOTS.get(slot(tag)?)?;
-        self.index.get(usize::from(first)).copied().filter(|&row| row != NO_ROW)
+    pub(crate) fn row(&self, tag: Tag) -> u8 {
+        let first = usize::from(tag.0.wrapping_sub(generated::FIRST_TAG));
+        let first = generated::SLOTS.get(first).copied().unwrap_or(u16::MAX);
+        self.index.get(usize::from(first)).copied().unwrap_or(NO_ROW)
     }
 }
 
 /// What must hold of a value in a row of a table, as far as row, length and a list of bytes tell.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Shape {
+    /// Fewest bytes, and how many more there may be.
     len_min: u16,
-    len_max: u16,
+    len_more: u16,
     /// Which list of bytes it is taken from.
     list: u8,
     marks: u8,
@@ -309,7 +321,7 @@ const fn shape(len_min: u16, len_max: u16, list: u8, marks: &[Mark]) -> Shape {
         bits |= *mark as u8;
         rest = tail;
     }
-    Shape { len_min, len_max, list, marks: bits }
+    Shape { len_min, len_more: len_max.saturating_sub(len_min), list, marks: bits }
 }
 
 impl Shape {
@@ -322,11 +334,10 @@ impl Shape {
     /// or may repeat, and nobody wants to look at it closer. False says only that the rules must be asked.
     #[inline(always)]
     pub(crate) fn settles(self, bytes: &[u8], again: bool) -> bool {
-        let len = bytes.len();
-        let fits = len <= usize::from(self.len_max)
-            && (len >= usize::from(self.len_min) || (len == 0 && self.has(Mark::MayBeEmpty)));
+        let fits = bytes.len().wrapping_sub(usize::from(self.len_min)) <= usize::from(self.len_more)
+            || (bytes.is_empty() && self.has(Mark::MayBeEmpty));
         fits && !self.has(Mark::Ask)
-            && !(again && !self.has(Mark::Repeats))
+            && (!again || self.has(Mark::Repeats))
             && (self.list == NO_LIST || self.lists(bytes))
     }
 
@@ -335,14 +346,7 @@ impl Shape {
         let (Some(list), [byte]) = (generated::BYTE_LISTS.get(usize::from(self.list)), bytes) else {
             return bytes.is_empty();
         };
-        let [a, b, c, d] = *list;
-        let word = match byte >> 6 {
-            0 => a,
-            1 => b,
-            2 => c,
-            _ => d,
-        };
-        (word >> (byte & 63)) & 1 == 1
+        list.get(usize::from(byte >> 6)).is_some_and(|word| (word >> (byte & 63)) & 1 == 1)
     }
 }
 
@@ -379,7 +383,7 @@ pub fn table(version: FfdVersion, form: u8, parent: u16) -> Option<&'static [Req
 #[must_use]
 pub fn requirement(version: FfdVersion, form: u8, parent: u16, tag: Tag) -> Option<&'static Requirement> {
     let chart = chart(version, form, parent)?;
-    chart.row(tag).and_then(|row| chart.rows.get(usize::from(row)))
+    chart.rows.get(usize::from(chart.row(tag)))
 }
 
 /// How the codes of a [`ValueList`] are to be read.

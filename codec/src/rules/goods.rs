@@ -2,7 +2,7 @@
 //!
 //! Unit: kopecks; quantity is decimal, exact. Source: order ЕД-7-20/662@, tags 1023, 1030, 1043, 1079, 2108; real documents.
 
-use super::receipt::{Item, amount, code};
+use super::receipt::Item;
 use super::walk::finding;
 use super::{Datum, RuleId, Violations};
 use crate::{FfdVersion, LocalSeconds, Quantity, tags};
@@ -27,29 +27,30 @@ fn product(price: u64, quantity: Quantity) -> Option<u64> {
 /// The sum of an item is its price times its quantity, give or take a kopeck. Items of ФФД 1.0 with a discount of their
 /// own (1112) say so elsewhere.
 pub(super) fn c3(item: &Item<'_, '_>, out: &mut Violations) {
-    let (Some(price), Some(quantity), Some(value)) = (item.price, item.amount(), item.sum) else { return };
-    let (Some(sum), Some(expected)) = (amount(value), product(price, quantity)) else { return };
+    let (Some(price), Some(quantity), Some(sum)) = (item.price, item.quantity, item.sum) else { return };
+    let Some(expected) = product(price, quantity) else { return };
     if sum.abs_diff(expected) <= 1 || item.nest.get(tags::MODIFIERS).is_some() {
         return;
     }
-    out.push(finding(RuleId::C3, value, Datum::Number(sum), Datum::Number(expected)));
+    out.push(item.nest.finding(RuleId::C3, tags::ITEM_SUM, Datum::Number(sum), Datum::Number(expected)));
 }
 
 /// There is something of it, and pieces are whole. A fraction of a marked package (1291) is G4's.
 pub(super) fn c14(item: &Item<'_, '_>, out: &mut Violations) {
-    let (Some(value), Some(quantity)) = (item.quantity, item.amount()) else { return };
+    let Some(quantity) = item.quantity else { return };
     let expected = if quantity.mantissa == 0 {
         "more than 0"
     } else if quantity.scale > 0
-        && item.measure.and_then(code) == Some(0)
-        && item.fraction.is_none()
+        && item.measure == Some(0)
+        && item.nest.get(tags::FRACTION).is_none()
         && quantity.to_decimal(0).is_none()
     {
         "a whole number of pieces when 2108 = 0"
     } else {
         return;
     };
-    out.push(finding(RuleId::C14, value, Datum::quote(alloc::format!("{quantity}")), Datum::word(expected)));
+    let actual = Datum::quote(alloc::format!("{quantity}"));
+    out.push(item.nest.finding(RuleId::C14, tags::QUANTITY, actual, Datum::word(expected)));
 }
 
 /// 2021-02-01: the name of the goods became due for every entrepreneur (54-ФЗ, article 4.7; 290-ФЗ, article 7, part 17).
@@ -80,7 +81,7 @@ pub(super) fn c15(item: &Item<'_, '_>, out: &mut Violations) {
         let due = whole.date.is_some_and(|date| date >= NAMES_DUE);
         // Where the table demands the name, B2 speaks.
         let demanded = matches!(whole.version(), FfdVersion::V1_0 | FfdVersion::V1_1);
-        let advance = item.method == Some(3) || item.subject() == Some(10);
+        let advance = item.method == 3 || item.subject == 10;
         if due && !demanded && !advance {
             out.push(item.nest.lacks(RuleId::C15, tags::ITEM_NAME, Datum::word("a name")));
         }

@@ -37,13 +37,13 @@ pub(super) fn g1(receipt: &Receipt<'_, '_>, out: &mut Violations) {
 
 /// The kind of goods (1212) and the marking code agree.
 pub(super) fn g2(item: &Item<'_, '_>, out: &mut Violations) {
-    let Some(subject @ 30..=33) = item.subject() else { return };
+    let subject @ 30..=33 = item.subject else { return };
     if !is_1_2(item.nest) {
         return;
     }
     let product = item.nest.get(tags::PRODUCT_CODE_STLV);
     let inside = |tag: Tag| product.and_then(|product| find(product.children(), tag));
-    if subject % 2 == 0 {
+    if matches!(subject, 30 | 32) {
         let code = MARKING_CODES.into_iter().find_map(inside);
         if let Some(value) = code.or_else(|| item.nest.get(tags::ITEM_CHECK_RESULT)) {
             let actual = Datum::word("present");
@@ -89,17 +89,18 @@ pub(super) fn g3(receipt: &Receipt<'_, '_>, out: &mut Violations) {
 
 /// A fraction of a package (1291): of one piece, less than the whole, written as it is counted.
 pub(super) fn g4(item: &Item<'_, '_>, out: &mut Violations) {
-    let Some(fraction) = item.fraction else { return };
+    let nest = item.nest;
+    let Some(fraction) = nest.get(tags::FRACTION) else { return };
     let mut push = |value: Value<'_>, actual: Datum, expected: &'static str| {
         out.push(finding(RuleId::G4, value, actual, Datum::word(expected)));
     };
-    if let Some(measure) = item.measure
+    if let Some(measure) = nest.get(tags::QUANTITY_MEASURE)
         && let Some(unit @ 1..) = code(measure)
     {
         push(measure, Datum::Number(unit.into()), "0 with 1291");
     }
-    if let Some((value, quantity)) = item.quantity.zip(item.amount())
-        && quantity.to_decimal(0) != Some(1)
+    if let Some(value) = nest.get(tags::QUANTITY)
+        && let Some(quantity) = item.quantity.filter(|quantity| quantity.to_decimal(0) != Some(1))
     {
         push(value, Datum::quote(alloc::format!("{quantity}")), "1 with 1291");
     }

@@ -11,62 +11,43 @@ use crate::{Quantity, Tag, Tlv, Value, tags};
 /// Codes of the rate (1199) that have a meaning: 1 to 12.
 pub(super) const RATES: usize = 13;
 
-/// One item (предмет расчета, 1059).
+/// One item (предмет расчета, 1059), in numbers: what is missing or can not be read is `None`, a code then is 0.
 pub(super) struct Item<'a, 'v> {
     pub(super) nest: &'a Nest<'a, 'v>,
     /// Tag 1079, kopecks.
     pub(super) price: Option<u64>,
     /// Tag 1023.
-    pub(super) quantity: Option<Value<'v>>,
+    pub(super) quantity: Option<Quantity>,
     /// Tag 1043, kopecks.
-    pub(super) sum: Option<Value<'v>>,
+    pub(super) sum: Option<u64>,
     /// Tag 1199.
-    pub(super) rate: Option<Value<'v>>,
+    pub(super) rate: u8,
     /// Tag 1200, kopecks.
-    pub(super) tax: Option<Value<'v>>,
+    pub(super) tax: Option<u64>,
     /// Tag 1214.
-    pub(super) method: Option<u8>,
+    pub(super) method: u8,
     /// Tag 1212.
-    pub(super) subject: Option<Value<'v>>,
+    pub(super) subject: u8,
     /// Tag 2108.
-    pub(super) measure: Option<Value<'v>>,
-    /// Tag 1291.
-    pub(super) fraction: Option<Value<'v>>,
+    pub(super) measure: Option<u8>,
 }
 
 impl<'a, 'v> Item<'a, 'v> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(nest: &'a Nest<'a, 'v>) -> Self {
+        let money = |tag: Tag| nest.get(tag).and_then(amount);
+        let coded = |tag: Tag| nest.get(tag).and_then(code);
         Self {
             nest,
-            price: nest.get(tags::PRICE).and_then(amount),
-            quantity: nest.get(tags::QUANTITY),
-            sum: nest.get(tags::ITEM_SUM),
-            rate: nest.get(tags::VAT_RATE),
-            tax: nest.get(tags::ITEM_VAT_SUM),
-            method: nest.get(tags::PAYMENT_METHOD).and_then(code),
-            subject: nest.get(tags::PAYMENT_SUBJECT),
-            measure: nest.get(tags::QUANTITY_MEASURE),
-            fraction: nest.get(tags::FRACTION),
+            price: money(tags::PRICE),
+            quantity: nest.get(tags::QUANTITY).and_then(|value| value.fvln().ok()),
+            sum: money(tags::ITEM_SUM),
+            rate: coded(tags::VAT_RATE).unwrap_or_default(),
+            tax: money(tags::ITEM_VAT_SUM),
+            method: coded(tags::PAYMENT_METHOD).unwrap_or_default(),
+            subject: coded(tags::PAYMENT_SUBJECT).unwrap_or_default(),
+            measure: coded(tags::QUANTITY_MEASURE),
         }
-    }
-
-    /// The quantity as a number.
-    #[inline]
-    pub(super) fn amount(&self) -> Option<Quantity> {
-        self.quantity.and_then(|value| value.fvln().ok())
-    }
-
-    /// The code of the rate.
-    #[inline]
-    pub(super) fn rate(&self) -> Option<u8> {
-        self.rate.and_then(code)
-    }
-
-    /// The code of the subject.
-    #[inline]
-    pub(super) fn subject(&self) -> Option<u8> {
-        self.subject.and_then(code)
     }
 }
 
@@ -103,6 +84,8 @@ pub(super) struct Items {
     pub(super) sumless: u64,
     /// By code of the rate.
     pub(super) rates: [Turnover; RATES],
+    /// A bit a code of a rate that an item has.
+    pub(super) rates_seen: u16,
     /// Items without a rate that is known.
     pub(super) rateless: u64,
     /// A bit a code of 1214.
@@ -123,32 +106,38 @@ pub(super) struct Items {
 impl Items {
     #[inline]
     pub(super) fn add(&mut self, item: &Item<'_, '_>) {
-        self.count = self.count.saturating_add(1);
-        let sum = item.sum.and_then(amount);
-        self.sumless = self.sumless.saturating_add(u64::from(sum.is_none()));
-        let sum = sum.unwrap_or_default();
+        self.count = self.count.wrapping_add(1);
+        self.sumless = self.sumless.wrapping_add(u64::from(item.sum.is_none()));
+        let sum = item.sum.unwrap_or_default();
         self.sum = self.sum.saturating_add(sum);
-        match item.rate().and_then(|rate| Some((rate, self.rates.get_mut(usize::from(rate))?))) {
-            Some((rate @ 1.., slot)) => {
-                let tax = item.tax.and_then(amount).or_else(|| vat::within(sum, rate, item.nest.whole.date));
-                slot.items = slot.items.saturating_add(1);
+        match (item.rate, self.rates.get_mut(usize::from(item.rate))) {
+            (rate @ 1.., Some(slot)) => {
+                let tax = item.tax.or_else(|| vat::within(sum, rate, item.nest.whole.date));
+                slot.items = slot.items.wrapping_add(1);
                 slot.sum = slot.sum.saturating_add(sum);
                 slot.tax = slot.tax.saturating_add(tax.unwrap_or_default());
+                self.rates_seen |= bit(rate);
             }
-            _ => self.rateless = self.rateless.saturating_add(1),
+            _ => self.rateless = self.rateless.wrapping_add(1),
         }
         match item.method {
-            Some(method @ 1..=7) => self.methods |= 1 << method,
-            _ => self.methodless = self.methodless.saturating_add(1),
+            method @ 1..=7 => self.methods |= 1 << method,
+            _ => self.methodless = self.methodless.wrapping_add(1),
         }
         self.given_away |= sum == 0 && item.price.is_some_and(|price| price > 0);
         self.agent_alone |= is_agent_alone(item.nest);
-        self.marked |= matches!(item.subject(), Some(30..=33));
+        self.marked |= matches!(item.subject, 30..=33);
         if let Some(bits) = item.nest.get(tags::ITEM_CHECK_RESULT).and_then(code) {
             self.check_negative |= is_negative(bits);
             self.check_odd |= is_odd(bits);
         }
     }
+}
+
+/// The bit of a code below 16.
+#[inline]
+pub(super) const fn bit(code: u8) -> u16 {
+    1 << (code & 15)
 }
 
 /// An agent's flag (1222) and no supplier (1226).
@@ -176,42 +165,42 @@ pub(super) const fn is_odd(bits: u8) -> bool {
 pub(super) struct Receipt<'a, 'v> {
     pub(super) nest: &'a Nest<'a, 'v>,
     pub(super) items: &'a Items,
-    /// Tag 1020 and its kopecks.
-    pub(super) total: Option<(Value<'v>, u64)>,
+    /// Tag 1020, kopecks.
+    pub(super) total: Option<u64>,
     /// Tags 1031, 1081, 1215, 1216, 1217; what is missing is 0.
     pub(super) cash: u64,
     pub(super) ecash: u64,
     pub(super) prepaid: u64,
     pub(super) credit: u64,
     pub(super) provision: u64,
-    /// Tags 1102 to 1107.
-    pub(super) flat: [Option<Value<'v>>; 6],
+    /// Which of the tags 1102 to 1107 stand there, in the order of [`vat::FLAT`], and what they say.
+    pub(super) flat: [Option<u64>; 6],
     /// Tag 1115, where it is a structure.
     pub(super) sums: Option<Value<'v>>,
     /// Tag 1054.
     pub(super) operation: Option<u8>,
     /// Tag 1055.
-    pub(super) taxation: Option<Value<'v>>,
+    pub(super) taxation: Option<u8>,
 }
 
 impl<'a, 'v> Receipt<'a, 'v> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(nest: &'a Nest<'a, 'v>, items: &'a Items) -> Self {
         let money = |tag: Tag| nest.get(tag).and_then(amount).unwrap_or_default();
         let sums = nest.get(tags::RECEIPT_VAT_SUMS).filter(|_| vat::sums_exist(nest));
         Self {
             nest,
             items,
-            total: nest.get(tags::TOTAL_SUM).and_then(|value| Some((value, amount(value)?))),
+            total: nest.get(tags::TOTAL_SUM).and_then(amount),
             cash: money(tags::CASH_SUM),
             ecash: money(tags::ECASH_SUM),
             prepaid: money(tags::PREPAID_SUM),
             credit: money(tags::CREDIT_SUM),
             provision: money(tags::PROVISION_SUM),
-            flat: vat::FLAT.map(|(tag, _)| nest.get(tag)),
+            flat: vat::FLAT.map(|(tag, _)| nest.get(tag).and_then(amount)),
             sums,
             operation: nest.get(tags::OPERATION_TYPE).and_then(code),
-            taxation: nest.get(tags::APPLIED_TAXATION_TYPE),
+            taxation: nest.get(tags::APPLIED_TAXATION_TYPE).and_then(code),
         }
     }
 
@@ -239,9 +228,9 @@ impl<'a, 'v> Receipt<'a, 'v> {
         })
     }
 
-    /// True if an item has one of these rates.
+    /// True if an item has one of these rates, a bit each.
     #[inline]
-    pub(super) fn has_rate(&self, rates: impl IntoIterator<Item = usize>) -> bool {
-        rates.into_iter().any(|rate| self.items.rates.get(rate).is_some_and(|turnover| turnover.items > 0))
+    pub(super) const fn has_rate(&self, rates: u16) -> bool {
+        self.items.rates_seen & rates != 0
     }
 }

@@ -12,7 +12,7 @@ use crate::{FfdVersion, Tag, tags};
 /// than a third are such.
 pub(super) fn b2(nest: &Nest<'_, '_>, out: &mut Violations) {
     let undeclared = nest.whole.version() == FfdVersion::V1_05;
-    let must = nest.chart.map_or(&[][..], |chart| chart.must);
+    let must = nest.chart.must;
     if nest.has_all(must) {
         return;
     }
@@ -62,6 +62,9 @@ const CONDITIONS: &[Condition] = &[
 
 /// Rows of code 2 whose condition the document itself fulfils.
 pub(super) fn b3(nest: &Nest<'_, '_>, out: &mut Violations) {
+    if nest.whole.view.form().is_receipt_like() {
+        return;
+    }
     for condition in CONDITIONS.iter().filter(|condition| condition.forms.contains(&nest.whole.form)) {
         let fulfilled =
             nest.get(condition.when).and_then(|value| value.vln().ok()).is_some_and(condition.holds);
@@ -69,7 +72,7 @@ pub(super) fn b3(nest: &Nest<'_, '_>, out: &mut Violations) {
             continue;
         }
         let demanded = |tag: &Tag| condition.demands.contains(tag);
-        for row in nest.missing(nest.chart.map_or(&[][..], |chart| chart.conditional)) {
+        for row in nest.missing(nest.chart.conditional) {
             if demanded(&row.tag) {
                 out.push(nest.lacks(RuleId::B3, row.tag, Datum::word(condition.because)));
             }

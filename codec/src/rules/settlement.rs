@@ -13,9 +13,7 @@ const IMPUTED: u8 = 8;
 
 /// One tax system, one that the register is registered for, and one that exists.
 pub(super) fn c10(receipt: &Receipt<'_, '_>, out: &mut Violations) {
-    let Some((value, system)) = receipt.taxation.and_then(|value| Some((value, code(value)?))) else {
-        return;
-    };
+    let Some(system) = receipt.taxation else { return };
     let whole = receipt.nest.whole;
     let ended =
         system == IMPUTED && !receipt.is_return() && whole.date.is_some_and(|date| date >= NO_IMPUTED);
@@ -28,7 +26,8 @@ pub(super) fn c10(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     } else {
         return;
     };
-    out.push(finding(RuleId::C10, value, Datum::Number(system.into()), expected));
+    let actual = Datum::Number(system.into());
+    out.push(receipt.nest.finding(RuleId::C10, tags::APPLIED_TAXATION_TYPE, actual, expected));
 }
 
 /// Bits of the codes of 1214.

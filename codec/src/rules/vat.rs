@@ -6,7 +6,7 @@
 
 use alloc::format;
 
-use super::receipt::{Item, Receipt, Turnover, amount, code};
+use super::receipt::{Item, Receipt, Turnover, amount, bit, code};
 use super::walk::{Nest, find, finding};
 use super::{Datum, RuleId, Violations};
 use crate::{FfdVersion, LocalSeconds, Tag, Tlv, Value, tags};
@@ -29,7 +29,7 @@ pub(super) const FLAT: [(Tag, u8); 6] = [
 ];
 
 /// Rates without a flat tag, whose tax stands in 1115.
-const NEW_RATES: core::ops::RangeInclusive<u8> = 7..=12;
+const NEW_RATES: u16 = bit(7) | bit(8) | bit(9) | bit(10) | bit(11) | bit(12);
 
 /// 1115 is a structure from 1.05 on; before it was an address.
 #[inline]
@@ -65,15 +65,11 @@ pub(super) fn within(sum: u64, rate: u8, date: Option<LocalSeconds>) -> Option<u
 /// The tax of an item is what its rate takes out of its sum. Of 0 % and of "no tax" nothing is asked: real registers
 /// write 0, nothing, or the turnover.
 pub(super) fn c4(item: &Item<'_, '_>, out: &mut Violations) {
-    let (Some(tax), Some(sum), Some(rate)) = (item.tax, item.sum.and_then(amount), item.rate()) else {
-        return;
-    };
-    if matches!(rate, 5 | 6) {
+    let (Some(stated), Some(sum), rate) = (item.tax, item.sum, item.rate) else { return };
+    if matches!(rate, 0 | 5 | 6) {
         return;
     }
-    let (Some(stated), Some(expected)) = (amount(tax), within(sum, rate, item.nest.whole.date)) else {
-        return;
-    };
+    let Some(expected) = within(sum, rate, item.nest.whole.date) else { return };
     if stated == expected {
         return;
     }
@@ -81,7 +77,8 @@ pub(super) fn c4(item: &Item<'_, '_>, out: &mut Violations) {
     if item.nest.whole.date.is_none() && within(sum, rate, Some(LocalSeconds(0))) == Some(stated) {
         return;
     }
-    out.push(finding(RuleId::C4, tax, Datum::Number(stated), Datum::Number(expected)));
+    let (actual, expected) = (Datum::Number(stated), Datum::Number(expected));
+    out.push(item.nest.finding(RuleId::C4, tags::ITEM_VAT_SUM, actual, expected));
 }
 
 /// Is the figure what the items come to? Firmware adds the rounded taxes of the items or takes the tax out of their
@@ -112,19 +109,17 @@ pub(super) fn c5(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     let stated = receipt.sums.is_some() || receipt.flat.iter().any(Option::is_some);
     for ((tag, rate), value) in FLAT.into_iter().zip(receipt.flat) {
         let Some(turnover) = items.rates.get(usize::from(rate)) else { continue };
-        match value {
-            Some(value) => {
-                if let Some(figure) = amount(value).filter(|&figure| !agrees(figure, rate, turnover, date)) {
-                    let expected = Datum::Number(due(rate, turnover));
-                    out.push(finding(RuleId::C5, value, Datum::Number(figure), expected));
-                }
-            }
-            // If not one total stands there, C7 speaks.
-            None if stated && !agrees(0, rate, turnover, date) => {
-                out.push(receipt.nest.lacks(RuleId::C5, tag, Datum::Number(due(rate, turnover))));
-            }
-            None => {}
+        // If not one total stands there, C7 speaks.
+        if (value.is_none() && (turnover.items == 0 || !stated))
+            || agrees(value.unwrap_or_default(), rate, turnover, date)
+        {
+            continue;
         }
+        let expected = Datum::Number(due(rate, turnover));
+        out.push(match value {
+            Some(figure) => receipt.nest.finding(RuleId::C5, tag, Datum::Number(figure), expected),
+            None => receipt.nest.lacks(RuleId::C5, tag, expected),
+        });
     }
     for (rate, value) in receipt.sums.into_iter().flat_map(|sums| rows(sums.children())) {
         let Some((turnover, figure)) = items.rates.get(usize::from(rate)).zip(amount(value)) else {
@@ -163,9 +158,8 @@ pub(super) fn c6(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         }
         seen |= bit;
     }
-    for rate in NEW_RATES {
-        let used = receipt.has_rate([usize::from(rate)]);
-        if used && seen & (1 << rate) == 0 {
+    if receipt.has_rate(NEW_RATES) {
+        for rate in (7..=12_u8).filter(|&rate| receipt.has_rate(bit(rate)) && seen & (1 << rate) == 0) {
             let expected = Datum::quote(format!("1119 with rate {rate}"));
             out.push(receipt.nest.lacks(RuleId::C6, tags::RECEIPT_VAT_SUMS, expected));
         }
@@ -182,7 +176,7 @@ pub(super) fn c7(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         return;
     }
     // New rates are asked for by C6.
-    if receipt.flat.iter().any(Option::is_some) || receipt.has_rate(7..=12) {
+    if receipt.flat.iter().any(Option::is_some) || receipt.has_rate(NEW_RATES) {
         return;
     }
     // Of nothing sold there is no total to tell.
@@ -196,12 +190,12 @@ pub(super) fn c7(receipt: &Receipt<'_, '_>, out: &mut Violations) {
 pub(super) fn c8(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     let Some(date) = receipt.nest.whole.date else { return };
     let (wanted, expected): (fn(u8) -> bool, _) = if date >= FROM_2026 {
-        if !receipt.has_rate([1, 3]) || receipt.is_return() {
+        if !receipt.has_rate(bit(1) | bit(3)) || receipt.is_return() {
             return;
         }
         (|rate| matches!(rate, 1 | 3), "11 or 12 since 2026-01-01")
     } else {
-        if !receipt.has_rate([11, 12]) {
+        if !receipt.has_rate(bit(11) | bit(12)) {
             return;
         }
         (|rate| matches!(rate, 11 | 12), "1 or 3 before 2026-01-01")
@@ -218,11 +212,11 @@ pub(super) fn c8(receipt: &Receipt<'_, '_>, out: &mut Violations) {
 /// 5 % and 7 % exist since 2025, and only for the simplified system (УСН: 2 or 4). An agent who sells for another tells
 /// his own system and the supplier's rate, so that items with a supplier (1226) are asked for the day alone.
 pub(super) fn c9(receipt: &Receipt<'_, '_>, out: &mut Violations) {
-    if !receipt.has_rate(7..=10) {
+    if !receipt.has_rate(bit(7) | bit(8) | bit(9) | bit(10)) {
         return;
     }
     let early = receipt.nest.whole.date.is_some_and(|date| date < FROM_2025);
-    let system = receipt.taxation.and_then(code);
+    let system = receipt.taxation;
     let expected = match system {
         _ if early => "no rate of 5 or 7 % before 2025-01-01",
         Some(system) if system & 0b110 == 0 => "5 and 7 % with 1055 = 2 or 4 only",

@@ -1,7 +1,11 @@
 //! The one walk over a document that all rules share: it looks up meaning and table row of every requisite once, and
 //! remembers where the requisites of a nest stand, so that a rule that asks for one searches nothing.
 //!
-//! Invariants: one pass over the tags, however many rules there are; nothing allocated unless something is found
+//! Most requisites need no rule at all: row, length and list of bytes settle them at a glance, and only what is left is
+//! shown to the rules that see requisites.
+//!
+//! Invariants: one pass over the tags, however many rules there are; a glance lets pass only what the rules would (test:
+//! tests::a_glance_settles_only_what_the_rules_would_let_pass); nothing allocated unless something is found
 //! (test: tests/allocations.rs::checking_a_clean_document_by_every_rule_allocates_nothing).
 
 use super::receipt::{Item, Items, Receipt};
@@ -68,8 +72,9 @@ pub(super) struct Nest<'a, 'v> {
     contents: &'v [u8],
     /// Where the contents begin.
     base: u32,
-    /// Its table, where one is known.
-    pub(super) chart: Option<&'static Chart>,
+    /// Its table; a blank one where none is known.
+    pub(super) chart: &'static Chart,
+    charted: bool,
     /// By row: one more than the place of its first tag within the contents, or 0 if the tag does not stand here.
     at: [u16; ROWS_MAX],
     /// Tags stand here that have no row.
@@ -79,20 +84,32 @@ pub(super) struct Nest<'a, 'v> {
 impl<'a, 'v> Nest<'a, 'v> {
     fn new(whole: &'a Whole<'a, 'v>, parent: u16, contents: &'v [u8], base: u32) -> Self {
         let chart = dictionary::chart(whole.version(), whole.form, parent);
-        Self { whole, parent, contents, base, chart, at: [0; ROWS_MAX], strangers: false }
+        Self {
+            whole,
+            parent,
+            contents,
+            base,
+            chart: chart.unwrap_or(&dictionary::BLANK),
+            charted: chart.is_some(),
+            at: [0; ROWS_MAX],
+            strangers: false,
+        }
     }
 
     /// First value of a tag in this nest: a place, no search. Only a tag without a row is searched for.
     #[inline(always)]
     pub(super) fn get(&self, tag: Tag) -> Option<Value<'v>> {
-        match self.chart.and_then(|chart| chart.row(tag)) {
-            Some(row) => match self.place(row) {
-                0 => None,
-                place => self.value_at(place),
-            },
-            None if self.strangers => find(self.children(), tag),
+        match self.at.get(usize::from(self.chart.row(tag))) {
+            Some(0) => None,
+            Some(&place) => self.value_at(place),
+            None if self.strangers => self.search(tag),
             None => None,
         }
+    }
+
+    #[cold]
+    fn search(&self, tag: Tag) -> Option<Value<'v>> {
+        find(self.children(), tag)
     }
 
     #[inline(always)]
@@ -102,10 +119,11 @@ impl<'a, 'v> Nest<'a, 'v> {
 
     #[inline]
     fn value_at(&self, place: u16) -> Option<Value<'v>> {
-        let at = usize::from(place).saturating_sub(1);
+        let at = usize::from(place.wrapping_sub(1));
         let (&[t0, t1, l0, l1], tail) = self.contents.get(at..)?.split_first_chunk::<TLV_HEADER_LEN>()?;
         let bytes = tail.get(..usize::from(u16::from_le_bytes([l0, l1])))?;
-        let offset = self.base.saturating_add(u32::from(place)).saturating_add(TLV_HEADER_LEN as u32 - 1);
+        // Both are places in one document of at most 65,539 bytes.
+        let offset = self.base.wrapping_add(u32::from(place)).wrapping_add(TLV_HEADER_LEN as u32 - 1);
         Some(Value::new(Tag(u16::from_le_bytes([t0, t1])), bytes, offset))
     }
 
@@ -122,8 +140,15 @@ impl<'a, 'v> Nest<'a, 'v> {
 
     /// Rows among these whose tag does not stand in the nest.
     pub(super) fn missing(&self, rows: &'static [u8]) -> impl Iterator<Item = &'static Requirement> {
-        let known = self.chart.map_or(&[][..], |chart| chart.rows);
+        let known = self.chart.rows;
         rows.iter().filter(|&&row| self.place(row) == 0).filter_map(move |&row| known.get(usize::from(row)))
+    }
+
+    /// The finding that a tag which stands here says something else than it should.
+    #[cold]
+    pub(super) fn finding(&self, rule: RuleId, tag: Tag, actual: Datum, expected: Datum) -> Violation {
+        let offset = self.get(tag).map_or(self.base as usize, |value| value.offset());
+        Violation { rule, tag: Some(tag), offset, actual, expected }
     }
 
     /// The finding that a tag is missing here.
@@ -195,19 +220,25 @@ fn walk<const GLANCE: bool>(nest: &mut Nest<'_, '_>, depth: u8, items: &mut Item
             break;
         };
         let tag = Tag(u16::from_le_bytes([t0, t1]));
-        let at = nest.contents.len().saturating_sub(rest.len());
+        // Places in a document fit 16 bits and wrap nowhere: a nest has at most 65,535 bytes.
+        let at = nest.contents.len().wrapping_sub(rest.len());
         rest = after;
-        let number = nest.chart.and_then(|chart| chart.row(tag));
-        let shape = number.and_then(|number| nest.chart?.shapes.get(usize::from(number)).copied());
+        let number = nest.chart.row(tag);
+        let shape = nest.chart.shapes.get(usize::from(number)).copied();
         let mut again = false;
-        match number.and_then(|number| nest.at.get_mut(usize::from(number))) {
-            Some(place @ 0) => *place = u16::try_from(at.saturating_add(1)).unwrap_or(u16::MAX),
-            Some(_) => again = true,
-            None => nest.strangers = true,
-        }
-        let settled = GLANCE && shape.is_some_and(|shape| shape.settles(bytes, again));
-        if settled && !shape.is_some_and(|shape| shape.has(Mark::Nest)) {
-            continue;
+        let mut settled = false;
+        if let (Some(shape), Some(place)) = (shape, nest.at.get_mut(usize::from(number))) {
+            again = *place != 0;
+            if !again {
+                let [low, high, ..] = at.wrapping_add(1).to_le_bytes();
+                *place = u16::from_le_bytes([low, high]);
+            }
+            settled = GLANCE && shape.settles(bytes, again);
+            if settled && !shape.has(Mark::Nest) {
+                continue;
+            }
+        } else {
+            nest.strangers = true;
         }
         let offset = u32::try_from(at.saturating_add(TLV_HEADER_LEN)).unwrap_or(u32::MAX);
         let value = Value::new(tag, bytes, nest.base.saturating_add(offset));
@@ -227,12 +258,68 @@ fn walk<const GLANCE: bool>(nest: &mut Nest<'_, '_>, depth: u8, items: &mut Item
 
 /// Shows one requisite to the rules; true if it is a nest.
 #[inline(never)]
-fn ask(nest: &Nest<'_, '_>, value: Value<'_>, number: Option<u8>, again: bool, out: &mut Violations) -> bool {
+fn ask(nest: &Nest<'_, '_>, value: Value<'_>, number: u8, again: bool, out: &mut Violations) -> bool {
     let version = nest.whole.version();
     let parent = if nest.parent == 0 { u16::from(nest.whole.form) } else { nest.parent };
     let entry = dictionary::lookup(value.tag(), parent, version);
-    let row = number.and_then(|number| nest.chart?.rows.get(usize::from(number)));
-    let place = Place { version, tag: value.tag(), value, entry, row, charted: nest.chart.is_some(), again };
+    let row = nest.chart.rows.get(usize::from(number));
+    let place = Place { version, tag: value.tag(), value, entry, row, charted: nest.charted, again };
     generated::tag_rules(&place, out);
     entry.is_some_and(|entry| entry.kind == Kind::Stlv)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn tlv(tag: u16, value: &[u8]) -> Vec<u8> {
+        let len = u16::try_from(value.len()).unwrap();
+        [&tag.to_le_bytes()[..], &len.to_le_bytes()[..], value].concat()
+    }
+
+    /// Why: what a glance lets pass is never seen by the rules of requisites; so it must let pass only what they would.
+    /// Every row of every table, with every byte, with values of many lengths, once and twice.
+    #[test]
+    fn a_glance_settles_only_what_the_rules_would_let_pass() {
+        let mut values: Vec<Vec<u8>> = (0..=255).map(|byte| [byte].into()).collect();
+        for len in [0, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 20, 64, 257] {
+            values.push(alloc::vec![b'0'; len]);
+        }
+        let (mut found, mut clean) = (0, 0);
+        for version in FfdVersion::ALL {
+            let context = CheckContext::new(version);
+            for form in 1..=84_u8 {
+                let parents = (0..2200).filter(|&parent| dictionary::table(version, form, parent).is_some());
+                for parent in parents {
+                    for row in dictionary::table(version, form, parent).unwrap_or_default() {
+                        // Under 84 and in old versions stand the same rows as elsewhere: a few values show it.
+                        let step =
+                            if version == FfdVersion::V1_2 && matches!(form, 3 | 5 | 82) { 1 } else { 41 };
+                        for value in values.iter().rev().step_by(step) {
+                            for times in 1..=2 {
+                                let inside = tlv(row.tag.0, value).repeat(times);
+                                let body = if parent == 0 { inside } else { tlv(parent, &inside) };
+                                let bytes = tlv(form.into(), &body);
+                                let Ok(view) = DocumentView::new_checked(&bytes) else { continue };
+                                let glanced = check_by::<true>(&view, &context);
+                                assert_eq!(
+                                    glanced,
+                                    check_by::<false>(&view, &context),
+                                    "{} of {form} in {parent}, {version}: {value:?}",
+                                    row.tag.0
+                                );
+                                let wrong =
+                                    |it: &Violation| it.tag == Some(row.tag) && it.actual != Datum::Absent;
+                                if glanced.iter().any(wrong) { found += 1 } else { clean += 1 }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(found > 10_000 && clean > 10_000, "{found} {clean}");
+    }
 }
