@@ -29,7 +29,7 @@ fn version(name: &str) -> String {
 pub(crate) fn generated(tables: &Tables) -> Result<String> {
     let mut out = String::from(HEAD);
     out.push_str("//! Static tables of the dictionary; their meaning is told in `dictionary.rs`.\n\n");
-    out.push_str("use super::{Carrier, Chart, Codes, Entry, Kind, Mark, Meaning, NO_LIST, Need, Requirement, ValueList, shape};\n");
+    out.push_str("use super::{\n    Carrier, Chart, Codes, Entry, Kind, Mark, Meaning, NO_LIST, Need, Requirement, ValueList, shape,\n};\n");
     out.push_str("use crate::{FfdVersion, Tag};\n");
     entries(&mut out, tables)?;
     structure(&mut out, tables)?;

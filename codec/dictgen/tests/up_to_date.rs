@@ -44,7 +44,14 @@ fn contradictory_tables_are_refused_by_name() {
         ("structure.toml", "forms = [1]", "forms = [1, 1]", "two tables"),
         ("enums.toml", "tags = [1054]", "tags = [1055]", "holds values of"),
         ("rules.toml", "key = \"B2\"", "key = \"B1\"", "stands twice"),
-        ("rules.toml", "sees = \"tag\"\nrun", "sees = \"message\"\nrun", "have `run`"),
+        ("rules.toml", "sees = \"receipt\"\nrun", "sees = \"message\"\nrun", "have `run`"),
+        ("rules.toml", "nests = [0]", "tags = [1020]", "for rules that see tags"),
+        (
+            "rules.toml",
+            "sees = \"receipt\"\nrun",
+            "sees = \"receipt\"\nglance = true\nrun",
+            "for rules that see tags",
+        ),
     ] {
         let error = with(file, from, to).expect_err(to);
         let text = format!("{error:#}");
