@@ -25,9 +25,9 @@ requisites! {
         text retail_place = RETAIL_PLACE;
         /// Cashier ИНН (ИНН кассира, 1203).
         inn cashier_inn = CASHIER_INN;
-        /// Additional props ca (дополнительный реквизит ОЗФН, 1282).
+        /// Additional requisite (дополнительный реквизит ОЗФН, 1282).
         text additional_props = ADDITIONAL_PROPS_CA;
-        /// Additional data ca (дополнительные данные ОЗФН, 1283).
+        /// Additional data (дополнительные данные ОЗФН, 1283).
         raw additional_data = ADDITIONAL_DATA_CA;
     }
 }

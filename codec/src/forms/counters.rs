@@ -8,13 +8,13 @@ use super::requisites::{empty, requisites};
 requisites! {
     /// Counters of the drive (1157) or of the shift (1194).
     Counters, CountersBuilder {
-        /// Sell counters (счетчики операций «приход», 1129).
+        /// Sales (счетчики операций «приход», 1129).
         nest(Turnover, TurnoverBuilder) sales = SELL_COUNTERS;
-        /// Sell return counters (счетчики операций «возврат прихода», 1130).
+        /// Returns of sales (счетчики операций «возврат прихода», 1130).
         nest(Turnover, TurnoverBuilder) sale_returns = SELL_RETURN_COUNTERS;
-        /// Buy counters (счетчики операций «расход», 1131).
+        /// Purchases (счетчики операций «расход», 1131).
         nest(Turnover, TurnoverBuilder) purchases = BUY_COUNTERS;
-        /// Buy return counters (счетчики операций «возврат расхода», 1132).
+        /// Returns of purchases (счетчики операций «возврат расхода», 1132).
         nest(Turnover, TurnoverBuilder) purchase_returns = BUY_RETURN_COUNTERS;
         /// Correction counters (счетчики операций по чекам коррекции, 1133).
         nest(CorrectionCounters, CorrectionCountersBuilder) corrections = CORRECTION_COUNTERS;
@@ -28,13 +28,13 @@ empty!(CountersBuilder);
 requisites! {
     /// Counters of documents not yet confirmed (счетчики непереданных ФД, 1158).
     UnsentCounters, UnsentCountersBuilder {
-        /// Sell counters (счетчики операций «приход», 1129).
+        /// Sales (счетчики операций «приход», 1129).
         nest(Turnover, TurnoverBuilder) sales = SELL_COUNTERS;
-        /// Sell return counters (счетчики операций «возврат прихода», 1130).
+        /// Returns of sales (счетчики операций «возврат прихода», 1130).
         nest(Turnover, TurnoverBuilder) sale_returns = SELL_RETURN_COUNTERS;
-        /// Buy counters (счетчики операций «расход», 1131).
+        /// Purchases (счетчики операций «расход», 1131).
         nest(Turnover, TurnoverBuilder) purchases = BUY_COUNTERS;
-        /// Buy return counters (счетчики операций «возврат расхода», 1132).
+        /// Returns of purchases (счетчики операций «возврат расхода», 1132).
         nest(Turnover, TurnoverBuilder) purchase_returns = BUY_RETURN_COUNTERS;
         /// Correction counters (счетчики операций по чекам коррекции, 1133).
         nest(CorrectionCounters, CorrectionCountersBuilder) corrections = CORRECTION_COUNTERS;
@@ -42,13 +42,13 @@ requisites! {
         long receipts = ALL_RECEIPTS_COUNT;
         /// Corrections count (количество чеков коррекции, 1144).
         long corrections_count = CORRECTIONS_COUNT;
-        /// Sell correction counters (счетчики по признаку «приход», 1145).
+        /// Corrections of sales (счетчики по признаку «приход», 1145).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) sale_corrections = SELL_CORRECTION_COUNTERS;
-        /// Buy correction counters (счетчики по признаку «расход», 1146).
+        /// Corrections of purchases (счетчики по признаку «расход», 1146).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) purchase_corrections = BUY_CORRECTION_COUNTERS;
-        /// Sell return correction counters (счетчики по признаку «возврат прихода», 1232).
+        /// Corrections of returns of sales (счетчики по признаку «возврат прихода», 1232).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) sale_return_corrections = SELL_RETURN_CORRECTION_COUNTERS;
-        /// Buy return correction counters (счетчики по признаку «возврат расхода», 1233).
+        /// Corrections of returns of purchases (счетчики по признаку «возврат расхода», 1233).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) purchase_return_corrections = BUY_RETURN_CORRECTION_COUNTERS;
     }
 }
@@ -60,29 +60,29 @@ requisites! {
     Turnover, TurnoverBuilder {
         /// Receipts count (количество чеков, 1135).
         long receipts = RECEIPTS_COUNT;
-        /// Counter cash sum (итоговая сумма в чеках, 1136), kopecks.
+        /// In cash (итоговая сумма в чеках, 1136), kopecks.
         money cash = COUNTER_CASH_SUM;
-        /// Counter ecash sum (итоговая сумма в чеках, 1138), kopecks.
+        /// Cashless (итоговая сумма в чеках, 1138), kopecks.
         money ecash = COUNTER_ECASH_SUM;
-        /// Counter vat 20 (сумма НДС по ставке 20%, 1139), kopecks.
+        /// Tax at 20 % (сумма НДС по ставке 20%, 1139), kopecks.
         money vat_20 = COUNTER_VAT_20;
-        /// Counter vat 10 (сумма НДС по ставке 10%, 1140), kopecks.
+        /// Tax at 10 % (сумма НДС по ставке 10%, 1140), kopecks.
         money vat_10 = COUNTER_VAT_10;
-        /// Counter vat 20 120 (сумма НДС по расч. ставке 20/120, 1141), kopecks.
+        /// Tax at 20/120 (сумма НДС по расч. ставке 20/120, 1141), kopecks.
         money vat_20_120 = COUNTER_VAT_20_120;
-        /// Counter vat 10 110 (сумма НДС по расч. ставке 10/110, 1142), kopecks.
+        /// Tax at 10/110 (сумма НДС по расч. ставке 10/110, 1142), kopecks.
         money vat_10_110 = COUNTER_VAT_10_110;
-        /// Counter turnover vat 0 (сумма расчетов с НДС по ставке 0%, 1143), kopecks.
+        /// Turnover at 0 % (сумма расчетов с НДС по ставке 0%, 1143), kopecks.
         money turnover_vat_0 = COUNTER_TURNOVER_VAT_0;
-        /// Counter turnover no vat (сумма расчетов без НДС, 1183), kopecks.
+        /// Turnover without tax (сумма расчетов без НДС, 1183), kopecks.
         money turnover_no_vat = COUNTER_TURNOVER_NO_VAT;
-        /// Counter total sum (общая итоговая сумма в чеках, 1201), kopecks.
+        /// Total (общая итоговая сумма в чеках, 1201), kopecks.
         money total = COUNTER_TOTAL_SUM;
-        /// Counter prepaid sum (итоговая сумма в чеках, 1218), kopecks.
+        /// Out of prepayments (итоговая сумма в чеках, 1218), kopecks.
         money prepaid = COUNTER_PREPAID_SUM;
-        /// Counter credit sum (итоговая сумма в чеках, 1219), kopecks.
+        /// On credit (итоговая сумма в чеках, 1219), kopecks.
         money credit = COUNTER_CREDIT_SUM;
-        /// Counter provision sum (итоговая сумма в чеках, 1220), kopecks.
+        /// In kind (итоговая сумма в чеках, 1220), kopecks.
         money provision = COUNTER_PROVISION_SUM;
     }
 }
@@ -94,13 +94,13 @@ requisites! {
     CorrectionCounters, CorrectionCountersBuilder {
         /// Corrections count (количество чеков коррекции, 1144).
         long count = CORRECTIONS_COUNT;
-        /// Sell correction counters (счетчики по признаку «приход», 1145).
+        /// Corrections of sales (счетчики по признаку «приход», 1145).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) sales = SELL_CORRECTION_COUNTERS;
-        /// Buy correction counters (счетчики по признаку «расход», 1146).
+        /// Corrections of purchases (счетчики по признаку «расход», 1146).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) purchases = BUY_CORRECTION_COUNTERS;
-        /// Sell return correction counters (счетчики по признаку «возврат прихода», 1232).
+        /// Corrections of returns of sales (счетчики по признаку «возврат прихода», 1232).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) sale_returns = SELL_RETURN_CORRECTION_COUNTERS;
-        /// Buy return correction counters (счетчики по признаку «возврат расхода», 1233).
+        /// Corrections of returns of purchases (счетчики по признаку «возврат расхода», 1233).
         nest(CorrectionTurnover, CorrectionTurnoverBuilder) purchase_returns = BUY_RETURN_CORRECTION_COUNTERS;
     }
 }
@@ -112,17 +112,17 @@ requisites! {
     CorrectionTurnover, CorrectionTurnoverBuilder {
         /// Receipts count (количество чеков, 1135).
         long receipts = RECEIPTS_COUNT;
-        /// Counter cash sum (итоговая сумма в чеках, 1136), kopecks.
+        /// In cash (итоговая сумма в чеках, 1136), kopecks.
         money cash = COUNTER_CASH_SUM;
-        /// Counter ecash sum (итоговая сумма в чеках, 1138), kopecks.
+        /// Cashless (итоговая сумма в чеках, 1138), kopecks.
         money ecash = COUNTER_ECASH_SUM;
-        /// Counter total sum (общая итоговая сумма в чеках, 1201), kopecks.
+        /// Total (общая итоговая сумма в чеках, 1201), kopecks.
         money total = COUNTER_TOTAL_SUM;
-        /// Counter prepaid sum (итоговая сумма в чеках, 1218), kopecks.
+        /// Out of prepayments (итоговая сумма в чеках, 1218), kopecks.
         money prepaid = COUNTER_PREPAID_SUM;
-        /// Counter credit sum (итоговая сумма в чеках, 1219), kopecks.
+        /// On credit (итоговая сумма в чеках, 1219), kopecks.
         money credit = COUNTER_CREDIT_SUM;
-        /// Counter provision sum (итоговая сумма в чеках, 1220), kopecks.
+        /// In kind (итоговая сумма в чеках, 1220), kopecks.
         money provision = COUNTER_PROVISION_SUM;
     }
 }

@@ -13,9 +13,9 @@ requisites! {
     Item, ItemBuilder {
         /// Quantity (количество предмета расчета, 1023), a decimal.
         quantity quantity = QUANTITY;
-        /// Item name (наименование предмета расчета, 1030).
+        /// Name (наименование предмета расчета, 1030).
         text name = ITEM_NAME;
-        /// Item sum (стоимость предмета расчета с учетом скидок и наценок, 1043), kopecks.
+        /// Sum of the item (стоимость предмета расчета с учетом скидок и наценок, 1043), kopecks.
         money sum = ITEM_SUM;
         /// Price (цена за единицу предмета расчета с учетом скидок и наценок, 1079), kopecks.
         money price = PRICE;
@@ -23,31 +23,31 @@ requisites! {
         text barcode = BARCODE;
         /// User property (дополнительный реквизит пользователя, 1084).
         nest(Property, PropertyBuilder) property = USER_PROPERTY;
-        /// Vat 20 (сумма НДС чека по ставке 20%, 1102), kopecks.
+        /// Tax at 20 % (сумма НДС чека по ставке 20%, 1102), kopecks.
         money vat_20 = VAT_20;
-        /// Vat 10 (сумма НДС чека по ставке 10%, 1103), kopecks.
+        /// Tax at 10 % (сумма НДС чека по ставке 10%, 1103), kopecks.
         money vat_10 = VAT_10;
-        /// Turnover vat 0 (сумма расчета по чеку с НДС по ставке 0%, 1104), kopecks.
+        /// Turnover at 0 % (сумма расчета по чеку с НДС по ставке 0%, 1104), kopecks.
         money turnover_vat_0 = TURNOVER_VAT_0;
-        /// Turnover no vat (сумма расчета по чеку без НДС, 1105), kopecks.
+        /// Turnover without tax (сумма расчета по чеку без НДС, 1105), kopecks.
         money turnover_no_vat = TURNOVER_NO_VAT;
-        /// Vat 20 120 (сумма НДС чека по расч. ставке 20/120, 1106), kopecks.
+        /// Tax at 20/120 (сумма НДС чека по расч. ставке 20/120, 1106), kopecks.
         money vat_20_120 = VAT_20_120;
-        /// Vat 10 110 (сумма НДС чека по расч. ставке 10/110, 1107), kopecks.
+        /// Tax at 10/110 (сумма НДС чека по расч. ставке 10/110, 1107), kopecks.
         money vat_10_110 = VAT_10_110;
         /// Product code (код товара, 1162).
         raw product_code = PRODUCT_CODE;
-        /// Product code stlv (код товара, 1163).
+        /// Product code by its kind (код товара, 1163).
         nest(ProductCode, ProductCodeBuilder) code = PRODUCT_CODE_STLV;
         /// Item property (дополнительный реквизит предмета расчета, 1191).
         text item_property = ITEM_PROPERTY;
         /// Unit (единица измерения предмета расчета, 1197).
         text unit = UNIT;
-        /// Unit vat (размер НДС за единицу предмета расчета, 1198), kopecks.
+        /// Tax of one unit (размер НДС за единицу предмета расчета, 1198), kopecks.
         money unit_vat = UNIT_VAT;
-        /// Vat rate (ставка НДС, 1199).
+        /// Rate of tax (ставка НДС, 1199).
         code(VatRate) vat_rate = VAT_RATE;
-        /// Item vat sum (сумма НДС за предмет расчета, 1200), kopecks.
+        /// Tax of the item (сумма НДС за предмет расчета, 1200), kopecks.
         money vat_sum = ITEM_VAT_SUM;
         /// Payment subject (признак предмета расчета, 1212).
         code(PaymentSubject) payment_subject = PAYMENT_SUBJECT;
@@ -105,7 +105,7 @@ requisites! {
         text itf14 = CODE_ITF14;
         /// Code gs1 (КТ GS1.0, 1304).
         text gs1 = CODE_GS1;
-        /// Code gs1m (КТ GS1.М, 1305).
+        /// GS1 with marking (КТ GS1.М, 1305).
         text gs1m = CODE_GS1M;
         /// Code short (КТ КМК, 1306).
         text short = CODE_SHORT;

@@ -110,15 +110,15 @@ requisites! {
     MarkedItem, MarkedItemBuilder {
         /// Quantity (количество предмета расчета, 1023), a decimal.
         quantity quantity = QUANTITY;
-        /// Item name (наименование предмета расчета, 1030).
+        /// Name (наименование предмета расчета, 1030).
         text name = ITEM_NAME;
-        /// Item sum (стоимость предмета расчета с учетом скидок и наценок, 1043), kopecks.
+        /// Sum of the item (стоимость предмета расчета с учетом скидок и наценок, 1043), kopecks.
         money sum = ITEM_SUM;
         /// Price (цена за единицу предмета расчета с учетом скидок и наценок, 1079), kopecks.
         money price = PRICE;
-        /// Vat rate (ставка НДС, 1199).
+        /// Rate of tax (ставка НДС, 1199).
         code(VatRate) vat_rate = VAT_RATE;
-        /// Item vat sum (сумма НДС за предмет расчета, 1200), kopecks.
+        /// Tax of the item (сумма НДС за предмет расчета, 1200), kopecks.
         money vat_sum = ITEM_VAT_SUM;
         /// Payment method (признак способа расчета, 1214).
         code(PaymentMethod) payment_method = PAYMENT_METHOD;

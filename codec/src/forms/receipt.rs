@@ -28,7 +28,7 @@ requisites! {
         text cashier = CASHIER;
         /// Transfer operator name (наименование оператора перевода, 1026).
         text transfer_operator_name = TRANSFER_OPERATOR_NAME;
-        /// Cash sum (сумма по чеку, 1031), kopecks.
+        /// Paid in cash (сумма по чеку, 1031), kopecks.
         money cash = CASH_SUM;
         /// Machine number (номер автомата, 1036).
         text machine_number = MACHINE_NUMBER;
@@ -60,27 +60,27 @@ requisites! {
         texts payment_operator_phones = PAYMENT_OPERATOR_PHONE;
         /// Transfer operator phone (телефон оператора перевода, 1075).
         texts transfer_operator_phones = TRANSFER_OPERATOR_PHONE;
-        /// Ecash sum (сумма по чеку, 1081), kopecks.
+        /// Paid cashless (сумма по чеку, 1081), kopecks.
         money ecash = ECASH_SUM;
         /// Payment subagent phone (телефон платежного субагента, 1083).
         texts payment_subagent_phone = PAYMENT_SUBAGENT_PHONE;
         /// User property (дополнительный реквизит пользователя, 1084).
         nest(Property, PropertyBuilder) property = USER_PROPERTY;
-        /// Vat 20 (сумма НДС чека по ставке 20%, 1102), kopecks.
+        /// Tax at 20 % (сумма НДС чека по ставке 20%, 1102), kopecks.
         money vat_20 = VAT_20;
-        /// Vat 10 (сумма НДС чека по ставке 10%, 1103), kopecks.
+        /// Tax at 10 % (сумма НДС чека по ставке 10%, 1103), kopecks.
         money vat_10 = VAT_10;
-        /// Turnover vat 0 (сумма расчета по чеку с НДС по ставке 0%, 1104), kopecks.
+        /// Turnover at 0 % (сумма расчета по чеку с НДС по ставке 0%, 1104), kopecks.
         money turnover_vat_0 = TURNOVER_VAT_0;
-        /// Turnover no vat (сумма расчета по чеку без НДС, 1105), kopecks.
+        /// Turnover without tax (сумма расчета по чеку без НДС, 1105), kopecks.
         money turnover_no_vat = TURNOVER_NO_VAT;
-        /// Vat 20 120 (сумма НДС чека по расч. ставке 20/120, 1106), kopecks.
+        /// Tax at 20/120 (сумма НДС чека по расч. ставке 20/120, 1106), kopecks.
         money vat_20_120 = VAT_20_120;
-        /// Vat 10 110 (сумма НДС чека по расч. ставке 10/110, 1107), kopecks.
+        /// Tax at 10/110 (сумма НДС чека по расч. ставке 10/110, 1107), kopecks.
         money vat_10_110 = VAT_10_110;
         /// Internet sign (признак ККТ для расчетов только в Интернет, 1108).
         flag internet_only = INTERNET_SIGN;
-        /// Receipt vat sums (суммы НДС чека, 1115).
+        /// Tax by rate, since 2025 (суммы НДС чека, 1115).
         nest(VatSums, VatSumsBuilder) vat_sums = RECEIPT_VAT_SUMS;
         /// Sender email (адрес электронной почты отправителя чека, 1117).
         text sender_email = SENDER_EMAIL;
@@ -98,11 +98,11 @@ requisites! {
         texts receipt_property = RECEIPT_PROPERTY;
         /// Cashier ИНН (ИНН кассира, 1203).
         inn cashier_inn = CASHIER_INN;
-        /// Prepaid sum (сумма по чеку, 1215), kopecks.
+        /// Out of a prepayment (сумма по чеку, 1215), kopecks.
         money prepaid = PREPAID_SUM;
-        /// Credit sum (сумма по чеку, 1216), kopecks.
+        /// On credit (сумма по чеку, 1216), kopecks.
         money credit = CREDIT_SUM;
-        /// Provision sum (сумма по чеку, 1217), kopecks.
+        /// In kind (сумма по чеку, 1217), kopecks.
         money provision = PROVISION_SUM;
         /// Buyer name (покупатель, 1227).
         text name = BUYER_NAME;
@@ -195,7 +195,7 @@ impl ReceiptBuilder {
 requisites! {
     /// Tax by rate (суммы НДС чека, 1115), since the rates of 2025.
     VatSums, VatSumsBuilder {
-        /// Receipt vat (сумма НДС чека, 1119).
+        /// Tax of one rate (сумма НДС чека, 1119).
         nests(VatSum, VatSumBuilder) sums = RECEIPT_VAT;
     }
 }
@@ -211,9 +211,9 @@ impl VatSumsBuilder {
 requisites! {
     /// Tax of one rate (сумма НДС по ставке, 1119).
     VatSum, VatSumBuilder {
-        /// Vat sum (сумма НДС, 1120), kopecks.
+        /// Tax (сумма НДС, 1120), kopecks.
         money sum = VAT_SUM;
-        /// Vat rate (ставка НДС, 1199).
+        /// Rate of tax (ставка НДС, 1199).
         code(VatRate) vat_rate = VAT_RATE;
     }
 }

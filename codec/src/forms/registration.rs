@@ -71,9 +71,9 @@ requisites! {
         word key_resource_days = KEY_RESOURCE;
         /// Print in machine sign (признак установки принтера в автомате, 1221).
         flag printer_in_machine = PRINT_IN_MACHINE_SIGN;
-        /// Additional props frc (дополнительный реквизит ОР, 1274).
+        /// Additional requisite (дополнительный реквизит ОР, 1274).
         text additional_props = ADDITIONAL_PROPS_FRC;
-        /// Additional data frc (дополнительные данные ОР, 1275).
+        /// Additional data (дополнительные данные ОР, 1275).
         raw additional_data = ADDITIONAL_DATA_FRC;
         /// Usage conditions (признаки условий применения ККТ, 1290).
         code(UsageConditions) usage_conditions = USAGE_CONDITIONS;

@@ -35,9 +35,9 @@ requisites! {
         inn cashier_inn = CASHIER_INN;
         /// Operator message (сообщение оператора, 1206).
         byte operator_message = OPERATOR_MESSAGE;
-        /// Additional props os (дополнительный реквизит ООС, 1276).
+        /// Additional requisite (дополнительный реквизит ООС, 1276).
         text additional_props = ADDITIONAL_PROPS_OS;
-        /// Additional data os (дополнительные данные ООС, 1277).
+        /// Additional data (дополнительные данные ООС, 1277).
         raw additional_data = ADDITIONAL_DATA_OS;
     }
 }
@@ -89,9 +89,9 @@ requisites! {
         byte operator_message = OPERATOR_MESSAGE;
         /// Key resource (ресурс ключей ФП, 1213).
         word key_resource_days = KEY_RESOURCE;
-        /// Additional props cs (дополнительный реквизит ОЗС, 1278).
+        /// Additional requisite (дополнительный реквизит ОЗС, 1278).
         text additional_props = ADDITIONAL_PROPS_CS;
-        /// Additional data cs (дополнительные данные ОЗС, 1279).
+        /// Additional data (дополнительные данные ОЗС, 1279).
         raw additional_data = ADDITIONAL_DATA_CS;
         /// Unsent notifications (количество непереданных уведомлений, 2104).
         long unsent_notifications = UNSENT_NOTIFICATIONS;

@@ -27,9 +27,9 @@ requisites! {
         nest(UnsentCounters, UnsentCountersBuilder) unsent_counters = UNSENT_COUNTERS;
         /// Key resource (ресурс ключей ФП, 1213).
         word key_resource_days = KEY_RESOURCE;
-        /// Additional props csr (дополнительный реквизит ОТР, 1280).
+        /// Additional requisite (дополнительный реквизит ОТР, 1280).
         text additional_props = ADDITIONAL_PROPS_CSR;
-        /// Additional data csr (дополнительные данные ОТР, 1281).
+        /// Additional data (дополнительные данные ОТР, 1281).
         raw additional_data = ADDITIONAL_DATA_CSR;
         /// Unsent notifications (количество непереданных уведомлений, 2104).
         long unsent_notifications = UNSENT_NOTIFICATIONS;
