@@ -35,6 +35,8 @@ use crate::error::{Error, ErrorKind};
 pub struct SimKnobs {
     /// A write fails with EIO after part of it.
     pub write_error: u32,
+    /// So many writes fail so from now on; counts down.
+    pub fail_next_writes: u32,
     /// A write takes fewer bytes than it was given.
     pub short_write: u32,
     /// A sync fails; the pages keep their content or revert.
@@ -492,7 +494,9 @@ impl World {
         self.writable()?;
         let mut take = len;
         let mut refused = None;
-        if powered.is_err() || self.rng.chance(self.knobs.write_error) {
+        let fails = powered.is_ok() && self.knobs.fail_next_writes > 0;
+        self.knobs.fail_next_writes = self.knobs.fail_next_writes.saturating_sub(u32::from(fails));
+        if powered.is_err() || fails || self.rng.chance(self.knobs.write_error) {
             take = usize::try_from(self.rng.below(len as u64 + 1)).unwrap_or(0);
             refused = Some(Errno::IO);
         } else if len > 1 && self.rng.chance(self.knobs.short_write) {

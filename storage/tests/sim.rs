@@ -183,8 +183,8 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
     if let Some(seconds) = number("OFD_SIM_SECONDS") {
         let fresh =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let mut seed = fresh;
-        while start.elapsed() < Duration::from_secs(seconds) {
+        let (mut seed, from) = (fresh, Instant::now());
+        while from.elapsed() < Duration::from_secs(seconds) {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
             twice += run_seed(seed, &mut sum);
             seeds += 1;

@@ -105,8 +105,8 @@ fn nothing_answered_is_lost_doubled_or_answered_otherwise() {
     (1..=seeds).chain(FAILED_ONCE).for_each(&mut one);
     if let Some(seconds) = number("OFD_SIM_SECONDS") {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let mut seed = now.as_nanos() as u64;
-        while start.elapsed() < Duration::from_secs(seconds) {
+        let (mut seed, from) = (now.as_nanos() as u64, Instant::now());
+        while from.elapsed() < Duration::from_secs(seconds) {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
             one(seed);
             seeds += 1;
