@@ -519,7 +519,7 @@ fn read_record(file: &dyn File, location: Location, stamp: &SegmentStamp) -> Res
             None => {}
         }
     }
-    if RecordRef::decode(&bytes, stamp).is_none() {
+    if RecordRef::decode(&bytes, stamp).is_none() && !planted!(34) {
         return Err(damaged("no whole record"));
     }
     OwnedRecord::from_checked(Bytes::from(bytes)).ok_or_else(|| damaged("no whole record"))

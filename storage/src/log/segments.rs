@@ -198,12 +198,17 @@ impl Log {
             base: closing.target.base,
             last: closing.last,
             records: closing.records,
-            used: u64::from(closing.used),
+            used: if planted!(13) {
+                u64::from(closing.used).saturating_sub(u64::from(closing.target.block_len))
+            } else {
+                u64::from(closing.used)
+            },
             chain_before: closing.before.unwrap_or(self.last_chain),
             chain: ChainHash::default(),
         };
         let token = self.next_token();
-        let (file, len, write) = (Arc::clone(&closing.target.file), closing.target.len, !closing.poisoned);
+        let (file, len) = (Arc::clone(&closing.target.file), closing.target.len);
+        let write = !closing.poisoned || planted!(15);
         ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write } });
         self.sealing = Some(Sealing { token, closing, footer });
     }

@@ -289,6 +289,13 @@ impl House<'_> {
         Ok(self.totals)
     }
 
+    /// Whether a read may fail that is tried three times.
+    fn reads_fail(&self) -> bool {
+        let mut read_error = 0;
+        self.env.set_knobs(|knobs| read_error = knobs.read_error);
+        read_error > 0 || self.env.is_off()
+    }
+
     /// All faults off, but for the control that never syncs.
     fn calm(&self) {
         self.env.set_knobs(|knobs| {
@@ -372,6 +379,17 @@ impl House<'_> {
             path_of(location.segment) == path && (from..from + len).contains(&at)
         };
         flip.hit = places.iter().find(|(_, location, len)| here(location, *len)).map(|(lsn, ..)| *lsn);
+        if let Some((lsn, location, _)) = places.iter().find(|(_, location, len)| here(location, *len)) {
+            // A read of it gives the record as it was, from wherever, or says that it is damaged.
+            let copy = self.env.fork();
+            copy.set_knobs(|knobs| *knobs = SimKnobs::default());
+            let reader = LogReader::open_read_only(Arc::new(copy)).map_err(|error| error.to_string())?;
+            if let Ok(read) = reader.read(*location)
+                && !self.oracle.is_record(*lsn as usize, &read.record())
+            {
+                return Err(format!("I12: the damaged record {lsn} at {location} is given out"));
+            }
+        }
         let sealed = reader.sealed_segments();
         let here = |id| path_of(id) == path && self.env.is_durable(&path);
         // A footer that is in the page cache only may go, and another be written over the flipped bit.
@@ -516,6 +534,7 @@ impl House<'_> {
                     if std::env::var_os("OFD_SIM_TELL").is_some() {
                         eprintln!("recovered {report:?}; segments {:?}", log.reader().sealed_segments());
                     }
+                    self.oracle.reads_fail = self.reads_fail();
                     let places = self.oracle.compare(visit, &log, &report, &mut self.totals)?;
                     let reader = log.reader();
                     self.oracle.places_hold(&reader, &places)?;
@@ -639,6 +658,7 @@ impl House<'_> {
                     places.last()
                 );
             }
+            oracle.reads_fail = scenario.knobs.read_error > 0 || env.is_off();
             let durable = progress.durable.get() as usize;
             if durable < oracle.acked || durable > oracle.records.len() {
                 return Err(format!("I7: the watermark goes from {} to {durable}", oracle.acked));
@@ -778,7 +798,7 @@ impl Feed {
                 Ok(None) => {
                     return Err(format!("I7: a follower stands at {} of {}", self.next, oracle.acked));
                 }
-                Err(error) if error.is_storage_fault() => return Ok(()),
+                Err(error) if oracle.reads_fail && error.is_storage_fault() => return Ok(()),
                 Err(error) => {
                     let after = self.records.position().lsn().get();
                     if after == before

@@ -66,8 +66,6 @@ pub struct Excuse {
     pub flip: Option<Flip>,
     /// The metadata file is gone.
     pub no_meta: bool,
-    /// Every bit of this map reads as zeros; what they hit need not be served.
-    pub unreadable: bool,
 }
 
 /// What was promised so far.
@@ -88,6 +86,8 @@ pub struct Oracle {
     pub lied_ever: bool,
     /// The device may lie at any time.
     pub lying: bool,
+    /// Reads may fail now: by a fault, or since the power is off.
+    pub reads_fail: bool,
     pub epoch: u32,
     pub excuse: Excuse,
     /// Sealed segments with a flipped bit: their seal must not hold any more.
@@ -207,7 +207,8 @@ impl Oracle {
                 // A crash of recovery may come after it has told its log, and before it could tell us.
                 (false, Some(flip)) if flip.crashed => totals.reported_losses += (self.acked - end) as u64,
                 // The newest write is gone without a trace, as if it had never been: nothing can tell.
-                (false, None) => totals.vanished += (self.acked - end) as u64,
+                (false, None) if excuse.lied => totals.vanished += (self.acked - end) as u64,
+                (false, None) => return Err(format!("I12: a lost end is not reported; {report:?}")),
                 (false, Some(_)) => return Err(format!("I12: a damaged end is not reported; {report:?}")),
             }
             self.loss = true;
@@ -250,7 +251,7 @@ impl Oracle {
                 (false, true) if !named(lsn) => {
                     return Err(format!("I12: the loss of {lsn} is not reported; {report:?}"));
                 }
-                (false, false) if !excuse.unreadable || !named(lsn) => {
+                (false, false) => {
                     return Err(format!("I1: record {lsn} is missing below the watermark; {report:?}"));
                 }
                 _ => {}
@@ -259,7 +260,7 @@ impl Oracle {
         for damage in &report.damaged {
             let innocent = (damage.first.get()..=damage.last.get())
                 .any(|lsn| self.records.get(lsn as usize - 1).is_none_or(|record| !record.lost));
-            if innocent && !excuse.unreadable {
+            if innocent {
                 return Err(format!("I12: damage where none was done: {damage}; {report:?}"));
             }
         }
@@ -289,7 +290,7 @@ impl Oracle {
         match reader.read(location) {
             Ok(record) if record.record().lsn().get() == lsn && expected.is(&record.record()) => Ok(()),
             Ok(record) => Err(format!("I1: {location} holds {} instead of {lsn}", record.record().lsn())),
-            Err(error) if error.is_storage_fault() => Ok(()),
+            Err(error) if self.reads_fail && error.is_storage_fault() => Ok(()),
             // A write that went elsewhere shows as soon as its page is dropped: it is told, which is all that can be.
             Err(error) if self.lying && error.kind() == ErrorKind::Corrupt => Ok(()),
             Err(error) => Err(format!("I1: durable record {lsn} at {location}: {error}")),
@@ -313,7 +314,7 @@ impl Oracle {
                 }
                 Ok(None) if at == self.acked => return Ok(()),
                 Ok(None) => return Err(format!("I7: a feed ends at {at} of {}", self.acked)),
-                Err(error) if error.is_storage_fault() => return Ok(()),
+                Err(error) if self.reads_fail && error.is_storage_fault() => return Ok(()),
                 Err(error) => {
                     let after = records.position().lsn().get();
                     let named = before + 1..=after;
@@ -337,7 +338,7 @@ impl Oracle {
             let broken = self.broken_seals.contains(&sealed.id);
             let rotten = !env.flipped_bytes(&path_of(sealed.id)).is_empty();
             match reader.check_seal(sealed.id) {
-                Err(error) if error.is_storage_fault() => {}
+                Err(error) if self.reads_fail && error.is_storage_fault() => {}
                 Err(_) if self.lied_ever || rotten || rotten_before => {}
                 Err(error) => return Err(format!("I12: a seal: {error}")),
                 Ok(()) if broken => {
