@@ -4,7 +4,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ofd_codec::{CheckContext, DocumentView, FfdVersion, Frame, check, open_plain, write_document};
+use ofd_codec::{
+    CheckContext, DocumentView, FfdVersion, Frame, JsonOptions, check, open_plain, write_document_into,
+};
 
 use crate::Plan;
 use crate::corpus::Corpus;
@@ -109,13 +111,13 @@ fn json(plan: &Plan, sink: &mut Sink, views: &[(DocumentView<'_>, CheckContext)]
     }
     let mut texts = Vec::with_capacity(views.len());
     for (view, context) in views {
-        let mut text = String::new();
-        write_document(view, context.version, &mut text);
+        let mut text = Vec::new();
+        write_document_into(view, context.version, &JsonOptions::default(), &mut text);
         texts.push(text);
     }
-    let bytes: usize = texts.iter().map(String::len).sum();
+    let bytes: usize = texts.iter().map(Vec::len).sum();
     let long = plan.long(Duration::from_millis(150));
-    let mut out = String::with_capacity(64 << 10);
+    let mut out = Vec::with_capacity(64 << 10);
     let mut copy: Vec<u8> = Vec::with_capacity(64 << 10);
     let (mut runs, mut others) = (0, 0);
     let pairs: Vec<Pair> = interleave(
@@ -124,7 +126,7 @@ fn json(plan: &Plan, sink: &mut Sink, views: &[(DocumentView<'_>, CheckContext)]
             Ok(rate_of(bytes, long, &mut runs, || {
                 for (view, context) in views {
                     out.clear();
-                    write_document(black_box(view), context.version, &mut out);
+                    write_document_into(black_box(view), context.version, &JsonOptions::default(), &mut out);
                     black_box(&out);
                 }
             }) / 1e9)
@@ -133,7 +135,7 @@ fn json(plan: &Plan, sink: &mut Sink, views: &[(DocumentView<'_>, CheckContext)]
             Ok(rate_of(bytes, long, &mut others, || {
                 for text in &texts {
                     copy.clear();
-                    copy.extend_from_slice(black_box(text.as_bytes()));
+                    copy.extend_from_slice(black_box(text.as_slice()));
                     black_box(&copy);
                 }
             }) / 1e9)

@@ -651,15 +651,27 @@ impl Teller<'_> {
         let head = format!("{} {}", level_mark(level), it.rule.key);
         let words = it.rule.rule().map_or(it.rule.name, |rule| first_sentence(rule.explain_ru));
         let missing = it.tag.filter(|_| it.actual == Datum::Absent);
+        // Rules C compare sums; those of other groups count bytes and repeats as well.
+        let money = it.rule.key.starts_with('C')
+            && it
+                .tag
+                .and_then(|tag| lookup(tag, 0, self.version))
+                .is_some_and(|entry| entry.kind == Kind::Vln);
+        let figure = |datum: &Datum| match datum {
+            Datum::Number(number) if money => roubles(*number),
+            other => other.to_string(),
+        };
         let line = match (missing, &it.actual, &it.expected) {
             (Some(tag), ..) => {
                 let name = lookup(tag, 0, self.version).map_or("", |entry| entry.name_ru);
                 format!("{head} нет реквизита {tag} ({name})")
             }
             (None, Datum::Absent, Datum::Absent) => format!("{head} {words}"),
-            (None, actual, Datum::Absent) => format!("{head} {words}: найдено {actual}"),
-            (None, Datum::Absent, expected) => format!("{head} {words}: нужно {expected}"),
-            (None, actual, expected) => format!("{head} {words}: найдено {actual}, нужно {expected}"),
+            (None, actual, Datum::Absent) => format!("{head} {words}: найдено {}", figure(actual)),
+            (None, Datum::Absent, expected) => format!("{head} {words}: нужно {}", figure(expected)),
+            (None, actual, expected) => {
+                format!("{head} {words}: найдено {}, нужно {}", figure(actual), figure(expected))
+            }
         };
         self.said(Role::Finding(level), &line, branch);
     }

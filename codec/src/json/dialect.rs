@@ -123,7 +123,10 @@ pub struct Liberty {
 
 impl core::fmt::Display for Liberty {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{}: {}", self.path, self.kind.name())?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(self.kind.name())?;
         match self.tag {
             Some(tag) => write!(f, ", tag {}", tag.0),
             None => Ok(()),

@@ -7,6 +7,7 @@
 mod config;
 mod documents;
 mod emit;
+mod encode;
 mod registers;
 mod retain;
 mod serve;

@@ -30,6 +30,8 @@ pub(crate) struct Input {
 pub(crate) struct Found<'a> {
     /// The file with the line where there are lines, as errors name it.
     pub(crate) place: &'a str,
+    /// Where they begin in the file, or in the line's bytes.
+    pub(crate) offset: usize,
     /// The bytes that this is about.
     pub(crate) bytes: &'a [u8],
     /// The piece; offsets of an error count from the beginning of the file, or of the line's bytes.
@@ -81,7 +83,7 @@ impl Input {
             let bytes = match parse_hex(&text) {
                 Ok(bytes) => bytes,
                 Err(error) => {
-                    each(Found { place: &place, bytes: &[], piece: Err(error) })?;
+                    each(Found { place: &place, offset: 0, bytes: &[], piece: Err(error) })?;
                     continue;
                 }
             };
@@ -89,7 +91,7 @@ impl Input {
             let mut at = 0;
             while let Some(piece) = reader.next() {
                 let bytes = bytes.get(at..reader.offset()).unwrap_or_default();
-                each(Found { place: &place, bytes, piece })?;
+                each(Found { place: &place, offset: at, bytes, piece })?;
                 at = reader.offset();
             }
         }
@@ -121,7 +123,7 @@ impl Input {
                 let bytes = window.get(at..next).unwrap_or_default();
                 let piece = item.map_err(|error| error.shifted(base));
                 if !(told && piece.is_err()) {
-                    each(Found { place: &self.name, bytes, piece })?;
+                    each(Found { place: &self.name, offset: base.saturating_add(at), bytes, piece })?;
                 }
                 at = if hunting { safe.max(1) } else { next };
                 if hunting {

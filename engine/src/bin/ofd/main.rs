@@ -12,13 +12,16 @@ mod config_command;
 mod data;
 mod decode;
 mod emit;
+mod encode;
 mod failure;
 mod find;
 mod hold;
 mod input;
+mod json_text;
 mod known;
 mod logging;
 mod output;
+mod paint;
 mod registers;
 mod retain;
 mod scrub;
@@ -43,6 +46,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Decode(decode::Decode),
+    Encode(encode::Encode),
     Check(check::Check),
     Serve(serve::Serve),
     Emit(emit::Emit),
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         Command::Serve(it) => it.run(&mut logging),
         command => logging.start("warn").and_then(|_| match command {
             Command::Decode(it) => it.run(),
+            Command::Encode(it) => it.run(),
             Command::Check(it) => it.run(),
             Command::Emit(it) => it.run(),
             Command::Find(it) => it.run(),

@@ -24,6 +24,12 @@ impl Output {
         if self.each_line { self.flush() } else { Ok(()) }
     }
 
+    /// Bytes as they are; whole lines or messages.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|error| gone(&error))?;
+        if self.each_line { self.flush() } else { Ok(()) }
+    }
+
     /// What stands in the buffer, out: before something is said on stderr about it, and at the end.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush().map_err(|error| gone(&error))
