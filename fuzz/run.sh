@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-targets="session container document json roundtrip reader recovery"
+targets="session container document json json_read roundtrip reader recovery"
 usage="usage: fuzz/run.sh TARGET|all SECONDS [libFuzzer options]; targets: $targets"
 target=${1:?$usage}
 seconds=${2:?$usage}

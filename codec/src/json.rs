@@ -8,6 +8,7 @@
 //! Invariant: JSON that was written is read without a liberty, and the document that was read writes the same JSON
 //! again. What JSON does not carry is listed in `read` (test: tests/json_roundtrip.rs::what_json_does_not_carry_is_this).
 
+mod base64;
 mod decimal;
 mod dialect;
 mod error;

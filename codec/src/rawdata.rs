@@ -13,9 +13,11 @@
 //! follows the document is not a sign.
 //! Source: observed, public exports of 2018 and 2020.
 
+use alloc::vec::Vec;
+
 use crate::document::agree;
 use crate::frame::{CONTAINER_FROM_REGISTER, CONTAINER_TO_REGISTER, SERVICE_HEADER_LEN, ServiceHeader};
-use crate::{DecodeError, DecodeErrorKind, DocumentView};
+use crate::{Container, DecodeError, DecodeErrorKind, DocumentView};
 
 /// What shape A begins with: the mark, then the header length, big-endian.
 const MARK: [u8; 2] = [0xFF, 0xFF];
@@ -81,6 +83,36 @@ impl<'a> RawData<'a> {
         let len = stream.len().saturating_sub(rest.len());
         let bytes = stream.get(..len).unwrap_or_default();
         Ok((Self { bytes, service, document, sign }, rest))
+    }
+
+    /// Appends a message as rawData of shape A: what the ФНС keeps of it. `plain` is the document, which is handed in
+    /// apart as the body of the container may be encrypted.
+    ///
+    /// ```
+    /// # use ofd_codec::{Container, DriveNumber, Form, Message, RawData, SESSION_HEADER_LEN, TlvWriter, tags};
+    /// # let drive = DriveNumber::parse("9999078900000017")?;
+    /// # let mut plain = Vec::new();
+    /// # TlvWriter::new(&mut plain).document(Form::OPEN_SHIFT, |w| {
+    /// #     w.bytes(tags::FISCAL_DRIVE_NUMBER, drive.as_bytes())?;
+    /// #     w.u32(tags::FISCAL_DOCUMENT_NUMBER, 2);
+    /// #     Ok(())
+    /// # })?;
+    /// # let mut sent = Vec::new();
+    /// # Message::from_register([1, 5], drive, 2, Form::OPEN_SHIFT, &plain).encode_into(&mut sent)?;
+    /// let container = Container::new_checked(&sent[SESSION_HEADER_LEN..])?;
+    /// let mut kept = Vec::new();
+    /// RawData::write(&container, container.body(), &mut kept);
+    /// let raw = RawData::new_checked(&kept)?;
+    /// assert_eq!(raw.document().bytes(), plain);
+    /// assert_eq!(raw.message_sign(), Some(container.message_sign()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write(container: &Container<'_>, plain: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&MARK);
+        out.extend_from_slice(&HEADER_LEN);
+        out.extend_from_slice(container.service().bytes());
+        out.extend_from_slice(plain);
+        out.extend_from_slice(&container.message_sign());
     }
 
     /// All of it.

@@ -410,6 +410,42 @@ fn lists_of_bits_are_masks() {
     assert_eq!(kinds, [LibertyKind::OldKey, LibertyKind::BitList]);
 }
 
+/// rawData in each of its three shapes gives the bytes of the register back, whatever the members say; the members count
+/// when it is not asked for or is none.
+#[test]
+fn raw_data_of_every_shape_gives_the_bytes_back() {
+    for golden in golden() {
+        let piece = piece(&golden.message);
+        let Piece::Message(frame, view) = piece else { panic!("{}", golden.name) };
+        let sign = frame.container().message_sign();
+        let mut with_header = Vec::new();
+        RawData::write(&frame.container(), view.bytes(), &mut with_header);
+        let signed = [view.bytes(), &sign].concat();
+        for (raw, found) in
+            [(with_header.as_slice(), Some(sign)), (signed.as_slice(), Some(sign)), (view.bytes(), None)]
+        {
+            let mut json = String::new();
+            write_document_with(
+                &view,
+                piece.version(),
+                &JsonOptions { message_sign: None, raw: Some(raw) },
+                &mut json,
+            );
+            let options = ReadOptions { raw: true, version: Some(piece.version()), ..ReadOptions::default() };
+            let back = read_with(&json, &options);
+            assert_eq!(back.tlv, view.bytes(), "{}", golden.name);
+            assert_eq!((back.message_sign, back.form), (found, view.form()), "{}", golden.name);
+            let kinds: Vec<_> = back.liberties.iter().map(ToString::to_string).collect();
+            assert_eq!(kinds, [format!("{}.rawData: raw-data", view.form())]);
+        }
+    }
+    let text = r#"{"receipt":{"totalSum":5,"rawData":"AAAA"}}"#;
+    let back = read_with(text, &ReadOptions { raw: true, ..ReadOptions::default() });
+    assert_eq!(back.liberties[0].kind, LibertyKind::RawDataDropped);
+    assert_eq!(DocumentView::new_checked(&back.tlv).unwrap().get(Tag(1020)).unwrap().vln(), Ok(5));
+    assert_eq!(read_with(text, &ReadOptions::default()).liberties, []);
+}
+
 /// Documents are found where exports keep them, each with the liberty of being wrapped.
 #[test]
 fn documents_are_found_in_every_wrapping() {

@@ -63,6 +63,10 @@ pub enum LibertyKind {
     RateTotal,
     /// `messageFiscalSign` that is no sign of a message (floats lose its last digits), left out.
     SignDropped,
+    /// The document was taken from `rawData`, not from the members.
+    RawData,
+    /// `rawData` that is none: the members were taken.
+    RawDataDropped,
     /// A drive number or document number that the JSON lacks and a message needs: a stand-in of a test drive.
     StandIn,
 }
@@ -97,6 +101,8 @@ impl LibertyKind {
             Self::RawProductCode => "raw-product-code",
             Self::RateTotal => "rate-total",
             Self::SignDropped => "sign-dropped",
+            Self::RawData => "raw-data",
+            Self::RawDataDropped => "raw-data-dropped",
             Self::StandIn => "stand-in",
         }
     }

@@ -7,7 +7,8 @@
 //!   requisites.
 //! - Money is integer kopecks. When any sum of a document is spelled with a point, all its sums are roubles: an
 //!   export that prints `181.5` prints `200` for two hundred roubles. [`Money`] overrides.
-//! - `rawData` is not read: the members count. Its bytes are for [`RawData`](crate::RawData).
+//! - `rawData` is read only when asked for ([`ReadOptions::raw`]); otherwise the members count, as whoever masked or
+//!   mended an export did it there.
 //!
 //! What JSON does not carry, so that a document may come back other than it was, though with the same JSON:
 //! 1. numbers padded with zeros or empty, masks of another width than that of their tag, a 1077 whose first two bytes
@@ -31,8 +32,10 @@ use crate::json::dialect::{
 };
 use crate::json::error::{JsonError, JsonErrorKind, Step, path_of};
 use crate::json::token::{Item, Member, Node, parse};
-use crate::json::{moment, write};
-use crate::{DocumentView, FfdVersion, Form, Message, Quantity, Tag, TlvWriter, cp866, parse_hex, tags};
+use crate::json::{base64, moment, write};
+use crate::{
+    DocumentView, FfdVersion, Form, Message, Quantity, RawData, Tag, TlvWriter, cp866, parse_hex, tags,
+};
 
 /// The drive of documents whose JSON has none: one for trials, so that nothing made of it is ever revenue.
 pub const STAND_IN_DRIVE: &str = "9999000000000000";
@@ -58,6 +61,9 @@ pub struct ReadOptions {
     pub money: Money,
     /// Put stand-ins where the drive number (1041) or the document number (1040) is missing, as a message needs both.
     pub stand_ins: bool,
+    /// Take documents from `rawData` where there is one, in any of its three shapes: byte for byte what the register
+    /// sent, with the sign of its message.
+    pub raw: bool,
 }
 
 /// A document that was read from JSON.
@@ -297,6 +303,14 @@ impl<'i> Reader<'i> {
     }
 
     fn read(mut self, place: &Place<'i, '_>, options: &ReadOptions) -> Result<JsonDocument, JsonError> {
+        if let Some(item) = member(place.members, "rawData").filter(|_| options.raw) {
+            self.path.push(Step::Key("rawData"));
+            if let Some(document) = self.raw_data(item, place, options) {
+                return Ok(document);
+            }
+            self.take(LibertyKind::RawDataDropped, item.offset, None);
+            self.path.pop();
+        }
         let form = self.form(place)?;
         let parent = u16::from(form.0);
         // Under its form alone, or with what our own writer puts beside nothing else: anything more is a wrapper.
@@ -345,6 +359,29 @@ impl<'i> Reader<'i> {
             message_sign: self.message_sign,
             liberties: self.liberties,
             liberties_dropped: self.liberties_dropped,
+            offset: place.offset,
+        })
+    }
+
+    /// The document inside `rawData`, if it is one.
+    fn raw_data(
+        &mut self,
+        item: &Item<'_>,
+        place: &Place<'i, '_>,
+        options: &ReadOptions,
+    ) -> Option<JsonDocument> {
+        let Node::Text(text) = &item.node else { return None };
+        let bytes = base64::decode(text)?;
+        let raw = RawData::new_checked(&bytes).ok()?;
+        let view = raw.document();
+        self.take(LibertyKind::RawData, item.offset, None);
+        Some(JsonDocument {
+            tlv: view.bytes().to_vec(),
+            form: view.form(),
+            version: FfdVersion::resolve(view.header().ffd, options.version, [0, 0]),
+            message_sign: raw.message_sign(),
+            liberties: core::mem::take(&mut self.liberties),
+            liberties_dropped: 0,
             offset: place.offset,
         })
     }

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ofd_codec::dictionary::entries;
-use ofd_codec::{Frame, SESSION_HEADER_LEN, frame};
+use ofd_codec::{
+    DocumentView, FfdVersion, Frame, JsonOptions, SESSION_HEADER_LEN, frame, write_document_into,
+};
 
 fn main() -> std::io::Result<()> {
     let Some(into) = std::env::args().nth(1) else {
@@ -31,11 +33,23 @@ fn main() -> std::io::Result<()> {
         }
         // The first byte of the json target chooses the version.
         put("json", &name, &[&[3], document].concat())?;
+        let view = DocumentView::new_checked(document)
+            .map_err(|error| std::io::Error::other(format!("{name}: {error}")))?;
+        let mut text = vec![b'4'];
+        write_document_into(&view, FfdVersion::V1_2, &JsonOptions::default(), &mut text);
+        put("json_read", &name, &text)?;
         for piece in [&message, document] {
             put("reader", &format!("{name}-{}", piece.len()), piece)?;
         }
         stream.extend_from_slice(&message);
     }
+    // Dialects of exports: every branch of the reader that our own JSON does not take.
+    let dialects: &[u8] = br#"4[{"ticket":{"document":{"receipt":{"code":3,"totalSum":"158.05","nds22":1.5e2,"userInn":7701234560,
+        "dateTime":{"$date":"2018-05-17 17:57:00.5+03:00"},"items":{"name":"x","quantity":0.30000000000000004,"ndsRate":2,
+        "productCodeNew":{"gs1m":{"rawProductCode":"0104"}}},"properties":[{"key":"a","value":null}],"internetSign":true,
+        "t1078":["8806"],"messageFiscalSign":9297398856218050561,"rawData":"AgAAAA==","fsId":""}}}},
+        {"fiscalReportCorrection":{"correctionReasonCode":[1,3],"fiscalDocumentFormatVer":4}}]"#;
+    put("json_read", "dialects", dialects)?;
     put("session", "all", &stream)?;
     put("reader", "all", &stream)?;
     for (name, edits) in ofd_fuzz::log::seeds() {

@@ -30,6 +30,9 @@ pub(crate) struct Encode {
     /// Go on behind what cannot be read; the exit code is still 3.
     #[arg(long)]
     keep_going: bool,
+    /// Take documents from rawData where the JSON has one: the bytes that the register sent.
+    #[arg(long)]
+    raw: bool,
     /// Tell no liberties.
     #[arg(long)]
     quiet: bool,
@@ -71,6 +74,7 @@ impl Encode {
                 MoneyUnit::Roubles => Money::Roubles,
             },
             stand_ins: true,
+            raw: self.raw,
         };
         let mut output = Output::new();
         let mut damaged = false;
