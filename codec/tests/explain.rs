@@ -79,6 +79,24 @@ fn damage_is_told_as_kept() {
     kept("damage-length.txt", &told(&document, &Layout::of_width(120)));
 }
 
+/// The excerpts in both READMEs are rows of the golden receipt: people compare what they see with what they read.
+#[test]
+fn excerpts_in_the_readmes_are_rows_of_the_golden_receipt() {
+    let kept = std::fs::read_to_string(folder().join("receipt-1.2.txt")).unwrap();
+    let rows: Vec<_> = kept.lines().collect();
+    for name in ["README.md", "../README.md"] {
+        let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap();
+        let blocks = text.split("```").filter(|block| block.starts_with("text\nКассовый чек"));
+        let mut seen = 0;
+        for line in blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !matches!(*line, "" | "…"))
+        {
+            assert!(rows.contains(&line), "{name}: {line}");
+            seen += 1;
+        }
+        assert!(seen > 5, "{name} has no excerpt");
+    }
+}
+
 /// A finding stands under the requisite whose value it points at, one about a missing requisite under its parent;
 /// the words of the rule come once more at the end.
 #[test]
