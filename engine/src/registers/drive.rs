@@ -6,7 +6,7 @@
 //! A rule of order is asked only of documents that follow the one before without a gap: of the others nothing can be
 //! said until what is missing has come.
 //!
-//! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers.rs`).
+//! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers/main.rs`).
 
 use std::collections::VecDeque;
 

@@ -3,7 +3,7 @@
 //! A shift is put together by its number (1038), whatever order its documents come in: the queue of a drive that was
 //! cut off may arrive months later in one bulk.
 //!
-//! Invariant: the same documents between its reports give the same shift in every order (test: `tests/registers.rs`).
+//! Invariant: the same documents between its reports give the same shift in every order (test: `tests/registers/main.rs`).
 
 use ofd_codec::{DocumentView, Form, LocalSeconds, tags};
 
