@@ -266,7 +266,8 @@ impl Engine {
     }
 
     /// Submits session messages in process: the same way as over TCP, without a socket. Waits while the
-    /// engine is full.
+    /// engine is full. A single message, while nothing else of the host is inside, is judged on this thread, which
+    /// asks the host's `Admission` and, for a number that is not new, the log.
     ///
     /// # Errors
     /// `Reopen` when the engine has ended.
