@@ -2,6 +2,7 @@
 //! its turn. First everything that the seed wants goes wrong, then nothing any more, and all that is left must drain.
 
 mod registers;
+mod submitter;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,6 +21,7 @@ use crate::oracle::{Broken, Oracle, Sort};
 use crate::rng::Rng;
 use crate::watch::{Stored, Synced, Watched};
 use crate::wire;
+use submitter::Submitter;
 
 const SECOND: u64 = 1_000_000;
 /// All that is left must drain within this time once nothing goes wrong any more.
@@ -307,6 +309,7 @@ struct World<'a> {
     senders: Vec<Sender>,
     links: Vec<Option<Link>>,
     readers: Vec<Reader>,
+    submitter: Submitter,
     net: Net,
     faults_off: bool,
     clock_jumps: u64,
@@ -367,6 +370,7 @@ impl<'a> World<'a> {
             oracle: Oracle::new(std::env::var_os("OFD_TELL").is_some()),
             senders,
             links: Vec::new(),
+            submitter: Submitter::new(scenario.seed),
             readers: (0..scenario.readers)
                 .map(|at| Reader::new(format!("reader-{at}"), 1 + rng.below(40) as usize, crashes))
                 .collect(),
@@ -507,6 +511,7 @@ impl<'a> World<'a> {
                 link.gone = true;
             }
         }
+        self.submitter.crash();
         self.readers.iter_mut().for_each(Reader::crash);
         self.env = if power || self.env.is_off() { self.env.power_cut() } else { self.env.kill() };
         let pause = self.rng.below(2 * SECOND);
@@ -661,6 +666,10 @@ impl<'a> World<'a> {
                 return Err(format!("the engine does not come to an end: {alive}, {inside} frames inside"));
             }
         }
+        self.see_settled(false)?;
+        if self.submitter.is_waiting() {
+            return Err("liveness: a ticket of the host is open though the engine has ended".into());
+        }
         Ok(())
     }
 
@@ -742,6 +751,7 @@ impl<'a> World<'a> {
         let writes = self.pending.load(Ordering::Relaxed) > 0;
         let busy = writes
             || self.links.iter().flatten().any(|link| !link.expected.is_empty() && !link.gone)
+            || self.submitter.is_waiting()
             || self.readers.iter().any(|it| !it.has_all(&self.oracle));
         let ends = self.machine.as_ref().is_some_and(|it| it.engine().health() != Health::Ready);
         let step = if busy {
@@ -775,9 +785,10 @@ impl<'a> World<'a> {
     }
 
     fn writer(&mut self) -> Result<bool, Broken> {
+        let failed = self.is_failed();
         let worked = self.machine.as_mut().is_some_and(|it| it.writer_turn() == Turned::Worked);
         self.see_synced()?;
-        Ok(worked)
+        Ok(self.see_settled(failed)? | worked)
     }
 
     fn keeper(&mut self) -> Result<bool, Broken> {
@@ -793,8 +804,9 @@ impl<'a> World<'a> {
         let before: usize = self.links.iter().flatten().map(|it| it.socket.unread()).sum();
         let rounds = 1 + self.rng.below(4) as usize;
         machine.port_turn(port, rounds);
+        let settled = self.see_settled(failed)?;
         let after: usize = self.links.iter().flatten().map(|it| it.socket.unread()).sum();
-        let mut worked = before != after;
+        let mut worked = settled | (before != after);
         for at in 0..self.links.len() {
             let Some(link) = self.links[at].as_mut().filter(|it| it.port == port) else { continue };
             let wrote = link.socket.observe();
@@ -824,7 +836,7 @@ impl<'a> World<'a> {
     }
 
     fn hosts(&mut self) -> Result<bool, Broken> {
-        let mut worked = self.host.turn();
+        let mut worked = self.host.turn() | self.submit();
         let Some(machine) = &self.machine else { return Ok(worked) };
         for reader in &mut self.readers {
             worked |= reader.turn(machine.engine(), &self.oracle, &mut self.rng)?;
