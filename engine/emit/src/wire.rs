@@ -336,8 +336,10 @@ fn tail(writer: &mut TlvWriter<'_>, profile: &Profile, stamp: &Stamp, sale: &Sal
         writer.bytes(tags::FNS_SITE, TAX_SITE)?;
     }
     if profile.internet {
-        let tag =
-            if stamp.at.0 >= INTERNET_PAYMENT_SINCE { tags::INTERNET_PAYMENT } else { tags::INTERNET_SIGN };
+        // No table places 1125 in a correction of 1.05 (rule B1), so there the older tag stays.
+        let placed = profile.ffd > FfdVersion::V1_05 || !sale.is_correction();
+        let since = placed && stamp.at.0 >= INTERNET_PAYMENT_SINCE;
+        let tag = if since { tags::INTERNET_PAYMENT } else { tags::INTERNET_SIGN };
         writer.u8(tag, 1);
     }
     if dialect.receipt_property {

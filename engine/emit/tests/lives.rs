@@ -632,16 +632,12 @@ fn the_rules_of_the_codec_find_nothing() {
                 let options =
                     ProfileOptions { from: LocalSeconds(from), ffd: Some(ffd), ..options(40, Some(20)) };
                 let (_, messages) = life(31, index, &options);
-                let mut factory = None;
+                let mut context = CheckContext::new(ffd);
                 for message in &messages {
                     let view = open(message);
-                    if let Some(number) = view.get(Tag(1013)) {
-                        let mut padded = [b' '; 20];
-                        padded[..number.bytes().len()].copy_from_slice(number.bytes());
-                        factory = Some(padded);
+                    if matches!(view.form(), Form::REGISTRATION | Form::REREGISTRATION) {
+                        context = CheckContext::of_registration(&view, ffd);
                     }
-                    let mut context = CheckContext::new(ffd);
-                    context.kkt_number = factory;
                     documents += 1;
                     for violation in &check(&view, &context) {
                         let key = format!(
