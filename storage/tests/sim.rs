@@ -25,7 +25,7 @@ use sim_support::{Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 16] = [
+const FAILED_ONCE: [u64; 18] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -56,6 +56,10 @@ const FAILED_ONCE: [u64; 16] = [
     67_770,
     // The simulation: a flipped bit came undone with an unsynced write over it.
     122_771,
+    // The oracle: a device that lies showed a loss two starts later, and the log named it.
+    200_033,
+    // The simulation: a segment was taken away while the one before it had no footer.
+    218_851,
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -418,7 +418,14 @@ impl House<'_> {
         if holds.len() < 3 {
             return Ok(());
         }
-        let middle = holds[1 + rng.below(holds.len() as u64 - 2) as usize];
+        let at = 1 + rng.below(holds.len() as u64 - 2) as usize;
+        let middle = holds[at];
+        // Where the segment before it waits for its footer, or the file is still there from which a start has moved records,
+        // nothing says that one is missing: docs/reliability.md tells.
+        let before = holds[at - 1];
+        if !before.footer || before.id.next() != middle.id {
+            return Ok(());
+        }
         let Some(taken) = self.env.take_away(&path_of(middle.id)) else { return Ok(()) };
         let quiet = self.env.fork();
         quiet.set_knobs(|knobs| *knobs = SimKnobs::default());
@@ -506,8 +513,12 @@ impl House<'_> {
                 // The operator has mended the disk.
                 self.calm();
             }
-            // A crash inside recovery, in one of two starts.
-            let crashes = attempt < 4 && !self.scenario.quiet && rng.one_in(2);
+            // A crash inside recovery, in one of two starts. Not over a flipped bit in the unproven write: what a seal
+            // writes over it without a sync, a power cut takes back, and what was cut and told may come again.
+            // `bits.rs` flips all of those.
+            let flip = self.oracle.excuse.flip;
+            let in_tail = flip.is_some_and(|flip| flip.hit.is_none_or(|hit| hit > flip.proven));
+            let crashes = attempt < 4 && !self.scenario.quiet && rng.one_in(2) && !in_tail;
             self.env.cut_power_after(crashes.then(|| 1 + rng.below(25)));
             // A batch is kept until the next sync: two lies about it in a row are more than the log promises to stand.
             self.env.set_knobs(|knobs| knobs.late_errors_left = Some(1));

@@ -242,7 +242,8 @@ impl Oracle {
         for lsn in 1..=end as u64 {
             let there = shown.next_if_eq(&lsn).is_some();
             let expected = &mut self.records[lsn as usize - 1];
-            if excuse.lied && !there && !expected.lost && named(lsn) {
+            // A device that lies may show what it has lost at any later time; what it costs has to be named.
+            if (excuse.lied || self.lying) && !there && !expected.lost && named(lsn) {
                 expected.lost = true;
                 self.loss = true;
                 totals.reported_losses += 1;
