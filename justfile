@@ -65,6 +65,14 @@ figures:
 rivals:
     cargo run --release --manifest-path bench/rivals/Cargo.toml -- --json
 
+# Our codec beside rkyv, prost and sonic-rs; `--real FILE` mixes real receipts in.
+codecs *args:
+    cargo run --release --manifest-path bench/codecs/Cargo.toml -- --json {{args}}
+
+# Instructions of the codec beside those written down. Needs valgrind; BLESS=1 writes them anew.
+instructions:
+    python3 .ci/instructions.py
+
 # Write the files that are generated from codec/dictionary/.
 gen:
     cargo run -p ofd-dictgen

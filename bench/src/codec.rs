@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ofd_codec::{
-    CheckContext, DocumentView, FfdVersion, Frame, JsonOptions, check, open_plain, write_document_into,
+    CheckContext, DocumentView, FfdVersion, Frame, JsonOptions, Validated, check, open_plain,
+    write_document_into,
 };
 
 use crate::Plan;
 use crate::corpus::Corpus;
-use crate::harness::{Figure, Pair, Sink, interleave, rate_of};
-use crate::walk::{crc16_bytewise, read, walk};
+use crate::cpu::rate_of;
+use crate::harness::{Figure, Pair, Sink, interleave};
+use crate::walk::{Sum, crc16_bytewise, read, walk};
 
 const WALK: &str = "plain checked TLV walk";
 const DOCUMENTS: &str = "documents/s";
@@ -43,6 +45,17 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
             black_box(read(&view));
         }
     })?;
+    measure.figure(
+        sink,
+        Figure::rate("codec.validated", DOCUMENTS, WALK),
+        &views,
+        base,
+        |(view, context)| {
+            let mut sum = Sum::default();
+            black_box(Validated::check_with(black_box(view.bytes()), context.version, &mut sum).is_ok());
+            black_box(sum.0);
+        },
+    )?;
     measure.figure(sink, Figure::rate("codec.frame", DOCUMENTS, WALK), &messages, base, |message| {
         black_box(open_message(black_box(message)));
     })?;

@@ -15,6 +15,7 @@ mod choice;
 mod codec;
 mod columns;
 mod corpus;
+mod cpu;
 mod find;
 mod harness;
 mod lane;

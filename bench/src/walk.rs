@@ -5,7 +5,7 @@
 //! reading done through the checked view, so that both sides do equal work on every value, and a test holds that both
 //! give equal sums.
 
-use ofd_codec::{DocumentView, Value};
+use ofd_codec::{DocumentView, Kind, Requisite, Value, Visitor};
 
 /// How the bytes of a tag are read here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +28,8 @@ pub(crate) const fn class(tag: u16) -> Class {
         | 1066..=1069
         | 1084
         | 1112
+        | 1115
+        | 1119
         | 1129..=1133
         | 1145
         | 1146
@@ -44,7 +46,6 @@ pub(crate) const fn class(tag: u16) -> Class {
         | 1261
         | 1270
         | 1291 => Class::Nest,
-        1115 | 1119 => Class::Bytes,
         1001
         | 1002
         | 1012
@@ -152,6 +153,33 @@ fn part(value: Value<'_>) -> u64 {
     }
 }
 
+/// The same sums in the pass that validates: the table of the walk has told already how a value is read.
+#[derive(Default)]
+pub(crate) struct Sum(pub(crate) u64);
+
+impl<'a> Visitor<'a> for Sum {
+    fn begin(&mut self, _: ofd_codec::FfdVersion) {
+        self.0 = 0;
+    }
+
+    #[inline]
+    fn requisite(&mut self, requisite: Requisite<'a>) {
+        let value = requisite.value;
+        let part = if requisite.kind.is_number() {
+            value.vln().unwrap_or_default()
+        } else if matches!(requisite.kind, Kind::Text | Kind::Bytes) {
+            value.bytes().len() as u64
+        } else {
+            // A nest is no decimal: its children are summed one by one.
+            (requisite.kind == Kind::Fvln)
+                .then(|| value.fvln().ok())
+                .flatten()
+                .map_or(0, |fvln| fvln.mantissa)
+        };
+        self.0 = self.0.wrapping_add(part);
+    }
+}
+
 /// CRC-16/IBM-3740 a byte at a time from one table: how the protocol's checksum is written in textbooks.
 pub(crate) fn crc16_bytewise(bytes: &[u8]) -> u16 {
     const TABLE: [u16; 256] = {
@@ -200,7 +228,7 @@ mod tests {
         for (tag, value) in level.map(|item| item.expect("a checked level")) {
             let kind = dictionary::lookup(tag, parent, FfdVersion::V1_2).map(|entry| entry.kind);
             let expected = match kind {
-                Some(Kind::Stlv) if ofd_codec::is_stlv(tag) => Class::Nest,
+                Some(Kind::Stlv) => Class::Nest,
                 Some(Kind::Byte | Kind::U16 | Kind::U32 | Kind::Vln | Kind::UnixTime | Kind::Bits) => {
                     Class::Number
                 }

@@ -12,6 +12,7 @@
 use crate::{FfdVersion, Tag};
 
 mod generated;
+pub(crate) mod places;
 
 /// How the bytes of a value are read.
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
@@ -24,18 +25,28 @@ pub enum Kind {
     U32,
     /// Unsigned little-endian integer of 0..=8 bytes; money is kopecks.
     Vln,
-    /// Decimal: a byte with the number of digits after the point, then a VLN mantissa.
-    Fvln,
     /// Four bytes, little-endian: seconds since 1970 of the register's own wall clock, without a zone.
     UnixTime,
-    /// CP866 text, padded with spaces where the width is fixed.
-    Text,
     /// Bit mask of one or four bytes, little-endian.
     Bits,
-    /// TLVs laid end to end.
-    Stlv,
+    /// CP866 text, padded with spaces where the width is fixed.
+    Text,
     /// Bytes without a reading of their own.
     Bytes,
+    /// Decimal: a byte with the number of digits after the point, then a VLN mantissa.
+    Fvln,
+    /// TLVs laid end to end.
+    Stlv,
+}
+
+impl Kind {
+    /// Whether the bytes are one unsigned little-endian number, read by [`Value::vln`](crate::Value::vln).
+    #[must_use]
+    #[inline]
+    pub const fn is_number(self) -> bool {
+        // They come first.
+        (self as u8) <= Self::Bits as u8
+    }
 }
 
 /// One meaning of one tag: a row of `codec/dictionary/ffd.toml`.

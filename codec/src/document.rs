@@ -166,6 +166,13 @@ impl<'a> DocumentView<'a> {
 
     /// As [`DocumentView::new_checked`] for a document at the front of `stream`; gives the rest as well.
     pub(crate) fn split_checked(stream: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
+        let (view, rest) = Self::cut(stream)?;
+        check_structure(view.body).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
+        Ok((view, rest))
+    }
+
+    /// The outer TLV alone: what is in it has yet to be checked before anyone may have the view.
+    pub(crate) fn cut(stream: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let Some((&[f0, f1, l0, l1], tail)) = stream.split_first_chunk::<TLV_HEADER_LEN>() else {
             return Err(DecodeError::new(DecodeErrorKind::Truncated, stream.len()));
         };
@@ -179,7 +186,6 @@ impl<'a> DocumentView<'a> {
             return Err(DecodeError::at(DecodeErrorKind::TlvLength, Tag(code), 0));
         };
         let bytes = stream.get(..TLV_HEADER_LEN.saturating_add(len)).unwrap_or_default();
-        check_structure(body).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
         Ok((Self { bytes, body, form }, rest))
     }
 
@@ -193,6 +199,11 @@ impl<'a> DocumentView<'a> {
     #[must_use]
     pub const fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// What is in the outer TLV.
+    pub(crate) const fn body(&self) -> &'a [u8] {
+        self.body
     }
 
     /// The requisites of the upper level in the order of the wire.
@@ -270,9 +281,47 @@ impl<'a> Iterator for Tags<'a> {
 
 impl FusedIterator for Tags<'_> {}
 
+/// Whether every level closes, at most [`DEPTH_MAX`] of them and [`TAGS_MAX`] TLVs.
+///
+/// The loop keeps the rest of one level and nothing else: which error it is and where is worked out apart, by
+/// [`locate_break`], when there is one.
+pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
+    // A body that fits a container has no room for more TLVs than are allowed, so nobody has to count.
+    if body.len() > TAGS_MAX.saturating_mul(TLV_HEADER_LEN) {
+        return locate_break(body);
+    }
+    let mut rest = body;
+    let mut outer: [&[u8]; DEPTH_MAX - 1] = [&[]; DEPTH_MAX - 1];
+    let mut depth = 0_usize;
+    loop {
+        let Some((&[t0, t1, l0, l1], tail)) = rest.split_first_chunk::<TLV_HEADER_LEN>() else {
+            if !rest.is_empty() {
+                break;
+            }
+            let Some(around) = depth.checked_sub(1).and_then(|depth| outer.get(depth)) else {
+                return Ok(());
+            };
+            rest = around;
+            depth = depth.saturating_sub(1);
+            continue;
+        };
+        let len = usize::from(u16::from_le_bytes([l0, l1]));
+        let Some((value, after)) = tail.split_at_checked(len) else { break };
+        rest = after;
+        if is_stlv(Tag(u16::from_le_bytes([t0, t1]))) {
+            let Some(slot) = outer.get_mut(depth) else { break };
+            *slot = after;
+            depth = depth.saturating_add(1);
+            rest = value;
+        }
+    }
+    locate_break(body)
+}
+
 /// Walks all levels as one stream: the children of a structure follow its header, so going down means only to
 /// remember where the structure ends.
-pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
+#[cold]
+fn locate_break(body: &[u8]) -> Result<(), DecodeError> {
     let mut rest = body;
     // How many bytes must be left when the current level ends, and the same of the levels around it.
     let mut floor = 0_usize;

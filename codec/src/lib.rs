@@ -34,6 +34,7 @@ pub mod tags;
 mod tlv;
 mod tree;
 mod units;
+mod validated;
 mod value;
 mod version;
 
@@ -64,5 +65,6 @@ pub use tag::Tag;
 pub use tlv::{TLV_HEADER_LEN, Tlv};
 pub use tree::{Document, Node};
 pub use units::{DocumentNumber, DriveNumber, FiscalSign, Kopecks, LocalSeconds, Quantity};
+pub use validated::{FINDINGS_KEPT, Finding, FindingKind, Findings, Requisite, Validated, Visitor};
 pub use value::{Cp866, VLN_LEN_MAX, Value};
 pub use version::FfdVersion;

@@ -71,17 +71,21 @@ impl<'a> Value<'a> {
         DecodeError::at(kind, self.tag, self.offset())
     }
 
-    /// Little-endian number of all bytes; the callers have checked that there are at most eight. The widths that money
-    /// and numbers mostly have are loaded at once, the others byte by byte.
+    /// Little-endian number of all bytes; the callers have checked that there are at most eight. From two bytes on it is
+    /// put together from the first and the last two or four, which overlap where there are fewer, instead of byte by byte.
     #[inline]
     fn little_endian(bytes: &[u8]) -> u64 {
-        match *bytes {
-            [a] => u64::from(a),
-            [a, b] => u64::from(u16::from_le_bytes([a, b])),
-            [a, b, c] => u64::from(u32::from_le_bytes([a, b, c, 0])),
-            [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
-            _ => bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)),
+        let halves = |low: u64, high: u64, width: usize| {
+            let shift = u32::try_from(bytes.len().wrapping_sub(width)).unwrap_or(0).wrapping_mul(8);
+            low | high.wrapping_shl(shift)
+        };
+        if let (Some(low), Some(high)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            return halves(u32::from_le_bytes(*low).into(), u32::from_le_bytes(*high).into(), 4);
         }
+        if let (Some(low), Some(high)) = (bytes.first_chunk::<2>(), bytes.last_chunk::<2>()) {
+            return halves(u16::from_le_bytes(*low).into(), u16::from_le_bytes(*high).into(), 2);
+        }
+        bytes.first().copied().map_or(0, u64::from)
     }
 
     /// A byte: 0..=255, an empty value being 0.

@@ -109,3 +109,29 @@ fn checking_a_clean_document_by_every_rule_allocates_nothing() {
 fn the_counter_sees_an_allocation() {
     assert_eq!(measure(|| drop(std::hint::black_box(vec![1_u8]))).count_total, 1);
 }
+
+/// Sums lengths.
+struct Lengths(usize);
+
+impl<'a> ofd_codec::Visitor<'a> for Lengths {
+    fn requisite(&mut self, requisite: ofd_codec::Requisite<'a>) {
+        self.0 += requisite.value.bytes().len();
+    }
+}
+
+/// Held against the tables and read in one pass, findings and all, under a right and a wrong expectation.
+#[test]
+fn validating_and_reading_allocates_nothing() {
+    for golden in golden() {
+        let frame = Frame::new_checked(&golden.message).unwrap();
+        for expected in ofd_codec::FfdVersion::ALL {
+            let (mut lengths, mut ok) = (Lengths(0), false);
+            let counted = measure(|| {
+                ok = ofd_codec::Validated::check_with(frame.container().body(), expected, &mut lengths)
+                    .is_ok();
+            });
+            assert!(ok && lengths.0 > 0, "{}", golden.name);
+            assert_eq!(counted.count_total, 0, "{}", golden.name);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The fused walk against a plain reading: the view for what is accepted, the dictionary for what is found.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod common;
+
+use common::documents::golden;
+use common::{facts, facts_lines, unhex};
+use ofd_codec::dictionary::{self, Entry, entries};
+use ofd_codec::{
+    DocumentView, FINDINGS_KEPT, FfdVersion, FindingKind, Frame, Kind, Requisite, Tag, Tlv, Validated,
+    Visitor, is_stlv, read_any, tags,
+};
+use proptest::prelude::*;
+
+/// What a visitor is told, one line a requisite; a nest is closed by its negative number.
+#[derive(Default, Debug, PartialEq)]
+struct Seen {
+    version: Option<FfdVersion>,
+    met: Vec<(i32, usize, usize, u16)>,
+    kinds: Vec<Kind>,
+}
+
+impl<'a> Visitor<'a> for Seen {
+    fn begin(&mut self, version: FfdVersion) {
+        *self = Self { version: Some(version), ..Self::default() };
+    }
+
+    fn requisite(&mut self, requisite: Requisite<'a>) {
+        let value = requisite.value;
+        let tag = i32::from(value.tag().0);
+        self.met.push((tag, value.offset(), value.bytes().len(), requisite.parent));
+        self.kinds.push(requisite.kind);
+    }
+
+    fn leave(&mut self, nest: Tag) {
+        self.met.push((-i32::from(nest.0), 0, 0, 0));
+    }
+}
+
+/// The same, from the dictionary's own functions and without any of the tables of the walk.
+struct Plain {
+    version: FfdVersion,
+    form: u8,
+    seen: Seen,
+    found: Vec<(u32, Tag, u16, FindingKind)>,
+}
+
+impl Plain {
+    fn of(view: &DocumentView<'_>, expected: FfdVersion) -> Self {
+        let told = view.get_all(tags::FFD_VERSION).find_map(|value| value.u8().ok());
+        let version = told.and_then(FfdVersion::from_code).unwrap_or(expected);
+        let seen = Seen { version: Some(version), ..Seen::default() };
+        let mut plain = Self { version, form: view.form().0, seen, found: Vec::new() };
+        assert!(plain.level(Tlv::at(&view.bytes()[4..], 4), 0, 0));
+        plain
+    }
+
+    /// False when something inside does not close, or lies too deep.
+    fn level(&mut self, level: Tlv<'_>, parent: u16, depth: usize) -> bool {
+        let mut before = Vec::new();
+        for item in level {
+            let Ok((tag, value)) = item else { return false };
+            let place_parent = if parent == 0 { u16::from(self.form) } else { parent };
+            let entry = dictionary::lookup(tag, place_parent, self.version);
+            let row = dictionary::requirement(self.version, self.form, parent, tag);
+            let charted = dictionary::table(self.version, self.form, parent).is_some();
+            let mut find = |kind| {
+                self.found.push((u32::try_from(value.offset()).unwrap(), tag, parent, kind));
+            };
+            match row {
+                Some(row) => {
+                    let may = row.repeats || entry.is_some_and(|entry| entry.repeatable);
+                    if before.contains(&tag) && !may {
+                        find(FindingKind::Repeated);
+                    }
+                }
+                None if charted && entry.is_none() => find(FindingKind::Unknown),
+                None if charted && self.version != FfdVersion::V1_0 => find(FindingKind::Undeclared),
+                None => {}
+            }
+            before.push(tag);
+            if entry.is_some_and(|entry| !right_length(entry, value.bytes().len())) {
+                find(FindingKind::Length);
+            }
+            self.seen.met.push((i32::from(tag.0), value.offset(), value.bytes().len(), parent));
+            self.seen.kinds.push(entry.map_or(Kind::Bytes, |entry| entry.kind));
+            if is_stlv(tag) || row.is_some() && entry.is_some_and(|entry| entry.kind == Kind::Stlv) {
+                if !(depth < 3 && self.level(value.children(), tag.0, depth + 1)) {
+                    if is_stlv(tag) {
+                        return false;
+                    }
+                    let offset = u32::try_from(value.offset()).unwrap();
+                    self.found.push((offset, tag, parent, FindingKind::Unclosed));
+                }
+                self.seen.met.push((-i32::from(tag.0), 0, 0, 0));
+            }
+        }
+        true
+    }
+}
+
+/// Rule B4, as far as it speaks of lengths.
+fn right_length(entry: &Entry, len: usize) -> bool {
+    let max = usize::from(entry.len_max);
+    let may_be_empty = matches!(entry.kind, Kind::Byte | Kind::U16 | Kind::U32 | Kind::UnixTime | Kind::Bits);
+    match len {
+        0 if may_be_empty => true,
+        0 if entry.kind == Kind::Fvln => false,
+        _ if entry.len_max == Entry::NO_LIMIT => true,
+        _ if entry.fixed => len == max,
+        _ => len <= max,
+    }
+}
+
+/// One document under every expectation, against the view and the plain reading.
+fn compare(bytes: &[u8]) {
+    let view = DocumentView::new_checked(bytes);
+    for expected in FfdVersion::ALL {
+        let mut seen = Seen::default();
+        let validated = Validated::check_with(bytes, expected, &mut seen);
+        let (Ok(validated), Ok(view)) = (&validated, &view) else {
+            assert_eq!(validated.err(), view.err(), "{bytes:02x?}");
+            continue;
+        };
+        assert_eq!(validated.view().bytes(), view.bytes());
+        let plain = Plain::of(view, expected);
+        assert_eq!(validated.version(), plain.version);
+        assert_eq!(seen, plain.seen, "{bytes:02x?}");
+        let found: Vec<_> = validated
+            .findings()
+            .iter()
+            .map(|finding| (finding.offset, finding.tag, finding.parent, finding.kind))
+            .collect();
+        let kept = plain.found.len().min(FINDINGS_KEPT);
+        assert_eq!(found, plain.found[..kept], "{bytes:02x?}");
+        assert_eq!(validated.findings().count(), plain.found.len());
+        assert_eq!(validated.findings().is_empty(), plain.found.is_empty());
+    }
+}
+
+fn documents() -> Vec<Vec<u8>> {
+    golden()
+        .iter()
+        .map(|golden| Frame::new_checked(&golden.message).unwrap().container().body().to_vec())
+        .collect()
+}
+
+/// Why: a typed view that builds on the validated one must exist for everything that can be stored.
+#[test]
+fn accepts_what_the_view_accepts() {
+    for document in documents() {
+        compare(&document);
+        for end in 0..document.len() {
+            compare(&document[..end]);
+        }
+        compare(&[document.as_slice(), &[0]].concat());
+    }
+}
+
+/// Why: the tables of the walk are a copy of the dictionary made by the compiler, so each tag and length of a document is
+/// changed in turn, and both must find the same.
+#[test]
+fn findings_are_those_of_a_plain_reading() {
+    for document in documents() {
+        let mut changed = document.clone();
+        for at in 0..document.len() {
+            for change in [1, 0x40, 0xFF] {
+                changed[at] ^= change;
+                compare(&changed);
+                changed[at] = document[at];
+            }
+        }
+    }
+}
+
+/// Why: 1209 may stand anywhere, be unreadable, unknown or repeated, and the tables follow it.
+#[test]
+fn the_version_is_that_of_the_first_readable_1209() {
+    let told = |values: &[&[u8]]| {
+        let mut body = vec![0xFC, 3, 1, 0, 5];
+        for value in values {
+            body.extend([0xB9, 4, u8::try_from(value.len()).unwrap(), 0]);
+            body.extend_from_slice(value);
+        }
+        let bytes = [&[3, 0, u8::try_from(body.len()).unwrap(), 0], body.as_slice()].concat();
+        compare(&bytes);
+        Validated::check(&bytes, FfdVersion::V1_1).unwrap().version()
+    };
+    assert_eq!(told(&[]), FfdVersion::V1_1);
+    assert_eq!(told(&[&[4]]), FfdVersion::V1_2);
+    assert_eq!(told(&[&[]]), FfdVersion::V1_0);
+    assert_eq!(told(&[&[9]]), FfdVersion::V1_1);
+    assert_eq!(told(&[&[9], &[4]]), FfdVersion::V1_1);
+    assert_eq!(told(&[&[4, 4], &[2], &[4]]), FfdVersion::V1_05);
+}
+
+/// Why: beyond what a container holds the number of TLVs is limited by the view's own count.
+#[test]
+fn more_tags_than_are_allowed_are_refused() {
+    for count in [8191_u16, 8192, 8193, 12_000] {
+        let mut bytes = vec![3, 0];
+        bytes.extend((count * 4).to_le_bytes());
+        bytes.extend([0xE8, 3, 0, 0].repeat(usize::from(count)));
+        let view = DocumentView::new_checked(&bytes).map(|_| ());
+        assert_eq!(Validated::check(&bytes, FfdVersion::V1_2).map(|_| ()), view);
+    }
+}
+
+/// Why: the rules judge real documents, and the walk must not find what a plain reading of the tables does not.
+#[test]
+fn real_documents_are_found_as_by_a_plain_reading() {
+    let Some(wire) = facts("samples/receipts.wire") else { return };
+    let mut count = 0;
+    for piece in read_any(&wire) {
+        compare(piece.unwrap().document().bytes());
+        count += 1;
+    }
+    for line in facts_lines("samples/real_tlv.jsonl").unwrap() {
+        compare(&unhex(line["tlv_hex"].as_str().or(line["hex"].as_str()).unwrap()));
+        count += 1;
+    }
+    assert!(count > 200, "{count} documents");
+}
+
+/// TLVs of known and unknown numbers with lengths near the right ones, nests in nests.
+fn level() -> impl Strategy<Value = Vec<u8>> {
+    let known: Vec<(u16, u16)> = entries().iter().map(|entry| (entry.tag.0, entry.len_max.min(40))).collect();
+    let leaf = (prop::sample::select(known), 0_u16..3, any::<u8>()).prop_map(|((tag, len), more, byte)| {
+        let len = (len + more).saturating_sub(1);
+        let value = [byte].repeat(usize::from(len));
+        [&tag.to_le_bytes()[..], &len.to_le_bytes(), &value].concat()
+    });
+    let nests = prop::sample::select(vec![1059_u16, 1115, 1119, 1223, 1224, 1260, 1174, 1157, 1129]);
+    leaf.prop_recursive(3, 40, 8, move |inner| {
+        (nests.clone(), proptest::collection::vec(inner, 0..8), 0_usize..20).prop_map(|(tag, parts, cut)| {
+            let mut inside = parts.concat();
+            if cut == 0 {
+                inside.pop();
+            }
+            let len = u16::try_from(inside.len()).unwrap();
+            [&tag.to_le_bytes()[..], &len.to_le_bytes(), &inside].concat()
+        })
+    })
+}
+
+proptest! {
+    /// Any pile of requisites in any form.
+    #[test]
+    fn any_pile_of_requisites_is_found_as_by_a_plain_reading(
+        form in prop::sample::select(vec![1_u8, 2, 3, 4, 5, 6, 7, 9, 11, 21, 31, 41, 81, 82, 84]),
+        parts in proptest::collection::vec(level(), 0..14),
+    ) {
+        let body = parts.concat();
+        let bytes = [&[form, 0][..], &u16::try_from(body.len()).unwrap().to_le_bytes(), &body].concat();
+        compare(&bytes);
+    }
+}
