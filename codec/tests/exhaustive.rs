@@ -12,8 +12,8 @@ use common::documents::golden;
 use common::json::check_json;
 use ofd_codec::dictionary::{Kind, entries};
 use ofd_codec::{
-    DecodeErrorKind, Document, DocumentView, FfdVersion, Frame, RawData, SESSION_HEADER_LEN, Tag, Tlv,
-    TlvWriter, read_any, write_document,
+    Container, DecodeErrorKind, Document, DocumentView, FfdVersion, Form, Frame, RawData, SESSION_HEADER_LEN,
+    Tag, Tlv, TlvWriter, read_any, write_document,
 };
 
 /// Reads bytes in every way there is; what comes out must be sound, whatever the bytes are.
@@ -128,6 +128,69 @@ fn every_length_of_a_number_comes_back() {
             assert!(value.bytes().len() == 1 || *value.bytes().last().unwrap() != 0);
         }
     }
+}
+
+/// Every length of every type of value, 0 to 10 bytes, behind the check of the typed view: read or refused, as the
+/// type wants and not otherwise.
+#[test]
+fn every_length_of_every_type_is_read_or_refused_by_the_typed_check() {
+    const ANY: &[usize] = &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    // A tag of a receipt of version 1.2 for each type, and the lengths that can be read.
+    let table: [(u16, Kind, &[usize]); 9] = [
+        (1054, Kind::Byte, &[0, 1]),
+        (1038, Kind::U32, &[0, 4]),
+        (1012, Kind::UnixTime, &[0, 4]),
+        (1020, Kind::Vln, &[0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        (1055, Kind::Bits, &[0, 1]),
+        (1048, Kind::Text, ANY),
+        (1077, Kind::Bytes, &[6]),
+        (1059, Kind::Stlv, &[0]),
+        (65_000, Kind::Bytes, ANY),
+    ];
+    for (tag, kind, good) in table {
+        for len in 0..=10 {
+            let mut bytes = Vec::new();
+            // Ones: as a nest they would be a tag and a length that does not close.
+            TlvWriter::new(&mut bytes).document(Form::RECEIPT, |w| w.bytes(Tag(tag), &vec![1; len])).unwrap();
+            let read =
+                DocumentView::new_checked(&bytes).and_then(|view| view.typed(FfdVersion::V1_2)).is_ok();
+            assert_eq!(read, good.contains(&len), "{tag} ({kind:?}) of {len} bytes");
+        }
+    }
+    // A decimal stands in an item only.
+    for len in 0..=10 {
+        let mut bytes = Vec::new();
+        let item = |w: &mut TlvWriter<'_>| w.nested(Tag(1059), |item| item.bytes(Tag(1023), &vec![1; len]));
+        TlvWriter::new(&mut bytes).document(Form::RECEIPT, item).unwrap();
+        let read = DocumentView::new_checked(&bytes).unwrap().typed(FfdVersion::V1_2).is_ok();
+        assert_eq!(read, (1..=8).contains(&len), "1023 of {len} bytes");
+    }
+}
+
+/// Every flipped bit and every prefix of the public vectors that a checksum covers.
+#[test]
+fn every_flipped_bit_and_prefix_of_the_vectors_is_caught() {
+    let Some(bytes) = common::facts("ffd/vectors.json") else { return };
+    let vectors: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+    let mut seen = 0;
+    for row in vectors {
+        let mut bytes = match row["kind"].as_str().unwrap() {
+            "container" => common::unhex(row["hex"].as_str().unwrap()),
+            "session_message" => common::unhex(row["hex"].as_str().unwrap())[SESSION_HEADER_LEN..].to_vec(),
+            _ => continue,
+        };
+        seen += 1;
+        assert!(Container::new_checked(&bytes).is_ok());
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(Container::new_checked(&bytes).is_err(), "{}: bit {bit}", row["id"]);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        for len in 0..bytes.len() {
+            assert!(Container::new_checked(&bytes[..len]).is_err(), "{}: {len} bytes", row["id"]);
+        }
+    }
+    assert!(seen >= 3, "{seen}");
 }
 
 /// All known tags at once in every place there is: the JSON parses and no object has a key twice.

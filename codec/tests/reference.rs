@@ -13,8 +13,10 @@ mod common;
 
 use common::documents::golden;
 use common::facts;
+use ofd_codec::forms::Typed;
 use ofd_codec::{
-    DocumentView, Frame, Piece, Tag, Tags, Tlv, container_crc, is_stlv, open_answer, open_plain, read_any,
+    DocumentView, FfdVersion, Frame, Piece, Tag, Tags, Tlv, container_crc, is_stlv, open_answer, open_plain,
+    read_any,
 };
 use proptest::prelude::*;
 
@@ -306,4 +308,117 @@ fn every_byte_is_one_character_and_comes_back() {
         assert_eq!(ofd_codec::Cp866(&[byte]).to_string(), text);
         assert_eq!(ofd_codec::cp866(&text).unwrap(), [byte]);
     }
+}
+
+/// The value at a path of tags, as the naive decoder has it; of repeats the first.
+fn leaf(trees: &[naive::Tree], path: &[u16]) -> Option<Vec<u8>> {
+    let (first, rest) = path.split_first()?;
+    trees.iter().find_map(|tree| match tree {
+        naive::Tree::Leaf(tag, bytes) if tag == first && rest.is_empty() => Some(bytes.clone()),
+        naive::Tree::Nest(tag, inner) if tag == first && !rest.is_empty() => leaf(inner, rest),
+        _ => None,
+    })
+}
+
+fn number(trees: &[naive::Tree], path: &[u16]) -> Option<u128> {
+    leaf(trees, path).map(|bytes| naive::number(&bytes))
+}
+
+fn text(trees: &[naive::Tree], path: &[u16]) -> Option<String> {
+    leaf(trees, path).map(|bytes| naive::text(&bytes))
+}
+
+/// Why: the views of all forms have to say what a reader that knows nothing but tags and bytes says.
+#[test]
+fn views_of_all_forms_agree_with_the_naive_reading() {
+    let money = |sum: Option<ofd_codec::Kopecks>| sum.map(|sum| u128::try_from(sum.0).unwrap());
+    let wide = |number: Option<u32>| number.map(u128::from);
+    let shown = |text: Option<ofd_codec::Cp866<'_>>| text.map(|text| text.to_string());
+    let mut forms = std::collections::BTreeSet::new();
+    for golden in golden() {
+        let Piece::Message(_, view) = read_any(&golden.message).next().unwrap().unwrap() else { panic!() };
+        let version = FfdVersion::of_document(&view.header(), None, golden.message[6..8].try_into().unwrap());
+        let (form, trees) = naive::document(view.bytes()).unwrap();
+        let Ok(typed) = view.typed(version) else {
+            assert_eq!(golden.name, "receipt-odd");
+            continue;
+        };
+        forms.insert(form);
+        match typed {
+            Typed::Receipt(receipt) => {
+                assert_eq!(money(receipt.total()), number(&trees, &[1020]));
+                assert_eq!(receipt.operation().map(|code| u128::from(code.0)), number(&trees, &[1054]));
+                assert_eq!(shown(receipt.user_name()), text(&trees, &[1048]));
+                assert_eq!(
+                    shown(receipt.correction_base().and_then(|base| base.number())),
+                    text(&trees, &[1174, 1179])
+                );
+                let items: Vec<_> = trees
+                    .iter()
+                    .filter_map(|tree| match tree {
+                        naive::Tree::Nest(1059, inner) => Some(inner),
+                        _ => None,
+                    })
+                    .collect();
+                assert_eq!(receipt.items().count(), items.len());
+                for (ours, theirs) in receipt.items().zip(items) {
+                    assert_eq!(shown(ours.name()), text(theirs, &[1030]));
+                    assert_eq!(money(ours.price()), number(theirs, &[1079]));
+                    assert_eq!(money(ours.sum()), number(theirs, &[1043]));
+                    assert_eq!(ours.vat_rate().map(|rate| u128::from(rate.0)), number(theirs, &[1199]));
+                    let quantity = leaf(theirs, &[1023]).map(|b| (u128::from(b[0]), naive::number(&b[1..])));
+                    assert_eq!(
+                        ours.quantity().map(|it| (u128::from(it.scale), u128::from(it.mantissa))),
+                        quantity
+                    );
+                    assert_eq!(shown(ours.code().and_then(|code| code.gs1m())), text(theirs, &[1163, 1305]));
+                    assert_eq!(shown(ours.supplier().and_then(|it| it.name())), text(theirs, &[1224, 1225]));
+                }
+            }
+            Typed::Registration(it) => {
+                assert_eq!(shown(it.factory_number()), text(&trees, &[1013]));
+                assert_eq!(it.reasons().map(|mask| u128::from(mask.0)), number(&trees, &[1205]));
+                assert_eq!(it.usage_conditions().map(|mask| u128::from(mask.0)), number(&trees, &[1290]));
+            }
+            Typed::ShiftOpen(it) => {
+                assert_eq!(wide(it.shift()), number(&trees, &[1038]));
+                assert_eq!(it.operator_silent(), number(&trees, &[1053]) == Some(1));
+            }
+            Typed::ShiftClose(it) => {
+                assert_eq!(wide(it.shift_documents()), number(&trees, &[1111]));
+                for (counters, tag) in [(it.counters(), 1194), (it.drive_counters(), 1157)] {
+                    let sales = counters.and_then(|counters| counters.sales());
+                    assert_eq!(
+                        money(sales.and_then(|sales| sales.total())),
+                        number(&trees, &[tag, 1129, 1201])
+                    );
+                    let corrected = counters.and_then(|it| it.corrections()).and_then(|it| it.sales());
+                    assert_eq!(
+                        wide(corrected.and_then(|it| it.receipts())),
+                        number(&trees, &[tag, 1133, 1145, 1135])
+                    );
+                }
+            }
+            Typed::StateReport(it) => {
+                assert_eq!(wide(it.unsent_documents()), number(&trees, &[1097]));
+                let unsent = it.unsent_counters().and_then(|it| it.sale_corrections());
+                assert_eq!(money(unsent.and_then(|it| it.total())), number(&trees, &[1158, 1145, 1201]));
+            }
+            Typed::ArchiveClose(it) => assert_eq!(wide(it.shift()), number(&trees, &[1038])),
+            Typed::Confirmation(it) => {
+                assert_eq!(wide(it.number()), number(&trees, &[1040]));
+                let answer = it.message().and_then(|message| message.answer());
+                assert_eq!(answer.map(|code| u128::from(code.0)), number(&trees, &[1068, 1022]));
+            }
+            Typed::MarkingRequest(it) => assert_eq!(shown(it.marking_code()), text(&trees, &[2000])),
+            Typed::MarkingNotification(it) => {
+                let item = it.items().next();
+                assert_eq!(money(item.and_then(|item| item.sum())), number(&trees, &[2007, 1043]));
+            }
+            Typed::MarkingAnswer(it) => assert_eq!(shown(it.product_id()), text(&trees, &[2101])),
+            Typed::MarkingReceipt(it) => assert_eq!(wide(it.notification_serial()), number(&trees, &[2002])),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(forms.len(), 15, "{forms:?}");
 }

@@ -1,6 +1,7 @@
 //! The operator's answer: form 7.
 //!
-//! Source: order ЕД-7-20/662@, the tables of form 7 and tag 1068. [`ConfirmationRequest`](crate::ConfirmationRequest) writes the usual one with its message.
+//! Source: order ЕД-7-20/662@, the tables of form 7 and tag 1068.
+//! [`ConfirmationRequest`](crate::ConfirmationRequest) writes the usual one with its message.
 
 use super::AnswerCode;
 use super::draft::Draft;

@@ -1,4 +1,5 @@
-//! Counters of receipts and money (счетчики ФН и итогов смены): 1157, 1194, 1158 and what is in them.
+//! Counters of receipts and money (счетчики ФН и итогов смены): 1157, 1194, 1158 and what
+//! is in them.
 //!
 //! Shape:  up to 708 bytes; four levels with the document: 1157, 1133, 1145. Unit: pieces and kopecks.
 //! Source: order ЕД-7-20/662@, the tables of tags 1129-1133, 1145, 1146, 1157, 1158, 1194, 1232, 1233.

@@ -1,6 +1,7 @@
 //! What stands inside a receipt about what was sold: items and the structures in them.
 //!
-//! Source: order ЕД-7-20/662@, the tables of tags 1059, 1071, 1163, 1223, 1224, 1260, 1261 and 1291; examples in testdata/golden.
+//! Source: order ЕД-7-20/662@, the tables of tags 1059, 1071, 1163, 1223, 1224, 1260, 1261 and 1291;
+//!         examples in testdata/golden.
 
 use super::draft::Draft;
 use super::requisites::{empty, requisites};

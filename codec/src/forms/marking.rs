@@ -1,6 +1,7 @@
 //! The marking exchange of version 1.2: forms 81 to 84.
 //!
-//! Source: order ЕД-7-20/662@, the tables of forms 81-84 and tag 2007. They are numbered apart (2001, 2002) and have no fiscal sign of their own.
+//! Source: order ЕД-7-20/662@, the tables of forms 81-84 and tag 2007.
+//! They are numbered apart (2001, 2002) and have no fiscal sign of their own.
 
 use super::draft::Draft;
 use super::requisites::{document, requisites};

@@ -2,7 +2,8 @@
 //!
 //! Unit:   kopecks. Sums of tax are tax; those of the rates 0 % and none are turnover.
 //! Invariants: tax by the rates of 2025 and 2026 stands in 1115, that of the older ones in tags of their own.
-//! Source: order ЕД-7-20/662@, the tables of forms 3, 4, 31, 41 and of tags 1084, 1115, 1119, 1174, 1234, 1235, 1256, 1270.
+//! Source: order ЕД-7-20/662@, the tables of forms 3, 4, 31, 41 and of tags 1084, 1115, 1119, 1174,
+//!         1234, 1235, 1256, 1270.
 
 use super::draft::Draft;
 use super::requisites::{document, empty, requisites, stamped};
