@@ -13,6 +13,7 @@ use crate::host::{
     AcceptAll, Access, Admission, Channel, Directory, DriveCrypto, EmptyDirectory, KeyProvider, MarkingRelay,
     Meter, NoChannel, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
 };
+use crate::limits::{Limits, TestPing};
 
 /// What the engine was told. Made by [`EngineBuilder`].
 #[derive(Clone, Debug)]
@@ -24,7 +25,8 @@ pub(crate) struct Options {
     pub(crate) refuse: Vec<String>,
     pub(crate) append_deadline_us: u64,
     pub(crate) crypto_timeout_us: u64,
-    pub(crate) connections_max: usize,
+    pub(crate) limits: Limits,
+    pub(crate) test_ping: TestPing,
     pub(crate) checkpoint_after: u64,
     pub(crate) caps: Caps,
     /// How long the log keeps what the archive holds, days.
@@ -87,7 +89,8 @@ impl EngineBuilder {
                 refuse: Vec::new(),
                 append_deadline_us: 2_000_000,
                 crypto_timeout_us: 1_000_000,
-                connections_max: 100_000,
+                limits: Limits::default(),
+                test_ping: TestPing::Close,
                 checkpoint_after: 1_000_000,
                 caps: Caps::default(),
                 log_keep_days: 35,
@@ -158,9 +161,21 @@ impl EngineBuilder {
         self
     }
 
-    /// Connections of one I/O thread, 1..=1,000,000. Default 100,000.
+    /// Deadlines and caps of the port. Default: [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// Connections at once, 1..=1,000,000. Default 100,000. The same as [`Limits::connections_max`].
     pub fn connections_max(mut self, connections: usize) -> Self {
-        self.options.connections_max = connections;
+        self.options.limits.connections_max = u64::try_from(connections).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// What a test ping is told. Default: nothing, its connection is closed.
+    pub fn test_ping(mut self, reply: TestPing) -> Self {
+        self.options.test_ping = reply;
         self
     }
 
@@ -325,8 +340,8 @@ impl EngineBuilder {
         if options.log.free_bytes_min.is_some_and(|bytes| bytes > FREE_BYTES_MIN_MAX) {
             return Err(out_of("free_bytes_min", "0..=1099511627776"));
         }
-        if !(1..=1_000_000).contains(&options.connections_max) {
-            return Err(out_of("connections_max", "1..=1000000"));
+        if let Some((limit, bounds)) = options.limits.fault() {
+            return Err(out_of(limit, bounds));
         }
         if options.log_keep_days > 3650 {
             return Err(out_of("log_keep_days", "0..=3650"));

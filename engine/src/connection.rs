@@ -18,22 +18,16 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::confirmation::Confirmation;
-use crate::handover::{Back, Peer, ReturnTo};
+use crate::handover::{Back, Peer, ReturnTo, Unanswered};
+use crate::limits::{Limits, TestPing};
+use crate::metering::Closed;
 use crate::planted::{Planted, is};
 use crate::port::Port;
 use crate::shared::{Health, Shared};
 use crate::stream::Stream;
 
-/// How long a connection may be silent before its first byte: a till may connect before its drive is ready.
-const FIRST_BYTE: Duration = Duration::from_secs(30);
-/// How long it may be silent between messages.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long one message may take from its first byte to its last.
-const MESSAGE: Duration = Duration::from_secs(40);
 /// Bytes that may wait to be written before no more frames are read.
 const UNWRITTEN_MAX: usize = 64 * 1024;
-/// How long a socket may take nothing of what is to be written.
-const ANSWER: Duration = Duration::from_secs(10);
 /// Bytes taken by one read.
 const READ_LEN: usize = 64 * 1024;
 
@@ -68,6 +62,8 @@ pub(crate) struct Connection {
     generation: u32,
     order: RefCell<Order>,
     shared: Arc<Shared>,
+    /// When its life ends.
+    ends: Instant,
     /// Told when there is room again for what the connection reads.
     room: Rc<Notify>,
 }
@@ -86,7 +82,8 @@ impl Connection {
             IpAddr::V6(v6) => v6.octets(),
         };
         let peer = Peer { address, port: peer.port() };
-        Self { stream, peer, number, generation, order: RefCell::default(), shared, room }
+        let ends = Instant::now() + Duration::from_micros(shared.options.limits.connection_lifetime_us);
+        Self { stream, peer, number, generation, order: RefCell::default(), shared, ends, room }
     }
 
     pub(crate) fn generation(&self) -> u32 {
@@ -184,14 +181,17 @@ impl Connection {
     }
 
     async fn flush_slowly(self: Rc<Self>) {
-        let mut deadline = Instant::now() + ANSWER;
+        let patience = Duration::from_micros(self.shared.options.limits.answer_timeout_us);
+        // A socket that takes a byte now and then has its life for it, and not for ever.
+        let last = self.ends + patience;
+        let mut deadline = Instant::now() + patience;
         let mut left = self.unwritten();
         loop {
             let flushed = self.try_flush();
             self.room.notify_waiters();
             if self.unwritten() < left {
                 // A slow link that takes something is no dead one.
-                deadline = Instant::now() + ANSWER;
+                deadline = Instant::now() + patience;
             }
             left = self.unwritten();
             match flushed {
@@ -201,7 +201,8 @@ impl Connection {
                     break;
                 }
                 Flushed::Blocked => {
-                    if timeout_at(deadline, self.stream.writable()).await.is_err() {
+                    if timeout_at(deadline.min(last), self.stream.writable()).await.is_err() {
+                        self.shared.tally.closed(Closed::Answer);
                         self.shut();
                         break;
                     }
@@ -235,6 +236,42 @@ impl Connection {
     }
 }
 
+/// What a connection has to bring next, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Due {
+    at: Instant,
+    why: Closed,
+    /// When the body of the message began.
+    body_from: Option<Instant>,
+}
+
+impl Due {
+    fn first_byte(limits: &Limits, now: Instant) -> Self {
+        let at = now + Duration::from_micros(limits.first_byte_timeout_us);
+        Self { at, why: Closed::FirstByte, body_from: None }
+    }
+
+    fn idle(limits: &Limits, now: Instant) -> Self {
+        let at = now + Duration::from_micros(limits.idle_timeout_us);
+        Self { at, why: Closed::Idle, body_from: None }
+    }
+
+    /// So many bytes of a message are here, which has `begun` just now or before: a header has its time in all, a body
+    /// has it once more and longer by what has come at the slowest rate, so that a slow link is served and a stalled
+    /// one is not.
+    fn message(self, limits: &Limits, now: Instant, begun: bool, len: usize) -> Self {
+        let patience = Duration::from_micros(limits.header_timeout_us);
+        let Some(body) = len.checked_sub(SESSION_HEADER_LEN) else {
+            let at = if begun { now + patience } else { self.at };
+            return Self { at, why: Closed::Header, body_from: None };
+        };
+        let from = self.body_from.filter(|_| !begun).unwrap_or(now);
+        let body_us = u64::try_from(body).unwrap_or(u64::MAX).saturating_mul(1_000_000);
+        let earned = Duration::from_micros(body_us.checked_div(limits.body_rate_min).unwrap_or_default());
+        Self { at: from + patience + earned, why: Closed::Body, body_from: Some(from) }
+    }
+}
+
 enum Flushed {
     All,
     Blocked,
@@ -243,9 +280,15 @@ enum Flushed {
 
 /// Reads a connection until it ends. The caller forgets the connection afterwards.
 pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
-    // The beginning of a message whose end has not come yet.
+    // The beginning of a message whose end has not come yet; counted by the port while it lies here.
     let mut held = BytesMut::new();
-    let mut deadline = Instant::now() + FIRST_BYTE;
+    read_into(&port, &connection, &mut held).await;
+    port.hold(-held_len(&held));
+}
+
+async fn read_into(port: &Rc<Port>, connection: &Rc<Connection>, held: &mut BytesMut) {
+    let limits = &port.shared().options.limits;
+    let mut due = Due::first_byte(limits, Instant::now());
     loop {
         while !connection.has_room() || !port.has_room() {
             if connection.is_closing() || port.is_draining() {
@@ -256,7 +299,7 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
         // In this order, not by chance: the simulation repeats a run exactly.
         let readable = tokio::select! {
             biased;
-            readable = timeout_at(deadline, connection.stream.readable()) => readable,
+            readable = timeout_at(due.at.min(connection.ends), connection.stream.readable()) => readable,
             () = port.drained() => return,
         };
         match readable {
@@ -264,11 +307,19 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             Ok(Ok(())) if !port.has_room() => continue,
             Ok(Ok(())) => {}
             Ok(Err(_)) => return connection.shut(),
+            Err(_) if Instant::now() >= connection.ends => {}
             Err(_) if held.is_empty() && connection.unanswered() > 0 => {
-                deadline = Instant::now() + IDLE;
+                due = Due::idle(limits, Instant::now());
                 continue;
             }
-            Err(_) => return connection.shut(),
+            Err(_) => {
+                port.shared().tally.closed(due.why);
+                return connection.shut();
+            }
+        }
+        if Instant::now() >= connection.ends {
+            // What was asked is still answered; what comes now is asked again on another connection.
+            return port.shared().tally.closed(Closed::Lifetime);
         }
         let came = match port.read_chunk(&connection.stream, READ_LEN) {
             Ok(came) => came,
@@ -282,7 +333,7 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             }
             return;
         }
-        port.hold(-held_len(&held));
+        port.hold(-held_len(held));
         let was_held = !held.is_empty();
         let mut stream = if was_held {
             held.extend_from_slice(&came);
@@ -291,20 +342,19 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
             came
         };
         let before = stream.len();
-        if !take_frames(&port, &connection, &mut stream) {
+        if !take_frames(port, connection, &mut stream) {
             return;
         }
+        let now = Instant::now();
         if stream.is_empty() {
-            deadline = Instant::now() + IDLE;
+            due = Due::idle(limits, now);
             continue;
         }
-        if !was_held || stream.len() < before {
-            // Another message has begun.
-            deadline = Instant::now() + MESSAGE;
-        }
+        let begun = !was_held || stream.len() < before;
+        due = due.message(limits, now, begun, stream.len());
         held.extend_from_slice(&stream);
-        if !port.hold(held_len(&held)) {
-            port.hold(-held_len(&held));
+        if !port.hold(held_len(held)) {
+            port.shared().tally.closed(Closed::Memory);
             return connection.shut();
         }
     }
@@ -323,6 +373,8 @@ fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes)
             Ok(None) => return true,
             Err(error) => {
                 port.shared().noise.note(stream, error);
+                port.shared().tally.closed(Closed::Noise);
+                port.shared().tally.unanswered(Unanswered::Noise);
                 let back = connection.expect(port.number());
                 port.deliver(back, Reply::Close);
                 return false;
@@ -340,8 +392,16 @@ fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes)
                 port.take(Back::Connection(back), connection.peer, message, &drive)
             }
             Some((Channel::Marking | Channel::Keys, _)) => port.relay(back, message),
-            // A test ping: nobody has seen yet what a register expects to read, so it reads nothing.
-            Some((Channel::Test, _)) | None => {
+            // Nobody has seen yet what a register expects to read.
+            Some((Channel::Test, _)) => match &port.shared().options.test_ping {
+                TestPing::Close => {
+                    port.deliver(back, Reply::Close);
+                    return false;
+                }
+                TestPing::Echo => port.deliver(back, Reply::Relayed(message)),
+                TestPing::Reply(bytes) => port.deliver(back, Reply::Relayed(bytes.clone())),
+            },
+            None => {
                 port.deliver(back, Reply::Close);
                 return false;
             }

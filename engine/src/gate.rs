@@ -120,7 +120,9 @@ impl Exit {
         let ready = |batch: &mut Batch| batch.due <= durable || failed || is(Planted::AnswersAtAppend);
         while let Some(mut batch) = self.waiting.pop_front_if(ready) {
             settled = true;
+            let now_us = shared.now().mono_us;
             for slot in batch.slots.drain(..) {
+                shared.tally.through(now_us.saturating_sub(slot.arrived_us));
                 let outcome = self.outcome(shared, &slot);
                 let counter = match &outcome {
                     Outcome::Answered { .. } => &shared.counters.answered,
@@ -128,6 +130,9 @@ impl Exit {
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 if let Back::Host { ticket, .. } = &slot.back {
+                    if let Outcome::Unanswered(why) = &outcome {
+                        shared.tally.unanswered(*why);
+                    }
                     ticket.settle(outcome);
                 }
             }

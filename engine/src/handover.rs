@@ -124,11 +124,27 @@ pub enum Unanswered {
     Stopping,
     /// So many different documents stand under one number of one drive that another one is no document.
     TooManyVariants,
+    /// Its drive has too many documents that are not answered yet.
+    TooManyOfOneDrive,
 }
 
-impl std::fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl Unanswered {
+    /// Every reason, in the order of their numbers.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Noise,
+        Self::Quarantined,
+        Self::CryptoUnavailable,
+        Self::Deferred,
+        Self::Overloaded,
+        Self::StorageFailed,
+        Self::Stopping,
+        Self::TooManyVariants,
+        Self::TooManyOfOneDrive,
+    ];
+
+    /// Its name, as in logs and labels.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Noise => "noise",
             Self::Quarantined => "quarantined",
             Self::CryptoUnavailable => "crypto-unavailable",
@@ -137,7 +153,14 @@ impl std::fmt::Display for Unanswered {
             Self::StorageFailed => "storage-failed",
             Self::Stopping => "stopping",
             Self::TooManyVariants => "too-many-variants",
-        })
+            Self::TooManyOfOneDrive => "too-many-of-one-drive",
+        }
+    }
+}
+
+impl std::fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,11 +33,14 @@ use crate::confirmation::{Answer, Confirmation, Durable, Sealed};
 use crate::connection::{Connection, Reply, read};
 use crate::handover::{Back, Batch, Peer, ReturnTo, Slot, Unanswered, Verdict};
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
+use crate::metering::Refused;
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
+use crate::queues::{Admitted, Queues};
 use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
 use crate::stream::Stream;
 use crate::tickets::{Desk, Outcome, Ticket};
+use crate::turnstile::Full;
 
 /// Memory taken at once for what sockets bring.
 const CHUNK_LEN: usize = 256 * 1024;
@@ -44,9 +48,8 @@ const CHUNK_LEN: usize = 256 * 1024;
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a port waits for what is inside when it stops.
 const STOP_TIMEOUT: Duration = Duration::from_micros(END_TIMEOUT_US);
-
-/// Bytes of messages whose end has not come yet, over all connections of a port.
-const HELD_MAX: usize = 256 * 1024 * 1024;
+/// How long nothing is accepted after the system could not give a connection: a pause instead of a spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Frames of the host with the desk that takes their outcomes.
 pub(crate) struct Submission {
@@ -107,13 +110,17 @@ pub(crate) struct Port {
     /// Answers that wait for the crypto module.
     to_confirm: RefCell<VecDeque<ToConfirm>>,
     confirm_calls: Cell<usize>,
+    /// Bytes of messages whose end has not come yet, and of whole messages inside, each at most `bytes_max`.
     held: Cell<usize>,
+    inside_bytes: Cell<usize>,
+    bytes_max: usize,
+    /// Frames by drive.
+    queues: RefCell<Queues>,
     /// A ring to a worker was full at the last look.
     stuck: Cell<bool>,
     chunks: RefCell<Chunks>,
     dirty: RefCell<Vec<Rc<Connection>>>,
     inside: Cell<usize>,
-    open: Cell<usize>,
     draining: Cell<bool>,
     room: Rc<Notify>,
     drained: Notify,
@@ -147,11 +154,13 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         to_confirm: RefCell::default(),
         confirm_calls: Cell::new(0),
         held: Cell::new(0),
+        inside_bytes: Cell::new(0),
+        bytes_max: shared.options.limits.bytes_of_a_port(shared.options.ports),
+        queues: RefCell::default(),
         stuck: Cell::new(false),
         chunks: RefCell::new(Chunks::new(CHUNK_LEN)),
         dirty: RefCell::default(),
         inside: Cell::new(0),
-        open: Cell::new(0),
         draining: Cell::new(false),
         room: Rc::default(),
         drained: Notify::new(),
@@ -182,13 +191,16 @@ impl Port {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.inside.get() < self.shared.options.caps.inside && !self.stuck.get()
+        self.inside.get() < self.shared.options.caps.inside
+            && self.inside_bytes.get() < self.bytes_max
+            && !self.stuck.get()
     }
 
     /// Counts bytes that connections hold; false when there are too many.
     pub(crate) fn hold(&self, bytes: isize) -> bool {
         self.held.set(self.held.get().saturating_add_signed(bytes));
-        self.held.get() <= HELD_MAX
+        self.shared.tally.held_bytes(bytes);
+        self.held.get() <= self.bytes_max
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -214,12 +226,40 @@ impl Port {
         Ok(chunks.piece())
     }
 
-    /// Takes a frame in; it goes to the worker that owns the drive.
+    /// Takes a frame in; it goes to the worker that owns the drive, or waits for others of its drive.
     pub(crate) fn take(&self, back: Back, peer: Peer, message: Bytes, drive: &[u8; 16]) {
         self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
         self.inside.set(self.inside.get().saturating_add(1));
         let arrived_us = self.shared.now().mono_us;
+        self.hold_inside(message.len(), true);
         let slot = Slot { back, peer, message, arrived_us, verdict: Verdict::Undecided };
+        if matches!(slot.back, Back::Host { .. }) {
+            // The host has its own channel, which waits while the port is full.
+            return self.send(slot, drive);
+        }
+        let limits = &self.shared.options.limits;
+        let [on_their_way, all] = [limits.drive_in_flight_max, limits.drive_unanswered_max]
+            .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        let admitted = self.queues.borrow_mut().admit(drive, slot, on_their_way, all);
+        match admitted {
+            Admitted::Goes(slot) => self.send(slot, drive),
+            Admitted::Waits => {}
+            Admitted::TooMany(slot) => {
+                self.hold_inside(slot.message.len(), false);
+                self.leave_unanswered(&slot.back, Unanswered::TooManyOfOneDrive);
+            }
+        }
+    }
+
+    /// A frame with this many bytes comes in or is through.
+    fn hold_inside(&self, len: usize, comes: bool) {
+        let bytes = self.inside_bytes.get();
+        self.inside_bytes.set(if comes { bytes.saturating_add(len) } else { bytes.saturating_sub(len) });
+        self.shared.tally.inside(len, comes);
+    }
+
+    /// Puts a frame on its way to the worker of its drive.
+    fn send(&self, slot: Slot, drive: &[u8; 16]) {
         let mut filling = self.filling.borrow_mut();
         let worker = usize::from(partition_of(drive)) % filling.len().max(1);
         let Some(batch) = filling.get_mut(worker) else { return };
@@ -384,6 +424,7 @@ impl Port {
     }
 
     async fn accept(self: Rc<Self>, listener: StdListener) {
+        let mut reserve = listener.as_fd().try_clone_to_owned().ok();
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
             Err(error) => {
@@ -392,6 +433,12 @@ impl Port {
             }
         };
         loop {
+            while let Err(wait_us) =
+                self.shared.turnstile.pace(&self.shared.options.limits, self.shared.now().mono_us)
+            {
+                // What comes faster waits in the queue of the system.
+                tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            }
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 () = self.drained() => return,
@@ -402,9 +449,15 @@ impl Port {
                     self.open_connection(Stream::Tcp(stream), peer);
                 }
                 Err(error) => {
-                    // Out of descriptors, mostly: a pause instead of a spin.
                     tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    self.shared.tally.refused(Refused::Descriptors);
+                    // One descriptor lies ready for this: whoever waits is told by the end of his connection, and
+                    // what the log opens next finds it free.
+                    if reserve.take().is_some() {
+                        let _ = timeout(Duration::from_millis(1), listener.accept()).await;
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    reserve = listener.as_fd().try_clone_to_owned().ok();
                 }
             }
             if self.shared.health() == Health::Failed {
@@ -415,10 +468,17 @@ impl Port {
 
     /// Takes a connection in, or drops it when there are too many.
     pub(crate) fn open_connection(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
-        if self.open.get() >= self.shared.options.connections_max {
-            tracing::warn!("too many connections, one is closed");
-            return;
-        }
+        let network = match self.shared.turnstile.enter(&self.shared.options.limits, peer.ip()) {
+            Ok(network) => network,
+            Err(full) => {
+                let refused = match full {
+                    Full::Total => Refused::Total,
+                    Full::Network => Refused::Network,
+                };
+                tracing::debug!(?full, "too many connections, one is closed");
+                return self.shared.tally.refused(refused);
+            }
+        };
         self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
         let mut places = self.places.borrow_mut();
         let number = places.free.pop().or_else(|| {
@@ -434,11 +494,11 @@ impl Port {
         let connection = Rc::new(Connection::new(stream, peer, number, place.generation, shared, room));
         place.connection = Some(Rc::clone(&connection));
         drop(places);
-        self.open.set(self.open.get().saturating_add(1));
         let port = Rc::clone(self);
         spawn_local(async move {
             read(Rc::clone(&port), Rc::clone(&connection)).await;
             port.close_when_answered(connection, number).await;
+            port.shared.turnstile.leave(network);
         });
     }
 
@@ -453,7 +513,6 @@ impl Port {
             place.connection = None;
             places.free.push(number);
         }
-        self.open.set(self.open.get().saturating_sub(1));
     }
 
     fn close_all(&self) {
@@ -487,7 +546,9 @@ impl Port {
             };
             let Some(mut batch) = next else { break };
             settled = true;
+            let now_us = self.shared.now().mono_us;
             for slot in batch.slots.drain(..) {
+                self.shared.tally.through(now_us.saturating_sub(slot.arrived_us));
                 self.settle(slot);
             }
             self.shared.vectors.give(batch.slots);
@@ -499,7 +560,19 @@ impl Port {
         }
     }
 
+    /// A frame is through: the next of its drive goes on its way.
+    fn let_next(&self, slot: &Slot) {
+        self.hold_inside(slot.message.len(), false);
+        let drive = slot.message.get(8..24).and_then(|it| it.first_chunk::<16>());
+        let Some(drive) = drive.filter(|_| matches!(slot.back, Back::Connection(_))) else { return };
+        let next = self.queues.borrow_mut().next(drive);
+        if let Some(next) = next {
+            self.send(next, drive);
+        }
+    }
+
     fn settle(&self, slot: Slot) {
+        self.let_next(&slot);
         let (durable, answer) = match prove(&self.shared, &slot) {
             Ok(proven) => proven,
             Err(why) => return self.leave_unanswered(&slot.back, why),
@@ -581,6 +654,7 @@ impl Port {
 
     fn leave_unanswered(&self, back: &Back, why: Unanswered) {
         self.is_out();
+        self.shared.tally.unanswered(why);
         match back {
             Back::Connection(back) => {
                 tracing::debug!(%why, "a frame is left unanswered");

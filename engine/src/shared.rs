@@ -10,8 +10,10 @@ use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, 
 
 use crate::builder::{Host, Options};
 use crate::handover::{Doorbell, Vectors};
+use crate::metering::Tally;
 use crate::noise::Noise;
 use crate::refusal::RefusalGuard;
+use crate::turnstile::Turnstile;
 
 /// How the engine is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) archive: Mutex<Option<Arc<ofd_storage::manifest::Archive>>>,
     pub(crate) counters: Counters,
     pub(crate) vectors: Vectors,
+    pub(crate) tally: Tally,
+    pub(crate) turnstile: Turnstile,
     pub(crate) noise: Noise,
     /// One guard for all workers; locked only where rules to refuse by are listed.
     pub(crate) refusals: Mutex<RefusalGuard>,
@@ -145,6 +149,8 @@ impl Shared {
             sides,
             recent: recent.into_iter().map(Recent::new).collect(),
             noise: Noise::default(),
+            tally: Tally::default(),
+            turnstile: Turnstile::default(),
             options,
             host,
             env,

@@ -8,6 +8,7 @@ mod config;
 mod documents;
 mod emit;
 mod encode;
+mod http;
 mod registers;
 mod retain;
 mod serve;

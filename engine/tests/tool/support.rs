@@ -79,6 +79,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) struct Server {
     child: Child,
     pub(crate) listen: String,
+    /// Where `--http` is answered.
+    pub(crate) http: Option<String>,
     out: BufReader<std::process::ChildStdout>,
 }
 
@@ -105,8 +107,9 @@ impl Server {
         };
         assert_eq!(ready["event"], "ready");
         let listen = ready["listen"].as_str().unwrap().to_owned();
-        assert_eq!(ready.as_object().unwrap().len(), 2, "{line}");
-        Self { child, listen, out }
+        let http = ready.get("http").map(|it| it.as_str().unwrap().to_owned());
+        assert_eq!(ready.as_object().unwrap().len(), 2 + usize::from(http.is_some()), "{line}");
+        Self { child, listen, http, out }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use ofd_engine::codec::rules::rules;
-use ofd_engine::{CURSOR_NAME_LEN_MAX, Engine, EngineBuilder, PORTS_MAX, SinkFailure, WORKERS_MAX};
+use ofd_engine::{
+    CURSOR_NAME_LEN_MAX, Engine, EngineBuilder, Limits, PORTS_MAX, SinkFailure, TestPing, WORKERS_MAX,
+};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -29,7 +31,20 @@ pub(crate) struct Config {
     pub(crate) workers: i64,
     pub(crate) append_deadline_us: i64,
     pub(crate) crypto_timeout_us: i64,
+    pub(crate) first_byte_timeout_us: i64,
+    pub(crate) header_timeout_us: i64,
+    pub(crate) body_rate_min: i64,
+    pub(crate) idle_timeout_us: i64,
+    pub(crate) answer_timeout_us: i64,
+    pub(crate) connection_lifetime_us: i64,
     pub(crate) connections_max: i64,
+    pub(crate) network_connections_max: i64,
+    pub(crate) accepts_per_s: i64,
+    pub(crate) drive_in_flight_max: i64,
+    pub(crate) drive_unanswered_max: i64,
+    pub(crate) in_flight_bytes_max: i64,
+    pub(crate) test_ping: String,
+    pub(crate) http: String,
     pub(crate) log_keep_days: i64,
     pub(crate) required_cursors: Vec<String>,
     pub(crate) archive_keep_years: i64,
@@ -55,7 +70,20 @@ impl Default for Config {
             workers: 0,
             append_deadline_us: 2_000_000,
             crypto_timeout_us: 2_000_000,
+            first_byte_timeout_us: 30_000_000,
+            header_timeout_us: 10_000_000,
+            body_rate_min: 500,
+            idle_timeout_us: 60_000_000,
+            answer_timeout_us: 10_000_000,
+            connection_lifetime_us: 600_000_000,
             connections_max: 100_000,
+            network_connections_max: 50_000,
+            accepts_per_s: 20_000,
+            drive_in_flight_max: 16,
+            drive_unanswered_max: 512,
+            in_flight_bytes_max: 512 << 20,
+            test_ping: "close".to_owned(),
+            http: String::new(),
             log_keep_days: 35,
             required_cursors: Vec::new(),
             archive_keep_years: 5,
@@ -117,6 +145,19 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "http",
+        unit: "HOST:PORT",
+        about: "Where /healthz, /readyz and /metrics are answered; empty = nowhere. For the inner network only: they need no\n\
+                sign-in. `--http` goes before it.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or a host, a colon, a port; port 0 = any free one",
+            fits: |text| text.is_empty() || is_address(text),
+            get: |it| &it.http,
+            set: |it, value| it.http = value,
+        },
+    },
+    Key {
         name: "operator.inn",
         unit: "digits",
         about: "INN of the operator, tag 1017 of every answer. The default is a stand-in: set your own.",
@@ -152,6 +193,18 @@ pub(crate) const KEYS: &[Key] = &[
             fits: |text| rules().iter().any(|rule| rule.id.key == text || rule.id.name == text),
             get: |it| &it.refuse,
             set: |it, value| it.refuse = value,
+        },
+    },
+    Key {
+        name: "answer.test_ping",
+        unit: "word",
+        about: "What a test ping is told: nothing (close), what it sent (echo), or the bytes that stand here in hex.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "close, echo, or 1 to 1024 bytes as hex digits",
+            fits: |text| test_ping(text).is_some(),
+            get: |it| &it.test_ping,
+            set: |it, value| it.test_ping = value,
         },
     },
     Key {
@@ -300,9 +353,88 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "limits.first_byte_timeout_us",
+        unit: "microseconds",
+        about: "How long a connection may be silent before its first byte. A register may connect before its drive is ready.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 600_000_000,
+            step: 1,
+            get: |it| it.first_byte_timeout_us,
+            set: |it, value| it.first_byte_timeout_us = value,
+        },
+    },
+    Key {
+        name: "limits.header_timeout_us",
+        unit: "microseconds",
+        about: "How long the 30 bytes of a session header may take. The body has as long once more, and a second for every\n\
+                limits.body_rate_min bytes.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 600_000_000,
+            step: 1,
+            get: |it| it.header_timeout_us,
+            set: |it, value| it.header_timeout_us = value,
+        },
+    },
+    Key {
+        name: "limits.body_rate_min",
+        unit: "bytes a second",
+        about: "Slowest body of a message; the connection of a slower one is closed.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 1_000_000,
+            step: 1,
+            get: |it| it.body_rate_min,
+            set: |it, value| it.body_rate_min = value,
+        },
+    },
+    Key {
+        name: "limits.idle_timeout_us",
+        unit: "microseconds",
+        about: "How long a connection may be silent between messages.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 3_600_000_000,
+            step: 1,
+            get: |it| it.idle_timeout_us,
+            set: |it, value| it.idle_timeout_us = value,
+        },
+    },
+    Key {
+        name: "limits.answer_timeout_us",
+        unit: "microseconds",
+        about: "How long a socket may take nothing of an answer before it is closed.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 600_000_000,
+            step: 1,
+            get: |it| it.answer_timeout_us,
+            set: |it, value| it.answer_timeout_us = value,
+        },
+    },
+    Key {
+        name: "limits.connection_lifetime_us",
+        unit: "microseconds",
+        about: "How long a connection may live. What was asked before is still answered.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 10_000,
+            max: 86_400_000_000,
+            step: 1,
+            get: |it| it.connection_lifetime_us,
+            set: |it, value| it.connection_lifetime_us = value,
+        },
+    },
+    Key {
         name: "limits.connections_max",
         unit: "connections",
-        about: "Connections held at once by each I/O thread; further ones are closed.",
+        about: "Connections held at once; further ones are closed. At most what the limit of open files (ulimit -n) allows.",
         reloadable: false,
         field: Field::Integer {
             min: 1,
@@ -310,6 +442,73 @@ pub(crate) const KEYS: &[Key] = &[
             step: 1,
             get: |it| it.connections_max,
             set: |it, value| it.connections_max = value,
+        },
+    },
+    Key {
+        name: "limits.network_connections_max",
+        unit: "connections",
+        about: "Connections held at once from one network (a /24 of IPv4, a /64 of IPv6). Keep it high: thousands of registers\n\
+                share the address of a mobile operator.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 1_000_000,
+            step: 1,
+            get: |it| it.network_connections_max,
+            set: |it, value| it.network_connections_max = value,
+        },
+    },
+    Key {
+        name: "limits.accepts_per_s",
+        unit: "connections a second",
+        about: "New connections that are accepted; faster ones wait in the queue of the system.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 1_000_000,
+            step: 1,
+            get: |it| it.accepts_per_s,
+            set: |it, value| it.accepts_per_s = value,
+        },
+    },
+    Key {
+        name: "limits.drive_in_flight_max",
+        unit: "documents",
+        about: "Documents of one drive on their way at once, in each I/O thread; further ones wait behind them, others pass by.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 256,
+            step: 1,
+            get: |it| it.drive_in_flight_max,
+            set: |it, value| it.drive_in_flight_max = value,
+        },
+    },
+    Key {
+        name: "limits.drive_unanswered_max",
+        unit: "documents",
+        about: "Documents of one drive without an answer yet, in each I/O thread; one more is dropped, its connection closed.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1,
+            max: 16_384,
+            step: 1,
+            get: |it| it.drive_unanswered_max,
+            set: |it, value| it.drive_unanswered_max = value,
+        },
+    },
+    Key {
+        name: "limits.in_flight_bytes_max",
+        unit: "bytes",
+        about: "Bytes of messages inside. Half is for whole messages: with more no socket is read. Half is for those whose end\n\
+                has not come: with more their connections are closed.",
+        reloadable: false,
+        field: Field::Integer {
+            min: 1 << 20,
+            max: 1 << 40,
+            step: 1,
+            get: |it| it.in_flight_bytes_max,
+            set: |it, value| it.in_flight_bytes_max = value,
         },
     },
     Key {
@@ -453,6 +652,26 @@ impl Config {
         (taken, left)
     }
 
+    /// Deadlines and caps of the port.
+    fn limits(&self) -> Limits {
+        // What does not fit is out of bounds, which the engine says.
+        let fit = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
+        Limits {
+            first_byte_timeout_us: fit(self.first_byte_timeout_us),
+            header_timeout_us: fit(self.header_timeout_us),
+            body_rate_min: fit(self.body_rate_min),
+            idle_timeout_us: fit(self.idle_timeout_us),
+            answer_timeout_us: fit(self.answer_timeout_us),
+            connection_lifetime_us: fit(self.connection_lifetime_us),
+            connections_max: fit(self.connections_max),
+            network_connections_max: fit(self.network_connections_max),
+            accepts_per_s: fit(self.accepts_per_s),
+            drive_in_flight_max: fit(self.drive_in_flight_max),
+            drive_unanswered_max: fit(self.drive_unanswered_max),
+            in_flight_bytes_max: fit(self.in_flight_bytes_max),
+        }
+    }
+
     /// A builder that was told all this.
     pub(crate) fn builder(&self, dir: &Path) -> EngineBuilder {
         let mut builder = Engine::builder(dir)
@@ -466,7 +685,8 @@ impl Config {
             .required_cursors(self.required_cursors.iter().cloned())
             .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
             .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
-            .connections_max(usize::try_from(self.connections_max).unwrap_or_default());
+            .limits(self.limits())
+            .test_ping(test_ping(&self.test_ping).unwrap_or_default());
         if !self.mirror_dir.is_empty() {
             let degrade = self.mirror_failure == "degrade";
             let failure = if degrade { SinkFailure::Degrade } else { SinkFailure::Stop };
@@ -603,6 +823,22 @@ fn toml_text(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
+/// What a test ping is told, from its word in the configuration.
+fn test_ping(text: &str) -> Option<TestPing> {
+    match text {
+        "close" => Some(TestPing::Close),
+        "echo" => Some(TestPing::Echo),
+        hex => {
+            let digits = hex.as_bytes();
+            let fits = !digits.is_empty() && digits.len() <= 2_048 && hex.is_ascii();
+            let (pairs, rest) = digits.as_chunks::<2>();
+            let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+            let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
+            bytes.filter(|_| fits && rest.is_empty()).map(|bytes| TestPing::Reply(bytes.into()))
+        }
+    }
+}
+
 /// Could a server listen there?
 pub(crate) fn is_address(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
@@ -614,101 +850,4 @@ fn put(out: &mut String, arguments: std::fmt::Arguments<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
-    use super::*;
-
-    fn fault(text: &str) -> String {
-        match Config::parse("ofd.toml", text) {
-            Ok(config) => panic!("{config:?}"),
-            Err(failure) => format!("{failure:?}"),
-        }
-    }
-
-    #[test]
-    fn what_is_printed_as_the_default_is_the_default() {
-        let printed = Config::print_default();
-        assert_eq!(Config::parse("default", &printed).unwrap(), Config::default());
-        // Without the lines of values nothing is left: the comments alone change nothing.
-        for key in KEYS {
-            let leaf = key.name.rsplit('.').next().unwrap();
-            assert!(printed.lines().any(|line| line.starts_with(&format!("{leaf} = "))), "{}", key.name);
-        }
-    }
-
-    /// Two keys over one field, or a set that forgets, would pass the test of the default.
-    #[test]
-    fn every_key_changes_the_field_it_names_and_no_other() {
-        for key in KEYS {
-            let value = match (&key.field, key.name) {
-                (Field::Integer { max, .. }, _) => max.to_string(),
-                (_, "listen") => r#""[::1]:1""#.to_owned(),
-                (_, "operator.inn") => r#""500100732259""#.to_owned(),
-                (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
-                (_, "log.required_cursors") => r#"["tax"]"#.to_owned(),
-                (_, "log.mirror_dir") => r#""/mnt/second/ofd""#.to_owned(),
-                (_, "log.mirror_failure") => r#""degrade""#.to_owned(),
-                (_, "trace.filter") => r#""warn,ofd_engine=debug""#.to_owned(),
-                (_, name) => panic!("{name} needs a value here"),
-            };
-            let config = Config::parse("one", &format!("{} = {value}", key.name)).unwrap();
-            for other in KEYS {
-                let changed = other.field.value(&config) != other.field.value(&Config::default());
-                assert_eq!(changed, other.name == key.name, "{} through {}", other.name, key.name);
-            }
-        }
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
-        let told = fault("listen = \"a:1\"\n\n[log]\nsegment_len = 5\n");
-        assert!(
-            told.contains("ofd.toml:4: unknown key log.segment_len; allowed here: segment_len_bytes"),
-            "{told}"
-        );
-        let told = fault("[logs]\nx = 1\n");
-        assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, [operator]"), "{told}");
-    }
-
-    #[test]
-    fn every_fault_of_a_file_is_told_at_once_with_its_bounds() {
-        let told = fault("[operator]\ninn = \"12\"\nzone_min = 5.5\n[log]\nsegment_len_bytes = 1048577\n");
-        assert!(told.contains("ofd.toml:2: operator.inn is out of bounds (12): 10 or 12 digits"), "{told}");
-        assert!(told.contains("ofd.toml:3: operator.zone_min is float"), "{told}");
-        assert!(told.contains("ofd.toml:5: log.segment_len_bytes is out of bounds (1048577)"), "{told}");
-        assert!(told.contains("a multiple of 4096"), "{told}");
-        assert!(fault("answer.refuse = [\"Z1\"]").contains("(Z1)"));
-        assert!(fault("listen = \"a:1\"\nlog = 5\n").contains("ofd.toml:2: log is a table, write [log]"));
-        assert!(fault("listen = \n").contains("ofd.toml:1: "));
-    }
-
-    /// The engine has the last word on its bounds; the table repeats them for people.
-    #[test]
-    fn the_bounds_told_are_those_of_the_engine() {
-        // Nothing can be opened there, so that only the options are judged.
-        let nowhere = Path::new("/dev/null/ofd");
-        for key in KEYS {
-            let Field::Integer { min, max, step, set, .. } = &key.field else { continue };
-            let refused = |value: i64| {
-                let mut config = Config::default();
-                set(&mut config, value);
-                config.builder(nowhere).open().unwrap_err().to_string().contains("out of bounds")
-            };
-            assert!(!refused(*min) && !refused(*max), "{}", key.name);
-            // These are the server's own, no option of the engine.
-            if !key.name.ends_with(".every_s") && !key.name.starts_with("scrub.") {
-                assert!(refused(max + step), "{}", key.name);
-                // 0 threads is a word of the configuration, not of the engine.
-                assert!(key.name.starts_with("threads.") || refused(min - step), "{}", key.name);
-            }
-        }
-    }
-
-    #[test]
-    fn only_reloadable_keys_are_taken_from_a_new_file() {
-        let mut config = Config::default();
-        let new = Config { compact_every_s: 5, workers: 3, ..Config::default() };
-        assert_eq!(config.reload(&new), (vec!["compact.every_s"], vec!["threads.workers"]));
-        assert_eq!(config, Config { compact_every_s: 5, ..Config::default() });
-    }
-}
+mod tests;

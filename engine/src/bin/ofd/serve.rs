@@ -5,8 +5,10 @@
 //!     SIGTERM, SIGINT: drain, sync, exit 0 · SIGHUP: reload · the engine has failed: exit 1
 //! ```
 
+mod http;
 mod maintenance;
 mod scrubbing;
+mod system;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::logging::{Filter, Logging};
 use crate::output::Output;
+use http::Http;
 use maintenance::Maintenance;
 use scrubbing::Scrubbing;
 
@@ -35,7 +38,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Runs the engine: accepts registers, keeps and confirms their documents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints {\"event\":\"ready\",\"listen\":\"HOST:PORT\"} on stdout when registers are accepted. SIGTERM and SIGINT drain,
+Prints {\"event\":\"ready\",\"listen\":\"HOST:PORT\"} on stdout when registers are accepted, with \"http\":\"HOST:PORT\"
+where that was asked for. SIGTERM and SIGINT drain,
 sync and exit with 0; SIGHUP reads the configuration again. The directory is made when it is not there; a second
 server on it exits with 5.
 
@@ -47,6 +51,9 @@ pub(crate) struct Serve {
     /// Where registers are accepted; port 0 = any free one [default: `listen` of the configuration].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
+    /// Where /healthz, /readyz and /metrics are answered; port 0 = any free one [default: `http` of the configuration].
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Option<String>,
     /// The configuration; `ofd config print-default` prints one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -58,14 +65,19 @@ impl Serve {
         let filter = logging.start(&config.trace_filter)?;
         survive_full_files()?;
         let signals = signals()?;
-        let engine = Arc::new(config.builder(&self.data.dir).open()?);
+        let engine = Arc::new(system::fit(&config).builder(&self.data.dir).open()?);
         tell_recovery(&engine);
         let control = ControlServer::start(Arc::clone(&engine))?;
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
+        let http = match &*config.http {
+            "" => None,
+            address => Some(Http::start(&engine, address)?),
+        };
         let maintenance = Maintenance::start(&engine, &config)?;
         let scrubbing = Scrubbing::start(&engine, &config)?;
         let mut output = Output::new();
-        let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"}}"));
+        let and_http = http.as_ref().map(|it| format!(",\"http\":\"{}\"", it.address())).unwrap_or_default();
+        let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"{and_http}}}"));
         if ready.and_then(|()| output.flush()).is_err() {
             // Registers are served whether somebody listens to us or not.
             tracing::warn!("nobody reads stdout");
@@ -77,7 +89,11 @@ impl Serve {
         if let Some(scrubbing) = scrubbing {
             scrubbing.stop();
         }
+        // The door says that it is draining while it drains.
         let ended = engine.shutdown();
+        if let Some(http) = http {
+            http.stop();
+        }
         match health {
             Health::Failed => {
                 Err(Failure::new(Exit::Failure, "the engine has failed; nothing unwritten was answered"))
@@ -96,6 +112,12 @@ impl Serve {
                 return Err(Failure::new(Exit::Usage, format!("--listen {listen}: it has to be HOST:PORT")));
             }
             config.listen.clone_from(listen);
+        }
+        if let Some(http) = &self.http {
+            if !crate::config::is_address(http) {
+                return Err(Failure::new(Exit::Usage, format!("--http {http}: it has to be HOST:PORT")));
+            }
+            config.http.clone_from(http);
         }
         Ok(config)
     }
