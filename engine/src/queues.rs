@@ -1,7 +1,7 @@
 //! Frames of each drive inside of one port: a few on their way, the rest behind them in the drive's own queue.
 //!
 //! ```text
-//! drive A  ▓▓▓▓ on their way (at most `drive_in_flight_max`)   ░░░░░░ waiting (all: at most `drive_unanswered_max`)
+//! drive A  ▓▓▓▓ on their way, a few at most      ░░░░░░ waiting, so many at most
 //! drive B  ▓
 //! ```
 //!
