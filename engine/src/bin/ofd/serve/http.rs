@@ -44,7 +44,7 @@ pub(crate) struct Http {
 impl Http {
     /// Begins to answer on this address.
     pub(crate) fn start(engine: &Arc<Engine>, address: &str) -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::io(&format!("--http {address}"), &error);
+        let failed = |error: std::io::Error| Failure::io(format!("--http {address}"), &error);
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
