@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::{Sender, TrySendError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 use ofd_codec::DriveNumber;
 use ofd_storage::env::{Task, Wake};
 #[cfg(feature = "parquet")]
@@ -52,7 +52,22 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 struct PortHandle {
     listeners: Sender<TcpListener>,
     submissions: Sender<Submission>,
+    /// The other end: for what reaches a port that has ended.
+    left: Receiver<Submission>,
     bell: Arc<PortBell>,
+}
+
+impl PortHandle {
+    /// Tells the port that something was left for it. If it has ended, what was left is given up: its tickets say that the
+    /// engine is stopping.
+    fn knock(&self) -> Result<(), Error> {
+        self.bell.ring();
+        if !self.bell.is_deaf() {
+            return Ok(());
+        }
+        self.left.try_iter().for_each(drop);
+        Err(ended_port())
+    }
 }
 
 /// A running engine. One process owns its directory; dropping the engine drains and closes it.
@@ -282,7 +297,7 @@ impl Engine {
         }
         let port = self.next_port()?;
         port.submissions.send(Submission { frames, desk }).map_err(|_| ended_port())?;
-        port.bell.ring();
+        port.knock()?;
         Ok(tickets)
     }
 
@@ -316,7 +331,7 @@ impl Engine {
             }
         })
         .await?;
-        port.bell.ring();
+        port.knock()?;
         Ok(first(tickets.await))
     }
 
@@ -644,6 +659,7 @@ impl Wiring {
             let (to_port, from_writer) = rtrb::RingBuffer::new(options.caps.ring_batches);
             let (listeners_out, listeners) = unbounded();
             let (submissions_out, submissions) = bounded(SUBMITS_WAITING);
+            let submissions_left = submissions.clone();
             let mut to_workers = Vec::new();
             for worker in &mut wiring.workers {
                 let (to_worker, from_port) = rtrb::RingBuffer::new(options.caps.ring_batches);
@@ -661,6 +677,7 @@ impl Wiring {
             wiring.port_handles.push(PortHandle {
                 listeners: listeners_out,
                 submissions: submissions_out,
+                left: submissions_left,
                 bell,
             });
         }

@@ -72,6 +72,20 @@ pub(crate) struct Rings {
     pub(crate) bell: Arc<PortBell>,
 }
 
+/// The end of a port, also by a panic: what the host has submitted and nobody has taken is given up. A bounded channel keeps
+/// what lies in it as long as anybody could still send.
+struct Leaving {
+    bell: Arc<PortBell>,
+    submissions: Receiver<Submission>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.bell.fall_deaf();
+        self.submissions.try_iter().for_each(drop);
+    }
+}
+
 /// A place for a connection; the generation tells it from the one that stood here before.
 #[derive(Default)]
 struct Place {
@@ -173,6 +187,7 @@ impl Port {
     /// Everything the port does from beginning to end, within a `LocalSet`.
     pub(crate) async fn live(self: Rc<Self>, bell: Arc<PortBell>) {
         spawn_local(Rc::clone(&self).flush_forever());
+        let _leaving = Leaving { bell: Arc::clone(&bell), submissions: self.submissions.clone() };
         self.serve(bell).await;
     }
 

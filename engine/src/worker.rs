@@ -17,7 +17,7 @@ use ofd_storage::{Error, ErrorKind, Index, Lsn, RecordKind};
 use rtrb::{Consumer, Producer};
 
 use crate::examine::{Examined, Trouble, content_digest, examine, version_of};
-use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
+use crate::handover::{Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::host::{AdmissionRequest, Admitted, DirectorySnapshot, OpenOutcome};
 use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, Lane, Place, StoredVariant};
 use crate::lanes::{LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
@@ -253,7 +253,11 @@ impl Worker {
             caps.opening_calls.saturating_mul(caps.opening_frames).saturating_add(caps.opening_waiting);
         let bounds = [
             ("on their way", self.on_their_way.len(), caps.on_their_way),
-            ("at the crypto module", self.openings.len(), opening.saturating_add(BATCH_FRAMES_MAX)),
+            (
+                "at the crypto module",
+                self.openings.len(),
+                opening.saturating_add(crate::handover::BATCH_FRAMES_MAX),
+            ),
             ("aside", self.aside.len(), caps.on_their_way),
         ];
         let over = bounds.into_iter().find(|(_, len, most)| len > most);
