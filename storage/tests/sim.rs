@@ -25,7 +25,7 @@ use sim_support::{Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 18] = [
+const FAILED_ONCE: [u64; 19] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -60,6 +60,8 @@ const FAILED_ONCE: [u64; 18] = [
     200_033,
     // The simulation: a segment was taken away while the one before it had no footer.
     218_851,
+    // The oracle: a device that had lied showed it by a segment that was not there, two starts later.
+    1_511_024,
 ];
 
 fn number(name: &str) -> Option<u64> {

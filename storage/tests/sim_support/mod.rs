@@ -587,7 +587,7 @@ impl House<'_> {
                         return Err(format!("the log does not open on a healthy disk: {error}"));
                     }
                     if error.kind() == ErrorKind::Corrupt {
-                        if self.oracle.excuse.lied {
+                        if self.oracle.excuse.lied || (self.oracle.lying && self.oracle.lied_ever) {
                             self.totals.refused_damage += 1;
                             return Ok(None);
                         }
