@@ -27,7 +27,7 @@ pub struct Day {
     pub documents: u32,
     /// Receipts, БСО and corrections.
     pub receipts: u32,
-    /// By the formula of [`super::totals`].
+    /// By the formula of [`super::Totals::revenue`].
     pub revenue: i64,
 }
 

@@ -137,7 +137,7 @@ impl Registration {
         self.reasons & DRIVE_REPLACED != 0
     }
 
-    /// The requisites that differ, in the order of [`COMPARED`].
+    /// The requisites that differ, in a fixed order.
     #[must_use]
     pub fn changes_from(&self, before: &Self) -> Vec<Tag> {
         COMPARED.into_iter().filter(|tag| self.bytes(*tag) != before.bytes(*tag)).collect()
