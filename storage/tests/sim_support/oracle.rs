@@ -206,9 +206,17 @@ impl Oracle {
                 (true, _) => totals.reported_losses += (self.acked - end) as u64,
                 // A crash of recovery may come after it has told its log, and before it could tell us.
                 (false, Some(flip)) if flip.crashed => totals.reported_losses += (self.acked - end) as u64,
+                // All of it was named by an earlier start, whose proof of it is gone with a power cut.
+                (false, None)
+                    if self.records.get(end..self.acked).is_some_and(|it| it.iter().all(|it| it.lost)) => {}
                 // The newest write is gone without a trace, as if it had never been: nothing can tell.
-                (false, None) if excuse.lied => totals.vanished += (self.acked - end) as u64,
-                (false, None) => return Err(format!("I12: a lost end is not reported; {report:?}")),
+                (false, None) if excuse.lied || self.lying => totals.vanished += (self.acked - end) as u64,
+                (false, None) => {
+                    return Err(format!(
+                        "I12: a lost end is not reported: {end} of {}; {flip:?}; {report:?}",
+                        self.acked
+                    ));
+                }
                 (false, Some(_)) => return Err(format!("I12: a damaged end is not reported; {report:?}")),
             }
             self.loss = true;
