@@ -125,6 +125,7 @@ fn crates_depend_downwards_only() {
         // The generator speaks to the engine over TCP, as a register does.
         ("engine/emit", vec!["ofd-codec"]),
         ("bench", vec!["ofd-codec", "ofd-storage", "ofd-engine", "ofd-emit"]),
+        ("bench/codecs", vec!["ofd-codec", "ofd-emit"]),
         ("bench/rivals", vec!["ofd-storage"]),
         ("examples", vec!["ofd-engine", "ofd-emit"]),
         ("fuzz", vec!["ofd-codec", "ofd-storage", "ofd-engine"]),
