@@ -139,11 +139,11 @@ impl Visitor<'_> for () {
 /// ```
 /// use ofd_codec::{FfdVersion, FindingKind, Tag, Validated};
 /// // A receipt with a total (1020) of five kopecks and a number that no source names.
-/// let bytes = [3, 0, 10, 0, 0xFC, 3, 1, 0, 5, 0xAF, 4, 1, 0, 7];
+/// let bytes = [3, 0, 10, 0, 0xFC, 3, 1, 0, 5, 0xCF, 7, 1, 0, 7];
 /// let validated = Validated::check(&bytes, FfdVersion::V1_2)?;
 /// assert_eq!(validated.view().get(Tag(1020)).map(|value| value.vln()), Some(Ok(5)));
 /// let finding = validated.findings().iter().next().unwrap();
-/// assert_eq!((finding.tag, finding.kind), (Tag(1199), FindingKind::Unknown));
+/// assert_eq!((finding.tag, finding.kind), (Tag(1999), FindingKind::Unknown));
 /// # Ok::<(), ofd_codec::DecodeError>(())
 /// ```
 #[derive(Copy, Clone, Debug)]
