@@ -708,3 +708,16 @@ fn bytes_of_real_registers_come_back_through_json() {
     }
     assert_eq!((whole, list.len()), (16, 16));
 }
+
+// Found by fuzzing: of two drive numbers the second could be read, and the message that was written of them could not.
+#[test]
+fn a_message_is_not_written_around_a_first_drive_number_that_cannot_be_read() {
+    let text = r#"{"receipt":{"fiscalDriveNumber":"999907890045120w","fiscalDriveNumber":"9999078900451207","fiscalDocumentNumber":1}}"#;
+    let documents = ofd_codec::read_json(text, &ofd_codec::ReadOptions::default());
+    for document in documents.into_iter().flatten() {
+        let mut message = Vec::new();
+        if document.write_message(&mut message).is_ok() {
+            assert!(ofd_codec::read_any(&message).all(|piece| piece.is_ok()), "{text}");
+        }
+    }
+}

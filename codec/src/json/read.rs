@@ -95,14 +95,18 @@ impl JsonDocument {
         let error = |kind, tag| JsonError { tag, ..JsonError::new(kind, self.offset) };
         let view =
             DocumentView::new_checked(&self.tlv).map_err(|it| error(JsonErrorKind::Structure, it.tag))?;
-        let header = view.header();
-        let drive =
-            header.drive.ok_or_else(|| error(JsonErrorKind::Message, Some(tags::FISCAL_DRIVE_NUMBER)))?;
+        // What stands first counts for whoever reads the message, readable or not.
+        let drive = view
+            .get(tags::FISCAL_DRIVE_NUMBER)
+            .and_then(|value| value.drive_number().ok())
+            .ok_or_else(|| error(JsonErrorKind::Message, Some(tags::FISCAL_DRIVE_NUMBER)))?;
         // The marking exchange numbers its documents in tags of its own: 2001 for requests, 2002 for notifications.
         let own = [Tag(2001), Tag(2002)];
         let own = own.iter().filter_map(|tag| view.get(*tag)).find_map(|value| value.u32().ok());
-        let number = match header.number {
-            Some(number) => number.0,
+        let number = match view.get(tags::FISCAL_DOCUMENT_NUMBER) {
+            Some(value) => {
+                value.u32().map_err(|_| error(JsonErrorKind::Message, Some(tags::FISCAL_DOCUMENT_NUMBER)))?
+            }
             None if self.form.is_marking() => own.unwrap_or_default(),
             None => return Err(error(JsonErrorKind::Message, Some(tags::FISCAL_DOCUMENT_NUMBER))),
         };
