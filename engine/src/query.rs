@@ -82,8 +82,7 @@ impl StoredDocument {
 
     /// INN of the user (1018), without padding.
     pub fn inn(&self) -> Option<String> {
-        let view = self.document()?;
-        Some(view.get(Tag(1018))?.text().trimmed().to_string())
+        user_inn(&self.document()?)
     }
 
     /// Does it carry this printed fiscal sign (1077)?
@@ -108,4 +107,9 @@ impl StoredDocument {
     pub fn payload(&self) -> Bytes {
         self.record.payload()
     }
+}
+
+/// INN of the user of a document (1018), without padding.
+pub(crate) fn user_inn(view: &DocumentView<'_>) -> Option<String> {
+    Some(view.get(Tag(1018))?.text().trimmed().to_string())
 }

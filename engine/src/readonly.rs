@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ofd_codec::{DocumentView, DriveNumber, tags};
+use ofd_codec::{DocumentView, DriveNumber};
 use ofd_storage::envelope::Envelope;
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::Archive;
@@ -20,7 +20,7 @@ use ofd_storage::{
 
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::query::StoredDocument;
+use crate::query::{StoredDocument, user_inn};
 use crate::registers::Registers;
 use crate::sides::SCHEMA;
 
@@ -107,10 +107,9 @@ impl ReadOnly {
             match records.next() {
                 Ok(Some((record, _))) => {
                     let sees = || {
-                        let document = Envelope::of(&record).ok();
-                        let view = document.and_then(|it| DocumentView::new_checked(it.plain).ok());
-                        let inn =
-                            view.and_then(|it| Some(it.get(tags::USER_INN)?.text().trimmed().to_string()));
+                        let envelope = Envelope::of(&record).ok();
+                        let view = envelope.and_then(|it| DocumentView::new_checked(it.plain).ok());
+                        let inn = view.as_ref().and_then(user_inn);
                         capability.sees(inn.as_deref())
                     };
                     if matches!(capability.scope(), Scope::Operator) || sees() {

@@ -98,11 +98,8 @@ impl Registers {
             return;
         }
         let Some(rnm) = card::text(&seen.view, tags::KKT_REG_ID) else { return };
-        let key = (seen.realm == Realm::Test, rnm);
-        let card = match self.cards.get_mut(&key) {
-            Some(card) => card,
-            None => self.cards.entry(key.clone()).or_insert_with(|| Card { rnm: key.1, ..Card::default() }),
-        };
+        let card = self.cards.entry((seen.realm == Realm::Test, rnm));
+        let card = card.or_insert_with_key(|(_, rnm)| Card { rnm: rnm.clone(), ..Card::default() });
         card.take(seen, &mut events);
     }
 

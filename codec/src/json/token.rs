@@ -257,7 +257,7 @@ impl<'t> Cursor<'t> {
         Ok(simple)
     }
 
-    /// `uXXXX`, or a pair of surrogates.
+    /// `u` and four hexadecimal digits, or two of them that make a pair of surrogates.
     fn unicode(&mut self) -> Result<char, JsonError> {
         let start = self.at;
         let wrong = JsonError::new(JsonErrorKind::Syntax, start);

@@ -2,9 +2,7 @@
 //!
 //! Local times of a register have no zone: `2026-03-02T10:00:00`. Money in kopecks.
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use ofd_codec::{LocalSeconds, tags};
+use ofd_codec::{Civil, LocalSeconds, tags};
 use ofd_storage::envelope::Realm;
 use serde_json::{Map, Value, json};
 
@@ -173,6 +171,5 @@ const fn realm_name(realm: Realm) -> &'static str {
 }
 
 fn local(at: Option<LocalSeconds>) -> Option<String> {
-    let at = Timestamp::from_second(i64::from(at?.0)).ok()?;
-    Some(at.to_zoned(TimeZone::UTC).datetime().to_string())
+    at.map(|at| Civil::from(at).to_string())
 }

@@ -131,12 +131,6 @@ impl Registration {
         self.form == 1 || self.reasons & (DRIVE_REPLACED | OPERATOR_CHANGED | LEFT_AUTONOMY) != 0
     }
 
-    /// Whether the drive is new to its register.
-    #[must_use]
-    pub const fn replaces_drive(&self) -> bool {
-        self.reasons & DRIVE_REPLACED != 0
-    }
-
     /// The requisites that differ, in a fixed order.
     #[must_use]
     pub fn changes_from(&self, before: &Self) -> Vec<Tag> {
