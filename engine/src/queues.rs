@@ -12,8 +12,8 @@
 //! drive with nothing inside costs no memory (the same test).
 
 use std::collections::VecDeque;
-use std::hash::RandomState;
 
+use ahash::RandomState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
