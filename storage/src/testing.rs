@@ -366,6 +366,11 @@ impl SimEnv {
         Ok(())
     }
 
+    /// Whether the file system has turned read-only after a fault, as [`SimKnobs::turns_read_only`] makes it.
+    pub fn is_read_only(&self) -> bool {
+        self.world().read_only
+    }
+
     /// All sectors can be read, and the device written, again, and no error waits for the next caller; with
     /// `flipped_bits` these are right again, too.
     pub fn mend(&self, flipped_bits: bool) {

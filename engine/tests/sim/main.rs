@@ -38,7 +38,10 @@ use world::{Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 8 } else { 60 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 0] = [];
+const FAILED_ONCE: [u64; 1] = [
+    // The file system turned read-only shortly before the faults end, and nobody had restarted the machine.
+    10_990_393_210_435_451_756,
+];
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

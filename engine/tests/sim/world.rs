@@ -648,7 +648,9 @@ impl<'a> World<'a> {
         for link in self.links.iter().flatten() {
             link.socket.narrow(usize::MAX, usize::MAX);
         }
-        let dead = self.env.is_off() || self.is_failed() || self.machine.is_none();
+        // A file system that has turned read-only stays so until the machine starts again, whether or not the
+        // engine has met it already.
+        let dead = self.env.is_off() || self.env.is_read_only() || self.is_failed() || self.machine.is_none();
         if dead {
             self.crash(!self.scenario.faults.contains(&"late error"))?;
             self.open()?;
