@@ -310,9 +310,6 @@ impl EngineBuilder {
     /// `Busy` when another process owns the directory; `Fix` when an option is out of bounds; what recovery
     /// says of the disk.
     pub fn open(self) -> Result<Engine, Error> {
-        let out_of = |what: &str, bounds: &str| {
-            Error::new(ErrorKind::Fix, format!("{what} is out of bounds, which are {bounds}"))
-        };
         let options = &self.options;
         if !(1..=PORTS_MAX).contains(&options.ports) {
             return Err(out_of("io_threads", "1..=64"));
@@ -371,6 +368,11 @@ pub(crate) fn with_mirror(
         Some(mirror) => Arc::new(Mirrored::new(env, Mirror { env: mirror, failure })),
         None => env,
     }
+}
+
+/// What is said of an option that cannot be so.
+pub(crate) fn out_of(what: &str, bounds: &str) -> Error {
+    Error::new(ErrorKind::Fix, format!("{what} is out of bounds, which are {bounds}"))
 }
 
 fn is_rule(rule: &str) -> bool {

@@ -82,7 +82,7 @@ impl Connection {
             IpAddr::V6(v6) => v6.octets(),
         };
         let peer = Peer { address, port: peer.port() };
-        let ends = Instant::now() + Duration::from_micros(shared.options.limits.connection_lifetime_us);
+        let ends = Instant::now() + Duration::from_micros(shared.limits().connection_lifetime_us);
         Self { stream, peer, number, generation, order: RefCell::default(), shared, ends, room }
     }
 
@@ -181,7 +181,7 @@ impl Connection {
     }
 
     async fn flush_slowly(self: Rc<Self>) {
-        let patience = Duration::from_micros(self.shared.options.limits.answer_timeout_us);
+        let patience = Duration::from_micros(self.shared.limits().answer_timeout_us);
         // A socket that takes a byte now and then has its life for it, and not for ever.
         let last = self.ends + patience;
         let mut deadline = Instant::now() + patience;
@@ -233,6 +233,8 @@ impl Connection {
     pub(crate) fn shut(&self) {
         self.order.borrow_mut().closing = true;
         self.stream.shutdown();
+        // Its reading task may wait for room that nobody else makes on a quiet port.
+        self.room.notify_waiters();
     }
 }
 
@@ -287,8 +289,7 @@ pub(crate) async fn read(port: Rc<Port>, connection: Rc<Connection>) {
 }
 
 async fn read_into(port: &Rc<Port>, connection: &Rc<Connection>, held: &mut BytesMut) {
-    let limits = &port.shared().options.limits;
-    let mut due = Due::first_byte(limits, Instant::now());
+    let mut due = Due::first_byte(&port.shared().limits(), Instant::now());
     loop {
         while !connection.has_room() || !port.has_room() {
             if connection.is_closing() || port.is_draining() {
@@ -309,7 +310,7 @@ async fn read_into(port: &Rc<Port>, connection: &Rc<Connection>, held: &mut Byte
             Ok(Err(_)) => return connection.shut(),
             Err(_) if Instant::now() >= connection.ends => {}
             Err(_) if held.is_empty() && connection.unanswered() > 0 => {
-                due = Due::idle(limits, Instant::now());
+                due = Due::idle(&port.shared().limits(), Instant::now());
                 continue;
             }
             Err(_) => {
@@ -347,11 +348,11 @@ async fn read_into(port: &Rc<Port>, connection: &Rc<Connection>, held: &mut Byte
         }
         let now = Instant::now();
         if stream.is_empty() {
-            due = Due::idle(limits, now);
+            due = Due::idle(&port.shared().limits(), now);
             continue;
         }
         let begun = !was_held || stream.len() < before;
-        due = due.message(limits, now, begun, stream.len());
+        due = due.message(&port.shared().limits(), now, begun, stream.len());
         held.extend_from_slice(&stream);
         if !port.hold(held_len(held)) {
             port.shared().tally.closed(Closed::Memory);

@@ -21,7 +21,7 @@ use ofd_storage::{Lsn, RecordKind};
 use rtrb::Producer;
 
 use crate::bell::PortBell;
-use crate::builder::{EngineBuilder, Host, Options};
+use crate::builder::{EngineBuilder, Host, Options, out_of};
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
@@ -31,6 +31,7 @@ use crate::handover::{Batch, Unanswered};
 use crate::host::{Access, Capability, Scope};
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
+use crate::limits::Limits;
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
 use crate::port::{self, Submission};
@@ -338,6 +339,20 @@ impl Engine {
     /// Everything up to here is on disk.
     pub fn durable(&self) -> Position {
         Position::new(self.shared.watermark.load())
+    }
+
+    /// Other deadlines and caps from now on, for connections that are open, too: each deadline is counted anew when the
+    /// connection next brings something, and the end of its life stays what it was. A cap below what is open already
+    /// closes nothing; it lets nobody else in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Fix`] when a limit is out of its bounds; the old ones stay.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), Error> {
+        if let Some((limit, bounds)) = limits.fault() {
+            return Err(out_of(limit, bounds));
+        }
+        self.shared.set_limits(limits);
+        Ok(())
     }
 
     /// How the engine is.

@@ -4,7 +4,8 @@
 //! simulation moves only with `Env::now`.
 //!
 //! Invariants: every limit has bounds, and a builder with one outside of them does not open (test:
-//! engine/tests/door.rs::a_limit_out_of_bounds_is_refused).
+//! engine/tests/door.rs::a_limit_out_of_bounds_is_refused); a running
+//! engine takes new ones, for connections that are open, too (test: engine/tests/door.rs::limits_can_change_while_the_engine_runs).
 
 use bytes::Bytes;
 
@@ -42,6 +43,9 @@ pub struct Limits {
     /// Bytes of messages inside, over all I/O threads, 1 MiB..=1 TiB. Default 512 MiB: half for whole messages (with
     /// more no socket is read), half for those whose end has not come (with more their connections are closed).
     pub in_flight_bytes_max: u64,
+    /// How long an engine that ends may take over what is inside, microseconds, 10,000..=600,000,000, for its ports,
+    /// workers and writer each. Default 10 s. What is left then is not answered, and comes again.
+    pub drain_timeout_us: u64,
 }
 
 impl Default for Limits {
@@ -59,6 +63,7 @@ impl Default for Limits {
             drive_in_flight_max: 16,
             drive_unanswered_max: 512,
             in_flight_bytes_max: 512 << 20,
+            drain_timeout_us: 10_000_000,
         }
     }
 }
@@ -96,6 +101,7 @@ impl Limits {
                 (1 << 20..=1 << 40).contains(&self.in_flight_bytes_max),
                 "1048576..=1099511627776",
             ),
+            ("drain_timeout_us", timeouts.contains(&self.drain_timeout_us), "10000..=600000000"),
         ];
         table.into_iter().find(|(_, fits, _)| !fits).map(|(name, _, bounds)| (name, bounds))
     }

@@ -152,7 +152,7 @@ impl Engine {
         }
         self.publish_waiting();
         metrics::gauge!("ofd_connections_open").set(as_gauge(shared.turnstile.open()));
-        metrics::gauge!("ofd_connections_limit").set(as_gauge(shared.options.limits.connections_max));
+        metrics::gauge!("ofd_connections_limit").set(as_gauge(shared.limits().connections_max));
         for (name, bytes) in [
             ("ofd_frames_inside", &tally.frames_inside),
             ("ofd_bytes_inside", &tally.bytes_inside),

@@ -37,7 +37,7 @@ use crate::metering::Refused;
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
 use crate::queues::{Admitted, Queues};
-use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage};
+use crate::shared::{Health, Shared, Stage};
 use crate::stream::Stream;
 use crate::tickets::{Desk, Outcome, Ticket};
 use crate::turnstile::Full;
@@ -46,8 +46,6 @@ use crate::turnstile::Full;
 const CHUNK_LEN: usize = 256 * 1024;
 /// How long the marking relay may take.
 const RELAY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a port waits for what is inside when it stops.
-const STOP_TIMEOUT: Duration = Duration::from_micros(END_TIMEOUT_US);
 /// How long nothing is accepted after the system could not give a connection: a pause instead of a spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -127,7 +125,7 @@ pub(crate) struct Port {
     /// Bytes of messages whose end has not come yet, and of whole messages inside, each at most `bytes_max`.
     held: Cell<usize>,
     inside_bytes: Cell<usize>,
-    bytes_max: usize,
+    bytes_max: Cell<usize>,
     /// Frames by drive.
     queues: RefCell<Queues>,
     /// A ring to a worker was full at the last look.
@@ -169,7 +167,7 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         confirm_calls: Cell::new(0),
         held: Cell::new(0),
         inside_bytes: Cell::new(0),
-        bytes_max: shared.options.limits.bytes_of_a_port(shared.options.ports),
+        bytes_max: Cell::new(shared.limits().bytes_of_a_port(shared.options.ports)),
         queues: RefCell::default(),
         stuck: Cell::new(false),
         chunks: RefCell::new(Chunks::new(CHUNK_LEN)),
@@ -207,7 +205,7 @@ impl Port {
 
     pub(crate) fn has_room(&self) -> bool {
         self.inside.get() < self.shared.options.caps.inside
-            && self.inside_bytes.get() < self.bytes_max
+            && self.inside_bytes.get() < self.bytes_max.get()
             && !self.stuck.get()
     }
 
@@ -215,7 +213,7 @@ impl Port {
     pub(crate) fn hold(&self, bytes: isize) -> bool {
         self.held.set(self.held.get().saturating_add_signed(bytes));
         self.shared.tally.held_bytes(bytes);
-        self.held.get() <= self.bytes_max
+        self.held.get() <= self.bytes_max.get()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -252,7 +250,7 @@ impl Port {
             // The host has its own channel, which waits while the port is full.
             return self.send(slot, drive);
         }
-        let limits = &self.shared.options.limits;
+        let limits = self.shared.limits();
         let [on_their_way, all] = [limits.drive_in_flight_max, limits.drive_unanswered_max]
             .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
         let admitted = self.queues.borrow_mut().admit(drive, slot, on_their_way, all);
@@ -386,6 +384,7 @@ impl Port {
                 self.drained.notify_waiters();
                 self.room.notify_waiters();
             }
+            self.bytes_max.set(self.shared.limits().bytes_of_a_port(self.shared.options.ports));
             self.drain();
             self.take_listeners();
             self.take_submissions();
@@ -393,7 +392,8 @@ impl Port {
                 self.close_all();
             }
             if stopping {
-                let stop_at = *stop_at.get_or_insert_with(|| tokio::time::Instant::now() + STOP_TIMEOUT);
+                let patience = Duration::from_micros(self.shared.limits().drain_timeout_us);
+                let stop_at = *stop_at.get_or_insert_with(|| tokio::time::Instant::now() + patience);
                 let failed = self.shared.health() == Health::Failed;
                 if self.inside.get() == 0 || failed || tokio::time::Instant::now() >= stop_at {
                     self.write_dirty();
@@ -449,7 +449,7 @@ impl Port {
         };
         loop {
             while let Err(wait_us) =
-                self.shared.turnstile.pace(&self.shared.options.limits, self.shared.now().mono_us)
+                self.shared.turnstile.pace(&self.shared.limits(), self.shared.now().mono_us)
             {
                 // What comes faster waits in the queue of the system.
                 tokio::time::sleep(Duration::from_micros(wait_us)).await;
@@ -483,7 +483,7 @@ impl Port {
 
     /// Takes a connection in, or drops it when there are too many.
     pub(crate) fn open_connection(self: &Rc<Self>, stream: Stream, peer: SocketAddr) {
-        let network = match self.shared.turnstile.enter(&self.shared.options.limits, peer.ip()) {
+        let network = match self.shared.turnstile.enter(&self.shared.limits(), peer.ip()) {
             Ok(network) => network,
             Err(full) => {
                 let refused = match full {

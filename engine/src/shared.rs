@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use crossbeam_utils::CachePadded;
 use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, Now, SideEntry, SideIndex};
 
 use crate::builder::{Host, Options};
 use crate::handover::{Doorbell, Vectors};
+use crate::limits::Limits;
 use crate::metering::Tally;
 use crate::noise::Noise;
 use crate::refusal::RefusalGuard;
@@ -53,9 +55,6 @@ pub(crate) enum Turn {
     /// Told to end, and has ended.
     Ended,
 }
-
-/// How long a thread that is told to end may take over what it has inside.
-pub(crate) const END_TIMEOUT_US: u64 = 10_000_000;
 
 /// Counters since the start of the process.
 #[derive(Debug, Default)]
@@ -113,6 +112,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) vectors: Vectors,
     pub(crate) tally: Tally,
+    limits: ArcSwap<Limits>,
     pub(crate) turnstile: Turnstile,
     pub(crate) noise: Noise,
     /// One guard for all workers; locked only where rules to refuse by are listed.
@@ -151,6 +151,7 @@ impl Shared {
             noise: Noise::default(),
             tally: Tally::default(),
             turnstile: Turnstile::default(),
+            limits: ArcSwap::from_pointee(options.limits.clone()),
             options,
             host,
             env,
@@ -174,6 +175,15 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Now {
         self.env.now()
+    }
+
+    /// Deadlines and caps as they are now. Not to be held while a task waits: a new set would not be seen.
+    pub(crate) fn limits(&self) -> Guard<Arc<Limits>> {
+        self.limits.load()
+    }
+
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.limits.store(Arc::new(limits));
     }
 
     /// Has a frame that came at `arrived_us` waited too long to be stored?

@@ -25,7 +25,7 @@ use crate::opening::Openings;
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
 use crate::refusal::Refusal;
-use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
+use crate::shared::{Health, Shared, Stage, Turn};
 
 /// How long a worker sleeps at most while frames wait aside.
 const ASIDE_SLEEP: Duration = Duration::from_millis(1);
@@ -135,7 +135,9 @@ impl Worker {
             && self.aside.is_empty()
             && self.openings.is_empty()
             && self.rings.from_ports.iter().all(Consumer::is_empty);
-        empty || self.shared.health() == Health::Failed || now.saturating_sub(since) > END_TIMEOUT_US
+        empty
+            || self.shared.health() == Health::Failed
+            || now.saturating_sub(since) > self.shared.limits().drain_timeout_us
     }
 
     pub(crate) fn number(&self) -> u16 {

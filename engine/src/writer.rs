@@ -21,7 +21,7 @@ use crate::bell::PortBell;
 use crate::gate::Exit;
 use crate::handover::{BATCH_FRAMES_MAX, Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::lanes::NEVER_ANSWERED;
-use crate::shared::{END_TIMEOUT_US, Health, Shared, Stage, Turn};
+use crate::shared::{Health, Shared, Stage, Turn};
 
 /// How long the writer sleeps at most; every event rings.
 const IDLE_SLEEP: Duration = Duration::from_millis(500);
@@ -216,7 +216,7 @@ impl Writer {
             self.log.shutdown();
             self.log_ends = true;
         }
-        let too_long = now.mono_us.saturating_sub(since) > END_TIMEOUT_US;
+        let too_long = now.mono_us.saturating_sub(since) > self.shared.limits().drain_timeout_us;
         if too_long {
             tracing::error!("alarm: the disk does not come to an end");
             self.shared.set_health(Health::Failed);

@@ -8,7 +8,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Till, code_and_time, drive, fresh, life, number, read_answer};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use common::{Till, code_and_time, drive, fresh, gauges, life, number, read_answer};
+use ofd_engine::host::{
+    Answering, ConfirmOutcome, ConfirmRequest, DriveCrypto, OpenOutcome, OpenRequest, PlainCrypto,
+};
 use ofd_engine::{Engine, Limits, TestPing};
 
 const MS: u64 = 1_000;
@@ -51,6 +57,144 @@ fn a_limit_out_of_bounds_is_refused() {
         let (_dir, builder) = fresh();
         let error = builder.limits(limits).open().unwrap_err().to_string();
         assert!(error.contains("out of bounds"), "{error}");
+    }
+}
+
+/// An operator under attack cannot restart: what is set anew holds at once, for connections that are open, too, and what is
+/// out of bounds changes nothing.
+#[test]
+fn limits_can_change_while_the_engine_runs() {
+    let (_dir, engine, address) = serving(Limits::default());
+    let messages = life(13, 0, 2);
+    let mut open = Till::connect(address);
+    assert_eq!(code_and_time(&open.ask(&messages[0]).unwrap()).0, 0);
+    assert!(engine.set_limits(Limits { accepts_per_s: 0, ..Limits::default() }).is_err());
+    let short = Limits { idle_timeout_us: 300 * MS, first_byte_timeout_us: 300 * MS, ..Limits::default() };
+    engine.set_limits(Limits { connections_max: 2, ..short }).unwrap();
+    let silent = TcpStream::connect(address).unwrap();
+    about(ended_after(&silent), 250);
+    assert_eq!(code_and_time(&open.ask(&messages[1]).unwrap()).0, 0);
+    assert!(open.answer().is_none(), "it rests under the new deadline now");
+    engine.set_limits(Limits { connections_max: 1, ..Limits::default() }).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut inside = loop {
+        let mut till = Till::connect(address);
+        till.try_send(&messages[0]);
+        if till.answer().is_some() {
+            break till;
+        }
+        assert!(Instant::now() < deadline, "the one place was never free");
+    };
+    about(ended_after(&TcpStream::connect(address).unwrap()), 0);
+    assert_eq!(code_and_time(&inside.ask(&messages[0]).unwrap()).0, 0);
+}
+
+/// Who asks and never reads holds memory and a place: it is closed, and others do not notice.
+#[test]
+fn a_socket_that_takes_no_answers_is_closed() {
+    let limits = Limits { answer_timeout_us: 500 * MS, ..Limits::default() };
+    let (_dir, engine, address) = serving(limits);
+    let messages = life(14, 0, 40).concat();
+    let mut deaf = TcpStream::connect(address).unwrap();
+    deaf.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+    let end = std::thread::spawn(move || {
+        loop {
+            if let Err(error) = deaf.write_all(&messages) {
+                return error.kind();
+            }
+        }
+    });
+    let mut till = Till::connect(address);
+    for message in &life(14, 1, 20) {
+        assert_eq!(code_and_time(&till.ask(message).unwrap()).0, 0);
+    }
+    let end = end.join().unwrap();
+    assert!(
+        matches!(end, std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe),
+        "it was not closed: {end:?}"
+    );
+    assert_eq!(gauges(&engine)["ofd_connections_closed_total answer"], 1.0);
+}
+
+/// Whole messages inside are bounded in bytes: while the crypto module thinks, no more is read than the cap and what was
+/// under way, and afterwards everything is answered.
+#[test]
+fn messages_inside_are_bounded_in_bytes() {
+    const CAP: usize = 1 << 20;
+    let (_dir, builder) = fresh();
+    let crypto = Arc::new(Slow::default());
+    let limits = Limits { in_flight_bytes_max: CAP as u64, drive_in_flight_max: 256, ..Limits::default() };
+    let engine = builder
+        .io_threads(1)
+        .crypto(Arc::clone(&crypto) as Arc<dyn DriveCrypto>)
+        .crypto_timeout_us(20_000 * MS)
+        .append_deadline_us(30_000 * MS)
+        .limits(limits)
+        .open()
+        .unwrap();
+    let address = engine.listen("127.0.0.1:0").unwrap();
+    let lives: Vec<_> = (0..16).map(|register| life(15, register, 200)).collect();
+    std::thread::scope(|scope| {
+        for messages in &lives {
+            scope.spawn(move || {
+                let mut till = Till::connect(address);
+                till.send(&messages.concat());
+                for message in messages {
+                    assert_eq!(read_answer(&till.answer().unwrap()).number, number(message));
+                }
+            });
+        }
+        let mut most = 0.0f64;
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(2) {
+            most = most.max(gauges(&engine)["ofd_bytes_inside"]);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        crypto.release();
+        // One socket's read may be on its way when the cap is met.
+        assert!(most > 0.4 * CAP as f64 && most < (CAP / 2 + 128 * 1024) as f64, "{most} bytes inside");
+    });
+    assert_eq!(engine.status().unwrap().documents, 16 * 200);
+}
+
+/// A crypto module that thinks until it is released.
+#[derive(Default)]
+struct Slow {
+    released: Arc<(Mutex<Released>, ())>,
+}
+
+#[derive(Default)]
+struct Released {
+    now: bool,
+    wakers: Vec<std::task::Waker>,
+}
+
+impl Slow {
+    fn release(&self) {
+        let mut released = self.released.0.lock().unwrap();
+        released.now = true;
+        released.wakers.drain(..).for_each(std::task::Waker::wake);
+    }
+}
+
+impl DriveCrypto for Slow {
+    fn open(&self, batch: Vec<OpenRequest>) -> Answering<Vec<OpenOutcome>> {
+        let released = Arc::clone(&self.released);
+        Box::pin(async move {
+            std::future::poll_fn(|context| {
+                let mut released = released.0.lock().unwrap();
+                if released.now {
+                    return Poll::Ready(());
+                }
+                released.wakers.push(context.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            batch.iter().map(|_| OpenOutcome::Ok(None)).collect()
+        })
+    }
+    fn confirm(&self, batch: Vec<ConfirmRequest>) -> Answering<Vec<ConfirmOutcome>> {
+        PlainCrypto.confirm(batch)
     }
 }
 

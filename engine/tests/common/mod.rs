@@ -11,8 +11,11 @@
     reason = "a failed test may panic"
 )]
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ofd_emit::{Answer, ProfileOptions, Register, check_answer};
@@ -151,4 +154,64 @@ pub fn number(message: &[u8]) -> u32 {
 /// The drive in a message.
 pub fn drive(message: &[u8]) -> ofd_engine::codec::DriveNumber {
     ofd_engine::codec::DriveNumber::from_wire(message[8..24].try_into().unwrap()).unwrap()
+}
+
+/// What the engine publishes to the `metrics` facade, by name and the values of its labels.
+pub fn gauges(engine: &Engine) -> BTreeMap<String, f64> {
+    let seen = Seen::default();
+    metrics::with_local_recorder(&seen, || engine.publish_metrics());
+    let values = seen.values.lock().unwrap();
+    values.iter().map(|(name, value)| (name.clone(), f64::from_bits(value.load(Ordering::Relaxed)))).collect()
+}
+
+/// A recorder that keeps the last value of everything.
+#[derive(Default)]
+struct Seen {
+    values: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+}
+
+impl Seen {
+    fn value(&self, key: &metrics::Key) -> Arc<AtomicU64> {
+        let labels = key.labels().map(|label| format!(" {}", label.value())).collect::<String>();
+        let mut values = self.values.lock().unwrap();
+        Arc::clone(values.entry(format!("{}{labels}", key.name())).or_default())
+    }
+}
+
+struct Value(Arc<AtomicU64>);
+
+impl metrics::CounterFn for Value {
+    fn increment(&self, value: u64) {
+        self.absolute(f64::from_bits(self.0.load(Ordering::Relaxed)) as u64 + value);
+    }
+    fn absolute(&self, value: u64) {
+        self.0.store((value as f64).to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl metrics::GaugeFn for Value {
+    fn increment(&self, value: f64) {
+        self.set(f64::from_bits(self.0.load(Ordering::Relaxed)) + value);
+    }
+    fn decrement(&self, value: f64) {
+        self.increment(-value);
+    }
+    fn set(&self, value: f64) {
+        self.0.store(value.to_bits(), Ordering::Relaxed);
+    }
+}
+
+impl metrics::Recorder for Seen {
+    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
+    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
+        metrics::Counter::from_arc(Arc::new(Value(self.value(key))))
+    }
+    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
+        metrics::Gauge::from_arc(Arc::new(Value(self.value(key))))
+    }
+    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
+        metrics::Histogram::noop()
+    }
 }

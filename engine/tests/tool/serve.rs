@@ -313,7 +313,10 @@ fn sighup_takes_reloadable_keys_and_a_broken_file_changes_nothing() {
 
     std::fs::write(&config, "log.segment_len_bytes = 5\n").unwrap();
     server.signal(Signal::HUP);
-    small_segments(folder.path(), "compact.every_s = 1\nthreads.workers = 2\n");
+    small_segments(
+        folder.path(),
+        "compact.every_s = 1\nthreads.workers = 2\nlimits.first_byte_timeout_us = 300000\n",
+    );
     std::thread::sleep(Duration::from_millis(500));
     server.signal(Signal::HUP);
     soon("a compaction by the clock", || data.join("archive.json").exists());
@@ -323,6 +326,13 @@ fn sighup_takes_reloadable_keys_and_a_broken_file_changes_nothing() {
             .first()
             .is_some_and(|it| it["parquet_rows"].as_u64() > Some(0))
     });
+    let mut silent = std::net::TcpStream::connect(&server.listen).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    assert_eq!(
+        std::io::Read::read(&mut silent, &mut [0; 1]).unwrap(),
+        0,
+        "the new deadline of a first byte ends it"
+    );
     let log = server.stop();
     assert!(log.contains("threads.workers"), "a key that needs a restart is named: {log}");
     assert!(log.contains("compact.every_s"), "{log}");

@@ -43,6 +43,7 @@ pub(crate) struct Config {
     pub(crate) drive_in_flight_max: i64,
     pub(crate) drive_unanswered_max: i64,
     pub(crate) in_flight_bytes_max: i64,
+    pub(crate) drain_timeout_us: i64,
     pub(crate) test_ping: String,
     pub(crate) http: String,
     pub(crate) log_keep_days: i64,
@@ -82,6 +83,7 @@ impl Default for Config {
             drive_in_flight_max: 16,
             drive_unanswered_max: 512,
             in_flight_bytes_max: 512 << 20,
+            drain_timeout_us: 10_000_000,
             test_ping: "close".to_owned(),
             http: String::new(),
             log_keep_days: 35,
@@ -356,7 +358,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.first_byte_timeout_us",
         unit: "microseconds",
         about: "How long a connection may be silent before its first byte. A register may connect before its drive is ready.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 10_000,
             max: 600_000_000,
@@ -370,7 +372,7 @@ pub(crate) const KEYS: &[Key] = &[
         unit: "microseconds",
         about: "How long the 30 bytes of a session header may take. The body has as long once more, and a second for every\n\
                 limits.body_rate_min bytes.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 10_000,
             max: 600_000_000,
@@ -383,7 +385,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.body_rate_min",
         unit: "bytes a second",
         about: "Slowest body of a message; the connection of a slower one is closed.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 1_000_000,
@@ -396,7 +398,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.idle_timeout_us",
         unit: "microseconds",
         about: "How long a connection may be silent between messages.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 10_000,
             max: 3_600_000_000,
@@ -409,7 +411,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.answer_timeout_us",
         unit: "microseconds",
         about: "How long a socket may take nothing of an answer before it is closed.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 10_000,
             max: 600_000_000,
@@ -422,7 +424,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.connection_lifetime_us",
         unit: "microseconds",
         about: "How long a connection may live. What was asked before is still answered.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 10_000,
             max: 86_400_000_000,
@@ -435,7 +437,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.connections_max",
         unit: "connections",
         about: "Connections held at once; further ones are closed. At most what the limit of open files (ulimit -n) allows.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 1_000_000,
@@ -449,7 +451,7 @@ pub(crate) const KEYS: &[Key] = &[
         unit: "connections",
         about: "Connections held at once from one network (a /24 of IPv4, a /64 of IPv6). Keep it high: thousands of registers\n\
                 share the address of a mobile operator.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 1_000_000,
@@ -462,7 +464,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.accepts_per_s",
         unit: "connections a second",
         about: "New connections that are accepted; faster ones wait in the queue of the system.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 1_000_000,
@@ -475,7 +477,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.drive_in_flight_max",
         unit: "documents",
         about: "Documents of one drive on their way at once, in each I/O thread; further ones wait behind them, others pass by.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 256,
@@ -488,7 +490,7 @@ pub(crate) const KEYS: &[Key] = &[
         name: "limits.drive_unanswered_max",
         unit: "documents",
         about: "Documents of one drive without an answer yet, in each I/O thread; one more is dropped, its connection closed.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1,
             max: 16_384,
@@ -502,13 +504,26 @@ pub(crate) const KEYS: &[Key] = &[
         unit: "bytes",
         about: "Bytes of messages inside. Half is for whole messages: with more no socket is read. Half is for those whose end\n\
                 has not come: with more their connections are closed.",
-        reloadable: false,
+        reloadable: true,
         field: Field::Integer {
             min: 1 << 20,
             max: 1 << 40,
             step: 1,
             get: |it| it.in_flight_bytes_max,
             set: |it, value| it.in_flight_bytes_max = value,
+        },
+    },
+    Key {
+        name: "limits.drain_timeout_us",
+        unit: "microseconds",
+        about: "How long a server that was told to end may take over what is inside; the rest is not answered and comes again.",
+        reloadable: true,
+        field: Field::Integer {
+            min: 10_000,
+            max: 600_000_000,
+            step: 1,
+            get: |it| it.drain_timeout_us,
+            set: |it, value| it.drain_timeout_us = value,
         },
     },
     Key {
@@ -653,7 +668,7 @@ impl Config {
     }
 
     /// Deadlines and caps of the port.
-    fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         // What does not fit is out of bounds, which the engine says.
         let fit = |value: i64| u64::try_from(value).unwrap_or(u64::MAX);
         Limits {
@@ -669,6 +684,7 @@ impl Config {
             drive_in_flight_max: fit(self.drive_in_flight_max),
             drive_unanswered_max: fit(self.drive_unanswered_max),
             in_flight_bytes_max: fit(self.in_flight_bytes_max),
+            drain_timeout_us: fit(self.drain_timeout_us),
         }
     }
 

@@ -133,7 +133,7 @@ impl Serve {
     ) -> Health {
         loop {
             match signals.recv_timeout(LOOK_EVERY) {
-                Ok(SIGHUP) => self.reload(config, maintenance, filter),
+                Ok(SIGHUP) => self.reload(engine, config, maintenance, filter),
                 Ok(signal) => {
                     tracing::info!(signal, "draining");
                     return engine.health();
@@ -146,7 +146,7 @@ impl Serve {
         }
     }
 
-    fn reload(&self, config: &mut Config, maintenance: &Maintenance, filter: &Filter) {
+    fn reload(&self, engine: &Engine, config: &mut Config, maintenance: &Maintenance, filter: &Filter) {
         let new = match self.read_config() {
             Ok(new) => new,
             Err(failure) => {
@@ -156,6 +156,9 @@ impl Serve {
         };
         let (taken, left) = config.reload(&new);
         maintenance.set(config);
+        if let Err(error) = engine.set_limits(system::fit(config).limits()) {
+            tracing::error!(%error, "the limits stay as they were");
+        }
         filter.set(&config.trace_filter);
         tracing::info!(?taken, "reloaded");
         if !left.is_empty() {
