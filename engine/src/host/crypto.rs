@@ -1,12 +1,14 @@
 //! Opening what a drive sent and signing what goes back to it: the keys live with the host.
 
+use std::fmt;
+
 use bytes::Bytes;
 use ofd_codec::{DriveNumber, SessionHeader};
 
 use super::{Answering, answered};
 
-/// One container to open.
-#[derive(Clone, Debug)]
+/// One container to open. Its `Debug` shows no contents: a host logs what it is asked, and a receipt is somebody's.
+#[derive(Clone)]
 pub struct OpenRequest {
     /// The drive that the session header names.
     pub drive: DriveNumber,
@@ -16,8 +18,18 @@ pub struct OpenRequest {
     pub container: Bytes,
 }
 
-/// What the crypto module says of a container.
-#[derive(Clone, Debug)]
+impl fmt::Debug for OpenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenRequest")
+            .field("drive", &self.drive)
+            .field("session", &self.session)
+            .field("container_len", &self.container.len())
+            .finish()
+    }
+}
+
+/// What the crypto module says of a container. Its `Debug` shows no contents.
+#[derive(Clone)]
 pub enum OpenOutcome {
     /// The sign is right. `Some` is the deciphered document TLV; `None`: the body is plain already.
     Ok(Option<Bytes>),
@@ -29,8 +41,19 @@ pub enum OpenOutcome {
     UnknownDrive,
 }
 
-/// One confirmation to sign. Made only from what is durable.
-#[derive(Clone, Debug)]
+impl fmt::Debug for OpenOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok(plain) => f.debug_tuple("Ok").field(&plain.as_ref().map(Bytes::len)).finish(),
+            Self::Unavailable => f.write_str("Unavailable"),
+            Self::Forged => f.write_str("Forged"),
+            Self::UnknownDrive => f.write_str("UnknownDrive"),
+        }
+    }
+}
+
+/// One confirmation to sign. Made only from what is durable. Its `Debug` shows no contents.
+#[derive(Clone)]
 pub struct ConfirmRequest {
     /// The drive that asked.
     pub drive: DriveNumber,
@@ -42,6 +65,18 @@ pub struct ConfirmRequest {
     pub accepted_at: u32,
     /// The container that is confirmed.
     pub container: Bytes,
+}
+
+impl fmt::Debug for ConfirmRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmRequest")
+            .field("drive", &self.drive)
+            .field("number", &self.number)
+            .field("code", &self.code)
+            .field("accepted_at", &self.accepted_at)
+            .field("container_len", &self.container.len())
+            .finish()
+    }
 }
 
 /// The operator's two signs.

@@ -121,6 +121,8 @@ impl DriveCrypto for Host {
     fn open(&self, batch: Vec<OpenRequest>) -> Answering<Vec<OpenOutcome>> {
         self.later(|Inside { rng, moods, forged, .. }| {
             let mut open = |request: &OpenRequest| {
+                // What a host may write: the canaries are looked for in it.
+                tracing::trace!(target: "sim", ?request, "asked to open");
                 if rng.chance(moods.unavailable) {
                     return if rng.one_in(2) { OpenOutcome::Unavailable } else { OpenOutcome::UnknownDrive };
                 }
@@ -137,6 +139,7 @@ impl DriveCrypto for Host {
     fn confirm(&self, batch: Vec<ConfirmRequest>) -> Answering<Vec<ConfirmOutcome>> {
         self.later(|Inside { rng, moods, .. }| {
             let mut sign = |request: &ConfirmRequest| {
+                tracing::trace!(target: "sim", ?request, "asked to sign");
                 if rng.chance(moods.unavailable) {
                     return ConfirmOutcome::Unavailable;
                 }

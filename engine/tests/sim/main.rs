@@ -14,6 +14,7 @@
     reason = "a failed test may panic"
 )]
 
+mod canary;
 mod host;
 mod oracle;
 mod rng;
@@ -32,6 +33,7 @@ use ofd_engine::storage::testing::{SimEnv, SimKnobs};
 use ofd_engine::testing::{Machine, Saving};
 use ofd_engine::{Engine, Position};
 
+use canary::{Heard, canaries};
 use world::{Scenario, Totals, run, scenario};
 
 /// Seeds 1..=n are the same on every machine.
@@ -164,6 +166,42 @@ fn one_seed() {
         say(&format!("{scenario:?}"));
         say(&format!("{:?}", must_hold(&scenario)));
     }
+}
+
+// G16: logs, metrics and panics go to people and systems that have no right to a buyer's address. Every level is heard, and
+// what a host would write of the requests it gets; the last line shows that the ear is not deaf.
+#[test]
+fn nobodys_address_or_telephone_is_told() {
+    let heard = Heard::default();
+    let seeds = number("OFD_SEEDS").unwrap_or(SEEDS) / 2;
+    let mut carried = 0;
+    for seed in (1..=seeds).chain(FAILED_ONCE) {
+        let scenario = scenario(seed);
+        carried += heard.listen(|| must_hold(&scenario)).unwrap().carried;
+    }
+    let text = heard.text();
+    for part in ["metric ofd_", "WARN ofd_engine", "OpenRequest", "ConfirmRequest"] {
+        assert!(text.contains(part), "nothing was heard of {part}");
+    }
+    assert!(carried > 100, "{carried} documents with an address");
+    assert_eq!(canaries(&text), Default::default());
+
+    let mut buyer = Register::new(1, 1, &ProfileOptions::default());
+    let message = (0..100)
+        .map(|_| {
+            let mut message = Vec::new();
+            buyer.next_message(&mut message).unwrap();
+            message
+        })
+        .find(|message| message.windows(10).any(|it| it == b"@m.example"))
+        .unwrap();
+    let panics = heard.listen(|| panic!("{message:?}"));
+    assert!(panics.is_err());
+    assert_eq!(canaries(&heard.text()).len(), 1, "a panic with the bytes of a document is heard");
+    tracing::subscriber::with_default(heard.clone(), || {
+        tracing::warn!(target: "sim", "{}", String::from_utf8_lossy(&message));
+    });
+    assert_eq!(canaries(&heard.text()).len(), 2);
 }
 
 // The writer speaks of documents in the order in which it got them. Two ports and one worker: had each port its own

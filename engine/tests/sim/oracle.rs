@@ -78,6 +78,12 @@ impl Oracle {
         Self { tell, ..Self::default() }
     }
 
+    /// Documents with an electronic address in them.
+    pub fn carried(&self) -> u64 {
+        let carries = |doc: &&Doc| doc.messages.iter().any(|it| it.windows(10).any(|it| it == b"@m.example"));
+        self.docs.iter().filter(carries).count() as u64
+    }
+
     /// A new document, about to be sent for the first time.
     pub fn make(&mut self, message: Vec<u8>, sort: Sort) -> usize {
         let (key, at) = (wire::key(&message), self.docs.len());

@@ -233,6 +233,8 @@ pub fn scenario(seed: u64) -> Scenario {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Totals {
     pub documents: u64,
+    /// Of them, those with the address or telephone of a buyer.
+    pub carried: u64,
     pub answers: u64,
     pub again: u64,
     pub refused: u64,
@@ -408,6 +410,9 @@ impl<'a> World<'a> {
                 }
             }
             self.totals.drain_us = self.now() - begun;
+            if let Some(machine) = &self.machine {
+                machine.engine().publish_metrics();
+            }
             if !self.is_failed() {
                 self.end_well()?;
             }
@@ -428,6 +433,7 @@ impl<'a> World<'a> {
         self.machine = None;
         let Self { oracle, env, readers, trace, mut totals, .. } = self;
         totals.documents = oracle.docs.len() as u64;
+        totals.carried = oracle.carried();
         (totals.answers, totals.again, totals.refused) = (oracle.answers, oracle.again, oracle.refused);
         totals.repeated = readers.iter().map(|it| it.repeated).sum();
         totals.virtual_us = env.now().mono_us;
