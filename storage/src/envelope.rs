@@ -102,8 +102,8 @@ pub struct EnvelopeHead {
 }
 const _: () = assert!(size_of::<EnvelopeHead>() == ENVELOPE_HEAD_LEN);
 
-/// Everything an envelope is made of, borrowed.
-#[derive(Clone, Copy, Debug)]
+/// Everything an envelope is made of, borrowed. Its `Debug` shows neither the contents of the document nor who sent it.
+#[derive(Clone, Copy)]
 pub struct Envelope<'a> {
     /// How the document came.
     pub provenance: Provenance,
@@ -141,6 +141,23 @@ pub struct Envelope<'a> {
     pub plain: &'a [u8],
     /// Why a frame was quarantined or flagged, UTF-8.
     pub detail: &'a [u8],
+}
+
+impl std::fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Envelope")
+            .field("provenance", &self.provenance)
+            .field("realm", &self.realm)
+            .field("crypto", &self.crypto)
+            .field("admission", &self.admission)
+            .field("reason", &self.reason)
+            .field("number", &self.number)
+            .field("form", &self.form)
+            .field("variant", &self.variant)
+            .field("container_len", &self.container.len())
+            .field("plain_len", &self.plain.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// An envelope that cannot be read: the bytes come from a newer version or are no envelope.

@@ -155,11 +155,22 @@ pub(crate) const fn padded_len(len: usize) -> usize {
     len.next_multiple_of(RECORD_ALIGN)
 }
 
-/// A whole record whose checksum held. Borrows the bytes it was read from.
-#[derive(Clone, Copy, Debug)]
+/// A whole record whose checksum held. Borrows the bytes it was read from; its `Debug` shows no contents, which are
+/// somebody's data.
+#[derive(Clone, Copy)]
 pub struct RecordRef<'a> {
     header: &'a RecordHeader,
     payload: &'a [u8],
+}
+
+impl std::fmt::Debug for RecordRef<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordRef")
+            .field("lsn", &self.lsn())
+            .field("kind", &self.kind())
+            .field("payload_len", &self.payload.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> RecordRef<'a> {
@@ -291,10 +302,16 @@ impl std::fmt::Display for Encrypted {
 
 impl std::error::Error for Encrypted {}
 
-/// A checked record with its bytes: a slice of a mapped segment, or its own few hundred bytes.
-#[derive(Clone, Debug)]
+/// A checked record with its bytes: a slice of a mapped segment, or its own few hundred bytes. Its `Debug` shows no contents.
+#[derive(Clone)]
 pub struct OwnedRecord {
     bytes: Bytes,
+}
+
+impl std::fmt::Debug for OwnedRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OwnedRecord").field("len", &self.bytes.len()).finish_non_exhaustive()
+    }
 }
 
 impl OwnedRecord {
