@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
+    clippy::float_arithmetic,
     missing_docs,
     unreachable_pub,
     reason = "a failed test may panic"
