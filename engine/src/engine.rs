@@ -29,6 +29,7 @@ use crate::feed::Feed;
 use crate::gate::Gate;
 use crate::handover::{Batch, Unanswered};
 use crate::host::{Access, Capability, Scope};
+use crate::import::Original;
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
 use crate::limits::Limits;
@@ -296,10 +297,25 @@ impl Engine {
             let Some(message) = self.gate.take(message, &desk) else { return Ok(tickets) };
             frames.push(message);
         }
-        let port = self.next_port()?;
-        port.submissions.send(Submission { frames, desk }).map_err(|_| ended_port())?;
-        port.knock()?;
+        self.send_to_port(Submission { frames, originals: Vec::new(), desk })?;
         Ok(tickets)
+    }
+
+    /// The way of everything that does not come alone.
+    pub(crate) fn submit_to_port(
+        &self,
+        frames: Vec<Bytes>,
+        originals: Vec<Box<Original>>,
+    ) -> Result<Tickets, Error> {
+        let (tickets, desk, _) = Tickets::new(frames.len(), &self.gate.inside);
+        self.send_to_port(Submission { frames, originals, desk })?;
+        Ok(tickets)
+    }
+
+    fn send_to_port(&self, submission: Submission) -> Result<(), Error> {
+        let port = self.next_port()?;
+        port.submissions.send(submission).map_err(|_| ended_port())?;
+        port.knock()
     }
 
     fn next_port(&self) -> Result<&PortHandle, Error> {
@@ -318,7 +334,7 @@ impl Engine {
         let frame = if alone { self.gate.take(frame, &desk) } else { Some(frame) };
         let Some(frame) = frame else { return Ok(first(tickets.await)) };
         let port = self.next_port()?;
-        let mut submission = Some(Submission { frames: vec![frame], desk });
+        let mut submission = Some(Submission { frames: vec![frame], originals: Vec::new(), desk });
         std::future::poll_fn(|context| {
             let Some(offer) = submission.take() else { return Poll::Ready(Ok(())) };
             match port.submissions.try_send(offer) {

@@ -78,6 +78,7 @@ impl Gate {
                 back: Back::Host { port: self.number, ticket },
                 peer: Peer::default(),
                 message,
+                original: None,
                 arrived_us: self.shared.now().mono_us,
                 verdict: Verdict::Undecided,
             });
@@ -125,8 +126,9 @@ impl Exit {
                 shared.tally.through(now_us.saturating_sub(slot.arrived_us));
                 let outcome = self.outcome(shared, &slot);
                 let counter = match &outcome {
-                    Outcome::Answered { .. } => &shared.counters.answered,
                     Outcome::Unanswered(_) => &shared.counters.unanswered,
+                    // Imports do not come this way.
+                    Outcome::Answered { .. } | Outcome::Kept { .. } => &shared.counters.answered,
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
                 if let Back::Host { ticket, .. } = &slot.back {

@@ -20,6 +20,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Realm};
 use ofd_storage::{Location, Lsn, RecordKind};
 
+use crate::import::Original;
 use crate::tickets::Ticket;
 
 /// Most frames that travel as one batch.
@@ -225,6 +226,8 @@ pub(crate) struct Slot {
     pub(crate) peer: Peer,
     /// The session message, whole.
     pub(crate) message: Bytes,
+    /// What an import knows beside it.
+    pub(crate) original: Option<Box<Original>>,
     /// When it came, monotonic microseconds.
     pub(crate) arrived_us: u64,
     pub(crate) verdict: Verdict,

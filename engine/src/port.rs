@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use crossbeam_channel::Receiver;
+use ofd_storage::Position;
 use rtrb::{Consumer, Producer};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -33,6 +34,7 @@ use crate::confirmation::{Answer, Confirmation, Durable, Sealed};
 use crate::connection::{Connection, Reply, read};
 use crate::handover::{Back, Batch, Peer, ReturnTo, Slot, Unanswered, Verdict};
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
+use crate::import::Original;
 use crate::metering::Refused;
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
@@ -52,12 +54,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Frames of the host with the desk that takes their outcomes.
 pub(crate) struct Submission {
     pub(crate) frames: Vec<Bytes>,
+    /// What an import knows of each; of other submissions none.
+    pub(crate) originals: Vec<Box<Original>>,
     pub(crate) desk: Arc<Desk>,
 }
 
 /// A submission that is being taken in, frame by frame as there is room.
 struct Submitting {
     frames: std::iter::Enumerate<std::vec::IntoIter<Bytes>>,
+    originals: std::vec::IntoIter<Box<Original>>,
     desk: Arc<Desk>,
 }
 
@@ -241,11 +246,22 @@ impl Port {
 
     /// Takes a frame in; it goes to the worker that owns the drive, or waits for others of its drive.
     pub(crate) fn take(&self, back: Back, peer: Peer, message: Bytes, drive: &[u8; 16]) {
+        self.take_with(back, peer, message, None, drive);
+    }
+
+    fn take_with(
+        &self,
+        back: Back,
+        peer: Peer,
+        message: Bytes,
+        original: Option<Box<Original>>,
+        drive: &[u8; 16],
+    ) {
         self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
         self.inside.set(self.inside.get().saturating_add(1));
         let arrived_us = self.shared.now().mono_us;
         self.hold_inside(message.len(), true);
-        let slot = Slot { back, peer, message, arrived_us, verdict: Verdict::Undecided };
+        let slot = Slot { back, peer, message, original, arrived_us, verdict: Verdict::Undecided };
         if matches!(slot.back, Back::Host { .. }) {
             // The host has its own channel, which waits while the port is full.
             return self.send(slot, drive);
@@ -417,25 +433,27 @@ impl Port {
         let mut submitting = self.submitting.borrow_mut();
         while self.has_room() {
             let Some(current) = submitting.as_mut() else {
-                let Ok(Submission { frames, desk }) = self.submissions.try_recv() else { return };
-                *submitting = Some(Submitting { frames: frames.into_iter().enumerate(), desk });
+                let Ok(Submission { frames, originals, desk }) = self.submissions.try_recv() else { return };
+                let (frames, originals) = (frames.into_iter().enumerate(), originals.into_iter());
+                *submitting = Some(Submitting { frames, originals, desk });
                 continue;
             };
             match current.frames.next() {
-                Some((at, message)) => self.submit(at, message, &current.desk),
+                Some((at, message)) => self.submit(at, message, current.originals.next(), &current.desk),
                 None => *submitting = None,
             }
         }
     }
 
-    fn submit(&self, at: usize, message: Bytes, desk: &Arc<Desk>) {
+    fn submit(&self, at: usize, message: Bytes, original: Option<Box<Original>>, desk: &Arc<Desk>) {
         let drive = message.get(8..24).and_then(|it| it.first_chunk::<16>()).copied();
         let Some(drive) = drive.filter(|_| !self.draining.get()) else {
             let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
             return desk.settle(at, Outcome::Unanswered(why));
         };
         let ticket = Ticket { desk: Arc::clone(desk), at };
-        self.take(Back::Host { port: self.number, ticket }, Peer::default(), message, &drive);
+        let back = Back::Host { port: self.number, ticket };
+        self.take_with(back, Peer::default(), message, original, &drive);
     }
 
     async fn accept(self: Rc<Self>, listener: StdListener) {
@@ -588,6 +606,9 @@ impl Port {
 
     fn settle(&self, slot: Slot) {
         self.let_next(&slot);
+        if slot.original.is_some() {
+            return self.keep(&slot);
+        }
         let (durable, answer) = match prove(&self.shared, &slot) {
             Ok(proven) => proven,
             Err(why) => return self.leave_unanswered(&slot.back, why),
@@ -599,6 +620,23 @@ impl Port {
             let mut waiting = self.to_confirm.borrow_mut();
             waiting.push_back(ToConfirm { back: slot.back, durable, answer, container });
         }
+    }
+
+    /// The end of a frame of an import: it is durable, and nobody is answered.
+    fn keep(&self, slot: &Slot) {
+        let why = match (&slot.verdict, &slot.back) {
+            (Verdict::Settled(settled), Back::Host { ticket, .. })
+                if Durable::prove(&self.shared.watermark, settled.lsn).is_some() =>
+            {
+                self.is_out();
+                let (position, fresh) = (Position::new(settled.lsn), settled.fresh);
+                return ticket.settle(Outcome::Kept { position, fresh });
+            }
+            (Verdict::Settled(_), _) => Unanswered::StorageFailed,
+            (Verdict::Close(why), _) => *why,
+            (Verdict::Undecided | Verdict::Store(_), _) => Unanswered::Stopping,
+        };
+        self.leave_unanswered(&slot.back, why);
     }
 
     /// Opens calls of the crypto module for the answers that wait.

@@ -88,7 +88,14 @@ mod tests {
     fn slot(sequence: u64) -> Slot {
         let back = Back::Connection(ReturnTo { port: 0, connection: 0, generation: 0, sequence });
         let message = Bytes::new();
-        Slot { back, peer: Peer::default(), message, arrived_us: 0, verdict: Verdict::Undecided }
+        Slot {
+            back,
+            peer: Peer::default(),
+            message,
+            original: None,
+            arrived_us: 0,
+            verdict: Verdict::Undecided,
+        }
     }
 
     fn sequence_of(slot: &Slot) -> u64 {

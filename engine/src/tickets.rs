@@ -23,6 +23,13 @@ pub enum Outcome {
         /// The session message for the register.
         message: Bytes,
     },
+    /// Durable and not answered: an import brought it.
+    Kept {
+        /// Where the document lies.
+        position: Position,
+        /// False when it lay there before.
+        fresh: bool,
+    },
     /// There is no answer: the register keeps its document and returns.
     Unanswered(Unanswered),
 }

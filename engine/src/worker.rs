@@ -267,7 +267,14 @@ impl Worker {
     }
 
     fn take(&mut self, slot: Slot) {
-        if self.shared.host.crypto.passes_through() {
+        if let Some(original) = &slot.original {
+            // What was said of it then stands; the keys may be long gone.
+            let outcome = match original.crypto {
+                CryptoVerdict::Forged => OpenOutcome::Forged,
+                _ => OpenOutcome::Ok(original.plain.clone()),
+            };
+            self.judge(slot, outcome);
+        } else if self.shared.host.crypto.passes_through() {
             self.judge(slot, OpenOutcome::Ok(None));
         } else {
             match self.openings.push(slot) {
@@ -331,6 +338,7 @@ impl Worker {
             Err(Trouble::Misfit { drive, number, form, digest, error }) => {
                 tracing::warn!(kind = error.kind.name(), offset = error.offset, form, "alarm: quarantined");
                 let store = Store {
+                    code: slot.original.as_ref().and_then(|it| it.answer.code),
                     detail: Some(error.to_string().into_boxed_str()),
                     ..self.store_of(drive, number, form)
                 };
@@ -384,7 +392,12 @@ impl Worker {
         document: Examined,
     ) {
         let Examined { drive, number, form, digest, registers } = document;
-        let verified = !self.shared.host.crypto.passes_through();
+        let crypto = match &slot.original {
+            Some(original) => original.crypto,
+            None if self.shared.host.crypto.passes_through() => CryptoVerdict::Unverified,
+            None => CryptoVerdict::Verified,
+        };
+        let verified = crypto == CryptoVerdict::Verified;
         let stores = self.store_of(drive, number, form.0);
         let mut begins = false;
         let (variant, code) = match self.lanes.lane(drive).place(number, digest) {
@@ -423,20 +436,34 @@ impl Worker {
                 }
             }
         };
-        let request = AdmissionRequest { drive, number, form: form.0 };
-        let (admission, reason) = match self.shared.host.admission.admit(&self.directory, &request) {
+        let admitted = match &slot.original {
+            // It was let in by another house, or before.
+            Some(_) => Admitted::Accept,
+            None => {
+                let request = AdmissionRequest { drive, number, form: form.0 };
+                self.shared.host.admission.admit(&self.directory, &request)
+            }
+        };
+        let (admission, reason) = match admitted {
             Admitted::Accept => (AdmissionVerdict::Accepted, 0),
             Admitted::Flag(reason) => (AdmissionVerdict::Flagged, reason),
             Admitted::Defer => return self.close(slot, Unanswered::Deferred),
         };
         let plain = opened.as_deref().unwrap_or_else(|| body_of(&slot.message));
-        let refused = if code == CODE_ACCEPTED { self.refused(drive, plain, &slot.message) } else { None };
+        let may_refuse = code == CODE_ACCEPTED && slot.original.is_none();
+        let refused = if may_refuse { self.refused(drive, plain, &slot.message) } else { None };
+        let code = match &slot.original {
+            // One that can be read was or would be accepted: its register may still ask.
+            Some(original) => original.answer.code.or(Some(CODE_ACCEPTED)),
+            None if refused.is_some() => Some(CODE_REFUSED),
+            None => Some(code),
+        };
         let store = Store {
             variant,
-            crypto: if verified { CryptoVerdict::Verified } else { CryptoVerdict::Unverified },
+            crypto,
             admission,
             reason,
-            code: Some(if refused.is_some() { CODE_REFUSED } else { code }),
+            code,
             detail: refused.map(|rule| format!("refused by {}", rule.key).into_boxed_str()),
             plain: opened.map_or(Plain::Body, Plain::Opened),
             kind: RecordKind::Document,

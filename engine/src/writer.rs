@@ -406,7 +406,8 @@ impl Writer {
             self.tell_landed(worker, Landed { place: None, operator_time: 0 }, rings);
             return Ok(Lsn::NONE);
         }
-        let operator_time = self.operator_time(now.wall_us);
+        let original = slot.original.as_ref().map(|it| it.answer.operator_time).filter(|time| *time != 0);
+        let operator_time = original.unwrap_or_else(|| self.operator_time(now.wall_us));
         let appended = match append_document(&mut self.log, now, slot, store, operator_time) {
             Ok(appended) => appended,
             Err(Full::Wait) => return Err(Full::Wait),
@@ -511,7 +512,7 @@ fn append_document(
         Plain::Opened(bytes) => bytes,
     };
     let envelope = Envelope {
-        provenance: Provenance::Live,
+        provenance: if slot.original.is_some() { Provenance::Import } else { Provenance::Live },
         realm: store.realm,
         crypto: store.crypto,
         admission: store.admission,
@@ -524,8 +525,8 @@ fn append_document(
         peer_address: slot.peer.address,
         peer_port: slot.peer.port,
         operator_time,
-        answered_at_us: 0,
-        session: *session,
+        answered_at_us: slot.original.as_ref().map_or(0, |it| it.answer.answered_at_us),
+        session: if slot.original.as_ref().is_some_and(|it| it.bare) { [0; 30] } else { *session },
         container,
         plain,
         detail: store.detail.as_deref().unwrap_or_default().as_bytes(),
