@@ -14,12 +14,16 @@
 //! {"do":"hold.list"}                                          ─▶ a line a legal hold
 //! {"do":"hold.place","scope":{"inn":"7704211201"},"from":"2026-01-01","to":"2026-03-31","reason":"…","by":"…"}
 //!                                                             ─▶ {"id":4711}
+//! {"do":"import","documents":[{"message":"2a08410a…","code":0,"time":1772409600,"at":1772398800000000,"crypto":0}]}
+//!                                                             ─▶ a line a document: true = stored, false = known
+//!                                                                before, or a text that says why it was not taken
 //! {"do":"hold.lift","id":4711,"reason":"…","by":"…"}          ─▶ {"id":4711}
 //! ```
 //!
 //! Needs the feature `control`.
 
 mod client;
+mod import_line;
 mod line;
 mod registers_line;
 mod request;
@@ -39,7 +43,7 @@ use std::path::{Path, PathBuf};
 /// Name of the socket in the data directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
 /// Longest request, bytes.
-pub const REQUEST_LEN_MAX: usize = 64 << 10;
+pub const REQUEST_LEN_MAX: usize = 1 << 20;
 /// Longest path that a socket address takes on all systems of ours, with its terminating zero.
 const SOCKET_PATH_LEN_MAX: usize = 108;
 

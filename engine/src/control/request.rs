@@ -4,6 +4,9 @@ use ofd_codec::DriveNumber;
 use ofd_storage::retain::{Hold, HoldCommand};
 use serde_json::{Value, json};
 
+use super::import_line::{import_json, import_of};
+use crate::import::Imported;
+
 /// A document, by what is printed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -52,6 +55,11 @@ pub enum Request {
     },
     /// The holds that stand.
     Holds,
+    /// Documents that were answered elsewhere.
+    Import {
+        /// In order.
+        documents: Vec<Imported>,
+    },
 }
 
 impl Request {
@@ -74,6 +82,9 @@ impl Request {
                 json!(HoldCommand::Lift { id: *id, reason: reason.clone(), by: by.clone() })
             }
             Self::Holds => json!({"do": "hold.list"}),
+            Self::Import { documents } => {
+                json!({"do": "import", "documents": documents.iter().map(import_json).collect::<Vec<_>>()})
+            }
         }
         .to_string()
     }
@@ -102,6 +113,11 @@ impl Request {
             Some("verify") => Ok(Self::Verify),
             Some("retain") => Ok(Self::Retain { dry_run: flag("dry_run")? }),
             Some("hold.list") => Ok(Self::Holds),
+            Some("import") => {
+                let documents = request.get("documents").and_then(Value::as_array);
+                let documents = documents.ok_or("documents has to be a list")?.iter().map(import_of);
+                Ok(Self::Import { documents: documents.collect::<Result<_, _>>()? })
+            }
             Some("hold.place" | "hold.lift") => match serde_json::from_value(request.clone()) {
                 Ok(HoldCommand::Place(hold)) => Ok(Self::PlaceHold(hold)),
                 Ok(HoldCommand::Lift { id, reason, by }) => Ok(Self::LiftHold { id, reason, by }),
@@ -119,7 +135,7 @@ impl Request {
                 };
                 Ok(Self::Find { drive, wanted, raw: flag("raw")? })
             }
-            _ => Err("do has to be status, find, compact, verify, retain or hold.*".to_owned()),
+            _ => Err("do has to be status, find, compact, verify, retain, import or hold.*".to_owned()),
         }
     }
 }
@@ -128,7 +144,9 @@ impl Request {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
+    use crate::import::OriginalAnswer;
     use ofd_storage::columns::Day;
+    use ofd_storage::envelope::CryptoVerdict;
     use ofd_storage::retain::HoldScope;
 
     #[test]
@@ -143,6 +161,24 @@ mod tests {
             Request::Verify,
             Request::Retain { dry_run: true },
             Request::Holds,
+            Request::Import {
+                documents: vec![
+                    Imported {
+                        message: bytes::Bytes::from_static(&[0, 1, 0xFF]),
+                        bare: true,
+                        plain: Some(bytes::Bytes::from_static(b"x")),
+                        crypto: CryptoVerdict::Verified,
+                        answer: OriginalAnswer { code: None, operator_time: 7, answered_at_us: -5 },
+                    },
+                    Imported {
+                        message: bytes::Bytes::new(),
+                        bare: false,
+                        plain: None,
+                        crypto: CryptoVerdict::Forged,
+                        answer: OriginalAnswer::UNKNOWN,
+                    },
+                ],
+            },
             Request::LiftHold {
                 id: u64::MAX, reason: "дело \"закрыто\"".into(), by: "Иванова".into()
             },
@@ -172,6 +208,9 @@ mod tests {
             (r#"{"do":"retain","dry_run":"no"}"#, "dry_run has to be"),
             (r#"{"do":"hold.place","scope":{"inn":"1"}}"#, "not a hold"),
             (r#"{"do":"hold.lift"}"#, "not a hold"),
+            (r#"{"do":"import"}"#, "documents has to be"),
+            (r#"{"do":"import","documents":[{"message":"0"}]}"#, "message has to be"),
+            (r#"{"do":"import","documents":[{"message":"00","code":256}]}"#, "code has to be"),
         ] {
             let error = Request::from_line(line).unwrap_err();
             assert!(error.contains(why), "{line}: {error}");

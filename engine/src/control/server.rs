@@ -20,6 +20,7 @@ use super::{CONTROL_SOCKET, REQUEST_LEN_MAX, socket_path};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
+use crate::tickets::Outcome;
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 16;
@@ -213,6 +214,16 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
             vec![json!({"id": id}).to_string()]
         }
         Request::Holds => hold_lines(&engine.holds()),
+        Request::Import { documents } => {
+            let outcomes = engine.import_batch(documents.clone())?.wait();
+            let word = |it: Outcome| match it {
+                Outcome::Kept { fresh, .. } => json!(fresh).to_string(),
+                Outcome::Unanswered(why) => json!(why.name()).to_string(),
+                // Nobody answers an import.
+                Outcome::Answered { .. } => json!(true).to_string(),
+            };
+            outcomes.into_iter().map(word).collect()
+        }
     })
 }
 

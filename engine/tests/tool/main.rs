@@ -9,6 +9,7 @@ mod documents;
 mod emit;
 mod encode;
 mod http;
+mod import;
 mod registers;
 mod retain;
 mod serve;

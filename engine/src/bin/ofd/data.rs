@@ -31,13 +31,31 @@ impl DataDir {
 
     /// Asks the server that owns the directory; `None` when there is none.
     pub(crate) fn ask_server(&self, request: &Request) -> Result<Option<Vec<String>>, Failure> {
-        let failed = |error: ControlError| match error {
+        let Some(mut client) = self.server()? else { return Ok(None) };
+        let mut answers = Vec::new();
+        self.ask(&mut client, request, &mut |data| answers.push(data.to_owned()))?;
+        Ok(Some(answers))
+    }
+
+    /// A connection to the server that owns the directory; `None` when there is none.
+    pub(crate) fn server(&self) -> Result<Option<ControlClient>, Failure> {
+        ControlClient::connect(&self.dir).map_err(|error| self.failed(error))
+    }
+
+    /// Asks it over this connection, and hands each answer on.
+    pub(crate) fn ask(
+        &self,
+        client: &mut ControlClient,
+        request: &Request,
+        each: &mut dyn FnMut(&str),
+    ) -> Result<(), Failure> {
+        client.ask(request, each).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: ControlError) -> Failure {
+        match error {
             ControlError::Refused { kind, text } => Failure::of_kind(kind, text),
             broken => Failure::new(Exit::Failure, format!("{}: {broken}", self.dir.display())),
-        };
-        let Some(mut client) = ControlClient::connect(&self.dir).map_err(failed)? else { return Ok(None) };
-        let mut answers = Vec::new();
-        client.ask(request, &mut |data| answers.push(data.to_owned())).map_err(failed)?;
-        Ok(Some(answers))
+        }
     }
 }

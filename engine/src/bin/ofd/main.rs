@@ -16,6 +16,7 @@ mod encode;
 mod failure;
 mod find;
 mod hold;
+mod import;
 mod input;
 mod json_text;
 mod known;
@@ -51,6 +52,7 @@ enum Command {
     Serve(serve::Serve),
     Emit(emit::Emit),
     Find(find::Find),
+    Import(import::Import),
     Registers(registers::RegistersCommand),
     Shifts(shifts::Shifts),
     Compact(compact::Compact),
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
             Command::Check(it) => it.run(),
             Command::Emit(it) => it.run(),
             Command::Find(it) => it.run(),
+            Command::Import(it) => it.run(),
             Command::Registers(it) => it.run(),
             Command::Shifts(it) => it.run(),
             Command::Compact(it) => it.run(),
