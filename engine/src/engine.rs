@@ -305,7 +305,7 @@ impl Engine {
     pub(crate) fn submit_to_port(
         &self,
         frames: Vec<Bytes>,
-        originals: Vec<Box<Original>>,
+        originals: Vec<Original>,
     ) -> Result<Tickets, Error> {
         let (tickets, desk, _) = Tickets::new(frames.len(), &self.gate.inside);
         self.send_to_port(Submission { frames, originals, desk })?;

@@ -84,7 +84,7 @@ impl Engine {
             .into_iter()
             .map(|it| {
                 let Imported { message, bare, plain, crypto, answer } = it;
-                (message, Box::new(Original { bare, plain, crypto, answer }))
+                (message, Original { bare, plain, crypto, answer })
             })
             .unzip();
         self.submit_to_port(frames, originals)

@@ -55,14 +55,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Submission {
     pub(crate) frames: Vec<Bytes>,
     /// What an import knows of each; of other submissions none.
-    pub(crate) originals: Vec<Box<Original>>,
+    pub(crate) originals: Vec<Original>,
     pub(crate) desk: Arc<Desk>,
 }
 
 /// A submission that is being taken in, frame by frame as there is room.
 struct Submitting {
     frames: std::iter::Enumerate<std::vec::IntoIter<Bytes>>,
-    originals: std::vec::IntoIter<Box<Original>>,
+    originals: std::vec::IntoIter<Original>,
     desk: Arc<Desk>,
 }
 
@@ -439,7 +439,9 @@ impl Port {
                 continue;
             };
             match current.frames.next() {
-                Some((at, message)) => self.submit(at, message, current.originals.next(), &current.desk),
+                Some((at, message)) => {
+                    self.submit(at, message, current.originals.next().map(Box::new), &current.desk)
+                }
                 None => *submitting = None,
             }
         }
