@@ -59,7 +59,7 @@ fn lead(number: u64, data: &Path, confirmed: &mut File) -> Result<(), String> {
                     Outcome::Unanswered(why) if attempt >= 20 || engine.health() == Health::Failed => {
                         return Err(format!("document {number} is not answered: {why}"));
                     }
-                    Outcome::Unanswered(_) => left.push((number, frame)),
+                    Outcome::Unanswered(_) | Outcome::Kept { .. } => left.push((number, frame)),
                 }
             }
             if left.is_empty() {
