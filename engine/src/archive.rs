@@ -1,6 +1,7 @@
 //! The archive side of an engine: sealed segments to Parquet, and reading everything back.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use ofd_codec::rules::{CheckContext, check};
 use ofd_codec::{DocumentView, FfdVersion};
@@ -15,6 +16,8 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 
 const DAY_US: i64 = 86_400_000_000;
+/// How long a retention waits for a checkpoint of the registers; without one it keeps what the last one has not seen.
+const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What [`Engine::retain`] let go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,11 +87,19 @@ impl Engine {
         // What leaves the log is found by index files alone: the keeper of them may not have come to the last seal yet.
         while shared.sides.turn(&shared.reader)? {}
         let cursor = |name: &String| (name.clone(), self.cursor_position(name));
+        let mut cursors: Vec<_> = options.required_cursors.iter().map(cursor).collect();
+        // A start of the registers goes on from their checkpoint; what lies behind it has to be there.
+        if options.registers && !dry_run {
+            cursors.push((
+                "the checkpoint of the registers".to_owned(),
+                shared.book.checkpoint(CHECKPOINT_TIMEOUT),
+            ));
+        }
         let rules = DropRules {
             now_us,
             keep_us: i64::from(options.log_keep_days).saturating_mul(DAY_US),
             indexed: Some(shared.sides.through()),
-            cursors: options.required_cursors.iter().map(cursor).collect(),
+            cursors,
             holds,
             dry_run,
         };

@@ -28,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) limits: Limits,
     pub(crate) test_ping: TestPing,
     pub(crate) checkpoint_after: u64,
+    pub(crate) registers: bool,
     pub(crate) caps: Caps,
     /// How long the log keeps what the archive holds, days.
     pub(crate) log_keep_days: u32,
@@ -56,6 +57,10 @@ pub(crate) struct Host {
 pub const WORKERS_MAX: u16 = 256;
 /// Most I/O threads.
 pub const PORTS_MAX: u16 = 64;
+
+/// The INN that stands in answers until the host has named its own: no register was ever registered with it, so that the
+/// fold of the registers takes this operator for unknown.
+pub const OPERATOR_INN_STAND_IN: &str = "7704211201";
 
 /// Largest low-water mark, bytes.
 const FREE_BYTES_MIN_MAX: u64 = 1 << 40;
@@ -92,6 +97,7 @@ impl EngineBuilder {
                 limits: Limits::default(),
                 test_ping: TestPing::Close,
                 checkpoint_after: 1_000_000,
+                registers: true,
                 caps: Caps::default(),
                 log_keep_days: 35,
                 archive_keep_years: 5,
@@ -124,7 +130,8 @@ impl EngineBuilder {
         self
     }
 
-    /// INN of the operator (1017), 10 or 12 digits. Default 7704211201, a stand-in.
+    /// INN of the operator (1017), 10 or 12 digits. Default [`OPERATOR_INN_STAND_IN`]. A drive that is registered with
+    /// another operator has left; with the stand-in nothing of the kind is concluded.
     pub fn operator_inn(mut self, inn: &str) -> Self {
         let mut padded = [b' '; 12];
         for (place, byte) in padded.iter_mut().zip(inn.bytes()) {
@@ -179,10 +186,17 @@ impl EngineBuilder {
         self
     }
 
-    /// Records behind the newest checkpoint of the lanes before another is written, 1..; with more lanes than that, as
-    /// many as there are lanes. Default 1,000,000. What lies behind a checkpoint is folded again at a start.
+    /// Records behind the newest checkpoint of the lanes, or of the registers, before another is written, 1..; with more
+    /// lanes than that, as many as there are lanes. Default 1,000,000. What lies behind a checkpoint is folded again at a start.
     pub fn checkpoint_after(mut self, records: u64) -> Self {
         self.options.checkpoint_after = records.max(1);
+        self
+    }
+
+    /// Whether the engine folds its registers behind the watermark, for [`Engine::registers`]. Default true; without it the
+    /// log is kept as before, and who turns it on later gets the same registers.
+    pub fn registers(mut self, live: bool) -> Self {
+        self.options.registers = live;
         self
     }
 

@@ -33,8 +33,10 @@ use crate::import::Original;
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
 use crate::limits::Limits;
+use crate::live::{Live, RegisterBook};
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
+use crate::past::LogPast;
 use crate::port::{self, Submission};
 use crate::query::StoredDocument;
 use crate::replay::Replay;
@@ -98,6 +100,7 @@ pub(crate) struct Parts {
     pub(crate) workers: Vec<Arc<Seat>>,
     pub(crate) ports: Vec<port::Rings>,
     pub(crate) keeper: Keeper,
+    pub(crate) live: Option<Live>,
 }
 
 #[derive(Default)]
@@ -106,6 +109,7 @@ struct Threads {
     workers: Mutex<Vec<Box<dyn Task>>>,
     writer: Mutex<Vec<Box<dyn Task>>>,
     keeper: Mutex<Vec<Box<dyn Task>>>,
+    live: Mutex<Vec<Box<dyn Task>>>,
 }
 
 /// Counts of an engine, since its process started unless it says otherwise.
@@ -146,8 +150,12 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
-        let (engine, Parts { writer, workers, ports, keeper }) = Self::assemble(dir, env, options, host)?;
+        let (engine, Parts { writer, workers, ports, keeper, live }) =
+            Self::assemble(dir, env, options, host)?;
         engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
+        if let Some(live) = live {
+            engine.start(&engine.threads.live, "ofd-registers", move || live.run())?;
+        }
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for (number, seat) in (0..).zip(workers) {
             engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || seat.run())?;
@@ -233,7 +241,8 @@ impl Engine {
         let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
         let writer = Writer::new(Arc::clone(&shared), log, disk, rings);
         let keeper = Keeper::new(Arc::clone(&shared), kept);
-        Ok((engine, Parts { writer, workers: seats, ports, keeper }))
+        let live = shared.options.registers.then(|| Live::new(Arc::clone(&shared)));
+        Ok((engine, Parts { writer, workers: seats, ports, keeper, live }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -526,6 +535,12 @@ impl Engine {
         Feed::new(Arc::clone(&self.shared), capability.clone(), from)
     }
 
+    /// The registers that a capability shows: cards, drives, open shifts, as far as the fold behind the watermark has come.
+    pub fn registers(&self, capability: &Capability) -> RegisterBook {
+        let past = LogPast::new(self.shared.reader.clone(), Arc::clone(&self.shared.env));
+        RegisterBook::new(Arc::clone(&self.shared.book), past, capability.clone())
+    }
+
     /// Where a named cursor stands; the start when nobody has saved it.
     #[cfg(feature = "parquet")]
     pub(crate) fn cursor_position(&self, name: &str) -> Position {
@@ -613,7 +628,9 @@ impl Engine {
         self.shared.writer_bell.ring();
         ended = join(&self.threads.writer).and(ended);
         self.shared.keeper_bell.ring();
+        self.shared.live_bell.ring();
         ended = join(&self.threads.keeper).and(ended);
+        ended = join(&self.threads.live).and(ended);
         ended?;
         if self.health() == Health::Failed {
             return Err(Error::new(ErrorKind::Reopen, "the log had failed"));

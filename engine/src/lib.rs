@@ -22,7 +22,7 @@
 //! ```
 //!
 //! Where to look: [`Engine`] is the handle, [`EngineBuilder`] holds every option, [`host`] is what a host
-//! program implements, [`Feed`] and [`Cursor`] follow the log, [`confirmation`] shows why nothing unwritten
+//! program implements, [`Feed`] and [`Cursor`] follow the log, [`RegisterBook`] shows the registers, [`confirmation`] shows why nothing unwritten
 //! can be confirmed.
 
 #![forbid(unsafe_code)]
@@ -52,10 +52,12 @@ mod keeper;
 mod lane;
 mod lanes;
 mod limits;
+mod live;
 mod metering;
 mod noise;
 mod opening;
 mod partition;
+mod past;
 mod planted;
 mod port;
 mod query;
@@ -79,7 +81,7 @@ mod writer;
 
 #[cfg(feature = "parquet")]
 pub use archive::RetainReport;
-pub use builder::{EngineBuilder, PORTS_MAX, WORKERS_MAX};
+pub use builder::{EngineBuilder, OPERATOR_INN_STAND_IN, PORTS_MAX, WORKERS_MAX};
 pub use cursor::{CURSOR_NAME_LEN_MAX, Cursor};
 pub use engine::{Engine, Status};
 pub use error::{Error, ErrorKind};
@@ -87,6 +89,7 @@ pub use feed::Feed;
 pub use handover::Unanswered;
 pub use import::{Imported, OriginalAnswer};
 pub use limits::{Limits, TestPing};
+pub use live::{Register, RegisterBook, RegisterPage};
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;

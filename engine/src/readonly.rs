@@ -20,6 +20,8 @@ use ofd_storage::{
 
 use crate::error::Error;
 use crate::host::{Capability, Scope};
+use crate::live::{Book, RegisterBook, fold_log};
+use crate::past::LogPast;
 use crate::query::{StoredDocument, user_inn};
 use crate::registers::Registers;
 use crate::sides::SCHEMA;
@@ -85,21 +87,35 @@ impl ReadOnly {
         self.search(capability, drive, None, |document| document.has_sign(sign))
     }
 
-    /// What the registers do, folded from the documents of the log that the capability shows: cards, drives, and of
-    /// each drive its open shift and as many closed ones as `keep` says. `ours` is the INN of this operator (1017).
+    /// The registers that a capability shows, as [`crate::Engine::registers`] tells them, as of [`ReadOnly::durable`]. `ours` is
+    /// the INN of this operator (1017).
+    ///
+    /// Goes on from the newest checkpoint that the owner has left, if it was folded with the same INN; otherwise from the
+    /// beginning, archive included. A part that cannot be read is passed over: its numbers are missing.
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn registers(&self, capability: &Capability, ours: Option<&str>) -> Result<RegisterBook, Error> {
+        let (registers, past) = fold_log(&self.env, &self.reader, ours)?;
+        Ok(RegisterBook::new(Arc::new(Book::of(registers)), past, capability.clone()))
+    }
+
+    /// What the registers did, folded from the documents of the log that the capability shows: cards, drives, and of
+    /// each drive its shifts, as many settled ones as `keep` says. `ours` is the INN of this operator (1017).
     ///
     /// Reads the whole log; documents that have left it for the archive are not among them, so that a drive begins with
     /// the first that is there. A part that cannot be read is passed over: its numbers are missing.
     ///
     /// # Errors
     /// Of the system.
-    pub fn registers(
+    pub fn fold_registers(
         &self,
         capability: &Capability,
         ours: Option<String>,
         keep: usize,
     ) -> Result<Registers, Error> {
-        let mut registers = Registers::new(ours, keep);
+        let mut registers = Registers::new(ours, keep).seeded(|| self.env.random());
+        let past = LogPast::new(self.reader.clone(), Arc::clone(&self.env));
         let mut events = Vec::new();
         let from = Position::new(self.reader.first().prev());
         let mut records = self.reader.records_from(from, self.reader.durable());
@@ -113,7 +129,7 @@ impl ReadOnly {
                         capability.sees(inn.as_deref())
                     };
                     if matches!(capability.scope(), Scope::Operator) || sees() {
-                        registers.fold(&record, &mut events);
+                        registers.fold(&record, &past, &mut events)?;
                         events.clear();
                     }
                 }

@@ -4,13 +4,21 @@
 //! record ─▶ Seen ─▶ Drive ──┬─ Service       which numbers are ours, which are missing
 //!                           ├─ Registration  what it was registered with, what changed
 //!                           └─ Shift ─ Totals, counters of its closing report
-//!                   Card    ── the register over all its drives, day by day
+//!                   Card    ── the register over all its drives
 //!            each says what happened ─▶ Event
 //! ```
 //!
 //! Everything here is pure and folds facts only: what was answered, when a document came and what it says; no rule of
 //! today decides it again. The same log gives the same state and the same events, wherever the fold begins from an
-//! empty state at its first record.
+//! empty state at its first record, or from the state that another fold had come to.
+//!
+//! Shape in memory: drives and cards lie under the number of their appearance, found by a table of four bytes an entry. A
+//! drive with an open shift is ready to be added to; one without is [packed] until its next document. What is not
+//! needed to fold (requisites of a registration, shifts that are settled, days) is not kept: it is read from the documents,
+//! by way of [`Past`] where the fold itself needs it, when a register is registered anew.
+//!
+//! Invariant: a register whose shift is closed takes few bytes, and with an open one not many more
+//! (test: `tests/registers_memory.rs`).
 //!
 //! Documents of test drives (realm `test`) are folded like others; their cards are apart.
 
@@ -18,89 +26,246 @@ mod card;
 mod counters;
 mod drive;
 mod event;
+pub(crate) mod pack;
+mod packed;
 mod registration;
+pub(crate) mod saved;
 mod service;
 mod shift;
+mod slab;
 mod totals;
 
-use std::collections::BTreeMap;
-
-use ofd_codec::{DocumentView, DriveNumber, tags};
+use ahash::RandomState;
+use hashbrown::HashTable;
+use ofd_codec::{DocumentView, DriveNumber, Form, tags};
 use ofd_storage::envelope::{Envelope, Realm};
-use ofd_storage::{Position, RecordKind, RecordRef};
+use ofd_storage::{Error, Position, RecordKind, RecordRef};
 
-pub use self::card::{Card, CardDrive, DAYS_MAX, Day, day_of};
+use self::card::KeptCard;
+pub use self::card::{Card, CardDrive, DAYS_MAX, Day, Days, RNM_LEN, day_of};
 pub use self::counters::Mismatch;
-pub use self::drive::{Drive, Last, Seen};
+use self::drive::Rules;
+pub use self::drive::{Drive, Last, Registered, Seen, WAITING_MAX};
 use self::event::Events;
 pub use self::event::{Event, EventKind, Evidence};
+use self::pack::{Packer, Unpacker};
 pub use self::registration::Registration;
 pub use self::service::{Arrival, Range, Service};
 pub use self::shift::{Agreement, Mark, SHIFT_SECONDS_MAX, Shift};
+use self::slab::Slab;
 pub use self::totals::{DIRECTIONS, PAYMENT_TAGS, PAYMENTS, Paid, Sums, Totals, VAT_CODES};
 
-/// How many closed shifts of a drive are kept, unless said otherwise: what is older is in the archive.
-pub const SHIFTS_KEPT: usize = 2;
+/// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
+pub const SHIFTS_KEPT: usize = 0;
+
+/// Where documents are that were folded before.
+pub trait Past {
+    /// The plain document of a record; `None` when it can be read no more.
+    ///
+    /// # Errors
+    /// When it may be read later: the fold stays where it was.
+    fn plain(&self, position: Position, drive: DriveNumber, number: u32) -> Result<Option<Vec<u8>>, Error>;
+}
+
+/// A drive as it is kept, under its number in BCD.
+#[derive(Clone, Debug)]
+struct KeptDrive {
+    key: u64,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Packed(Box<[u8]>),
+    Live(Box<Drive>),
+}
+const _: () = assert!(size_of::<KeptDrive>() == 24);
+
+impl KeptDrive {
+    fn number(&self) -> Option<DriveNumber> {
+        DriveNumber::from_bcd(self.key.to_be_bytes()).ok()
+    }
+
+    fn drive(&self) -> Option<Drive> {
+        match &self.state {
+            State::Packed(bytes) => packed::unpack(self.number()?, &mut Unpacker(bytes)),
+            State::Live(drive) => Some(Drive::clone(drive)),
+        }
+    }
+}
 
 /// All registers and their drives.
 #[derive(Clone, Debug)]
 pub struct Registers {
-    /// INN of this operator (1017): a registration that names another one ends the service of its drive.
-    ours: Option<String>,
-    keep: usize,
-    drives: BTreeMap<u64, Drive>,
-    /// By realm (test: true) and registration number.
-    cards: BTreeMap<(bool, String), Card>,
+    rules: Rules,
+    drives: Slab<KeptDrive>,
+    by_drive: HashTable<u32>,
+    cards: Slab<KeptCard>,
+    by_rnm: HashTable<u32>,
+    hasher: RandomState,
+    /// Drives are packed here before they are put away.
+    scratch: Packer,
     last: Position,
 }
 
 impl Registers {
-    /// None. `ours` is the INN of this operator, where it is known; `keep` is how many closed shifts of a drive are kept.
+    /// None. `ours` is the INN of this operator, where it is known; `keep` is how many settled shifts of a drive are kept
+    /// besides its newest.
     #[must_use]
     pub fn new(ours: Option<String>, keep: usize) -> Self {
-        Self { ours, keep, drives: BTreeMap::new(), cards: BTreeMap::new(), last: Position::START }
+        Self {
+            rules: Rules { ours, keep },
+            drives: Slab::default(),
+            by_drive: HashTable::new(),
+            cards: Slab::default(),
+            by_rnm: HashTable::new(),
+            hasher: RandomState::with_seeds(1, 2, 3, 4),
+            scratch: Packer::default(),
+            last: Position::START,
+        }
+    }
+
+    /// With tables that nobody outside can fill on purpose: `random` gives numbers that nobody can guess. Of an empty one.
+    #[must_use]
+    pub fn seeded(mut self, random: impl Fn() -> u64) -> Self {
+        self.hasher = RandomState::with_seeds(random(), random(), random(), random());
+        self
     }
 
     /// The next record of the log; says what happened. A record that is no document, or none that can be read, changes
     /// nothing.
-    pub fn fold(&mut self, record: &RecordRef<'_>, out: &mut Vec<Event>) {
-        self.last = Position::new(record.lsn());
-        if record.kind() != RecordKind::Document {
-            return;
+    ///
+    /// # Errors
+    /// As [`Registers::take`].
+    pub fn fold(
+        &mut self,
+        record: &RecordRef<'_>,
+        past: &dyn Past,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Error> {
+        let position = Position::new(record.lsn());
+        if record.kind() == RecordKind::Document
+            && let Ok(envelope) = Envelope::of(record)
+            && let (Ok(drive), Ok(view)) =
+                (DriveNumber::from_wire(&envelope.drive), DocumentView::new_checked(envelope.plain))
+        {
+            let seen = Seen {
+                position,
+                received_at_us: record.received_at_us(),
+                realm: envelope.realm,
+                drive,
+                number: envelope.number,
+                variant: envelope.variant,
+                view,
+            };
+            self.take(&seen, past, out)?;
         }
-        let Ok(envelope) = Envelope::of(record) else { return };
-        let (Ok(drive), Ok(view)) =
-            (DriveNumber::from_wire(&envelope.drive), DocumentView::new_checked(envelope.plain))
-        else {
-            return;
-        };
-        let seen = Seen {
-            position: self.last,
-            received_at_us: record.received_at_us(),
-            realm: envelope.realm,
-            drive,
-            number: envelope.number,
-            variant: envelope.variant,
-            view,
-        };
-        self.take(&seen, out);
+        self.last = position;
+        Ok(())
     }
 
     /// The next document.
-    pub fn take(&mut self, seen: &Seen<'_>, out: &mut Vec<Event>) {
-        let mut events = Events::of(out, seen);
-        let drive = self
-            .drives
-            .entry(seen.drive.to_bcd_u64())
-            .or_insert_with(|| Drive::new(seen.drive, seen.realm, self.keep));
-        drive.take(seen, self.ours.as_deref(), &mut events);
-        if seen.variant > 0 || seen.view.form().is_marking() {
-            return;
+    ///
+    /// # Errors
+    /// When a registration has to be compared with the one before, and [`Past`] cannot read it now: nothing has changed, and
+    /// the same document has to come again.
+    pub fn take(&mut self, seen: &Seen<'_>, past: &dyn Past, out: &mut Vec<Event>) -> Result<(), Error> {
+        let Some(at) = self.drive_at(seen.drive, seen.realm) else { return Ok(()) };
+        let Some(kept) = self.drives.get_mut(at) else { return Ok(()) };
+        if let State::Packed(bytes) = &kept.state {
+            let drive = packed::unpack(seen.drive, &mut Unpacker(bytes));
+            assert!(drive.is_some(), "a drive does not come back from its {} bytes", bytes.len());
+            kept.state = State::Live(Box::new(drive.unwrap_or_else(|| Drive::new(seen.drive, seen.realm))));
         }
-        let Some(rnm) = card::text(&seen.view, tags::KKT_REG_ID) else { return };
-        let card = self.cards.entry((seen.realm == Realm::Test, rnm));
-        let card = card.or_insert_with_key(|(_, rnm)| Card { rnm: rnm.clone(), ..Card::default() });
-        card.take(seen, &mut events);
+        let State::Live(drive) = &mut kept.state else { return Ok(()) };
+        let from = out.len();
+        let outcome = before(drive, seen, past).map(|before| {
+            let mut events = Events::of(out, seen);
+            drive.take(seen, &self.rules, before.as_ref(), &mut events);
+            events.next()
+        });
+        let card = match outcome {
+            Ok(next) if seen.variant == 0 && !seen.view.form().is_marking() => {
+                self.take_card(seen, at, &mut Events::going_on(out, seen, next))
+            }
+            _ => None,
+        };
+        self.put_away(at, card);
+        outcome?;
+        if let Some(new) = out.get_mut(from..).filter(|new| !new.is_empty()) {
+            let inn = card::text(&seen.view, tags::USER_INN);
+            new.iter_mut().for_each(|event| event.inn.clone_from(&inn));
+        }
+        Ok(())
+    }
+
+    /// Packs a drive without an open shift. `card` is the register that its document has named.
+    fn put_away(&mut self, drive: u32, card: Option<u32>) {
+        let Some(kept) = self.drives.get_mut(drive) else { return };
+        let State::Live(drive) = &mut kept.state else { return };
+        drive.card = card.or(drive.card);
+        if drive.open_shift().is_none() {
+            self.scratch.0.clear();
+            packed::pack(drive, &mut self.scratch);
+            kept.state = State::Packed(self.scratch.0.as_slice().into());
+        }
+    }
+
+    /// The card of the register that a document names, and takes it in.
+    fn take_card(&mut self, seen: &Seen<'_>, drive: u32, events: &mut Events<'_>) -> Option<u32> {
+        let rnm = card::fixed::<RNM_LEN>(&seen.view, tags::KKT_REG_ID)?;
+        let test = seen.realm == Realm::Test;
+        let at = match self.find_card(test, &rnm) {
+            Some(at) => at,
+            None => self.put_card(KeptCard::new(test, rnm, drive, seen))?,
+        };
+        let drives = &self.drives;
+        let card = self.cards.get_mut(at)?;
+        card.take(seen, drive, |it| drives.get(it).and_then(KeptDrive::number), events);
+        Some(at)
+    }
+
+    fn find_card(&self, test: bool, rnm: &[u8; RNM_LEN]) -> Option<u32> {
+        let same = |at: &u32| self.cards.get(*at).is_some_and(|card| card.test == test && card.rnm == *rnm);
+        self.by_rnm.find(self.hasher.hash_one((test, rnm)), same).copied()
+    }
+
+    fn put_card(&mut self, card: KeptCard) -> Option<u32> {
+        let hash = self.hasher.hash_one((card.test, &card.rnm));
+        let at = self.cards.push(card)?;
+        let (cards, hasher) = (&self.cards, &self.hasher);
+        let again = |at: &u32| cards.get(*at).map_or(0, |card| hasher.hash_one((card.test, &card.rnm)));
+        self.by_rnm.insert_unique(hash, at, again);
+        Some(at)
+    }
+
+    /// The number of a drive, which is put in when it is new.
+    fn drive_at(&mut self, drive: DriveNumber, realm: Realm) -> Option<u32> {
+        let key = drive.to_bcd_u64();
+        if let Some(at) = self.find_drive(key) {
+            return Some(at);
+        }
+        let state = State::Live(Box::new(Drive::new(drive, realm)));
+        self.put_drive(KeptDrive { key, state })
+    }
+
+    fn put_drive(&mut self, kept: KeptDrive) -> Option<u32> {
+        let hash = self.hasher.hash_one(kept.key);
+        let at = self.drives.push(kept)?;
+        let (drives, hasher) = (&self.drives, &self.hasher);
+        let again = |at: &u32| drives.get(*at).map_or(0, |kept| hasher.hash_one(kept.key));
+        self.by_drive.insert_unique(hash, at, again);
+        Some(at)
+    }
+
+    fn find_drive(&self, key: u64) -> Option<u32> {
+        let same = |at: &u32| self.drives.get(*at).is_some_and(|kept| kept.key == key);
+        self.by_drive.find(self.hasher.hash_one(key), same).copied()
+    }
+
+    /// Everything up to here is folded or passed over: what cannot be read is missing.
+    pub fn pass(&mut self, position: Position) {
+        self.last = position.max(self.last);
     }
 
     /// Everything up to here has been folded.
@@ -111,24 +276,79 @@ impl Registers {
 
     /// A drive.
     #[must_use]
-    pub fn drive(&self, drive: DriveNumber) -> Option<&Drive> {
-        self.drives.get(&drive.to_bcd_u64())
+    pub fn drive(&self, drive: DriveNumber) -> Option<Drive> {
+        self.drives.get(self.find_drive(drive.to_bcd_u64())?)?.drive()
     }
 
-    /// All drives, by number.
-    pub fn drives(&self) -> impl Iterator<Item = &Drive> {
-        self.drives.values()
+    /// All drives, in the order they came.
+    pub fn drives(&self) -> impl Iterator<Item = Drive> {
+        self.drives.iter().filter_map(KeptDrive::drive)
+    }
+
+    /// How many drives there are, and how many registers.
+    #[must_use]
+    pub fn count(&self) -> (usize, usize) {
+        (self.drives.len(), self.cards.len())
     }
 
     /// The card of a register by its registration number (1037).
     #[must_use]
-    pub fn card(&self, realm: Realm, rnm: &str) -> Option<&Card> {
-        self.cards.get(&(realm == Realm::Test, rnm.to_owned()))
+    pub fn card(&self, realm: Realm, rnm: &str) -> Option<Card> {
+        let mut padded = [0; RNM_LEN];
+        padded.get_mut(..rnm.len())?.copy_from_slice(rnm.as_bytes());
+        let at = self.find_card(realm == Realm::Test, &padded)?;
+        self.cards.get(at).map(|card| self.shown(card))
     }
 
-    /// All cards: production first, then test, by registration number.
-    pub fn cards(&self) -> impl Iterator<Item = (Realm, &Card)> {
-        let realm = |test: bool| if test { Realm::Test } else { Realm::Prod };
-        self.cards.iter().map(move |((test, _), card)| (realm(*test), card))
+    /// All cards, in the order they came.
+    pub fn cards(&self) -> impl Iterator<Item = Card> {
+        self.cards.iter().map(|card| self.shown(card))
+    }
+
+    /// The card of the register that a drive has named last.
+    #[must_use]
+    pub fn card_of(&self, drive: DriveNumber) -> Option<Card> {
+        let card = self.drive(drive)?.card?;
+        self.cards.get(card).map(|card| self.shown(card))
+    }
+
+    /// Cards from a number on, which are those of their appearance, from 0; each with the INN that it is asked for by.
+    pub(crate) fn cards_from(
+        &self,
+        number: u32,
+        sees: impl Fn(Option<&str>) -> bool,
+    ) -> impl Iterator<Item = (u32, Option<Card>)> {
+        let shown = move |(at, card): (u32, &KeptCard)| {
+            let visible = sees(card.inn().as_deref());
+            (at, visible.then(|| self.shown(card)))
+        };
+        self.cards.iter_from(number).map(shown)
+    }
+
+    fn shown(&self, card: &KeptCard) -> Card {
+        card.card(|it| self.drives.get(it).and_then(KeptDrive::number))
     }
 }
+
+/// The registration in force, when a document is another one and has to be compared with it.
+fn before(drive: &Drive, seen: &Seen<'_>, past: &dyn Past) -> Result<Option<Registration>, Error> {
+    let registers = matches!(seen.view.form(), Form::REGISTRATION | Form::REREGISTRATION);
+    let asks = registers && seen.variant == 0 && !drive.begins_anew(seen) && !drive.service.has(seen.number);
+    let Some(before) = drive.registration.filter(|it| asks && it.number <= seen.number) else {
+        return Ok(None);
+    };
+    let plain = past.plain(before.position, drive.number, before.number)?;
+    let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
+    Ok(view.map(|view| Registration::of(&view, before.number)))
+}
+
+/// The same drives and cards in the same order, folded as far by the same rules.
+impl PartialEq for Registers {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+            && self.last == other.last
+            && self.drives().eq(other.drives())
+            && self.cards.iter().eq(other.cards.iter())
+    }
+}
+impl Eq for Registers {}

@@ -12,6 +12,7 @@ use ofd_storage::{Durable as Watermark, Env, Index, IndexEntry, LogReader, Lsn, 
 use crate::builder::{Host, Options};
 use crate::handover::{Doorbell, Vectors};
 use crate::limits::Limits;
+use crate::live::Book;
 use crate::metering::Tally;
 use crate::noise::Noise;
 use crate::refusal::RefusalGuard;
@@ -120,6 +121,9 @@ pub(crate) struct Shared {
     pub(crate) writer_bell: Doorbell,
     pub(crate) worker_bells: Vec<Doorbell>,
     pub(crate) keeper_bell: Doorbell,
+    pub(crate) live_bell: Doorbell,
+    /// The registers, behind the watermark.
+    pub(crate) book: Arc<Book>,
     /// Documents of sealed segments.
     pub(crate) sides: Arc<SideIndex>,
     /// By worker, what it knows of documents behind them.
@@ -146,6 +150,8 @@ impl Shared {
         Self {
             worker_bells: (0..options.workers).map(|_| Doorbell::default()).collect(),
             keeper_bell: Doorbell::default(),
+            live_bell: Doorbell::default(),
+            book: Arc::new(Book::new()),
             sides,
             recent: recent.into_iter().map(Recent::new).collect(),
             noise: Noise::default(),

@@ -26,9 +26,11 @@ use crate::engine::{Engine, Parts};
 use crate::error::Error;
 use crate::handover::{Caps, Unanswered};
 use crate::keeper::Keeper;
+use crate::live::Live;
 #[cfg(ofd_planted)]
 pub use crate::planted::{Planted, plant};
 use crate::port::{self, Port};
+use crate::registers::Registers;
 use crate::seat::Seat;
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::stream::Stream;
@@ -116,6 +118,7 @@ pub struct Machine {
     workers: Vec<Arc<Seat>>,
     writer: Option<Writer>,
     keeper: Option<Keeper>,
+    live: Option<Live>,
 }
 
 impl Machine {
@@ -129,13 +132,15 @@ impl Machine {
         options.caps = queues.map_or_else(Caps::default, |it| it.caps());
         let env = env.unwrap_or_else(|| Arc::new(RealEnv::new(&dir)));
         let env = with_mirror(env, mirror, mirror_failure);
-        let (engine, Parts { writer, workers, ports, keeper }) = Engine::assemble(dir, env, options, host)?;
+        let (engine, Parts { writer, workers, ports, keeper, live }) =
+            Engine::assemble(dir, env, options, host)?;
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {
             ports: ports.collect::<Result<_, _>>()?,
             workers,
             writer: Some(writer),
             keeper: Some(keeper),
+            live,
             engine,
         })
     }
@@ -218,6 +223,17 @@ impl Machine {
     /// A turn of the keeper: an index file or a checkpoint.
     pub fn keeper_turn(&mut self) -> Turned {
         turn(&mut self.keeper, Keeper::turn)
+    }
+
+    /// A turn of the fold of the registers: some records, or a checkpoint.
+    pub fn registers_turn(&mut self) -> Turned {
+        turn(&mut self.live, Live::turn)
+    }
+
+    /// The registers as far as they are folded; `None` until they have begun.
+    pub fn registers(&self) -> Option<Registers> {
+        let book = &self.engine.shared().book;
+        book.position().map(|_| book.read().clone())
     }
 
     /// Where documents of a drive lie, as far as its worker has heard.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::life;
-use ofd_engine::{Engine, Outcome, Tickets};
+use ofd_engine::{Engine, EngineBuilder, Outcome, Tickets};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -65,6 +65,12 @@ fn rounds(seed: u64, drives: usize, documents: usize) -> Vec<Vec<Bytes>> {
     let lives: Vec<Vec<Vec<u8>>> =
         (0..).take(drives).map(|register| life(seed, register, documents)).collect();
     (0..documents).map(|at| lives.iter().map(|life| Bytes::from(life[at].clone())).collect()).collect()
+}
+
+/// An engine without the fold of the registers: that works behind the watermark, at its own pace, and allocates where a
+/// shift begins or ends.
+fn alone(dir: &Path) -> EngineBuilder {
+    Engine::builder(dir).registers(false)
 }
 
 /// Submits one round and waits for its answers.
@@ -133,7 +139,7 @@ fn quiet(dir: &Path) {
 /// Over TCP: nothing at all.
 fn over_tcp() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::builder(dir.path()).open().unwrap();
+    let engine = alone(dir.path()).open().unwrap();
     let mut tills = connected(engine.listen("127.0.0.1:0").unwrap(), DRIVES);
     let rounds = rounds(31, DRIVES, WARM + COUNTED);
     for round in &rounds[..WARM] {
@@ -153,7 +159,7 @@ fn over_tcp() {
 /// In process: the tickets of a submission, in batches with several on their way, and one by one.
 fn in_process() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::builder(dir.path()).open().unwrap();
+    let engine = alone(dir.path()).open().unwrap();
     let mut rounds = rounds(32, DRIVES, WARM + COUNTED);
     let mut late = rounds.split_off(WARM);
     let lonely: Vec<Vec<Bytes>> = late.pop().unwrap().into_iter().map(|message| vec![message]).collect();
@@ -179,7 +185,7 @@ fn in_process() {
 fn of_new_drives() {
     const NEW: usize = 2048;
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::builder(dir.path()).open().unwrap();
+    let engine = alone(dir.path()).open().unwrap();
     let mut tills = connected(engine.listen("127.0.0.1:0").unwrap(), DRIVES);
     let warm = rounds(33, DRIVES, 8);
     warm.iter().for_each(|round| ask(&mut tills, round));
@@ -195,7 +201,7 @@ fn of_new_drives() {
 /// Through many segments: their number counts and not that of the documents.
 fn through_segments() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+    let engine = alone(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
     let mut tills = connected(engine.listen("127.0.0.1:0").unwrap(), DRIVES);
     let rounds = rounds(35, DRIVES, WARM + COUNTED);
     for round in &rounds[..WARM] {
@@ -217,7 +223,7 @@ fn through_segments() {
 /// Messages that come in two pieces each.
 fn in_pieces() {
     let dir = tempfile::tempdir().unwrap();
-    let engine = Engine::builder(dir.path()).open().unwrap();
+    let engine = alone(dir.path()).open().unwrap();
     let mut till = connected(engine.listen("127.0.0.1:0").unwrap(), 1);
     let life = rounds(36, 1, 200);
     for round in &life[..100] {

@@ -7,9 +7,9 @@ use ofd_storage::envelope::Realm;
 use serde_json::{Map, Value, json};
 
 use super::line::time;
-use crate::registers::{
-    Agreement, Card, Drive, Evidence, Mark, Range, Registers, Registration, Shift, Sums, VAT_CODES,
-};
+use crate::error::Error;
+use crate::live::{Register, RegisterBook};
+use crate::registers::{Agreement, CardDrive, Drive, Evidence, Mark, Range, Shift, Sums, VAT_CODES};
 
 /// Names of the codes of 1199, as the columns of the archive have them; 5 and 6 are turnover.
 const VAT: [&str; VAT_CODES] = [
@@ -31,25 +31,32 @@ const PAYMENTS: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
 /// when there is none.
-#[must_use]
-pub fn card_line(registers: &Registers, realm: Realm, card: &Card) -> String {
-    let current = card.drives.last().and_then(|it| registers.drive(it.drive));
-    let registration = current.and_then(|it| it.registration.as_ref());
-    let text = |tag| registration.and_then(|it| it.text(tag));
-    let (worked, idle) = card.worked_and_idle();
-    let last = current.and_then(|it| it.last);
-    json!({
+///
+/// # Errors
+/// When the document it was registered with cannot be read now.
+pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Error> {
+    let Register { card, drive: current } = register;
+    let registration = book.registration(current)?;
+    let text = |tag| registration.as_ref().and_then(|it| it.text(tag));
+    let (worked, idle) = card.worked_and_idle;
+    let last = current.last;
+    // The one it works with is here; of those before only some are asked for again.
+    let drive = |it: &CardDrive| {
+        let known = (it.drive != current.number).then(|| book.drive(it.drive));
+        drive_json(known.as_ref().map_or(Some(current), Option::as_ref), it.since)
+    };
+    let line = json!({
         "rnm": card.rnm,
         "inn": card.inn,
-        "realm": realm_name(realm),
+        "realm": realm_name(card.realm),
         "user": text(tags::USER_NAME),
         "address": text(tags::RETAIL_PLACE_ADDRESS),
         "place": text(tags::RETAIL_PLACE),
         "kkt_number": text(tags::KKT_NUMBER),
-        "autonomous": registration.is_some_and(Registration::is_autonomous),
-        "fn": current.map(|it| it.number.as_str().to_owned()),
-        "drives": card.drives.iter().map(|it| drive_json(registers.drive(it.drive), it.since)).collect::<Vec<_>>(),
-        "shift": current.and_then(Drive::open_shift).map(shift_head),
+        "autonomous": current.registration.is_some_and(|it| it.autonomous),
+        "fn": current.number.as_str(),
+        "drives": card.drives.iter().map(drive).collect::<Vec<_>>(),
+        "shift": current.open_shift().map(shift_head),
         "last_document": last.map(|it| json!({
             "fd": it.number,
             "form": it.form.to_string(),
@@ -60,8 +67,8 @@ pub fn card_line(registers: &Registers, realm: Realm, card: &Card) -> String {
         "last_seen": time(card.last_seen_us),
         "days_worked": worked,
         "days_idle": idle,
-    })
-    .to_string()
+    });
+    Ok(line.to_string())
 }
 
 fn drive_json(drive: Option<&Drive>, since: Option<LocalSeconds>) -> Value {
@@ -101,13 +108,12 @@ pub fn shift_line(drive: &Drive, rnm: Option<&str>, inn: Option<&str>, shift: &S
         let named = DIRECTIONS.iter().enumerate();
         named.map(|(at, name)| ((*name).to_owned(), sums_json(&of(at)))).collect::<Map<_, _>>()
     };
-    let receipts = |at: usize| shift.totals.receipts.get(at).copied().unwrap_or_default();
     let rest = json!({
         "fn": drive.number.as_str(),
         "rnm": rnm,
         "inn": inn,
         "realm": realm_name(drive.realm),
-        "totals": direction(&receipts),
+        "totals": direction(&|at| shift.totals.receipts(at)),
         "corrections": direction(&|at| shift.totals.corrections(at)),
         "inexact": shift.totals.inexact,
         "stated_receipts": shift.stated_receipts,

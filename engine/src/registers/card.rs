@@ -3,19 +3,28 @@
 //! A register is told by its registration number (РНМ, 1037), which receipts carry as well, so that a card is there
 //! from the first document on. When a register goes on with another drive, the one before is abandoned.
 //!
+//! Shape in memory: 96 bytes, whatever there is to tell; a register with more drives than one has 8 more for each. What it
+//! was registered with, its shifts and its days are read from its documents when somebody asks.
+//!
 //! Unit of a day: local days since 1970-01-01 by the clock of the register, where its 1012 lies between 2016-09-01 and
 //! two days after the document came; otherwise the day it came, UTC. Money in kopecks.
 
 use std::collections::BTreeMap;
 
-use ofd_codec::{DocumentView, DriveNumber, LocalSeconds, tags};
+use ofd_codec::{DocumentView, DriveNumber, LocalSeconds, Tag, tags};
+use ofd_storage::envelope::Realm;
 
 use super::drive::Seen;
 use super::event::{EventKind, Events};
+use super::pack::{Packer, Unpacker};
 use super::totals::Paid;
 
-/// How many days a card remembers.
-pub const DAYS_MAX: usize = 400;
+/// How many days, up to its newest, a card remembers whether its register worked.
+pub const DAYS_MAX: u32 = 128;
+/// Longest registration number, bytes: the length that the order gives 1037.
+pub const RNM_LEN: usize = 20;
+/// Longest INN.
+const INN_LEN: usize = 12;
 /// 2016-09-01: before it no register was registered under this law.
 const FIRST_DAY: u32 = 17_045;
 const DAY_SECONDS: u32 = 86_400;
@@ -31,6 +40,22 @@ pub struct Day {
     pub revenue: i64,
 }
 
+/// Days of a register, by number: a late document lands in its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Days(pub BTreeMap<u32, Day>);
+
+impl Days {
+    /// The next document.
+    pub fn take(&mut self, view: &DocumentView<'_>, received_at_us: i64) {
+        let day = self.0.entry(day_of(view.header().date_time, received_at_us)).or_default();
+        day.documents = day.documents.saturating_add(1);
+        if let Some(paid) = Paid::of(view) {
+            day.receipts = day.receipts.saturating_add(1);
+            day.revenue = day.revenue.saturating_add(paid.revenue());
+        }
+    }
+}
+
 /// A drive of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CardDrive {
@@ -41,8 +66,10 @@ pub struct CardDrive {
 }
 
 /// A register.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Card {
+    /// Production or test.
+    pub realm: Realm,
     /// 1037.
     pub rnm: String,
     /// 1018, of the newest document.
@@ -53,48 +80,198 @@ pub struct Card {
     pub first_seen_us: i64,
     /// When its newest one came.
     pub last_seen_us: i64,
-    /// Its newest days; a late document lands in its own.
-    pub days: BTreeMap<u32, Day>,
+    /// Days on which it made receipts, and days between the first and the last of them on which it did not; of the newest
+    /// [`DAYS_MAX`].
+    pub worked_and_idle: (u32, u32),
 }
 
-impl Card {
-    /// Takes a document that names this register.
-    pub(super) fn take(&mut self, seen: &Seen<'_>, events: &mut Events<'_>) {
-        let at = seen.view.header().date_time;
-        if self.drives.is_empty() {
-            self.first_seen_us = seen.received_at_us;
-        }
-        let known = self.drives.iter().any(|it| it.drive == seen.drive);
-        if !known {
-            if let Some(before) = self.drives.last() {
-                events.push(EventKind::DriveReplaced { before: before.drive });
-            }
-            self.drives.push(CardDrive { drive: seen.drive, since: at });
-        }
-        self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
-        if self.drives.last().is_some_and(|it| it.drive == seen.drive) {
-            self.inn = text(&seen.view, tags::USER_INN).or_else(|| self.inn.take());
-        }
-        let day = self.days.entry(day_of(at, seen.received_at_us)).or_default();
-        day.documents = day.documents.saturating_add(1);
-        if let Some(paid) = Paid::of(&seen.view) {
-            day.receipts = day.receipts.saturating_add(1);
-            day.revenue = day.revenue.saturating_add(paid.revenue());
-        }
-        while self.days.len() > DAYS_MAX {
-            self.days.pop_first();
+/// Text of a requisite of a fixed width, CP866, padded with zeros.
+pub(super) type Fixed<const N: usize> = [u8; N];
+
+/// The requisite, without the spaces behind it; `None` when it is missing, empty or longer than the order lets it be.
+pub(super) fn fixed<const N: usize>(view: &DocumentView<'_>, tag: Tag) -> Option<Fixed<N>> {
+    let text = view.get(tag)?.text().trimmed().0;
+    let tells = !text.is_empty() && !text.contains(&0);
+    tells.then(|| padded(text)).flatten()
+}
+
+fn shown(text: &[u8]) -> String {
+    let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+    ofd_codec::Cp866(text.get(..end).unwrap_or_default()).to_cow().into_owned()
+}
+
+/// A card as it is kept. Drives are numbers of the fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptCard {
+    pub(super) test: bool,
+    pub(super) rnm: Fixed<RNM_LEN>,
+    inn: Fixed<INN_LEN>,
+    /// The newest, with the time since.
+    drive: (u32, u32),
+    /// Those before, oldest first.
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly any register has them, and 16 bytes of every card are saved"
+    )]
+    before: Option<Box<Vec<(u32, u32)>>>,
+    first_seen_us: i64,
+    last_seen_us: i64,
+    /// The newest day with receipts; 0 = none yet.
+    newest_day: u32,
+    /// Days with receipts: bit 0 is the newest.
+    worked: u128,
+}
+const _: () = assert!(size_of::<KeptCard>() <= 112);
+const _: () = assert!(DAYS_MAX == u128::BITS);
+
+impl KeptCard {
+    /// The card that a first document makes.
+    pub(super) fn new(test: bool, rnm: Fixed<RNM_LEN>, drive: u32, seen: &Seen<'_>) -> Self {
+        Self {
+            test,
+            rnm,
+            inn: [0; INN_LEN],
+            drive: (drive, since_of(seen)),
+            before: None,
+            first_seen_us: seen.received_at_us,
+            last_seen_us: seen.received_at_us,
+            newest_day: 0,
+            worked: 0,
         }
     }
 
-    /// Days on which it made receipts, and days between the first and the last of them on which it did not.
-    #[must_use]
-    pub fn worked_and_idle(&self) -> (u32, u32) {
-        let mut worked = self.days.iter().filter(|(_, day)| day.receipts > 0).map(|(day, _)| *day);
-        let count = worked.clone().fold(0_u32, |count, _| count.saturating_add(1));
-        let Some(first) = worked.next() else { return (0, 0) };
-        let last = worked.next_back().unwrap_or(first);
-        let span = last.saturating_sub(first).saturating_add(1);
-        (count, span.saturating_sub(count))
+    fn knows(&self, drive: u32) -> bool {
+        self.drive.0 == drive || self.before.iter().flat_map(|it| it.iter()).any(|(it, _)| *it == drive)
+    }
+
+    /// The drive it works with.
+    pub(super) fn current(&self) -> u32 {
+        self.drive.0
+    }
+
+    /// Takes a document that names this register, of the drive with this number; `number_of` names drives.
+    pub(super) fn take(
+        &mut self,
+        seen: &Seen<'_>,
+        drive: u32,
+        number_of: impl Fn(u32) -> Option<DriveNumber>,
+        events: &mut Events<'_>,
+    ) {
+        if !self.knows(drive) {
+            if let Some(before) = number_of(self.drive.0) {
+                events.push(EventKind::DriveReplaced { before });
+            }
+            self.before.get_or_insert_default().push(self.drive);
+            self.drive = (drive, since_of(seen));
+        }
+        self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
+        if self.drive.0 == drive
+            && let Some(inn) = fixed(&seen.view, tags::USER_INN)
+        {
+            self.inn = inn;
+        }
+        if seen.view.form().is_receipt_like() && Paid::of(&seen.view).is_some() {
+            self.work(day_of(seen.view.header().date_time, seen.received_at_us));
+        }
+    }
+
+    fn work(&mut self, day: u32) {
+        if let Some(later) = day.checked_sub(self.newest_day).filter(|later| *later > 0) {
+            self.worked = self.worked.checked_shl(later).unwrap_or(0) | 1;
+            self.newest_day = day;
+        } else {
+            let earlier = self.newest_day.saturating_sub(day);
+            self.worked |= 1_u128.checked_shl(earlier).unwrap_or(0);
+        }
+    }
+
+    /// As it is shown.
+    pub(super) fn card(&self, number_of: impl Fn(u32) -> Option<DriveNumber>) -> Card {
+        let drives = self.before.iter().flat_map(|it| it.iter()).chain([&self.drive]);
+        let drives = drives.filter_map(|(drive, since)| {
+            let since = Some(LocalSeconds(*since)).filter(|it| it.0 > 0);
+            Some(CardDrive { drive: number_of(*drive)?, since })
+        });
+        let count = self.worked.count_ones();
+        let span = DAYS_MAX.saturating_sub(self.worked.leading_zeros());
+        Card {
+            realm: if self.test { Realm::Test } else { Realm::Prod },
+            rnm: shown(&self.rnm),
+            inn: Some(shown(&self.inn)).filter(|it| !it.is_empty()),
+            drives: drives.collect(),
+            first_seen_us: self.first_seen_us,
+            last_seen_us: self.last_seen_us,
+            worked_and_idle: (count, span.saturating_sub(count)),
+        }
+    }
+
+    pub(super) fn inn(&self) -> Option<String> {
+        Some(shown(&self.inn)).filter(|it| !it.is_empty())
+    }
+
+    pub(super) fn pack(&self, to: &mut Packer) {
+        let Self { test, rnm, inn, drive, before, first_seen_us, last_seen_us, newest_day, worked } = self;
+        to.byte(u8::from(*test));
+        to.bytes(rnm.without_padding());
+        to.bytes(inn.without_padding());
+        let before = before.as_deref().map(Vec::as_slice).unwrap_or_default();
+        to.count(before.len());
+        for (drive, since) in before.iter().chain([drive]) {
+            to.number(*drive);
+            to.number(*since);
+        }
+        to.signed(*first_seen_us);
+        to.signed(last_seen_us.wrapping_sub(*first_seen_us));
+        to.number(*newest_day);
+        to.0.extend_from_slice(&worked.to_le_bytes());
+    }
+
+    pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let test = from.byte()? == 1;
+        let rnm = padded(from.bytes()?)?;
+        let inn = padded(from.bytes()?)?;
+        let mut drives = Vec::new();
+        for _ in 0..from.count()?.min(from.0.len()) {
+            drives.push((from.small()?, from.small()?));
+        }
+        let drive = (from.small()?, from.small()?);
+        let first_seen_us = from.signed()?;
+        let last_seen_us = first_seen_us.wrapping_add(from.signed()?);
+        let newest_day = from.small()?;
+        let (worked, rest) = from.0.split_first_chunk::<16>()?;
+        from.0 = rest;
+        Some(Self {
+            test,
+            rnm,
+            inn,
+            drive,
+            before: (!drives.is_empty()).then(|| Box::new(drives)),
+            first_seen_us,
+            last_seen_us,
+            newest_day,
+            worked: u128::from_le_bytes(*worked),
+        })
+    }
+}
+
+fn since_of(seen: &Seen<'_>) -> u32 {
+    seen.view.header().date_time.map_or(0, |it| it.0)
+}
+
+fn padded<const N: usize>(text: &[u8]) -> Option<Fixed<N>> {
+    let mut padded = [0; N];
+    padded.get_mut(..text.len())?.copy_from_slice(text);
+    Some(padded)
+}
+
+trait Padded {
+    fn without_padding(&self) -> &[u8];
+}
+
+impl<const N: usize> Padded for Fixed<N> {
+    fn without_padding(&self) -> &[u8] {
+        let end = self.iter().position(|byte| *byte == 0).unwrap_or(N);
+        self.get(..end).unwrap_or_default()
     }
 }
 

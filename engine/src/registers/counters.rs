@@ -66,8 +66,7 @@ pub(super) fn compare(close: &DocumentView<'_>, totals: &Totals) -> Vec<Mismatch
         if tag == tags::ALL_RECEIPTS_COUNT {
             check(&mut found, tags::SHIFT_COUNTERS, tag, &value, i64::from(totals.count()));
         } else if let Some(direction) = OF_RECEIPTS.iter().position(|it| *it == tag) {
-            let sums = totals.receipts.get(direction).copied().unwrap_or_default();
-            compare_direction(&mut found, tag, &value, &sums);
+            compare_direction(&mut found, tag, &value, &totals.receipts(direction));
         } else if tag == tags::CORRECTION_COUNTERS {
             let all = (0..DIRECTIONS).map(|it| totals.corrections(it).receipts).fold(0, u32::saturating_add);
             for (tag, value) in level(&value) {

@@ -8,8 +8,6 @@
 //!
 //! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers/main.rs`).
 
-use std::collections::VecDeque;
-
 use ofd_codec::{DocumentView, DriveNumber, Form, LocalSeconds, tags};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
@@ -19,6 +17,18 @@ use super::registration::Registration;
 use super::service::{Arrival, Service};
 use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
 use crate::lanes::begins_generation;
+
+/// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
+pub const WAITING_MAX: usize = 8;
+
+/// What a fold was told at its beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// INN of this operator (1017): a registration that names another one ends the service of its drive.
+    pub(super) ours: Option<String>,
+    /// How many shifts of a drive are kept that are whole and not its newest.
+    pub(super) keep: usize,
+}
 
 /// A stored document as a fold sees it.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +47,21 @@ pub struct Seen<'a> {
     pub variant: u8,
     /// The document.
     pub view: DocumentView<'a>,
+}
+
+/// The registration that a drive works under: its requisites are read from its document where somebody asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// Its record.
+    pub position: Position,
+    /// Number of its document.
+    pub number: u32,
+    /// 1012 of its document.
+    pub at: Option<LocalSeconds>,
+    /// Mask of 1205, as [`Registration::reasons`] has it.
+    pub reasons: u32,
+    /// The register sends nothing from here on (1002).
+    pub autonomous: bool,
 }
 
 /// The newest document of a drive.
@@ -72,11 +97,10 @@ pub struct Drive {
     /// The newest document.
     pub last: Option<Last>,
     /// The registration in force.
-    pub registration: Option<Registration>,
-    /// Shifts, by number; the newest may be open. Of older ones as many as are kept.
-    pub shifts: VecDeque<Shift>,
-    /// How many closed shifts are kept.
-    keep: usize,
+    pub registration: Option<Registered>,
+    /// Shifts, by number: the newest, open or closed; older ones of which something is missing, at most [`WAITING_MAX`];
+    /// and of the others as many as are kept.
+    pub shifts: Vec<Shift>,
     /// Flags 1050-1053 of the newest report, as [`EventKind::DriveFlags`] has them.
     pub flags: u8,
     /// Days that the keys of the drive last, by the newest document that says so (1213), and its 1012.
@@ -85,12 +109,14 @@ pub struct Drive {
     pub backlog: Option<(u32, Option<LocalSeconds>)>,
     /// Number of its form 6.
     pub closed: Option<u32>,
+    /// The register that it has named last, by the number of its card.
+    pub(super) card: Option<u32>,
 }
 
 impl Drive {
-    /// A drive of which nothing has come. `keep`: how many closed shifts it remembers.
+    /// A drive of which nothing has come.
     #[must_use]
-    pub fn new(number: DriveNumber, realm: Realm, keep: usize) -> Self {
+    pub fn new(number: DriveNumber, realm: Realm) -> Self {
         Self {
             number,
             realm,
@@ -101,32 +127,44 @@ impl Drive {
             variants: 0,
             last: None,
             registration: None,
-            shifts: VecDeque::new(),
-            keep,
+            shifts: Vec::new(),
             flags: 0,
             key_days: None,
             backlog: None,
             closed: None,
+            card: None,
         }
     }
 
     /// The open shift.
     #[must_use]
     pub fn open_shift(&self) -> Option<&Shift> {
-        self.shifts.back().filter(|it| it.closed.is_none())
+        self.shifts.last().filter(|it| it.closed.is_none())
     }
 
-    /// The next stored document. `ours`: INN of this operator (1017), if it is known.
-    pub(super) fn take(&mut self, seen: &Seen<'_>, ours: Option<&str>, events: &mut Events<'_>) {
+    /// Whether this document, which is no further variant, begins the drive anew.
+    pub(super) fn begins_anew(&self, seen: &Seen<'_>) -> bool {
+        begins_generation(seen.realm, seen.number, seen.view.form()) && self.service.has(seen.number)
+    }
+
+    /// The next stored document. `before` is the registration in force, where the document is one itself and the one in
+    /// force can still be read.
+    pub(super) fn take(
+        &mut self,
+        seen: &Seen<'_>,
+        rules: &Rules,
+        before: Option<&Registration>,
+        events: &mut Events<'_>,
+    ) {
         if seen.variant > 0 {
             self.variants = self.variants.saturating_add(1);
             events.push(EventKind::Variant { variant: seen.variant });
             return;
         }
         let form = seen.view.form();
-        if begins_generation(seen.realm, seen.number, form) && self.service.has(seen.number) {
+        if self.begins_anew(seen) {
             let generation = self.generation.saturating_add(1);
-            *self = Self { generation, ..Self::new(self.number, self.realm, self.keep) };
+            *self = Self { generation, ..Self::new(self.number, self.realm) };
             events.push(EventKind::GenerationBegan);
         }
         let registers = matches!(form, Form::REGISTRATION | Form::REREGISTRATION);
@@ -143,7 +181,7 @@ impl Drive {
             events.push(EventKind::AfterDriveClosed(form));
         }
         if let Some(registration) = registration {
-            self.register(registration, ours, events);
+            self.register(&registration, seen.position, rules, before, events);
         }
         self.read_reports(&seen.view, arrival, events);
         self.assemble(seen, arrival, in_order, events);
@@ -165,7 +203,7 @@ impl Drive {
         if matches!(arrival, Arrival::Late { .. } | Arrival::Earlier) {
             self.judge_around(seen.number, events);
         }
-        self.forget_old_shifts();
+        self.forget_old_shifts(rules.keep);
     }
 
     fn tell_arrival(
@@ -191,24 +229,32 @@ impl Drive {
     }
 
     /// A registration that is older than the one in force changes nothing: it comes late.
-    fn register(&mut self, new: Registration, ours: Option<&str>, events: &mut Events<'_>) {
-        let before = self.registration.as_ref();
-        if before.is_some_and(|before| before.number > new.number) {
+    fn register(
+        &mut self,
+        new: &Registration,
+        position: Position,
+        rules: &Rules,
+        before: Option<&Registration>,
+        events: &mut Events<'_>,
+    ) {
+        if self.registration.is_some_and(|before| before.number > new.number) {
             return;
         }
         let changes = before.map_or_else(Vec::new, |before| new.changes_from(before));
         events.push(EventKind::RegistrationChanged { reasons: new.reasons, changes });
         let operator = new.text(tags::OFD_INN);
-        let elsewhere = match (ours, operator.as_deref()) {
+        let elsewhere = match (rules.ours.as_deref(), operator.as_deref()) {
             (Some(ours), Some(theirs)) => ours != theirs,
             _ => false,
         };
-        let leaves = new.is_autonomous() || elsewhere;
+        let autonomous = new.is_autonomous();
+        let leaves = autonomous || elsewhere;
         if leaves && !self.service.has_left() {
             events.push(EventKind::ServiceLeft);
         }
         self.service.leave(leaves);
-        self.registration = Some(new);
+        let &Registration { number, at, reasons, .. } = new;
+        self.registration = Some(Registered { position, number, at, reasons, autonomous });
     }
 
     /// What reports say of the drive: flags, keys, backlog. Only the newest counts.
@@ -274,7 +320,7 @@ impl Drive {
         if outside && form != Form::CLOSE_SHIFT {
             return;
         }
-        shift.take(&seen.view, seen.number);
+        shift.take(&seen.view, seen.number, seen.received_at_us);
         let revision = shift.revision;
         match form {
             Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),
@@ -290,7 +336,7 @@ impl Drive {
     }
 
     fn check_opening(&self, number: u32, events: &mut Events<'_>) {
-        let Some(before) = self.shifts.back() else { return };
+        let Some(before) = self.shifts.last() else { return };
         if before.closed.is_none() && before.number != number {
             events.push(EventKind::ShiftNotClosed { shift: before.number });
         }
@@ -338,6 +384,7 @@ impl Drive {
     fn shift_at(&mut self, number: u32) -> &mut Shift {
         let at = self.shifts.partition_point(|it| it.number < number);
         if self.shifts.get(at).is_none_or(|it| it.number != number) {
+            self.shifts.reserve_exact(1);
             self.shifts.insert(at, Shift::new(number));
         }
         let end = self.shifts.len().saturating_sub(1);
@@ -372,10 +419,20 @@ impl Drive {
         numbers.into_iter().for_each(|number| self.judge(number, events));
     }
 
-    fn forget_old_shifts(&mut self) {
-        // One more than is kept may be open.
-        while self.shifts.len() > self.keep.saturating_add(1) {
-            self.shifts.pop_front();
-        }
+    fn forget_old_shifts(&mut self, keep: usize) {
+        let Some(older) = self.shifts.len().checked_sub(1).filter(|older| *older > 0) else { return };
+        let settled = self.shifts.iter().take(older).filter(|it| it.is_settled()).count();
+        let mut surplus = settled.saturating_sub(keep);
+        let mut waiting = older.saturating_sub(settled).saturating_sub(keep.max(WAITING_MAX));
+        // Oldest first, and the newest never.
+        let mut left = older;
+        self.shifts.retain(|shift| {
+            let Some(rest) = left.checked_sub(1) else { return true };
+            left = rest;
+            let over = if shift.is_settled() { &mut surplus } else { &mut waiting };
+            let goes = *over > 0;
+            *over = over.saturating_sub(1);
+            !goes
+        });
     }
 }

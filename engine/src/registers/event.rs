@@ -23,6 +23,8 @@ pub struct Event {
     pub drive: DriveNumber,
     /// Number of the document.
     pub number: u32,
+    /// INN of the user (1018), by the document.
+    pub inn: Option<String>,
     /// What happened.
     pub kind: EventKind,
 }
@@ -199,8 +201,18 @@ pub(super) struct Events<'v> {
 
 impl<'v> Events<'v> {
     pub(super) fn of(out: &'v mut Vec<Event>, seen: &Seen<'_>) -> Self {
+        Self::going_on(out, seen, 0)
+    }
+
+    /// Of the same record, with the next place.
+    pub(super) fn going_on(out: &'v mut Vec<Event>, seen: &Seen<'_>, next: u16) -> Self {
         let &Seen { position, received_at_us, drive, number, .. } = seen;
-        Self { out, position, received_at_us, drive, number, next: 0 }
+        Self { out, position, received_at_us, drive, number, next }
+    }
+
+    /// The place of the next event.
+    pub(super) const fn next(&self) -> u16 {
+        self.next
     }
 
     pub(super) fn push(&mut self, kind: EventKind) {
@@ -210,6 +222,7 @@ impl<'v> Events<'v> {
             received_at_us: self.received_at_us,
             drive: self.drive,
             number: self.number,
+            inn: None,
             kind,
         });
         self.next = self.next.saturating_add(1);

@@ -77,6 +77,11 @@ pub struct Service {
 }
 
 impl Service {
+    /// As it was kept.
+    pub(super) fn restored(intervals: Vec<Range>, missing: Vec<Range>, left: bool) -> Self {
+        Self { intervals, missing, left }
+    }
+
     /// The numbers that are ours, in ascending order.
     #[must_use]
     pub fn intervals(&self) -> &[Range] {
@@ -129,6 +134,8 @@ impl Service {
     /// A number comes. `enters`: its document says that the drive has come to us with it.
     pub fn take(&mut self, number: u32, enters: bool) -> Arrival {
         let Some(newest) = self.last() else {
+            // Hardly any drive has a second one.
+            self.intervals.reserve_exact(1);
             self.intervals.push(Range { first: number, last: number });
             return Arrival::First;
         };

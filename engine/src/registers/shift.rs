@@ -44,6 +44,8 @@ pub struct Shift {
     pub number: u32,
     /// Its form 2; `None` when it has not come.
     pub opened: Option<Mark>,
+    /// When that came, microseconds UTC.
+    pub opened_us: Option<i64>,
     /// Its form 5.
     pub closed: Option<Mark>,
     /// Who opened it (1021).
@@ -59,9 +61,9 @@ pub struct Shift {
     /// 1111 of the closing report.
     pub stated_documents: Option<u32>,
     /// The closing report as it came, until the shift is whole: a late document asks it again.
-    close: Option<Box<[u8]>>,
+    pub(super) close: Option<Box<[u8]>>,
     /// Every number between its reports has come.
-    whole: bool,
+    pub(super) whole: bool,
     /// Counters that differ.
     pub mismatches: Vec<Mismatch>,
     /// How often documents came after it was closed.
@@ -76,7 +78,7 @@ impl Shift {
     }
 
     /// Takes a document that names this shift.
-    pub(super) fn take(&mut self, view: &DocumentView<'_>, number: u32) {
+    pub(super) fn take(&mut self, view: &DocumentView<'_>, number: u32, received_at_us: i64) {
         let header = view.header();
         let mark = Mark { number, at: header.date_time };
         self.documents = self.documents.saturating_add(1);
@@ -85,7 +87,7 @@ impl Shift {
         self.revision = self.revision.saturating_add(u32::from(self.closed.is_some()));
         match view.form() {
             Form::OPEN_SHIFT => {
-                self.opened = Some(mark);
+                (self.opened, self.opened_us) = (Some(mark), Some(received_at_us));
                 self.cashier = text(view, tags::CASHIER).map(Into::into);
             }
             Form::CLOSE_SHIFT => {
@@ -134,6 +136,12 @@ impl Shift {
         // Nothing between its reports can come any more.
         self.close = None;
         self.agreement()
+    }
+
+    /// Every document between its reports is here: nothing more can come for it.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.whole
     }
 
     /// What was last judged.

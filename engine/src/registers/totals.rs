@@ -124,19 +124,27 @@ fn listed_vat<'v>(list: &Value<'v>) -> impl Iterator<Item = (usize, Value<'v>)> 
 /// Sums of many receipts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Receipts and БСО by direction.
-    pub receipts: [Sums; DIRECTIONS],
-    /// Corrections by direction; most shifts have none.
-    pub corrections: Option<Box<[Sums; DIRECTIONS]>>,
+    /// What there was, in ascending order of kinds: most shifts know one or two of the eight.
+    pub(super) rows: Vec<Row>,
     /// A sum has left 64 bits.
     pub inexact: bool,
 }
 
+/// Sums of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// Direction; corrections behind the others.
+    pub(super) kind: u8,
+    pub(super) sums: Sums,
+}
+
+/// Kinds of [`Row`].
+pub(super) const KINDS: usize = DIRECTIONS * 2;
+
 impl Totals {
     /// One more.
     pub fn add(&mut self, paid: &Paid) {
-        let row = if paid.correction { self.corrections.get_or_insert_default() } else { &mut self.receipts };
-        let Some(sums) = row.get_mut(paid.direction) else { return };
+        let Some(sums) = self.row(paid.direction, paid.correction) else { return };
         let mut whole = true;
         let mut put = |slot: &mut i64, more: i64| match slot.checked_add(more) {
             Some(sum) => *slot = sum,
@@ -149,29 +157,55 @@ impl Totals {
         self.inexact |= !whole;
     }
 
+    /// The sums of a kind, put in their place when they are new.
+    fn row(&mut self, direction: usize, correction: bool) -> Option<&mut Sums> {
+        let kind = kind_of(direction, correction)?;
+        let at = self.rows.partition_point(|row| row.kind < kind);
+        if self.rows.get(at).is_none_or(|row| row.kind != kind) {
+            self.rows.reserve_exact(1);
+            self.rows.insert(at, Row { kind, sums: Sums::default() });
+        }
+        self.rows.get_mut(at).map(|row| &mut row.sums)
+    }
+
+    fn sums(&self, direction: usize, correction: bool) -> Sums {
+        let kind = kind_of(direction, correction);
+        self.rows.iter().find(|row| Some(row.kind) == kind).map(|row| row.sums).unwrap_or_default()
+    }
+
+    /// Receipts and БСО of a direction.
+    #[must_use]
+    pub fn receipts(&self, direction: usize) -> Sums {
+        self.sums(direction, false)
+    }
+
     /// Corrections of a direction.
     #[must_use]
     pub fn corrections(&self, direction: usize) -> Sums {
-        self.corrections.as_ref().and_then(|it| it.get(direction)).copied().unwrap_or_default()
+        self.sums(direction, true)
     }
 
     /// Receipts, БСО and corrections.
     #[must_use]
     pub fn count(&self) -> u32 {
-        let corrections = self.corrections.iter().flat_map(|it| it.iter());
-        self.receipts.iter().chain(corrections).fold(0, |sum, it| sum.saturating_add(it.receipts))
+        self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.sums.receipts))
     }
 
     /// Revenue, kopecks: the formula of the module header.
     #[must_use]
     pub fn revenue(&self) -> i64 {
         let of = |direction: usize| {
-            let receipts = self.receipts.get(direction).map_or(0, |it| it.total);
-            receipts.saturating_add(self.corrections(direction).total)
+            self.receipts(direction).total.saturating_add(self.corrections(direction).total)
         };
         of(0).saturating_sub(of(1))
     }
 }
+
+fn kind_of(direction: usize, correction: bool) -> Option<u8> {
+    let direction = u8::try_from(direction).ok().filter(|it| usize::from(*it) < DIRECTIONS)?;
+    Some(if correction { direction.saturating_add(4) } else { direction })
+}
+const _: () = assert!(DIRECTIONS == 4);
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +250,7 @@ mod tests {
         }
         assert_eq!(totals.revenue(), 10_500 - 3_000 + 1_000 - 100);
         assert_eq!((totals.count(), totals.inexact), (7, false));
-        let sell = totals.receipts[0];
+        let sell = totals.receipts(0);
         assert_eq!((sell.receipts, sell.total, sell.payments[0]), (2, 10_500, 10_500));
         assert_eq!((sell.vat[1], sell.vat[10]), (10_000 / 11 + 500 / 11, 14));
         assert_eq!(totals.corrections(1).total, 100);
@@ -227,7 +261,7 @@ mod tests {
         let mut totals = Totals::default();
         totals.add(&paid(Form::RECEIPT, 1, i64::MAX as u64));
         totals.add(&paid(Form::RECEIPT, 1, 1));
-        assert!(totals.inexact && totals.receipts[0].total == i64::MAX);
+        assert!(totals.inexact && totals.receipts(0).total == i64::MAX);
     }
 
     #[test]

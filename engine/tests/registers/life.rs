@@ -1,7 +1,8 @@
 //! Random lives of one register: what its drives made, and in what order it reached us.
 
 use ofd_engine::codec::{DocumentView, DriveNumber, Form, LocalSeconds, TlvWriter, tags};
-use ofd_engine::registers::Seen;
+use ofd_engine::registers::{Past, Seen};
+use ofd_engine::storage::Error;
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{Lsn, Position};
 
@@ -146,6 +147,17 @@ impl Sent {
             variant: self.variant,
             view: DocumentView::new_checked(&self.plain).unwrap(),
         }
+    }
+}
+
+/// What was delivered before, for a fold that wants to read it again.
+pub(crate) struct Delivered<'d>(pub(crate) &'d [Sent]);
+
+impl Past for Delivered<'_> {
+    fn plain(&self, position: Position, drive: DriveNumber, number: u32) -> Result<Option<Vec<u8>>, Error> {
+        let sent = self.0.iter().find(|it| Position::new(Lsn::new(it.lsn)) == position).unwrap();
+        assert_eq!((sent.made.drive, sent.made.number), (drive, number));
+        Ok(Some(sent.plain.clone()))
     }
 }
 

@@ -15,8 +15,8 @@ mod life;
 mod model;
 mod scenarios;
 
-use life::{Rng, life};
-use ofd_engine::registers::{Agreement, Registers, SHIFTS_KEPT};
+use life::{Delivered, Rng, life};
+use ofd_engine::registers::{Agreement, Days, Registers, SHIFTS_KEPT, WAITING_MAX};
 use ofd_engine::storage::envelope::Realm;
 
 const OURS: &str = "7700001002";
@@ -32,10 +32,11 @@ fn a_naive_model_agrees_on_random_lives() {
     let (mut documents, mut gaps, mut mismatches, mut shifts) = (0, 0, 0, 0);
     for seed in 1..=lives() {
         let delivered = life(&mut Rng(seed));
+        let past = Delivered(&delivered);
         let mut registers = Registers::new(Some(OURS.to_owned()), usize::MAX);
         let mut events = Vec::new();
         for sent in &delivered {
-            registers.take(&sent.seen(), &mut events);
+            registers.take(&sent.seen(), &past, &mut events).unwrap();
         }
         let expected = model::of(&delivered);
         for want in &expected.drives {
@@ -71,17 +72,31 @@ fn a_naive_model_agrees_on_random_lives() {
             let card = registers.card(Realm::Prod, &want.rnm).unwrap();
             let drives: Vec<_> = card.drives.iter().map(|it| it.drive).collect();
             assert_eq!(drives, want.drives, "seed {seed}");
-            assert_eq!(card.worked_and_idle().0, want.days_worked, "seed {seed}");
+            assert_eq!(card.worked_and_idle.0, want.days_worked, "seed {seed}");
+            let mut days = Days::default();
+            let mine = delivered.iter().filter(|it| it.variant == 0 && it.made.rnm == want.rnm);
+            mine.for_each(|sent| days.take(&sent.seen().view, sent.seen().received_at_us));
             assert_eq!(
-                card.days.values().map(|it| i128::from(it.revenue)).sum::<i128>(),
+                days.0.values().map(|it| i128::from(it.revenue)).sum::<i128>(),
                 want.revenue,
                 "seed {seed}"
             );
         }
         // What an engine keeps of a life is its newest part.
         let mut kept = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
-        delivered.iter().for_each(|sent| kept.take(&sent.seen(), &mut Vec::new()));
-        assert!(kept.drives().all(|it| it.shifts.len() <= SHIFTS_KEPT + 1), "seed {seed}");
+        delivered.iter().for_each(|sent| kept.take(&sent.seen(), &past, &mut Vec::new()).unwrap());
+        for (drive, whole) in kept.drives().zip(registers.drives()) {
+            let settled = drive.shifts.iter().rev().skip(1).filter(|it| it.is_settled()).count();
+            assert!(settled == SHIFTS_KEPT && drive.shifts.len() <= 1 + WAITING_MAX, "seed {seed}");
+            // What is kept is as it is where everything is kept.
+            for shift in &drive.shifts {
+                assert!(
+                    whole.shifts.contains(shift),
+                    "seed {seed}: {shift:?}\nwanted one of {:?}",
+                    whole.shifts
+                );
+            }
+        }
     }
     println!(
         "{} lives: {documents} documents, {gaps} gaps left, {shifts} shifts, {mismatches} that differ",
@@ -97,12 +112,45 @@ fn the_same_documents_give_the_same_events() {
         let delivered = life(&mut Rng(seed));
         let fold = || {
             let (mut registers, mut events) = (Registers::new(None, 3), Vec::new());
-            delivered.iter().for_each(|sent| registers.take(&sent.seen(), &mut events));
+            let past = Delivered(&delivered);
+            delivered.iter().for_each(|sent| registers.take(&sent.seen(), &past, &mut events).unwrap());
             events
         };
         let events = fold();
         assert_eq!(events, fold());
         let places: Vec<_> = events.iter().map(|it| (it.position, it.index)).collect();
         assert!(places.windows(2).all(|two| two[0] < two[1]), "seed {seed}");
+    }
+}
+
+/// As they come back from a checkpoint.
+fn restored(registers: &Registers) -> Registers {
+    let mut again = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    registers.save(&mut |piece| again.restore(piece).ok_or(())).unwrap();
+    again.restored(registers.position());
+    again
+}
+
+// A start goes on from a checkpoint: what it comes to must not depend on where that was made.
+#[test]
+fn a_fold_goes_on_from_any_moment() {
+    for seed in 1..=300 {
+        let delivered = life(&mut Rng(seed));
+        let past = Delivered(&delivered);
+        let fold = |registers: &mut Registers, part: &[life::Sent]| {
+            let mut events = Vec::new();
+            part.iter().for_each(|sent| registers.take(&sent.seen(), &past, &mut events).unwrap());
+            events
+        };
+        let mut whole = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+        let events = fold(&mut whole, &delivered);
+        for cut in 0..=delivered.len() {
+            let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+            let mut seen = fold(&mut registers, &delivered[..cut]);
+            let mut registers = restored(&registers);
+            seen.extend(fold(&mut registers, &delivered[cut..]));
+            assert!(registers == whole, "seed {seed}, cut at {cut}");
+            assert_eq!(seen, events, "seed {seed}, cut at {cut}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use ofd_engine::codec::{DriveNumber, Form};
 use ofd_engine::registers::Registers;
 use ofd_engine::storage::envelope::Realm;
 
-use crate::life::{FROM, Made, OURS, Sent, THEIRS};
+use crate::life::{Delivered, FROM, Made, OURS, Sent, THEIRS};
 
 fn document(number: u32, form: Form) -> Made {
     Made {
@@ -50,8 +50,10 @@ fn told(documents: Vec<Made>) -> Vec<(u32, &'static str)> {
 
 fn told_with(documents: Vec<(Made, u8)>) -> Vec<(u32, &'static str)> {
     let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
-    for (lsn, (made, variant)) in (1..).zip(documents) {
-        registers.take(&Sent::new(made, variant, lsn).seen(), &mut events);
+    let numbered = (1..).zip(documents);
+    let sent: Vec<Sent> = numbered.map(|(lsn, (made, variant))| Sent::new(made, variant, lsn)).collect();
+    for sent_one in &sent {
+        registers.take(&sent_one.seen(), &Delivered(&sent), &mut events).unwrap();
     }
     events.iter().map(|it| (it.number, it.kind.name())).collect()
 }
@@ -236,7 +238,7 @@ fn a_test_drive_begins_anew() {
     let life = [registration(1, REGISTRATION, OURS, 0), in_shift(2, OPEN, 1, 0)];
     for (lsn, made) in (1..).zip([&life[..], &life[..]].concat()) {
         let sent = Sent { realm: Realm::Test, ..Sent::new(made, 0, lsn) };
-        registers.take(&sent.seen(), &mut events);
+        registers.take(&sent.seen(), &Delivered(&[]), &mut events).unwrap();
     }
     let names: Vec<_> = events.iter().map(|it| (it.number, it.kind.name())).collect();
     let once = [(1, "drive.appeared"), (1, "registration.changed"), (2, "shift.opened")];

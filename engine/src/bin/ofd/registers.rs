@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ofd_engine::ReadOnly;
-use ofd_engine::codec::DriveNumber;
+use ofd_engine::codec::{DriveNumber, tags};
 use ofd_engine::control::card_line;
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Card, Registers, SHIFTS_KEPT};
+use ofd_engine::registers::{Card, Registers};
+use ofd_engine::{OPERATOR_INN_STAND_IN, ReadOnly, Register, RegisterBook};
 
 use crate::config::Config;
 use crate::data::DataDir;
@@ -17,8 +17,8 @@ use crate::output::Output;
 /// Lists registers: what they are, their drives, what is missing of them, the open shift.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the log by itself, beside a running server too, and sees what is durable now; documents that retention has let
-go from the log are not counted. Money in JSON is kopecks, times of a register have no zone. Exit code 4 when --fn or
+Reads by itself, beside a running server too, and sees what is durable now: from the newest checkpoint of the server,
+when --config names the same operator, and the log behind it; otherwise from the beginning. Money in JSON is kopecks, times of a register have no zone. Exit code 4 when --fn or
 --inn find nothing.
 
 Examples:
@@ -49,11 +49,21 @@ pub(crate) struct What {
 }
 
 impl What {
-    /// Folds the log.
-    pub(crate) fn registers(&self, shifts_kept: usize) -> Result<Registers, Failure> {
+    fn ours(&self) -> Result<Option<String>, Failure> {
+        let config = self.config.as_ref().map(|file| Config::load(file)).transpose()?;
+        Ok(config.map(|it| it.operator_inn).filter(|inn| inn != OPERATOR_INN_STAND_IN))
+    }
+
+    /// The registers, from the newest checkpoint of the directory on.
+    fn book(&self) -> Result<RegisterBook, Failure> {
+        let ours = self.ours()?;
+        Ok(ReadOnly::open(self.data.existing()?)?.registers(&Capability::operator(), ours.as_deref())?)
+    }
+
+    /// Folds the log with all its shifts.
+    pub(crate) fn shifts(&self) -> Result<Registers, Failure> {
         let dir = self.data.existing()?;
-        let ours = self.config.as_ref().map(|file| Config::load(file)).transpose()?.map(|it| it.operator_inn);
-        Ok(ReadOnly::open(dir)?.registers(&Capability::operator(), ours, shifts_kept)?)
+        Ok(ReadOnly::open(dir)?.fold_registers(&Capability::operator(), self.ours()?, usize::MAX)?)
     }
 
     /// Whether this register is asked for.
@@ -79,7 +89,7 @@ impl What {
 
 impl RegistersCommand {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let registers = self.what.registers(SHIFTS_KEPT)?;
+        let book = self.what.book()?;
         let mut output = Output::new();
         let mut found = false;
         if !self.what.json {
@@ -88,12 +98,17 @@ impl RegistersCommand {
                 "RNM", "INN", "FN", "DOCUMENTS", "MISSING", "SHIFT", "LAST DOCUMENT", "ADDRESS"
             ))?;
         }
-        for (realm, card) in registers.cards().filter(|(_, card)| self.what.names(card)) {
+        let mut registers: Vec<Register> = book.iter().filter(|it| self.what.names(&it.card)).collect();
+        registers.sort_by(|one, other| {
+            let key = |it: &Register| (it.card.realm as u8, it.card.rnm.clone());
+            key(one).cmp(&key(other))
+        });
+        for register in &registers {
             found = true;
             if self.what.json {
-                output.line(&card_line(&registers, realm, card))?;
+                output.line(&card_line(&book, register)?)?;
             } else {
-                output.line(&row(&registers, card))?;
+                output.line(&row(&book, register)?)?;
             }
         }
         output.flush()?;
@@ -101,22 +116,18 @@ impl RegistersCommand {
     }
 }
 
-fn row(registers: &Registers, card: &Card) -> String {
-    let current = card.drives.last().and_then(|it| registers.drive(it.drive));
-    let missing =
-        current.map_or(0, |it| it.service.missing().iter().map(|range| u64::from(range.count())).sum());
-    let address = current
-        .and_then(|it| it.registration.as_ref())
-        .and_then(|it| it.text(ofd_engine::codec::tags::RETAIL_PLACE_ADDRESS));
-    format!(
+fn row(book: &RegisterBook, Register { card, drive }: &Register) -> Result<String, Failure> {
+    let missing: u64 = drive.service.missing().iter().map(|range| u64::from(range.count())).sum();
+    let address = book.registration(drive)?.and_then(|it| it.text(tags::RETAIL_PLACE_ADDRESS));
+    Ok(format!(
         "{:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
         card.rnm,
         card.inn.as_deref().unwrap_or("-"),
-        current.map_or("-", |it| it.number.as_str()),
-        current.map_or(0, |it| it.documents),
+        drive.number.as_str(),
+        drive.documents,
         missing,
-        current.and_then(|it| it.open_shift()).map_or("-".to_owned(), |it| it.number.to_string()),
-        current.and_then(|it| it.last).map_or("-".to_owned(), |it| format!("{} {}", it.number, it.form)),
+        drive.open_shift().map_or("-".to_owned(), |it| it.number.to_string()),
+        drive.last.map_or("-".to_owned(), |it| format!("{} {}", it.number, it.form)),
         address.as_deref().unwrap_or("-"),
-    )
+    ))
 }

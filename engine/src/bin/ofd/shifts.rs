@@ -3,7 +3,7 @@
 use clap::Args;
 use ofd_engine::codec::Kopecks;
 use ofd_engine::control::shift_line;
-use ofd_engine::registers::{Agreement, Shift};
+use ofd_engine::registers::{Agreement, Card, Shift};
 
 use crate::failure::Failure;
 use crate::output::Output;
@@ -26,7 +26,7 @@ pub(crate) struct Shifts {
 
 impl Shifts {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let registers = self.what.registers(usize::MAX)?;
+        let registers = self.what.shifts()?;
         let mut output = Output::new();
         let mut found = false;
         if !self.what.json {
@@ -35,13 +35,18 @@ impl Shifts {
                 "FN", "SHIFT", "DOCUMENTS", "RECEIPTS", "REVENUE", "STATE"
             ))?;
         }
-        for (_, card) in registers.cards().filter(|(_, card)| self.what.names(card)) {
+        let mut cards: Vec<Card> = registers.cards().filter(|card| self.what.names(card)).collect();
+        cards.sort_by(|one, other| {
+            let key = |it: &Card| (it.realm as u8, it.rnm.clone());
+            key(one).cmp(&key(other))
+        });
+        for card in cards {
             let drives = card.drives.iter().filter(|it| self.what.names_drive(it.drive));
             for drive in drives.filter_map(|it| registers.drive(it.drive)) {
                 for shift in &drive.shifts {
                     found = true;
                     if self.what.json {
-                        output.line(&shift_line(drive, Some(&card.rnm), card.inn.as_deref(), shift))?;
+                        output.line(&shift_line(&drive, Some(&card.rnm), card.inn.as_deref(), shift))?;
                     } else {
                         output.line(&row(drive.number.as_str(), shift))?;
                     }

@@ -1,0 +1,259 @@
+//! What is asked of the registers: one state, filled by the fold of a running engine or by that of a reader beside it.
+//!
+//! Unit: cards and drives are copies, as of [`RegisterBook::position`]. A page holds the lock for its own length and no
+//! longer, so that a list of all registers delays the fold by one page.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use ofd_codec::{DocumentView, DriveNumber};
+use ofd_storage::envelope::Realm;
+use ofd_storage::{Lsn, Position};
+
+use crate::error::Error;
+use crate::host::Capability;
+use crate::past::LogPast;
+use crate::registers::{Card, Drive, Past, Registers, Registration};
+
+/// Most registers on one page.
+pub(crate) const PAGE_MAX: usize = 1_000;
+
+/// The state, and how far it is.
+pub(crate) struct Book {
+    registers: RwLock<Registers>,
+    /// Everything up to this LSN is in it, and [`NOT_BEGUN`] until the first state is there.
+    folded: AtomicU64,
+    work: Mutex<Work>,
+    advance: Condvar,
+}
+
+const NOT_BEGUN: u64 = u64::MAX;
+
+#[derive(Default)]
+struct Work {
+    /// The newest checkpoint ends here.
+    kept: Lsn,
+    /// Somebody waits for another one.
+    asked: bool,
+    ended: bool,
+}
+
+impl Book {
+    /// Of nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            registers: RwLock::new(Registers::new(None, 0)),
+            folded: AtomicU64::new(NOT_BEGUN),
+            work: Mutex::default(),
+            advance: Condvar::new(),
+        }
+    }
+
+    /// Of a state that nobody adds to.
+    pub(crate) fn of(registers: Registers) -> Self {
+        let this = Self::new();
+        this.begin(registers, Lsn::NONE);
+        this
+    }
+
+    pub(super) fn begin(&self, registers: Registers, kept: Lsn) {
+        let position = registers.position();
+        *self.fold() = registers;
+        self.work().kept = kept;
+        self.folded(position);
+    }
+
+    /// A fold panics only where an invariant is broken, and then the engine has failed: poison says nothing more.
+    pub(super) fn fold(&self) -> RwLockWriteGuard<'_, Registers> {
+        self.registers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Registers> {
+        self.registers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything up to here is in the state.
+    pub(super) fn folded(&self, position: Position) {
+        // Pairs with the load in `position`; the state itself is published by its lock.
+        self.folded.store(position.as_u64(), Ordering::Release);
+        let _held = self.work();
+        self.advance.notify_all();
+    }
+
+    /// Where the newest checkpoint ends, and whether another one is asked for.
+    pub(super) fn kept(&self) -> (Lsn, bool) {
+        let work = self.work();
+        (work.kept, work.asked)
+    }
+
+    pub(super) fn wrote(&self, kept: Lsn) {
+        let mut work = self.work();
+        (work.kept, work.asked) = (kept, false);
+        self.advance.notify_all();
+    }
+
+    /// Nothing is folded any more.
+    pub(super) fn end(&self) {
+        self.work().ended = true;
+        self.advance.notify_all();
+    }
+
+    /// Everything up to here is in the state; `None` until it has begun.
+    pub(crate) fn position(&self) -> Option<Position> {
+        let folded = self.folded.load(Ordering::Acquire);
+        (folded != NOT_BEGUN).then(|| Position::new(Lsn::new(folded)))
+    }
+
+    /// Waits until `done`, a step of `timeout` at most. False: time ran out, or nothing is folded any more.
+    fn wait(&self, timeout: Duration, done: impl Fn(&Work) -> bool) -> bool {
+        let waiting = |work: &mut Work| !done(work) && !work.ended;
+        let waited = self.advance.wait_timeout_while(self.work(), timeout, waiting);
+        let (work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        done(&work)
+    }
+
+    fn wait_folded(&self, position: Position, timeout: Duration) -> bool {
+        self.wait(timeout, |_| self.position().is_some_and(|folded| folded >= position))
+    }
+
+    /// Asks for a checkpoint of all that is folded now, and waits for it; where the newest one ends then.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn checkpoint(&self, timeout: Duration) -> Position {
+        self.work().asked = true;
+        self.wait(timeout, |work| !work.asked);
+        Position::new(self.work().kept)
+    }
+}
+
+/// A register with its drives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// What it is.
+    pub card: Card,
+    /// The drive it works with.
+    pub drive: Drive,
+}
+
+/// Some registers, and where the next ones begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegisterPage {
+    /// In the order of their appearance.
+    pub registers: Vec<Register>,
+    /// What to ask for next; `None`: there are no more now.
+    pub next: Option<u32>,
+}
+
+/// The registers that a capability shows.
+pub struct RegisterBook {
+    book: Arc<Book>,
+    past: LogPast,
+    capability: Capability,
+}
+
+impl RegisterBook {
+    pub(crate) fn new(book: Arc<Book>, past: LogPast, capability: Capability) -> Self {
+        Self { book, past, capability }
+    }
+
+    /// Every document up to here is in what is told. The start until the fold has begun.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.book.position().unwrap_or(Position::START)
+    }
+
+    /// Waits until every document up to a position is in it. False: time ran out, or the engine has ended.
+    #[must_use]
+    pub fn wait(&self, position: Position, timeout: Duration) -> bool {
+        self.book.wait_folded(position, timeout)
+    }
+
+    /// How many registers there are, of everybody.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.book.read().count().1
+    }
+
+    /// A register by its registration number (РНМ, 1037).
+    #[must_use]
+    pub fn register(&self, realm: Realm, rnm: &str) -> Option<Register> {
+        let registers = self.book.read();
+        self.shown(&registers, registers.card(realm, rnm)?)
+    }
+
+    /// The register that a drive has named last.
+    #[must_use]
+    pub fn register_of(&self, drive: DriveNumber) -> Option<Register> {
+        let registers = self.book.read();
+        self.shown(&registers, registers.card_of(drive)?)
+    }
+
+    /// A drive, with its open shift.
+    #[must_use]
+    pub fn drive(&self, drive: DriveNumber) -> Option<Drive> {
+        let registers = self.book.read();
+        self.shown(&registers, registers.card_of(drive)?)?;
+        registers.drive(drive)
+    }
+
+    fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
+        if !self.capability.sees(card.inn.as_deref()) {
+            return None;
+        }
+        let drive = registers.drive(card.drives.last()?.drive)?;
+        Some(Register { card, drive })
+    }
+
+    /// Registers in the order of their appearance, at most `most` and at most a thousand, from `from` on, which is 0 or what
+    /// the page before says.
+    ///
+    /// A page may hold fewer and be followed by others: registers of other users are passed over, a thousand at most.
+    #[must_use]
+    pub fn page(&self, from: u32, most: usize) -> RegisterPage {
+        let most = most.clamp(1, PAGE_MAX);
+        let registers = self.book.read();
+        let mut page = RegisterPage::default();
+        let mut looked_at = 0_usize;
+        for (number, card) in registers.cards_from(from, |inn| self.capability.sees(inn)) {
+            if looked_at >= PAGE_MAX || page.registers.len() >= most {
+                page.next = Some(number);
+                break;
+            }
+            looked_at = looked_at.saturating_add(1);
+            page.registers.extend(card.and_then(|card| self.shown(&registers, card)));
+        }
+        page
+    }
+
+    /// All registers, page by page.
+    pub fn iter(&self) -> impl Iterator<Item = Register> {
+        let mut next = Some(0);
+        let pages = core::iter::from_fn(move || {
+            let page = self.page(next?, PAGE_MAX);
+            next = page.next;
+            Some(page.registers)
+        });
+        pages.flatten()
+    }
+
+    /// What a drive was registered with, from its document; `None` when there was none, or it can be read no more.
+    ///
+    /// # Errors
+    /// When it cannot be read now.
+    pub fn registration(&self, drive: &Drive) -> Result<Option<Registration>, Error> {
+        let Some(registered) = drive.registration else { return Ok(None) };
+        let plain = self.past.plain(registered.position, drive.number, registered.number)?;
+        let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
+        Ok(view.map(|view| Registration::of(&view, registered.number)))
+    }
+}
+
+impl std::fmt::Debug for RegisterBook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegisterBook").field("position", &self.position()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Documents that a fold has seen before, read again: from the log, or from the archive once they have left it.
+//!
+//! Errors: what is damaged or gone reads as nothing, with a warning; what the system could not read now is an error, and the
+//! fold asks again.
+
+use std::sync::Arc;
+
+use ofd_codec::DriveNumber;
+use ofd_storage::envelope::Envelope;
+#[cfg(feature = "parquet")]
+use ofd_storage::manifest::Archive;
+use ofd_storage::{Env, Error, ErrorKind, LogReader, OwnedRecord, Position};
+
+use crate::registers::Past;
+
+/// The log and the archive behind it.
+pub(crate) struct LogPast {
+    reader: LogReader,
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is read through it"))]
+    env: Arc<dyn Env>,
+}
+
+impl LogPast {
+    pub(crate) fn new(reader: LogReader, env: Arc<dyn Env>) -> Self {
+        Self { reader, env }
+    }
+
+    fn record(
+        &self,
+        position: Position,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Option<OwnedRecord>, Error> {
+        let lsn = position.lsn();
+        if self.reader.holds(lsn) {
+            let mut records = self.reader.records_from(Position::new(lsn.prev()), lsn);
+            match records.next() {
+                Ok(found) => return Ok(found.map(|(record, _)| record.to_owned_record())),
+                // It has left while we looked.
+                Err(_) if !self.reader.holds(lsn) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.archived(position, drive, number)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn archived(
+        &self,
+        position: Position,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Option<OwnedRecord>, Error> {
+        Archive::open(&self.env)?.document(position, drive.as_str(), number)
+    }
+
+    #[cfg(not(feature = "parquet"))]
+    #[expect(clippy::unused_self, reason = "the archive is read through it")]
+    fn archived(&self, position: Position, _: DriveNumber, _: u32) -> Result<Option<OwnedRecord>, Error> {
+        let error = crate::stored::without_archive(position.lsn());
+        Err(Error::new(ErrorKind::Corrupt, error.to_string()))
+    }
+}
+
+impl Past for LogPast {
+    fn plain(&self, position: Position, drive: DriveNumber, number: u32) -> Result<Option<Vec<u8>>, Error> {
+        match self.record(position, drive, number) {
+            Ok(record) => {
+                let plain = |it: OwnedRecord| Some(Envelope::of(&it.record()).ok()?.plain.to_vec());
+                Ok(record.and_then(plain))
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                tracing::warn!(%error, "a registration cannot be read any more");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! A drive in as few bytes as it needs: so it is kept while no shift is open, and so it stands in a checkpoint.
+//!
+//! Shape: [`pack`](super::pack) numbers one after another: a byte of flags, then the fields in the order of the struct;
+//! lists with their count before them. Of the sums of a shift only those that are not zero.
+//!
+//! Invariant: a drive comes back from its bytes as it was (test: `tests/registers/main.rs`, where every drive is packed
+//! after each of its shifts).
+
+use ofd_codec::{DriveNumber, Form, LocalSeconds, Tag};
+use ofd_storage::envelope::Realm;
+use ofd_storage::{Lsn, Position};
+
+use super::counters::Mismatch;
+use super::drive::{Drive, Last, Registered};
+use super::event::Evidence;
+use super::pack::{Packer, Unpacker};
+use super::service::{Range, Service};
+use super::shift::{Mark, Shift};
+use super::totals::{KINDS, PAYMENTS, Row, Sums, Totals, VAT_CODES};
+
+const TEST: u8 = 1;
+const LEFT: u8 = 1 << 1;
+const REGISTERED: u8 = 1 << 2;
+const AUTONOMOUS: u8 = 1 << 3;
+const LAST: u8 = 1 << 4;
+const KEYS: u8 = 1 << 5;
+const BACKLOG: u8 = 1 << 6;
+
+/// Writes a drive; its number is the key that it is kept under.
+pub(super) fn pack(drive: &Drive, to: &mut Packer) {
+    let Drive {
+        number: _,
+        realm,
+        generation,
+        service,
+        evidence,
+        documents,
+        variants,
+        last,
+        registration,
+        shifts,
+        flags,
+        key_days,
+        backlog,
+        closed,
+        card,
+    } = drive;
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    to.byte(
+        flag(*realm == Realm::Test, TEST)
+            | flag(service.has_left(), LEFT)
+            | flag(registration.is_some(), REGISTERED)
+            | flag(registration.is_some_and(|it| it.autonomous), AUTONOMOUS)
+            | flag(last.is_some(), LAST)
+            | flag(key_days.is_some(), KEYS)
+            | flag(backlog.is_some(), BACKLOG),
+    );
+    to.byte(match evidence {
+        Evidence::Registered => 0,
+        Evidence::Entered => 1,
+        Evidence::Unknown => 2,
+    });
+    to.number(*generation);
+    ranges(to, service.intervals());
+    ranges(to, service.missing());
+    to.number(*documents);
+    to.number(*variants);
+    if let Some(Last { number, form, at, received_at_us }) = last {
+        to.number(*number);
+        to.byte(form.0);
+        to.optional(at.map(|it| it.0));
+        to.signed(*received_at_us);
+    }
+    if let Some(Registered { position, number, at, reasons, autonomous: _ }) = registration {
+        to.number(position.as_u64());
+        to.number(*number);
+        to.optional(at.map(|it| it.0));
+        to.number(*reasons);
+    }
+    to.byte(*flags);
+    if let Some((days, at)) = key_days {
+        to.number(*days);
+        to.optional(at.map(|it| it.0));
+    }
+    if let Some((documents, since)) = backlog {
+        to.number(*documents);
+        to.optional(since.map(|it| it.0));
+    }
+    to.optional(*closed);
+    to.optional(*card);
+    to.count(shifts.len());
+    shifts.iter().for_each(|it| shift(to, it));
+}
+
+/// Reads what [`pack`] wrote.
+pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Drive> {
+    let head = from.byte()?;
+    let has = |bit: u8| head & bit != 0;
+    let evidence = match from.byte()? {
+        0 => Evidence::Registered,
+        1 => Evidence::Entered,
+        2 => Evidence::Unknown,
+        _ => return None,
+    };
+    let mut drive = Drive::new(number, if has(TEST) { Realm::Test } else { Realm::Prod });
+    drive.evidence = evidence;
+    drive.generation = from.small()?;
+    drive.service = Service::restored(read_ranges(from)?, read_ranges(from)?, has(LEFT));
+    drive.documents = from.number()?;
+    drive.variants = from.number()?;
+    if has(LAST) {
+        let (number, form) = (from.small()?, Form(from.byte()?));
+        drive.last = Some(Last { number, form, at: read_time(from)?, received_at_us: from.signed()? });
+    }
+    if has(REGISTERED) {
+        let position = Position::new(Lsn::new(from.number()?));
+        let (number, at, reasons) = (from.small()?, read_time(from)?, from.small()?);
+        drive.registration = Some(Registered { position, number, at, reasons, autonomous: has(AUTONOMOUS) });
+    }
+    drive.flags = from.byte()?;
+    if has(KEYS) {
+        drive.key_days = Some((u16::try_from(from.number()?).ok()?, read_time(from)?));
+    }
+    if has(BACKLOG) {
+        drive.backlog = Some((from.small()?, read_time(from)?));
+    }
+    drive.closed = from.optional()?;
+    drive.card = from.optional()?;
+    for _ in 0..from.count()? {
+        drive.shifts.reserve_exact(1);
+        drive.shifts.push(read_shift(from)?);
+    }
+    Some(drive)
+}
+
+fn ranges(to: &mut Packer, ranges: &[Range]) {
+    to.count(ranges.len());
+    let mut at = 0;
+    for Range { first, last } in ranges {
+        to.number(first.wrapping_sub(at));
+        to.number(last.wrapping_sub(*first));
+        at = *last;
+    }
+}
+
+fn read_ranges(from: &mut Unpacker<'_>) -> Option<Vec<Range>> {
+    let mut ranges = Vec::new();
+    let mut at = 0_u32;
+    for _ in 0..from.count()? {
+        let first = at.wrapping_add(from.small()?);
+        let last = first.wrapping_add(from.small()?);
+        ranges.reserve_exact(1);
+        ranges.push(Range { first, last });
+        at = last;
+    }
+    Some(ranges)
+}
+
+#[expect(clippy::option_option, reason = "an optional time that can be read or not")]
+fn read_time(from: &mut Unpacker<'_>) -> Option<Option<LocalSeconds>> {
+    Some(from.optional()?.map(LocalSeconds))
+}
+
+const OPENED: u8 = 1;
+const OPENED_US: u8 = 1 << 1;
+const CLOSED: u8 = 1 << 2;
+const WHOLE: u8 = 1 << 3;
+const INEXACT: u8 = 1 << 4;
+const CLOSE: u8 = 1 << 5;
+const CASHIER: u8 = 1 << 6;
+const NUMBERS: u8 = 1 << 7;
+
+fn shift(to: &mut Packer, shift: &Shift) {
+    let Shift {
+        number,
+        opened,
+        opened_us,
+        closed,
+        cashier,
+        documents,
+        numbers,
+        totals,
+        stated_receipts,
+        stated_documents,
+        close,
+        whole,
+        mismatches,
+        revision,
+        last_in_shift,
+    } = shift;
+    let flag = |set: bool, bit: u8| if set { bit } else { 0 };
+    to.byte(
+        flag(opened.is_some(), OPENED)
+            | flag(opened_us.is_some(), OPENED_US)
+            | flag(closed.is_some(), CLOSED)
+            | flag(*whole, WHOLE)
+            | flag(totals.inexact, INEXACT)
+            | flag(close.is_some(), CLOSE)
+            | flag(cashier.is_some(), CASHIER)
+            | flag(numbers.is_some(), NUMBERS),
+    );
+    to.number(*number);
+    for mark in [opened, closed].into_iter().flatten() {
+        to.number(mark.number);
+        to.optional(mark.at.map(|it| it.0));
+    }
+    opened_us.iter().for_each(|it| to.signed(*it));
+    cashier.iter().for_each(|it| to.bytes(it.as_bytes()));
+    to.number(*documents);
+    if let Some(Range { first, last }) = numbers {
+        to.number(*first);
+        to.number(last.wrapping_sub(*first));
+    }
+    to.count(totals.rows.len());
+    for Row { kind, sums } in &totals.rows {
+        to.byte(*kind);
+        to.number(sums.receipts);
+        let all = [sums.total].into_iter().chain(sums.payments).chain(sums.vat);
+        let mask = all.clone().enumerate().fold(0_u32, |mask, (at, sum)| {
+            mask | u32::from(sum != 0).checked_shl(u32::try_from(at).unwrap_or(32)).unwrap_or(0)
+        });
+        to.number(mask);
+        all.filter(|sum| *sum != 0).for_each(|sum| to.signed(sum));
+    }
+    to.optional(*stated_receipts);
+    to.optional(*stated_documents);
+    close.iter().for_each(|it| to.bytes(it));
+    to.count(mismatches.len());
+    for Mismatch { tag, within, stated, counted } in mismatches {
+        to.number(tag.0);
+        to.number(within.0);
+        to.number(*stated);
+        to.number(*counted);
+    }
+    to.number(*revision);
+    to.optional(last_in_shift.map(|it| it.0));
+    last_in_shift.iter().for_each(|it| to.number(it.1));
+}
+
+fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
+    let head = from.byte()?;
+    let has = |bit: u8| head & bit != 0;
+    let mut shift = Shift::new(from.small()?);
+    if has(OPENED) {
+        shift.opened = Some(Mark { number: from.small()?, at: read_time(from)? });
+    }
+    if has(CLOSED) {
+        shift.closed = Some(Mark { number: from.small()?, at: read_time(from)? });
+    }
+    if has(OPENED_US) {
+        shift.opened_us = Some(from.signed()?);
+    }
+    if has(CASHIER) {
+        shift.cashier = Some(core::str::from_utf8(from.bytes()?).ok()?.into());
+    }
+    shift.documents = from.small()?;
+    if has(NUMBERS) {
+        let first = from.small()?;
+        shift.numbers = Some(Range { first, last: first.wrapping_add(from.small()?) });
+    }
+    shift.totals = read_totals(from)?;
+    shift.totals.inexact = has(INEXACT);
+    shift.stated_receipts = from.optional()?;
+    shift.stated_documents = from.optional()?;
+    if has(CLOSE) {
+        shift.close = Some(from.bytes()?.into());
+    }
+    shift.whole = has(WHOLE);
+    for _ in 0..from.count()? {
+        let (tag, within) = (read_tag(from)?, read_tag(from)?);
+        shift.mismatches.push(Mismatch { tag, within, stated: from.number()?, counted: from.number()? });
+    }
+    shift.revision = from.small()?;
+    shift.last_in_shift = match from.optional()? {
+        Some(in_shift) => Some((in_shift, from.small()?)),
+        None => None,
+    };
+    Some(shift)
+}
+
+fn read_tag(from: &mut Unpacker<'_>) -> Option<Tag> {
+    u16::try_from(from.number()?).ok().map(Tag)
+}
+
+fn read_totals(from: &mut Unpacker<'_>) -> Option<Totals> {
+    let mut totals = Totals::default();
+    for _ in 0..from.count()?.min(KINDS) {
+        let kind = from.byte()?;
+        let mut sums = Sums { receipts: from.small()?, ..Sums::default() };
+        let mask = from.small()?;
+        let all = [&mut sums.total].into_iter().chain(&mut sums.payments).chain(&mut sums.vat);
+        for (at, sum) in (0..).zip(all) {
+            if mask & 1_u32.checked_shl(at).unwrap_or(0) != 0 {
+                *sum = from.signed()?;
+            }
+        }
+        totals.rows.reserve_exact(1);
+        totals.rows.push(Row { kind, sums });
+    }
+    Some(totals)
+}
+const _: () = assert!(1 + PAYMENTS + VAT_CODES <= 32);

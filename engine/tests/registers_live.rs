@@ -1,0 +1,176 @@
+//! The registers of a running engine: what they show at any moment, and after a start from whatever was kept.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a failed unwrap is a failed test"
+)]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::life;
+use ofd_engine::host::Capability;
+use ofd_engine::registers::SHIFTS_KEPT;
+use ofd_engine::storage::envelope::Realm;
+use ofd_engine::{Engine, ReadOnly, Register, RegisterBook};
+
+/// The operator that the registers of these tests are registered with.
+const OURS: &str = "7700000190";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(dir: &Path, checkpoint_after: u64) -> Engine {
+    let builder = Engine::builder(dir).operator_inn(OURS).segment_len_bytes(1 << 20);
+    builder.checkpoint_after(checkpoint_after).open().unwrap()
+}
+
+fn submit(engine: &Engine, messages: &[Vec<u8>]) {
+    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
+    engine.submit_batch(frames).unwrap().wait();
+}
+
+/// The registers of an engine, as soon as they hold everything.
+fn shown(engine: &Engine) -> Vec<Register> {
+    let book = engine.registers(&Capability::operator());
+    assert!(book.wait(engine.durable(), PATIENCE), "stands at {}", book.position());
+    book.iter().collect()
+}
+
+/// Those of a fold of the whole log that goes by no checkpoint.
+fn folded(dir: &Path) -> Vec<Register> {
+    let log = ReadOnly::open(dir).unwrap();
+    let all = log.fold_registers(&Capability::operator(), Some(OURS.to_owned()), SHIFTS_KEPT).unwrap();
+    let cards = all.cards().map(|card| {
+        let drive = all.drive(card.drives.last().unwrap().drive).unwrap();
+        Register { card, drive }
+    });
+    cards.collect()
+}
+
+fn checkpoints(dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir.join("registers")) else { return Vec::new() };
+    let mut found: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+/// The lives of some registers, mixed.
+fn lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
+    let lives: Vec<_> = (0..registers).map(|register| life(11, register, documents)).collect();
+    (0..documents).flat_map(|at| lives.iter().map(move |life| life[at].clone())).collect()
+}
+
+// A picture that changes with the moment of a restart is one that nobody can rely on.
+#[test]
+fn a_restart_at_any_moment_shows_the_same_registers() {
+    let dir = tempfile::tempdir().unwrap();
+    let messages = lives(9, 170);
+    let mut used = 0;
+    for (at, part) in messages.chunks(190).enumerate() {
+        // Often, seldom and never; and engines that end before they have folded what came.
+        let engine = open(dir.path(), [40, 300, 1_000_000][at % 3]);
+        submit(&engine, part);
+        if at % 2 == 0 {
+            assert_eq!(shown(&engine), folded(dir.path()), "part {at}");
+        }
+        engine.shutdown().unwrap();
+        used += usize::from(!checkpoints(dir.path()).is_empty());
+        let log = ReadOnly::open(dir.path()).unwrap();
+        let beside = log.registers(&Capability::operator(), Some(OURS)).unwrap();
+        assert_eq!(beside.iter().collect::<Vec<_>>(), folded(dir.path()), "part {at}, beside");
+        assert_eq!(beside.position(), log.durable());
+    }
+    assert!(used > 3, "no start went on from a checkpoint");
+}
+
+// A checkpoint can be thrown away: what is damaged, of another operator or of another log leads to no other registers.
+#[test]
+fn a_checkpoint_that_does_not_hold_is_passed_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let messages = lives(5, 60);
+    let engine = open(dir.path(), 50);
+    submit(&engine, &messages[..200]);
+    shown(&engine);
+    submit(&engine, &messages[200..]);
+    let expected = shown(&engine);
+    engine.shutdown().unwrap();
+    let kept = checkpoints(dir.path());
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let whole: Vec<Vec<u8>> = kept.iter().map(|it| std::fs::read(it).unwrap()).collect();
+    let beside = || {
+        let log = ReadOnly::open(dir.path()).unwrap();
+        log.registers(&Capability::operator(), Some(OURS)).unwrap().iter().collect::<Vec<_>>()
+    };
+    for at in (0..whole[1].len()).step_by(37) {
+        let mut damaged = whole[1].clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&kept[1], &damaged).unwrap();
+        assert_eq!(beside(), expected, "byte {at}");
+    }
+    for cut in (0..whole[1].len()).step_by(301) {
+        std::fs::write(&kept[1], &whole[1][..cut]).unwrap();
+        assert_eq!(beside(), expected, "cut at {cut}");
+    }
+    // Of another log: the same names, other registers.
+    let other = tempfile::tempdir().unwrap();
+    let engine = open(other.path(), 1_000_000);
+    let others: Vec<_> = (100..105).flat_map(|register| life(11, register, 60)).collect();
+    submit(&engine, &others);
+    engine.shutdown().unwrap();
+    std::fs::create_dir_all(other.path().join("registers")).unwrap();
+    for (path, bytes) in kept.iter().zip(&whole) {
+        std::fs::write(other.path().join("registers").join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    let engine = open(other.path(), 1_000_000);
+    assert_eq!(shown(&engine), folded(other.path()));
+    engine.shutdown().unwrap();
+    // Of another operator: another INN is no longer ours.
+    let log = ReadOnly::open(dir.path()).unwrap();
+    let theirs = log.registers(&Capability::operator(), Some("7700002008")).unwrap();
+    let theirs: Vec<Register> = theirs.iter().collect();
+    let registered = |it: &&Register| it.drive.registration.is_some();
+    assert!(theirs.iter().filter(registered).all(|it| it.drive.service.has_left()));
+    assert!(theirs != expected);
+}
+
+// One merchant never sees another, neither one by one nor in a list.
+#[test]
+fn registers_are_shown_to_whom_they_belong() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 1_000_000);
+    submit(&engine, &lives(12, 12));
+    let all = shown(&engine);
+    assert_eq!(all.len(), 12);
+    let inn = all[3].card.inn.clone().unwrap();
+    let mine = engine.registers(&Capability::users([inn.clone()]));
+    let expected: Vec<_> = all.iter().filter(|it| it.card.inn.as_ref() == Some(&inn)).cloned().collect();
+    assert!(expected.len() < all.len());
+    assert_eq!(mine.iter().collect::<Vec<_>>(), expected);
+    for register in &all {
+        let is_mine = expected.contains(register);
+        let (rnm, drive) = (&register.card.rnm, register.drive.number);
+        assert_eq!(mine.register(Realm::Prod, rnm).as_ref() == Some(register), is_mine);
+        assert_eq!(mine.register_of(drive).is_some(), is_mine);
+        assert_eq!(mine.drive(drive).is_some(), is_mine);
+    }
+    // Pages of any length give the same list.
+    let pages = |book: &RegisterBook, most: usize| {
+        let (mut found, mut next) = (Vec::new(), Some(0));
+        while let Some(from) = next {
+            let page = book.page(from, most);
+            found.extend(page.registers);
+            next = page.next;
+        }
+        found
+    };
+    let book = engine.registers(&Capability::operator());
+    assert!((1..14).all(|most| pages(&book, most) == all && pages(&mine, most) == expected));
+    // What a register was registered with is read from its document.
+    let registration = book.registration(&all[0].drive).unwrap().unwrap();
+    assert_eq!(registration.text(ofd_engine::codec::tags::KKT_REG_ID).as_ref(), Some(&all[0].card.rnm));
+    engine.shutdown().unwrap();
+    assert!(!book.wait(ofd_engine::Position::new(ofd_engine::Lsn::new(1 << 40)), PATIENCE), "it has ended");
+}
