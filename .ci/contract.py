@@ -225,6 +225,31 @@ def parquet(data, samples, messages):
     say(f"parquet: {compared} values of single documents equal")
 
 
+def moving_in(folder, messages):
+    archive, data = folder / "archive", folder / "moved"
+    archive.write_bytes(b"".join(messages))
+    rows = lines(ofd("import", "--data", data, "--json", archive))
+    total = rows.pop()
+    assert (total["documents"], total["stored"], total["damaged"]) == (len(messages), len(messages), 0), total
+    for key in "documents", "receipts", "income", "income_return", "expense", "expense_return":
+        assert sum(row[key] for row in rows) == total[key], (key, total)
+    assert total["income"] > 0 and all(len(row["month"]) == 7 for row in rows), rows[:2]
+    with serving(data) as address:
+        again = lines(ofd("import", "--data", data, "--json", archive))[-1]
+        assert (again["stored"], again["known"]) == (0, len(messages)), again
+        answers = wire.one_socket(address, messages)
+        assert all(answer.code == 0 for answer in answers), answers
+        ofd("compact", "--data", data, "--all")
+    assert verify(data)["documents"] == len(messages)
+    back = lines(ofd("import", "--data", folder / "back", "--json", data / "parquet"))[-1]
+    assert {**back, "skipped": 0} == {**total, "skipped": 0}, (back, total)
+    fn, fd = wire.drive_and_number(messages[-1])
+    ofd("import", "--data", folder / "back", folder / "nothing", code=4)
+    raw = ofd("find", "--data", folder / "back", "--fn", fn, "--fd", fd, "--raw").decode().split()
+    assert raw == [messages[-1][wire.SESSION:].hex()]
+    say(f"import: {len(messages)} documents, again, beside a server, and from Parquet, {total['income']} kopecks each time")
+
+
 def generator(folder):
     data = folder / "emit"
     with serving(data) as address:
@@ -258,6 +283,7 @@ def main():
         decode_and_check(samples)
         data, messages = serve(samples, folder)
         variants(data, messages)
+        moving_in(folder, messages)
         parquet(data, samples, messages)
         generator(folder)
         configuration(folder)

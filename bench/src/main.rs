@@ -16,6 +16,7 @@ mod codec;
 mod columns;
 mod corpus;
 mod cpu;
+mod door;
 mod find;
 mod harness;
 mod lane;
@@ -44,6 +45,8 @@ enum Room {
     Lane,
     /// Documents over loopback.
     Server,
+    /// The open port: outage, slow clients, idle connections.
+    Door,
     /// Compaction.
     Parquet,
     /// Finding documents.
@@ -138,11 +141,12 @@ fn main() -> anyhow::Result<()> {
     if plan.big.crash || plan.big.weigh {
         return big::run(&plan, &mut sink);
     }
-    let rooms: [(Room, &[Run]); 8] = [
+    let rooms: [(Room, &[Run]); 9] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),
         (Room::Lane, &[lane::run]),
         (Room::Server, &[server::run]),
+        (Room::Door, &[door::run]),
         (Room::Parquet, &[columns::run]),
         (Room::Query, &[find::run]),
         (Room::Choice, &[choice::run]),

@@ -98,12 +98,12 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
     sink.figure(figure, &pairs, (ROUNDS_FEW * documents) as u64)
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime")
 }
 
 /// Length of every confirmation.
-fn answer_len() -> anyhow::Result<usize> {
+pub(crate) fn answer_len() -> anyhow::Result<usize> {
     let mut answer = Vec::new();
     let drive = DriveNumber::parse("9999078900000000")?;
     ConfirmationRequest::unsigned(*b"7704211201  ", drive, 1, LocalSeconds(1), 0, [1, 0x20])
@@ -170,14 +170,14 @@ async fn register(
 }
 
 /// The server of the baseline, on a thread of its own as the engine's are.
-struct Echo {
+pub(crate) struct Echo {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     thread: std::thread::JoinHandle<anyhow::Result<()>>,
 }
 
 impl Echo {
-    fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start() -> anyhow::Result<Self> {
         let answer: Bytes = vec![0; answer_len()?].into();
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         listener.set_nonblocking(true)?;
@@ -195,7 +195,11 @@ impl Echo {
         Ok(Self { address, stop, thread })
     }
 
-    fn stop(self) {
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.thread.join();
     }
