@@ -171,6 +171,11 @@ impl Connection {
         }
         order.out.clear();
         order.written = 0;
+        match self.stream.try_flush() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Flushed::Blocked,
+            Err(_) => return Flushed::Closed,
+        }
         if order.closing { Flushed::Closed } else { Flushed::All }
     }
 

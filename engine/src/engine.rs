@@ -37,7 +37,7 @@ use crate::live::{Live, RegisterBook};
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
 use crate::past::LogPast;
-use crate::port::{self, Submission};
+use crate::port::{self, Listening, Security, Submission};
 use crate::query::StoredDocument;
 use crate::replay::Replay;
 use crate::seat::Seat;
@@ -54,7 +54,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach one port.
 struct PortHandle {
-    listeners: Sender<TcpListener>,
+    listeners: Sender<Listening>,
     submissions: Sender<Submission>,
     /// The other end: for what reaches a port that has ended.
     left: Receiver<Submission>,
@@ -279,13 +279,31 @@ impl Engine {
     /// # Errors
     /// `Fix` when the address cannot be bound.
     pub fn listen(&self, address: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
+        self.listen_as(address, Security::Plain)
+    }
+
+    /// The same under TLS, beside plain listeners or instead of them.
+    ///
+    /// # Errors
+    /// As [`Engine::listen`].
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(
+        &self,
+        address: impl ToSocketAddrs,
+        identity: &crate::tls::TlsIdentity,
+    ) -> Result<SocketAddr, Error> {
+        self.listen_as(address, Security::Tls(identity.clone()))
+    }
+
+    fn listen_as(&self, address: impl ToSocketAddrs, security: Security) -> Result<SocketAddr, Error> {
         let failed = |error| Error::system("listening", error);
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         for port in &self.ports {
             let listener = listener.try_clone().map_err(failed)?;
-            port.listeners.send(listener).map_err(|_| ended_port())?;
+            let listening = Listening { listener, security: security.clone() };
+            port.listeners.send(listening).map_err(|_| ended_port())?;
             port.bell.ring();
         }
         Ok(bound)

@@ -75,6 +75,8 @@ mod stream;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tickets;
+#[cfg(feature = "tls")]
+mod tls;
 mod turnstile;
 mod worker;
 mod writer;
@@ -100,6 +102,8 @@ pub use readonly::ReadOnly;
 pub use scrubber::Scrubber;
 pub use shared::Health;
 pub use tickets::{Outcome, Tickets};
+#[cfg(feature = "tls")]
+pub use tls::TlsIdentity;
 
 /// The examples of the README are tests too.
 #[cfg(doctest)]

@@ -22,7 +22,7 @@ use bytes::{BufMut, Bytes};
 use crossbeam_channel::Receiver;
 use ofd_storage::Position;
 use rtrb::{Consumer, Producer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -59,6 +59,30 @@ pub(crate) struct Submission {
     pub(crate) desk: Arc<Desk>,
 }
 
+/// An address where registers are accepted.
+pub(crate) struct Listening {
+    pub(crate) listener: StdListener,
+    pub(crate) security: Security,
+}
+
+/// How its connections speak.
+#[derive(Clone)]
+pub(crate) enum Security {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(crate::tls::TlsIdentity),
+}
+
+impl Security {
+    fn begin(&self, stream: TcpStream) -> io::Result<Stream> {
+        match self {
+            Self::Plain => Ok(Stream::Tcp(stream)),
+            #[cfg(feature = "tls")]
+            Self::Tls(identity) => Ok(Stream::Tls(Box::new(crate::tls::TlsStream::new(stream, identity)?))),
+        }
+    }
+}
+
 /// A submission that is being taken in, frame by frame as there is room.
 struct Submitting {
     frames: std::iter::Enumerate<std::vec::IntoIter<Bytes>>,
@@ -70,7 +94,7 @@ struct Submitting {
 pub(crate) struct Rings {
     pub(crate) to_workers: Vec<Producer<Batch>>,
     pub(crate) from_writer: Consumer<Batch>,
-    pub(crate) listeners: Receiver<StdListener>,
+    pub(crate) listeners: Receiver<Listening>,
     pub(crate) submissions: Receiver<Submission>,
     pub(crate) bell: Arc<PortBell>,
 }
@@ -121,7 +145,7 @@ pub(crate) struct Port {
     places: RefCell<Places>,
     /// Answers of the host.
     answers: RefCell<Answers>,
-    listeners: Receiver<StdListener>,
+    listeners: Receiver<Listening>,
     submissions: Receiver<Submission>,
     submitting: RefCell<Option<Submitting>>,
     /// Answers that wait for the crypto module.
@@ -458,7 +482,8 @@ impl Port {
         self.take_with(back, Peer::default(), message, original, &drive);
     }
 
-    async fn accept(self: Rc<Self>, listener: StdListener) {
+    async fn accept(self: Rc<Self>, listening: Listening) {
+        let Listening { listener, security } = listening;
         let mut reserve = listener.as_fd().try_clone_to_owned().ok();
         let listener = match TcpListener::from_std(listener) {
             Ok(listener) => listener,
@@ -481,7 +506,10 @@ impl Port {
             match accepted {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
-                    self.open_connection(Stream::Tcp(stream), peer);
+                    match security.begin(stream) {
+                        Ok(stream) => self.open_connection(stream, peer),
+                        Err(error) => tracing::warn!(%error, "a session of TLS could not be begun"),
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");

@@ -1,6 +1,7 @@
-//! What a connection reads and writes: a TCP socket, and in simulations (feature `testing`) one in memory.
+//! What a connection reads and writes: a TCP socket, one under TLS (feature `tls`), and in simulations (feature `testing`)
+//! one in memory.
 //!
-//! Unit: one connection of one port. Without the feature there is one variant and nothing to decide.
+//! Unit: one connection of one port. Without features there is one variant and nothing to decide.
 
 use std::io;
 
@@ -8,10 +9,16 @@ use bytes::BufMut;
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 
+#[cfg(feature = "tls")]
+use crate::tls::TlsStream;
+
 /// A byte stream with two ends, of which this is the engine's.
 pub(crate) enum Stream {
     /// Of the system.
     Tcp(TcpStream),
+    /// Of the system, under TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
     /// In memory: the simulation holds the other end.
     #[cfg(feature = "testing")]
     Simulated(crate::testing::Socket),
@@ -22,6 +29,8 @@ impl Stream {
     pub(crate) async fn readable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.readable().await,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.readable().await,
             #[cfg(feature = "testing")]
             Self::Simulated(socket) => {
                 socket.readable().await;
@@ -34,6 +43,8 @@ impl Stream {
     pub(crate) async fn writable(&self) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.writable().await,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.tcp().writable().await,
             #[cfg(feature = "testing")]
             Self::Simulated(socket) => {
                 socket.writable().await;
@@ -46,6 +57,8 @@ impl Stream {
     pub(crate) fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read_buf(buffer),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "testing")]
             Self::Simulated(socket) => socket.try_read(buffer),
         }
@@ -55,8 +68,21 @@ impl Stream {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_write(bytes),
             #[cfg(feature = "testing")]
             Self::Simulated(socket) => socket.try_write(bytes),
+        }
+    }
+
+    /// Sends what was taken and has not gone yet: a plain socket keeps nothing back.
+    pub(crate) fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.try_flush(),
+            #[cfg(feature = "testing")]
+            Self::Simulated(_) => Ok(()),
         }
     }
 
@@ -65,6 +91,11 @@ impl Stream {
         match self {
             Self::Tcp(stream) => {
                 let _ = rustix::net::shutdown(stream, Shutdown::Both);
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => {
+                stream.say_goodbye();
+                let _ = rustix::net::shutdown(stream.tcp(), Shutdown::Both);
             }
             #[cfg(feature = "testing")]
             Self::Simulated(socket) => socket.shut(),
