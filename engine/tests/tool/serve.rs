@@ -442,3 +442,42 @@ fn a_file_that_may_not_grow_is_an_error_and_not_a_death() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(!output.stderr.is_empty());
 }
+
+// The certificate is named in the configuration, and a wrong name stops the start and not the first register. What is said
+// under TLS is told in engine/tests/tls.rs.
+#[test]
+fn a_listener_under_tls_stands_beside_the_plain_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["ofd.example".to_owned()]).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (chain, key) =
+        (file("chain.pem", made.cert.pem()), file("key.pem", made.signing_key.serialize_pem()));
+    let tls = |key: &str| {
+        format!(
+            "tls.listen = \"127.0.0.1:0\"\ntls.certificate_file = \"{chain}\"\ntls.key_file = \"{key}\"\n"
+        )
+    };
+    let data = folder.path().join("data");
+    let config = small_segments(folder.path(), &tls(&key));
+    let server = Server::start(&data, &["--config", config.to_str().unwrap()]);
+    server.feed(1, 3, 1);
+    let address = server.listen_tls.clone().unwrap();
+    assert_ne!(address, server.listen);
+    // Not TLS: an alert at most, and the end.
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut said = Vec::new();
+    let _ = std::io::Read::read_to_end(&mut stream, &mut said);
+    assert!(said.len() <= 7, "{said:?}");
+    server.stop();
+
+    let config = small_segments(folder.path(), &tls("/nowhere/key.pem"));
+    let words = ["serve", "--listen", "127.0.0.1:0", "--config", config.to_str().unwrap(), "--data"];
+    let ran = ofd(words.iter().copied().chain([data.to_str().unwrap()])).expect(4);
+    assert!(ran.err.contains("/nowhere/key.pem"), "{}", ran.err);
+}

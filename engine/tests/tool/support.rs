@@ -81,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) listen: String,
     /// Where `--http` is answered.
     pub(crate) http: Option<String>,
+    /// Where registers are accepted under TLS.
+    pub(crate) listen_tls: Option<String>,
     out: BufReader<std::process::ChildStdout>,
 }
 
@@ -107,9 +109,11 @@ impl Server {
         };
         assert_eq!(ready["event"], "ready");
         let listen = ready["listen"].as_str().unwrap().to_owned();
-        let http = ready.get("http").map(|it| it.as_str().unwrap().to_owned());
-        assert_eq!(ready.as_object().unwrap().len(), 2 + usize::from(http.is_some()), "{line}");
-        Self { child, listen, http, out }
+        let other = |key: &str| ready.get(key).map(|it| it.as_str().unwrap().to_owned());
+        let (http, listen_tls) = (other("http"), other("listen_tls"));
+        let more = usize::from(http.is_some()) + usize::from(listen_tls.is_some());
+        assert_eq!(ready.as_object().unwrap().len(), 2 + more, "{line}");
+        Self { child, listen, http, listen_tls, out }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -10,6 +10,7 @@ mod maintenance;
 mod scrubbing;
 mod system;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use clap::Args;
 use ofd_engine::control::ControlServer;
-use ofd_engine::{Engine, Health};
+use ofd_engine::{Engine, Health, TlsIdentity};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -38,9 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Runs the engine: accepts registers, keeps and confirms their documents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints {\"event\":\"ready\",\"listen\":\"HOST:PORT\"} on stdout when registers are accepted, with \"http\":\"HOST:PORT\"
-where that was asked for. SIGTERM and SIGINT drain,
-sync and exit with 0; SIGHUP reads the configuration again. The directory is made when it is not there; a second
+Prints {\"event\":\"ready\",\"listen\":\"HOST:PORT\"} on stdout when registers are accepted, with \"http\" and
+\"listen_tls\" beside it where those were asked for. SIGTERM and SIGINT drain, sync and exit with 0; SIGHUP reads the configuration again. The directory is made when it is not there; a second
 server on it exits with 5.
 
 Example:
@@ -69,6 +69,7 @@ impl Serve {
         tell_recovery(&engine);
         let control = ControlServer::start(Arc::clone(&engine))?;
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;
+        let listen_tls = listen_tls(&engine, &config)?;
         let http = match &*config.http {
             "" => None,
             address => Some(Http::start(&engine, address)?),
@@ -77,7 +78,9 @@ impl Serve {
         let scrubbing = Scrubbing::start(&engine, &config)?;
         let mut output = Output::new();
         let and_http = http.as_ref().map(|it| format!(",\"http\":\"{}\"", it.address())).unwrap_or_default();
-        let ready = output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"{and_http}}}"));
+        let and_tls = listen_tls.map(|it| format!(",\"listen_tls\":\"{it}\"")).unwrap_or_default();
+        let ready =
+            output.line(&format!("{{\"event\":\"ready\",\"listen\":\"{listen}\"{and_tls}{and_http}}}"));
         if ready.and_then(|()| output.flush()).is_err() {
             // Registers are served whether somebody listens to us or not.
             tracing::warn!("nobody reads stdout");
@@ -165,6 +168,16 @@ impl Serve {
             tracing::warn!(?left, "these keys changed and need a restart");
         }
     }
+}
+
+/// Opens the listener under TLS, if one was asked for.
+fn listen_tls(engine: &Engine, config: &Config) -> Result<Option<SocketAddr>, Failure> {
+    if config.tls_listen.is_empty() {
+        return Ok(None);
+    }
+    let read = |path: &str| std::fs::read(path).map_err(|error| Failure::io(path, &error));
+    let identity = TlsIdentity::from_pem(&read(&config.tls_certificate_file)?, &read(&config.tls_key_file)?)?;
+    Ok(Some(engine.listen_tls(&*config.tls_listen, &identity)?))
 }
 
 /// A file that reaches the limit of its size (RLIMIT_FSIZE) has to be an error of the write, which storage knows how

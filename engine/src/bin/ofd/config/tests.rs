@@ -28,7 +28,8 @@ fn every_key_changes_the_field_it_names_and_no_other() {
         let value = match (&key.field, key.name) {
             (Field::Integer { max, .. }, _) => max.to_string(),
             (_, "listen") => r#""[::1]:1""#.to_owned(),
-            (_, "http") => r#""127.0.0.1:1""#.to_owned(),
+            (_, "http" | "tls.listen") => r#""127.0.0.1:1""#.to_owned(),
+            (_, "tls.certificate_file" | "tls.key_file") => r#""/etc/ofd/one.pem""#.to_owned(),
             (_, "answer.test_ping") => r#""82fb""#.to_owned(),
             (_, "operator.inn") => r#""500100732259""#.to_owned(),
             (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
@@ -54,7 +55,7 @@ fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
         "{told}"
     );
     let told = fault("[logs]\nx = 1\n");
-    assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, http, [operator]"), "{told}");
+    assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, http, [tls], [operator]"), "{told}");
 }
 
 #[test]
