@@ -55,7 +55,10 @@ fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
         "{told}"
     );
     let told = fault("[logs]\nx = 1\n");
-    assert!(told.contains("ofd.toml:1: unknown key logs; allowed here: listen, http, [tls], [operator]"), "{told}");
+    assert!(
+        told.contains("ofd.toml:1: unknown key logs; allowed here: listen, http, [tls], [operator]"),
+        "{told}"
+    );
 }
 
 #[test]
