@@ -44,7 +44,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let home = dir.path().join("engine");
     let corpus = Corpus::new(plan.seed, 1000, plan.work(60_000));
     let engine = Engine::builder(&home).open()?;
-    fill(&engine, &corpus.shared())?;
+    fill(&engine, &corpus.shared(), crate::lane::WINDOW)?;
     engine.seal()?;
     engine.shutdown()?;
     drop(engine);

@@ -13,6 +13,12 @@ fn used() -> Duration {
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }
 
+/// Time that all threads of this process have had cores for.
+pub(crate) fn used_by_all() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}
+
 /// Repeats `pass`, which does `units` units of work, for at least `long` of processor time; gives units a second of it and
 /// adds the number of passes to `runs`.
 pub(crate) fn rate_of(units: usize, long: Duration, runs: &mut u64, mut pass: impl FnMut()) -> f64 {

@@ -29,7 +29,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let corpus = Corpus::new(plan.seed, 1000, plan.work(60_000));
     let dir = plan.temp_dir()?;
     let engine = Engine::builder(dir.path().join("engine")).open()?;
-    fill(&engine, &corpus.shared())?;
+    fill(&engine, &corpus.shared(), crate::lane::WINDOW)?;
 
     let mut places = HashMap::new();
     let mut keys = Vec::with_capacity(corpus.len());

@@ -4,20 +4,23 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use anyhow::Context as _;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use ofd_engine::{Engine, Outcome, Tickets};
 
 use crate::Plan;
 use crate::corpus::Corpus;
+use crate::cpu;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 use crate::log::fresh;
+use crate::nats::{IN_FLIGHT, Nats};
 use crate::raw::{Prewritten, frame};
 
 /// Frames of one `submit_batch`.
 const BATCH: usize = 64;
 /// Batches on the way at once.
-const WINDOW: usize = 32;
+pub(crate) const WINDOW: usize = 32;
 
 /// Runs the figure of the lanes.
 ///
@@ -27,7 +30,10 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     if plan.wants(&["lane.submit.single"]) {
         single(plan, sink)?;
     }
-    if !plan.wants(&["lane.submit"]) {
+    if plan.wants(&["lane.nats"]) {
+        nats(plan, sink)?;
+    }
+    if !plan.wants(&["lane.submit", "lane.submit.cpu"]) {
         return Ok(());
     }
     let corpus = Corpus::new(plan.seed, 2000, plan.work(100_000));
@@ -35,30 +41,72 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let dir = plan.temp_dir()?;
     let mut file = Prewritten::new(&dir.path().join("raw"), (corpus.total() + corpus.len() * 8) as u64)?;
     let mut buffer = Vec::with_capacity(4 << 20);
+    let each = |used: f64| used * 1e6 / frames.len() as f64;
+    let rounds: Vec<(Pair, Pair)> = interleave(
+        ROUNDS_FEW,
+        || {
+            let home = fresh(&dir, "engine")?;
+            let engine = Engine::builder(home.path()).open()?;
+            let (started, used) = (Instant::now(), cpu::used_by_all());
+            fill(&engine, &frames, WINDOW)?;
+            let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
+            let used = cpu::used_by_all().saturating_sub(used).as_secs_f64();
+            engine.shutdown()?;
+            Ok((rate, each(used)))
+        },
+        || {
+            let (started, used) = (Instant::now(), cpu::used_by_all());
+            for batch in frames.chunks(BATCH * WINDOW) {
+                buffer.clear();
+                batch.iter().for_each(|message| frame(&mut buffer, message));
+                file.commit(&buffer)?;
+            }
+            let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
+            Ok((rate, each(cpu::used_by_all().saturating_sub(used).as_secs_f64())))
+        },
+    )?;
+    let pairs: Vec<Pair> = rounds.iter().map(|(ours, raw)| (ours.0, raw.0)).collect();
+    let cpus: Vec<Pair> = rounds.iter().map(|(ours, raw)| (ours.1, raw.1)).collect();
+    let runs = (ROUNDS_FEW * frames.len()) as u64;
+    let figure = Figure::time(
+        "lane.submit.cpu",
+        "us",
+        "processor time of raw writes, all threads; at most 1.2 wanted",
+    );
+    sink.figure(figure, &cpus, runs)?;
+    let figure =
+        Figure::rate("lane.submit", "documents/s", "raw prewritten writes of the same bytes, 2048 a sync");
+    sink.figure(figure, &pairs, runs)
+}
+
+/// In process with as many documents on their way as a message broker beside it.
+fn nats(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
+    let corpus = Corpus::new(plan.seed, 2000, plan.work(200_000));
+    let frames = corpus.shared();
+    let dir = plan.temp_dir()?;
+    if Nats::start(&dir.path().join("nats"))?.is_none() {
+        eprintln!("lane.nats: skipped, there is no nats-server on this machine");
+        return Ok(());
+    }
     let pairs: Vec<Pair> = interleave(
         ROUNDS_FEW,
         || {
             let home = fresh(&dir, "engine")?;
             let engine = Engine::builder(home.path()).open()?;
             let started = Instant::now();
-            fill(&engine, &frames)?;
+            fill(&engine, &frames, IN_FLIGHT / BATCH)?;
             let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
             engine.shutdown()?;
             Ok(rate)
         },
         || {
-            let started = Instant::now();
-            for batch in frames.chunks(BATCH * WINDOW) {
-                buffer.clear();
-                batch.iter().for_each(|message| frame(&mut buffer, message));
-                file.commit(&buffer)?;
-            }
-            Ok(frames.len() as f64 / started.elapsed().as_secs_f64())
+            let home = fresh(&dir, "nats")?;
+            let nats = Nats::start(home.path())?.context("it was there before")?;
+            nats.rate(frames.iter().map(|it| &**it))
         },
     )?;
-    let figure =
-        Figure::rate("lane.submit", "documents/s", "raw prewritten writes of the same bytes, 2048 a sync");
-    sink.figure(figure, &pairs, (ROUNDS_FEW * frames.len()) as u64)
+    let vs = "NATS JetStream, file store, 1,024 in flight, which does not sync; at least 5 wanted";
+    sink.figure(Figure::rate("lane.nats", "documents/s", vs), &pairs, (ROUNDS_FEW * frames.len()) as u64)
 }
 
 /// One document at a time through the whole house, from `submit` to its answer, beside a raw write and sync of its bytes.
@@ -104,10 +152,10 @@ fn single(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Of the engine, and when a document is not confirmed.
-pub(crate) fn fill(engine: &Engine, frames: &[Bytes]) -> anyhow::Result<()> {
-    let mut waiting: VecDeque<Tickets> = VecDeque::with_capacity(WINDOW);
+pub(crate) fn fill(engine: &Engine, frames: &[Bytes], window: usize) -> anyhow::Result<()> {
+    let mut waiting: VecDeque<Tickets> = VecDeque::with_capacity(window);
     for batch in frames.chunks(BATCH) {
-        if waiting.len() == WINDOW {
+        if waiting.len() == window {
             settle(waiting.pop_front())?;
         }
         waiting.push_back(engine.submit_batch(batch.to_vec())?);

@@ -21,6 +21,7 @@ mod find;
 mod harness;
 mod lane;
 mod log;
+mod nats;
 mod raw;
 mod recover;
 mod rig;

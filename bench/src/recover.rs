@@ -92,7 +92,7 @@ fn open(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let dir = plan.temp_dir()?;
     let corpus = Corpus::new(plan.seed, 2000, plan.work(200_000));
     let engine = Engine::builder(dir.path()).open()?;
-    fill(&engine, &corpus.shared())?;
+    fill(&engine, &corpus.shared(), crate::lane::WINDOW)?;
     engine.shutdown()?;
     drop(engine);
     let env = RealEnv::new(dir.path());

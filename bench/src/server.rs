@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use ofd_codec::{ConfirmationRequest, DriveNumber, LocalSeconds, SESSION_HEADER_LEN};
 use ofd_engine::Engine;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -34,6 +35,7 @@ struct Load {
     reconnect: bool,
 }
 
+const PIPED: Load = Load { bench: "server.pipe16", connections: 64, depth: 16, turns: 100, reconnect: false };
 const LOADS: [Load; 4] = [
     Load { bench: "server.c64", connections: 64, depth: 1, turns: 500, reconnect: false },
     Load { bench: "server.c1000", connections: 1000, depth: 1, turns: 40, reconnect: false },
@@ -59,7 +61,26 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
     let documents = load.connections * load.depth * load.turns;
     let registers = u32::try_from(load.connections)?;
     let corpus = Corpus::new(plan.seed, registers, documents);
-    // The corpus brings one document of each register in turn; a connection is one register.
+    let scripts = scripts(&corpus, load);
+    let dir = plan.temp_dir()?;
+    let pairs: Vec<Pair> = interleave(
+        ROUNDS_FEW,
+        || confirmed(load, &scripts, &dir, documents),
+        || {
+            let echo = Echo::start()?;
+            let rate = drive(load, &scripts, echo.address, false)?;
+            echo.stop();
+            Ok(rate)
+        },
+    )?;
+    let figure =
+        Figure::rate(load.bench, "documents/s", "tokio server that answers at once and stores nothing");
+    sink.figure(figure, &pairs, (ROUNDS_FEW * documents) as u64)
+}
+
+/// What each connection writes, write by write. The corpus brings one document of each register in turn; a connection is one
+/// register.
+fn scripts(corpus: &Corpus, load: Load) -> Vec<Arc<Vec<Bytes>>> {
     let mut scripts: Vec<Vec<Bytes>> = vec![Vec::new(); load.connections];
     let mut writes: Vec<BytesMut> = vec![BytesMut::new(); load.connections];
     for (at, message) in corpus.messages().enumerate() {
@@ -72,30 +93,24 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
             script.push(std::mem::take(write).freeze());
         }
     }
-    let scripts: Vec<Arc<Vec<Bytes>>> = scripts.into_iter().map(Arc::new).collect();
-    let dir = plan.temp_dir()?;
-    let pairs: Vec<Pair> = interleave(
-        ROUNDS_FEW,
-        || {
-            let home = fresh(&dir, "engine")?;
-            let engine = Engine::builder(home.path()).open()?;
-            let address = engine.listen("127.0.0.1:0")?;
-            let rate = drive(load, &scripts, address, true)?;
-            let stored = engine.status()?.stored;
-            anyhow::ensure!(stored == documents as u64, "{stored} of {documents} documents stored");
-            engine.shutdown()?;
-            Ok(rate)
-        },
-        || {
-            let echo = Echo::start()?;
-            let rate = drive(load, &scripts, echo.address, false)?;
-            echo.stop();
-            Ok(rate)
-        },
-    )?;
-    let figure =
-        Figure::rate(load.bench, "documents/s", "tokio server that answers at once and stores nothing");
-    sink.figure(figure, &pairs, (ROUNDS_FEW * documents) as u64)
+    scripts.into_iter().map(Arc::new).collect()
+}
+
+/// Documents a second that a fresh engine stores and confirms.
+fn confirmed(
+    load: Load,
+    scripts: &[Arc<Vec<Bytes>>],
+    dir: &TempDir,
+    documents: usize,
+) -> anyhow::Result<f64> {
+    let home = fresh(dir, "engine")?;
+    let engine = Engine::builder(home.path()).open()?;
+    let address = engine.listen("127.0.0.1:0")?;
+    let rate = drive(load, scripts, address, true)?;
+    let stored = engine.status()?.stored;
+    anyhow::ensure!(stored == documents as u64, "{stored} of {documents} documents stored");
+    engine.shutdown()?;
+    Ok(rate)
 }
 
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
