@@ -35,7 +35,6 @@ struct Load {
     reconnect: bool,
 }
 
-const PIPED: Load = Load { bench: "server.pipe16", connections: 64, depth: 16, turns: 100, reconnect: false };
 const LOADS: [Load; 4] = [
     Load { bench: "server.c64", connections: 64, depth: 1, turns: 500, reconnect: false },
     Load { bench: "server.c1000", connections: 1000, depth: 1, turns: 40, reconnect: false },
