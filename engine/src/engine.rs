@@ -33,7 +33,7 @@ use crate::import::Original;
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
 use crate::limits::Limits;
-use crate::live::{Live, RegisterBook};
+use crate::live::{EventFeed, Live, RegisterBook};
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
 use crate::past::LogPast;
@@ -557,6 +557,31 @@ impl Engine {
     pub fn registers(&self, capability: &Capability) -> RegisterBook {
         let past = LogPast::new(self.shared.reader.clone(), Arc::clone(&self.shared.env));
         RegisterBook::new(Arc::clone(&self.shared.book), past, capability.clone())
+    }
+
+    /// Follows the events of the registers from a position on: what happened in every record behind it, in order, as far as
+    /// the capability reaches; from the start, everything the engine has ever told. Events of documents that were imported
+    /// are not told.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use ofd_engine::{Engine, host::Capability};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open()?;
+    /// let cursor = engine.cursor("bookkeeping");
+    /// let mut events = engine.events(&Capability::operator(), cursor.position());
+    /// for event in events.next_batch(100, Duration::from_millis(10))? {
+    ///     println!("{} {} {}", event.position, event.drive.as_str(), event.kind.name());
+    /// }
+    /// cursor.save(events.position())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self, capability: &Capability, from: Position) -> EventFeed {
+        let env = Arc::clone(&self.shared.env);
+        EventFeed::new(env, Arc::clone(&self.shared.book), capability.clone(), from)
     }
 
     /// Where a named cursor stands; the start when nobody has saved it.

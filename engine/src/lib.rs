@@ -91,7 +91,7 @@ pub use feed::Feed;
 pub use handover::Unanswered;
 pub use import::{Imported, OriginalAnswer};
 pub use limits::{Limits, TestPing};
-pub use live::{Register, RegisterBook, RegisterPage};
+pub use live::{EventFeed, Register, RegisterBook, RegisterPage};
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;

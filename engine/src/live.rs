@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! log ─▶ Records ─▶ Registers ──┬─ RegisterBook   cards, drives, shifts (book.rs)
-//!          ▲                    └─ checkpoint     DIR/registers/<LSN>.fold (file.rs)
+//!          ▲                    ├─ events         DIR/events/<LSN>.events (events.rs) ─▶ EventFeed (event_feed.rs)
+//!          │                    └─ checkpoint     DIR/registers/<LSN>.fold (file.rs)
 //!          └── from the newest checkpoint on; from the archive where the log no longer reaches back
 //! ```
 //!
@@ -11,10 +12,15 @@
 //!
 //! The state is shared behind a lock that the fold holds for [`FOLDED_AT_ONCE`] records, and a query for one page.
 //!
-//! Invariant: a start from a checkpoint, at whatever moment, comes to what a fold of the whole log comes to
-//! (test: `tests/registers_live.rs` and, with a disk that lies, `tests/sim/main.rs`).
+//! Order: events are readable once they are written, and durable before the checkpoint that would not tell them again. A disk
+//! that takes nothing holds back events and checkpoints, and the registers themselves only after [`EVENTS_WAITING_MAX`].
+//!
+//! Invariant: a start from a checkpoint, at whatever moment, comes to what a fold of the whole log comes to, registers and
+//! events (test: `tests/registers_live.rs` and, with a disk that lies, `tests/sim/main.rs`).
 
 mod book;
+mod event_feed;
+mod events;
 mod file;
 
 use std::sync::Arc;
@@ -26,6 +32,8 @@ use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, Records};
 
 pub(crate) use self::book::Book;
 pub use self::book::{Register, RegisterBook, RegisterPage};
+pub use self::event_feed::EventFeed;
+use self::events::EventWriter;
 use crate::builder::OPERATOR_INN_STAND_IN;
 use crate::past::LogPast;
 use crate::registers::{Event, Registers, SHIFTS_KEPT};
@@ -37,6 +45,8 @@ const FOLDED_AT_ONCE: usize = 256;
 const IDLE_SLEEP: Duration = Duration::from_millis(50);
 /// And when nothing has come for long.
 const LONG_SLEEP: Duration = Duration::from_millis(250);
+/// Events that may wait for the disk before nothing more is folded.
+const EVENTS_WAITING_MAX: usize = 65_536;
 /// Looks without anything new before it sleeps long.
 const IDLE_LOOKS: u32 = 20;
 /// How long it waits after an error of the disk.
@@ -50,7 +60,14 @@ pub(crate) struct Live {
     /// The walk along the log; `None` until it has begun, and after an error.
     records: Option<Records>,
     begun: bool,
+    /// `None` until the disk has taken the first events.
+    writer: Option<EventWriter>,
+    /// Where it begins then.
+    events_from: Lsn,
+    /// Told by the fold and not written yet.
     events: Vec<Event>,
+    /// The events of all records up to here are written.
+    told: Option<Position>,
     idle_looks: u32,
     retry_at_us: u64,
 }
@@ -65,7 +82,10 @@ impl Live {
             schema,
             records: None,
             begun: false,
+            writer: None,
+            events_from: Lsn::NONE,
             events: Vec::new(),
+            told: None,
             idle_looks: 0,
             retry_at_us: 0,
         }
@@ -112,24 +132,61 @@ impl Live {
     fn step(&mut self) -> Result<bool, Error> {
         if !self.begun {
             self.begin()?;
-            self.begun = true;
             return Ok(true);
         }
-        let folded = self.fold()?;
-        let kept = self.checkpoint()?;
-        Ok(folded || kept)
+        let mut written = self.tell();
+        let mut worked = false;
+        // The registers go on while the disk takes no events, for some time.
+        if written.is_ok() || self.events.len() < EVENTS_WAITING_MAX {
+            worked = self.fold()?;
+            written = self.tell();
+        }
+        match written {
+            Ok(()) => Ok(self.checkpoint()? || worked),
+            Err(_) if worked => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     /// From the newest checkpoint, or from the archive.
     fn begin(&mut self) -> Result<(), Error> {
         let Shared { env, reader, book, .. } = &*self.shared;
         let empty = || Registers::new(ours(&self.shared), SHIFTS_KEPT).seeded(|| env.random());
-        let kept = file::newest(&**env, reader, self.schema, &empty)?;
+        let schema = events::schema_of(self.schema);
+        let has_events = |through| events::reach(&**env, through, schema);
+        let kept = file::newest(&**env, reader, self.schema, &empty, &has_events)?;
         let through = kept.as_ref().map_or(Lsn::NONE, |it| it.position().lsn());
         let mut registers = kept.unwrap_or_else(empty);
+        book.untell();
+        (self.writer, self.events_from, self.told, self.records) = (None, through, None, None);
+        self.events.clear();
         let goes_on = || self.shared.stage() < Stage::WriterEnds;
-        from_archive(env, reader, &mut registers, &self.past, &goes_on)?;
+        // An archive has more to tell than memory takes.
+        let (writer, from) = (&mut self.writer, self.events_from);
+        let mut tell = |events: &mut Vec<Event>| {
+            opened(writer, &**env, from, schema)?.put(events)?;
+            events.clear();
+            Ok(())
+        };
+        from_archive(env, reader, &mut registers, &self.past, &goes_on, &mut tell)?;
         book.begin(registers, through);
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Writes what the fold has told, and publishes how far it is.
+    fn tell(&mut self) -> Result<(), Error> {
+        let Shared { env, book, .. } = &*self.shared;
+        let position = book.read().position();
+        if self.told == Some(position) {
+            return Ok(());
+        }
+        let schema = events::schema_of(self.schema);
+        let writer = opened(&mut self.writer, &**env, self.events_from, schema)?;
+        writer.put(&self.events)?;
+        self.events.clear();
+        book.tell(schema, writer.place(), position);
+        self.told = Some(position);
         Ok(())
     }
 
@@ -155,7 +212,6 @@ impl Live {
         }
         let position = registers.position();
         drop(registers);
-        self.events.clear();
         if worked {
             book.folded(position);
         }
@@ -166,6 +222,7 @@ impl Live {
     /// somebody asks.
     fn checkpoint(&mut self) -> Result<bool, Error> {
         let Shared { env, reader, book, options, .. } = &*self.shared;
+        let Some(writer) = &mut self.writer else { return Ok(false) };
         let (kept, asked) = book.kept();
         let registers = book.read();
         let through = registers.position().lsn();
@@ -173,6 +230,12 @@ impl Live {
         let behind = through.get().saturating_sub(kept.get());
         let due = behind >= drives.max(options.checkpoint_after) || (asked && behind > 0);
         if due && reader.holds(through) {
+            if let Err(error) = writer.end(&**env, through) {
+                // A file whose sync has failed is not synced again: all of it is told anew.
+                self.begun = false;
+                return Err(error);
+            }
+            book.tell(events::schema_of(self.schema), writer.place(), registers.position());
             let written = file::write(&**env, reader, self.schema, &registers)?;
             drop(registers);
             book.wrote(written);
@@ -185,24 +248,52 @@ impl Live {
     }
 }
 
+/// The writer of events, which is made when the first are to be written.
+fn opened<'w>(
+    writer: &'w mut Option<EventWriter>,
+    env: &dyn Env,
+    from: Lsn,
+    schema: u64,
+) -> Result<&'w mut EventWriter, Error> {
+    match writer {
+        Some(writer) => Ok(writer),
+        None => Ok(writer.insert(EventWriter::begin(env, from, schema)?)),
+    }
+}
+
 /// INN of this operator, as registrations name it; `None` while the host has not said it.
 fn ours(shared: &Shared) -> Option<String> {
     let inn = String::from_utf8_lossy(&shared.options.operator_inn).trim_end().to_owned();
     (inn != OPERATOR_INN_STAND_IN).then_some(inn)
 }
 
-/// The registers as a log that nobody here writes to tells them: from the newest checkpoint of its owner and what lies
-/// behind it.
+/// Where a fold begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    /// At the newest checkpoint of the owner.
+    Checkpoint,
+    /// At the first record of the archive, or of the log.
+    Beginning,
+}
+
+/// The registers as a log that nobody here writes to tells them; `tell` takes the events of whole records.
 pub(crate) fn fold_log(
     env: &Arc<dyn Env>,
     reader: &LogReader,
     ours: Option<&str>,
+    from: From,
+    tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
 ) -> Result<(Registers, LogPast), Error> {
     let past = LogPast::new(reader.clone(), Arc::clone(env));
     let empty = || Registers::new(ours.map(str::to_owned), SHIFTS_KEPT).seeded(|| env.random());
-    let schema = file::schema_of(ours, SHIFTS_KEPT);
-    let mut registers = file::newest(&**env, reader, schema, &empty)?.unwrap_or_else(empty);
-    from_archive(env, reader, &mut registers, &past, &|| true)?;
+    let mut registers = match from {
+        From::Checkpoint => {
+            let schema = file::schema_of(ours, SHIFTS_KEPT);
+            file::newest(&**env, reader, schema, &empty, &|_| Ok(true))?.unwrap_or_else(empty)
+        }
+        From::Beginning => empty(),
+    };
+    from_archive(env, reader, &mut registers, &past, &|| true, tell)?;
     let mut records = reader.records_from(registers.position(), reader.durable());
     let mut events = Vec::new();
     loop {
@@ -215,17 +306,18 @@ pub(crate) fn fold_log(
             }
             Err(error) => return Err(error),
         }
-        events.clear();
+        tell(&mut events)?;
     }
 }
 
-/// Folds what has left the log for the archive. `goes_on` says when to give up.
+/// Folds what has left the log for the archive. `goes_on` says when to give up; `tell` takes the events of whole records.
 fn from_archive(
     env: &Arc<dyn Env>,
     reader: &LogReader,
     registers: &mut Registers,
     past: &LogPast,
     goes_on: &dyn Fn() -> bool,
+    tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let before = reader.first().prev();
     if registers.position().lsn() >= before {
@@ -243,10 +335,10 @@ fn from_archive(
             let record = record.record();
             if record.lsn() > after {
                 registers.fold(&record, past, &mut events)?;
-                events.clear();
             }
-            Ok(())
+            if events.len() >= FOLDED_AT_ONCE { tell(&mut events) } else { Ok(()) }
         });
+        tell(&mut events)?;
         match read {
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 tracing::error!(%error, "alarm: the registers lack a part of the archive");
@@ -256,7 +348,7 @@ fn from_archive(
     }
     #[cfg(not(feature = "parquet"))]
     {
-        let _ = (env, past, goes_on);
+        let _ = (env, past, goes_on, tell);
         tracing::error!(%before, "alarm: this build cannot read the archive, the registers begin with the log");
     }
     registers.pass(Position::new(before));

@@ -20,10 +20,10 @@ use ofd_storage::{
 
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::live::{Book, RegisterBook, fold_log};
+use crate::live::{Book, From, RegisterBook, fold_log};
 use crate::past::LogPast;
 use crate::query::{StoredDocument, user_inn};
-use crate::registers::Registers;
+use crate::registers::{Event, Registers};
 use crate::sides::SCHEMA;
 
 /// A directory opened for reading.
@@ -96,8 +96,26 @@ impl ReadOnly {
     /// # Errors
     /// Of the system.
     pub fn registers(&self, capability: &Capability, ours: Option<&str>) -> Result<RegisterBook, Error> {
-        let (registers, past) = fold_log(&self.env, &self.reader, ours)?;
+        let mut unheard = |events: &mut Vec<Event>| {
+            events.clear();
+            Ok(())
+        };
+        let (registers, past) = fold_log(&self.env, &self.reader, ours, From::Checkpoint, &mut unheard)?;
         Ok(RegisterBook::new(Arc::new(Book::of(registers)), past, capability.clone()))
+    }
+
+    /// Hands every event of the registers to `each`, in order, from the beginning of the archive or of the log to
+    /// [`ReadOnly::durable`]: the same that [`crate::Engine::events`] tells from the start. `ours` as for
+    /// [`ReadOnly::registers`].
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn fold_events(&self, ours: Option<&str>, each: &mut dyn FnMut(Event)) -> Result<(), Error> {
+        let mut tell = |events: &mut Vec<Event>| {
+            events.drain(..).for_each(&mut *each);
+            Ok(())
+        };
+        Ok(fold_log(&self.env, &self.reader, ours, From::Beginning, &mut tell).map(drop)?)
     }
 
     /// What the registers did, folded from the documents of the log that the capability shows: cards, drives, and of

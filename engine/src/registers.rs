@@ -26,6 +26,7 @@ mod card;
 mod counters;
 mod drive;
 mod event;
+pub(crate) mod event_bytes;
 pub(crate) mod pack;
 mod packed;
 mod registration;
@@ -38,7 +39,7 @@ mod totals;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use ofd_codec::{DocumentView, DriveNumber, Form, tags};
-use ofd_storage::envelope::{Envelope, Realm};
+use ofd_storage::envelope::{Envelope, Provenance, Realm};
 use ofd_storage::{Error, Position, RecordKind, RecordRef};
 
 use self::card::KeptCard;
@@ -132,8 +133,8 @@ impl Registers {
         self
     }
 
-    /// The next record of the log; says what happened. A record that is no document, or none that can be read, changes
-    /// nothing.
+    /// The next record of the log; says what happened, if it did not come from an archive. A record that is no document, or
+    /// none that can be read, changes nothing.
     ///
     /// # Errors
     /// As [`Registers::take`].
@@ -158,7 +159,12 @@ impl Registers {
                 variant: envelope.variant,
                 view,
             };
+            let from = out.len();
             self.take(&seen, past, out)?;
+            // What an archive brings in has happened long ago, and elsewhere it was told.
+            if envelope.provenance == Provenance::Import {
+                out.truncate(from);
+            }
         }
         self.last = position;
         Ok(())

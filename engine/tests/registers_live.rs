@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::life;
+use ofd_emit::{ProfileOptions, Register as Till};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::SHIFTS_KEPT;
+use ofd_engine::registers::{Event, SHIFTS_KEPT};
 use ofd_engine::storage::envelope::Realm;
-use ofd_engine::{Engine, ReadOnly, Register, RegisterBook};
+use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook};
 
 /// The operator that the registers of these tests are registered with.
 const OURS: &str = "7700000190";
@@ -59,7 +60,17 @@ fn checkpoints(dir: &Path) -> Vec<PathBuf> {
 
 /// The lives of some registers, mixed.
 fn lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
-    let lives: Vec<_> = (0..registers).map(|register| life(11, register, documents)).collect();
+    let options = ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
+    let life = |register: u32| {
+        let mut register = Till::new(11, register, &options);
+        let message = |_| {
+            let mut message = Vec::new();
+            register.next_message(&mut message).unwrap();
+            message
+        };
+        (0..documents).map(message).collect::<Vec<_>>()
+    };
+    let lives: Vec<_> = (0..registers).map(life).collect();
     (0..documents).flat_map(|at| lives.iter().map(move |life| life[at].clone())).collect()
 }
 
@@ -172,5 +183,146 @@ fn registers_are_shown_to_whom_they_belong() {
     let registration = book.registration(&all[0].drive).unwrap().unwrap();
     assert_eq!(registration.text(ofd_engine::codec::tags::KKT_REG_ID).as_ref(), Some(&all[0].card.rnm));
     engine.shutdown().unwrap();
-    assert!(!book.wait(ofd_engine::Position::new(ofd_engine::Lsn::new(1 << 40)), PATIENCE), "it has ended");
+    assert!(!book.wait(Position::new(ofd_engine::Lsn::new(1 << 40)), PATIENCE), "it has ended");
+}
+
+/// The events of an engine behind a position, asked for in batches of this size.
+fn told(engine: &Engine, capability: &Capability, from: Position, most: usize) -> (Vec<Event>, Position) {
+    let mut feed = engine.events(capability, from);
+    let mut events = Vec::new();
+    let durable = engine.durable();
+    assert!(engine.registers(capability).wait(durable, PATIENCE));
+    while feed.position() < durable {
+        let batch = feed.next_batch(most, Duration::ZERO).unwrap();
+        assert!(batch.len() < most + 12, "{} events of {most}", batch.len());
+        events.extend(batch);
+    }
+    (events, feed.position())
+}
+
+/// The events of a fold of the whole log that was never interrupted.
+fn all_events(dir: &Path) -> Vec<Event> {
+    let log = ReadOnly::open(dir).unwrap();
+    let mut events = Vec::new();
+    log.fold_events(Some(OURS), &mut |event| events.push(event)).unwrap();
+    events
+}
+
+// Somebody acts on an event: it must come once more rather than never, and always as the same.
+#[test]
+fn events_are_the_same_after_every_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let (mut heard, mut at) = (Vec::new(), Position::START);
+    for (part, messages) in lives(9, 170).chunks(190).enumerate() {
+        let engine = open(dir.path(), [40, 300, 1_000_000][part % 3]);
+        submit(&engine, messages);
+        if part % 2 == 0 {
+            let (all, _) = told(&engine, &operator, Position::START, 7);
+            assert_eq!(all, all_events(dir.path()), "part {part}");
+            // Who goes on from where he was hears the rest, and from any other place as well.
+            let (more, position) = told(&engine, &operator, at, 40);
+            heard.extend(more);
+            at = position;
+            assert_eq!(heard, all, "part {part}");
+            for from in all.iter().step_by(9).map(|it| it.position) {
+                let (rest, _) = told(&engine, &operator, from, 1000);
+                assert!(
+                    rest.iter().eq(all.iter().filter(|it| it.position > from)),
+                    "part {part} from {from}"
+                );
+            }
+        }
+        engine.shutdown().unwrap();
+    }
+    assert!(heard.len() > 150, "{} events", heard.len());
+    let files = std::fs::read_dir(dir.path().join("events")).unwrap().count();
+    assert!(files > 4, "{files} files of events");
+    // Thrown away, they are told again, the same.
+    std::fs::remove_dir_all(dir.path().join("events")).unwrap();
+    let engine = open(dir.path(), 1_000_000);
+    let (again, _) = told(&engine, &operator, Position::START, 100);
+    assert!(again.starts_with(&heard) && again == all_events(dir.path()));
+    engine.shutdown().unwrap();
+}
+
+// A named cursor over events is the one over documents: its reader crashes wherever it likes and misses nothing.
+#[test]
+fn a_reader_with_a_cursor_misses_no_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let mut heard: Vec<Event> = Vec::new();
+    for (part, messages) in lives(6, 120).chunks(180).enumerate() {
+        let engine = open(dir.path(), 100);
+        submit(&engine, messages);
+        // A reader that sleeps delays nobody: this one has not read anything since the beginning.
+        let (all, _) = told(&engine, &operator, Position::START, 1000);
+        let cursor = engine.cursor("bookkeeping");
+        let mut feed = engine.events(&operator, cursor.position());
+        let mut new = Vec::new();
+        for batch in 0.. {
+            new.extend(feed.next_batch(5, Duration::ZERO).unwrap());
+            if batch % 2 == 0 {
+                cursor.save(feed.position()).unwrap();
+            }
+            if batch == 6 + part {
+                break;
+            }
+        }
+        // What it hears again is what it has heard last.
+        let again = heard.iter().position(|it| Some(it) == new.first()).unwrap_or(heard.len());
+        heard.truncate(again);
+        heard.extend(new);
+        assert!(all.starts_with(&heard), "part {part}");
+        engine.shutdown().unwrap();
+    }
+    assert!(heard.len() > 100);
+}
+
+#[test]
+fn events_are_told_to_whom_they_belong() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 100);
+    submit(&engine, &lives(12, 40));
+    let inn = shown(&engine)[5].card.inn.clone().unwrap();
+    let (all, _) = told(&engine, &Capability::operator(), Position::START, 100);
+    let (mine, position) = told(&engine, &Capability::users([inn.clone()]), Position::START, 3);
+    assert!(mine.len() > 3 && mine.len() < all.len());
+    assert!(mine.iter().eq(all.iter().filter(|it| it.inn.as_ref() == Some(&inn))));
+    assert_eq!(position, engine.durable());
+    engine.shutdown().unwrap();
+}
+
+// A file that rots is told, and a start without checkpoints makes it anew.
+#[test]
+fn a_damaged_file_of_events_is_told_and_can_be_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let engine = open(dir.path(), 100);
+    submit(&engine, &lives(9, 60)[..300]);
+    shown(&engine);
+    submit(&engine, &lives(9, 60)[300..]);
+    let (all, _) = told(&engine, &operator, Position::START, 100);
+    engine.shutdown().unwrap();
+    let first = dir.path().join("events/0000000000000000.events");
+    let mut bytes = std::fs::read(&first).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&first, &bytes).unwrap();
+    let engine = open(dir.path(), 1_000_000);
+    shown(&engine);
+    let mut feed = engine.events(&operator, Position::START);
+    let error = loop {
+        match feed.next_batch(100, Duration::ZERO) {
+            Ok(_) => assert!(feed.position() < engine.durable()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("0000000000000000.events"), "{error}");
+    engine.shutdown().unwrap();
+    std::fs::remove_dir_all(dir.path().join("registers")).unwrap();
+    let engine = open(dir.path(), 1_000_000);
+    assert_eq!(told(&engine, &operator, Position::START, 100).0, all);
+    engine.shutdown().unwrap();
 }

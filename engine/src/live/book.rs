@@ -11,6 +11,7 @@ use ofd_codec::{DocumentView, DriveNumber};
 use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
+use super::events::Place;
 use crate::error::Error;
 use crate::host::Capability;
 use crate::past::LogPast;
@@ -30,6 +31,19 @@ pub(crate) struct Book {
 
 const NOT_BEGUN: u64 = u64::MAX;
 
+/// How far the events are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Places hold as long as this stays: a fold that begins anew writes other files.
+    pub(super) epoch: u64,
+    /// What the files are like.
+    pub(super) schema: u64,
+    /// Behind the last frame.
+    pub(super) place: Place,
+    /// All events of all records up to here are there.
+    pub(super) position: Position,
+}
+
 #[derive(Default)]
 struct Work {
     /// The newest checkpoint ends here.
@@ -37,6 +51,8 @@ struct Work {
     /// Somebody waits for another one.
     asked: bool,
     ended: bool,
+    told: Option<Told>,
+    epoch: u64,
 }
 
 impl Book {
@@ -83,6 +99,29 @@ impl Book {
         self.folded.store(position.as_u64(), Ordering::Release);
         let _held = self.work();
         self.advance.notify_all();
+    }
+
+    /// Files of events are about to be written anew.
+    pub(super) fn untell(&self) {
+        let mut work = self.work();
+        (work.told, work.epoch) = (None, work.epoch.wrapping_add(1));
+    }
+
+    /// All events of all records up to a position lie before a place.
+    pub(super) fn tell(&self, schema: u64, place: Place, position: Position) {
+        let mut work = self.work();
+        work.told = Some(Told { epoch: work.epoch, schema, place, position });
+        self.advance.notify_all();
+    }
+
+    /// How far the events are; `None` until there are any files.
+    pub(super) fn told(&self) -> Option<Told> {
+        self.work().told
+    }
+
+    /// Waits until `new` says that there is more to read.
+    pub(super) fn wait_told(&self, timeout: Duration, new: impl Fn(&Told) -> bool) {
+        self.wait(timeout, |work| work.told.is_some_and(|told| new(&told)));
     }
 
     /// Where the newest checkpoint ends, and whether another one is asked for.

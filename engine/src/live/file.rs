@@ -36,6 +36,10 @@ const KEPT: usize = 2;
 /// What a fold was told, and the shape of what it comes to.
 pub(crate) fn schema_of(ours: Option<&str>, keep: usize) -> u64 {
     let text = format!("{SHAPE}; ours {ours:?}; keep {keep}");
+    digest_of(&text)
+}
+
+pub(super) fn digest_of(text: &str) -> u64 {
     blake3::hash(text.as_bytes()).as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
@@ -70,17 +74,22 @@ fn mark_of(reader: &LogReader, lsn: Lsn) -> Result<Option<[u8; 16]>, Error> {
     Ok(hasher.finalize().as_bytes().first_chunk::<16>().copied())
 }
 
-/// The state of the newest checkpoint that fits the log; `None`: fold from the beginning. `empty` makes the state to fill.
+/// The state of the newest checkpoint that fits the log and of which `fits` says so; `None`: fold from the beginning.
+/// `empty` makes the state to fill.
 ///
 /// # Errors
-/// Of the system; what is damaged or fits another log or another fold is passed over.
+/// Of the system; what is damaged or fits another log or another fold is passed over. Those of `fits`.
 pub(crate) fn newest(
     env: &dyn Env,
     reader: &LogReader,
     schema: u64,
     empty: &dyn Fn() -> Registers,
+    fits: &dyn Fn(Lsn) -> Result<bool, Error>,
 ) -> Result<Option<Registers>, Error> {
     for through in list(env)? {
+        if !fits(through)? {
+            continue;
+        }
         match open(env, reader, through, schema, empty()) {
             Ok(Some(registers)) => return Ok(Some(registers)),
             Ok(None) => tracing::warn!(%through, "a checkpoint of other registers is passed over"),
@@ -206,7 +215,7 @@ fn crc_of(through: Lsn, number: u32, piece: &[u8]) -> u32 {
     crc_of_parts(&[&through.get().to_le_bytes(), &number.to_le_bytes(), piece])
 }
 
-fn crc_of_parts(parts: &[&[u8]]) -> u32 {
+pub(super) fn crc_of_parts(parts: &[&[u8]]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     parts.iter().for_each(|part| digest.update(part));
     u32::try_from(digest.finalize()).unwrap_or(u32::MAX)

@@ -16,6 +16,8 @@
 
 use ofd_codec::{DocumentView, Tag, Value, tags};
 
+use super::event_bytes::read_tag;
+use super::pack::{Packer, Unpacker};
 use super::totals::{DIRECTIONS, Sums, Totals};
 
 const OF_RECEIPTS: [Tag; DIRECTIONS] =
@@ -55,6 +57,21 @@ pub struct Mismatch {
     pub stated: u64,
     /// What its documents add up to.
     pub counted: u64,
+}
+
+impl Mismatch {
+    pub(super) fn pack(&self, to: &mut Packer) {
+        let Self { tag, within, stated, counted } = self;
+        to.number(tag.0);
+        to.number(within.0);
+        to.number(*stated);
+        to.number(*counted);
+    }
+
+    pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let (tag, within) = (read_tag(from)?, read_tag(from)?);
+        Some(Self { tag, within, stated: from.number()?, counted: from.number()? })
+    }
 }
 
 /// Compares the counters of a closing report with the sums of its shift.

@@ -6,7 +6,7 @@
 //! Invariant: a drive comes back from its bytes as it was (test: `tests/registers/main.rs`, where every drive is packed
 //! after each of its shifts).
 
-use ofd_codec::{DriveNumber, Form, LocalSeconds, Tag};
+use ofd_codec::{DriveNumber, Form, LocalSeconds};
 use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
@@ -226,12 +226,7 @@ fn shift(to: &mut Packer, shift: &Shift) {
     to.optional(*stated_documents);
     close.iter().for_each(|it| to.bytes(it));
     to.count(mismatches.len());
-    for Mismatch { tag, within, stated, counted } in mismatches {
-        to.number(tag.0);
-        to.number(within.0);
-        to.number(*stated);
-        to.number(*counted);
-    }
+    mismatches.iter().for_each(|it| it.pack(to));
     to.number(*revision);
     to.optional(last_in_shift.map(|it| it.0));
     last_in_shift.iter().for_each(|it| to.number(it.1));
@@ -267,8 +262,7 @@ fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
     }
     shift.whole = has(WHOLE);
     for _ in 0..from.count()? {
-        let (tag, within) = (read_tag(from)?, read_tag(from)?);
-        shift.mismatches.push(Mismatch { tag, within, stated: from.number()?, counted: from.number()? });
+        shift.mismatches.push(Mismatch::unpack(from)?);
     }
     shift.revision = from.small()?;
     shift.last_in_shift = match from.optional()? {
@@ -276,10 +270,6 @@ fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
         None => None,
     };
     Some(shift)
-}
-
-fn read_tag(from: &mut Unpacker<'_>) -> Option<Tag> {
-    u16::try_from(from.number()?).ok().map(Tag)
 }
 
 fn read_totals(from: &mut Unpacker<'_>) -> Option<Totals> {

@@ -1,9 +1,11 @@
 //! The registers of the engine beside a fold of all that the log holds, which knows no checkpoint and no restart.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ofd_engine::codec::DriveNumber;
-use ofd_engine::registers::{Past, Registers, SHIFTS_KEPT};
+use ofd_engine::host::Capability;
+use ofd_engine::registers::{Event, Past, Registers, SHIFTS_KEPT};
 use ofd_engine::storage::envelope::Envelope;
 use ofd_engine::storage::{Error, Lsn, Position, RecordKind};
 use ofd_engine::testing::Turned;
@@ -73,6 +75,38 @@ impl World<'_> {
                 differs.unwrap_or_default()
             ));
         }
-        Ok(())
+        self.compare_events(durable, &events)
+    }
+
+    /// What is told of the events, as far as the disk has taken them.
+    fn compare_events(&mut self, durable: Position, wanted: &[Event]) -> Result<(), Broken> {
+        let begun = self.now();
+        loop {
+            let machine = self.machine.as_ref().unwrap();
+            let mut feed = machine.engine().events(&Capability::operator(), Position::START);
+            let mut told = Vec::new();
+            loop {
+                let before = feed.position();
+                let batch =
+                    feed.next_batch(50, Duration::ZERO).map_err(|error| format!("events: {error}"))?;
+                if batch.is_empty() && feed.position() == before {
+                    break;
+                }
+                told.extend(batch);
+            }
+            let reached = wanted.iter().take_while(|it| it.position <= feed.position()).count();
+            if told != wanted[..reached] {
+                let differs = told.iter().zip(wanted).find(|(one, other)| one != other);
+                return Err(format!("{} events, wanted {reached}: {differs:?}", told.len()));
+            }
+            if feed.position() >= durable || !self.faults_off {
+                return Ok(());
+            }
+            self.fold()?;
+            self.env.advance(SECOND / 2, SECOND as i64 / 2);
+            if self.now() > begun + 600 * SECOND {
+                return Err("liveness: the events do not catch up".into());
+            }
+        }
     }
 }

@@ -1,0 +1,152 @@
+//! Following the events: everything that was told behind a position, in order, at the reader's own pace.
+//!
+//! Delivery is at least once: a reader keeps [`EventFeed::position`] when it has done what the events ask for, in its own
+//! database or with a named cursor of the engine ([`crate::Cursor`], the same as for documents), and goes on from there.
+//! A batch never ends within the events of one record, so that a position is a record and nothing is told in halves; what
+//! is told again is known by `(Event::position, Event::index)`, which never change.
+//!
+//! Back-pressure: a reader takes what it wants and when. What it has not taken lies in files (`events.rs`); it delays neither
+//! the fold nor other readers, and they do not delay it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ofd_storage::{Env, ErrorKind, Lsn, Position};
+
+use super::book::{Book, Told};
+use super::events::{EventReader, Frame, list};
+use crate::error::Error;
+use crate::host::Capability;
+use crate::registers::Event;
+
+/// Frames looked at in one call: a feed of one merchant does not walk all files at a stretch.
+const FRAMES_MAX: usize = 4_096;
+
+/// A walk along the events.
+pub struct EventFeed {
+    env: Arc<dyn Env>,
+    book: Arc<Book>,
+    capability: Capability,
+    /// Everything up to here was given out or passed over.
+    position: Position,
+    reader: Option<EventReader>,
+    /// Of what the reader reads; see `Told`.
+    epoch: u64,
+    /// Events of a frame that were not asked for yet.
+    pending: VecDeque<Event>,
+    /// With them everything up to here is given out.
+    read: Position,
+}
+
+impl EventFeed {
+    pub(crate) fn new(env: Arc<dyn Env>, book: Arc<Book>, capability: Capability, from: Position) -> Self {
+        let (reader, pending) = (None, VecDeque::new());
+        Self { env, book, capability, position: from, reader, epoch: 0, pending, read: from }
+    }
+
+    /// All events of all records up to here were given out or are out of the capability's reach.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next events, `most` and those of the same record; empty when none came within `timeout`, or when none of the many
+    /// that were looked at was for this capability: [`EventFeed::position`] tells how far it got.
+    ///
+    /// # Errors
+    /// `Corrupt` when a file of events is damaged or missing: the engine makes them anew at its next start without its
+    /// checkpoints.
+    pub fn next_batch(&mut self, most: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
+        let mut batch = Vec::new();
+        self.take(most.max(1), &mut batch)?;
+        if batch.is_empty() && self.is_at_end() {
+            let (epoch, at) = (self.epoch, self.reader.as_ref().map(EventReader::place));
+            self.book.wait_told(timeout, |told| told.epoch != epoch || Some(told.place) != at);
+            self.take(most.max(1), &mut batch)?;
+        }
+        Ok(batch)
+    }
+
+    fn is_at_end(&self) -> bool {
+        let at = self.reader.as_ref().map(EventReader::place);
+        self.book.told().is_none_or(|told| told.epoch == self.epoch && Some(told.place) == at)
+    }
+
+    fn take(&mut self, most: usize, batch: &mut Vec<Event>) -> Result<(), Error> {
+        for _ in 0..FRAMES_MAX {
+            self.give(most, batch);
+            if batch.len() >= most {
+                return Ok(());
+            }
+            let Some(told) = self.book.told() else { return Ok(()) };
+            if told.epoch != self.epoch {
+                (self.epoch, self.reader, self.read) = (told.epoch, None, self.position);
+                self.pending.clear();
+            }
+            if self.reader.as_ref().is_some_and(|it| it.place() == told.place) {
+                self.position = self.position.max(told.position);
+                return Ok(());
+            }
+            if let Err(error) = self.read(&told) {
+                self.reader = None;
+                // The fold has begun anew under our eyes.
+                if self.book.told().is_some_and(|now| now.epoch == told.epoch) {
+                    return Err(error.into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives out what was read, whole records.
+    fn give(&mut self, most: usize, batch: &mut Vec<Event>) {
+        while let Some(next) = self.pending.front() {
+            let goes_on = batch.last().is_some_and(|it| it.position == next.position);
+            if batch.len() >= most && !goes_on {
+                return;
+            }
+            self.position = self.position.max(next.position);
+            batch.extend(self.pending.pop_front());
+        }
+        self.position = self.position.max(self.read);
+    }
+
+    /// Opens the file of the position, or reads the next frame.
+    fn read(&mut self, told: &Told) -> Result<(), ofd_storage::Error> {
+        let &Told { schema, place: end, .. } = told;
+        let Some(reader) = &mut self.reader else {
+            let files = list(&*self.env)?;
+            // A newer one may be there already, of which nothing is told yet.
+            let begins = |begin: &&Lsn| **begin <= self.position.lsn() && **begin <= end.file;
+            let begin = files.iter().rfind(begins).ok_or_else(|| {
+                let text = format!("the events behind {} are not there any more", self.position);
+                ofd_storage::Error::new(ErrorKind::Corrupt, text)
+            })?;
+            // It may be at its end already.
+            self.reader = Some(EventReader::open(&*self.env, *begin, schema)?);
+            return Ok(());
+        };
+        match reader.next()? {
+            Frame::Events(last) if last <= self.position.lsn() => {}
+            Frame::Events(last) => {
+                self.read = Position::new(last);
+                let events = reader.events()?;
+                let new = events.into_iter().filter(|it| it.position > self.position);
+                let capability = &self.capability;
+                self.pending.extend(new.filter(|it| capability.sees(it.inn.as_deref())));
+            }
+            Frame::End(last) => {
+                self.read = self.read.max(Position::new(last));
+                self.reader = Some(EventReader::open(&*self.env, last, schema)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for EventFeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventFeed").field("position", &self.position).finish_non_exhaustive()
+    }
+}
