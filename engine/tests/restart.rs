@@ -149,3 +149,19 @@ fn a_start_from_a_checkpoint_knows_what_a_start_from_the_log_knows() {
         engine.shutdown().unwrap();
     }
 }
+
+// A host that opens and closes engines all day must not grow by them: nothing of one stays in memory behind its end.
+#[test]
+fn nothing_of_an_engine_stays_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = std::sync::Arc::new(ofd_engine::storage::RealEnv::new(dir.path()));
+    let left = std::sync::Arc::downgrade(&env);
+    let engine = Engine::builder(dir.path()).env(env).open().unwrap();
+    let mut till = common::Till::connect(engine.listen("127.0.0.1:0").unwrap());
+    for message in &life(77, 0, 3) {
+        assert_eq!(code_and_time(&till.ask(message).unwrap()).0, 0);
+    }
+    engine.shutdown().unwrap();
+    drop(engine);
+    assert_eq!(left.strong_count(), 0);
+}
