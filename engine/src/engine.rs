@@ -47,6 +47,9 @@ use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
 use crate::writer::{self, PortRings, WorkerRings, Writer};
 
+/// Connections that may wait to be accepted.
+const LISTEN_QUEUE: i32 = 4096;
+
 /// Batches the host may have waiting at one port.
 const SUBMITS_WAITING: usize = 256;
 /// How long a question to a worker may take before the engine is taken for broken.
@@ -298,6 +301,9 @@ impl Engine {
     fn listen_as(&self, address: impl ToSocketAddrs, security: Security) -> Result<SocketAddr, Error> {
         let failed = |error| Error::system("listening", error);
         let listener = TcpListener::bind(address).map_err(failed)?;
+        // The library's own queue is 128 long: of thousands that come back at once the system would drop all others, and each of
+        // these tries again after a second only. What the system allows is less where `somaxconn` says so.
+        rustix::net::listen(&listener, LISTEN_QUEUE).map_err(|error| failed(error.into()))?;
         listener.set_nonblocking(true).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         for port in &self.ports {

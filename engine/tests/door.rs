@@ -321,6 +321,19 @@ fn new_connections_come_in_at_the_rate() {
     about(begun.elapsed(), 1_400);
 }
 
+/// Thousands come back at once behind an outage: they wait in the queue of the system, which must be long enough not to drop
+/// their first packets.
+#[test]
+fn a_crowd_can_wait_to_be_let_in() {
+    let (_dir, _engine, address) = serving(Limits { accepts_per_s: 1, ..Limits::default() });
+    let begun = Instant::now();
+    let crowd: Vec<_> = (0..1_000)
+        .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(900)).expect("the queue is full"))
+        .collect();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    drop(crowd);
+}
+
 /// However many documents one drive sends on one connection: in order, all answered, never more than its share at
 /// once.
 #[test]
