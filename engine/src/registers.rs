@@ -13,7 +13,7 @@
 //! empty state at its first record, or from the state that another fold had come to.
 //!
 //! Shape in memory: drives and cards lie under the number of their appearance, found by a table of four bytes an entry. A
-//! drive with an open shift is ready to be added to; one without is [packed] until its next document. What is not
+//! drive with an open shift is ready to be added to; one without is packed until its next document. What is not
 //! needed to fold (requisites of a registration, shifts that are settled, days) is not kept: it is read from the documents,
 //! by way of [`Past`] where the fold itself needs it, when a register is registered anew.
 //!
