@@ -244,7 +244,7 @@ impl Engine {
         let rings = writer::Rings { workers: writer_workers, ports: writer_ports, calls };
         let writer = Writer::new(Arc::clone(&shared), log, disk, rings);
         let keeper = Keeper::new(Arc::clone(&shared), kept);
-        let live = shared.options.registers.then(|| Live::new(Arc::clone(&shared)));
+        let live = shared.options.registers.then(|| Live::new(Arc::clone(&shared), engine.writer.clone()));
         Ok((engine, Parts { writer, workers: seats, ports, keeper, live }))
     }
 

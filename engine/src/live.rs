@@ -12,6 +12,9 @@
 //!
 //! The state is shared behind a lock that the fold holds for [`FOLDED_AT_ONCE`] records, and a query for one page.
 //!
+//! Timers: the fold knows what is due when (registers/wheel.rs) and no clock. When something is due, a tick is asked of the
+//! writer, at most one a second; timers go off when that record is folded, so that a replay tells the same.
+//!
 //! Order: events are readable once they are written, and durable before the checkpoint that would not tell them again. A disk
 //! that takes nothing holds back events and checkpoints, and the registers themselves only after [`EVENTS_WAITING_MAX`].
 //!
@@ -26,18 +29,21 @@ mod file;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::Archive;
-use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, Records};
+use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, RecordKind, Records};
 
 pub(crate) use self::book::Book;
 pub use self::book::{Register, RegisterBook, RegisterPage};
 pub use self::event_feed::EventFeed;
 use self::events::EventWriter;
 use crate::builder::OPERATOR_INN_STAND_IN;
+use crate::handover::Unanswered;
 use crate::past::LogPast;
 use crate::registers::{Event, Registers, SHIFTS_KEPT};
 use crate::shared::{Health, Shared, Stage, Turn};
+use crate::writer;
 
 /// Records that are folded while the lock is held.
 const FOLDED_AT_ONCE: usize = 256;
@@ -49,6 +55,8 @@ const LONG_SLEEP: Duration = Duration::from_millis(250);
 const EVENTS_WAITING_MAX: usize = 65_536;
 /// Looks without anything new before it sleeps long.
 const IDLE_LOOKS: u32 = 20;
+/// Ticks are this far apart at least.
+const TICK_US: u64 = 1_000_000;
 /// How long it waits after an error of the disk.
 const RETRY_US: u64 = 1_000_000;
 
@@ -70,10 +78,18 @@ pub(crate) struct Live {
     told: Option<Position>,
     idle_looks: u32,
     retry_at_us: u64,
+    writer_calls: Sender<writer::Call>,
+    /// The place of a tick that was asked for.
+    tick: Option<Receiver<Result<Lsn, Unanswered>>>,
+    /// That of the last one.
+    ticked: Lsn,
+    /// Before this time there is no other.
+    tick_at_us: u64,
 }
 
 impl Live {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    /// `writer_calls` reach the writer, who appends ticks.
+    pub(crate) fn new(shared: Arc<Shared>, writer_calls: Sender<writer::Call>) -> Self {
         let past = LogPast::new(shared.reader.clone(), Arc::clone(&shared.env));
         let schema = file::schema_of(ours(&shared).as_deref(), SHIFTS_KEPT);
         Self {
@@ -88,6 +104,10 @@ impl Live {
             told: None,
             idle_looks: 0,
             retry_at_us: 0,
+            writer_calls,
+            tick: None,
+            ticked: Lsn::NONE,
+            tick_at_us: 0,
         }
     }
 
@@ -142,9 +162,40 @@ impl Live {
             written = self.tell();
         }
         match written {
-            Ok(()) => Ok(self.checkpoint()? || worked),
+            Ok(()) => {
+                self.want_tick();
+                Ok(self.checkpoint()? || worked)
+            }
             Err(_) if worked => Ok(true),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the writer for a tick when something is due and all there is has been folded; once a second at most, and not
+    /// before the last one has come.
+    fn want_tick(&mut self) {
+        let now = self.shared.now();
+        let position = self.shared.book.position().unwrap_or_default();
+        if let Some(answer) = &self.tick {
+            match answer.try_recv() {
+                Ok(Ok(lsn)) => (self.tick, self.ticked) = (None, lsn),
+                Ok(Err(_)) | Err(TryRecvError::Disconnected) => self.tick = None,
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+        let waits = self.tick.is_some() || position.lsn() < self.ticked || now.mono_us < self.tick_at_us;
+        if waits || position.lsn() < self.shared.watermark.load() || self.shared.health() == Health::Deferring
+        {
+            return;
+        }
+        if self.shared.book.read().due_us().is_none_or(|due_us| due_us > now.wall_us) {
+            return;
+        }
+        let (reply, answer) = bounded(1);
+        let call = writer::Call::Append { kind: RecordKind::Tick, payload: Vec::new(), reply };
+        if self.writer_calls.send(call).is_ok() {
+            self.shared.writer_bell.ring();
+            (self.tick, self.tick_at_us) = (Some(answer), now.mono_us.saturating_add(TICK_US));
         }
     }
 

@@ -35,6 +35,7 @@ mod service;
 mod shift;
 mod slab;
 mod totals;
+mod wheel;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -55,6 +56,7 @@ pub use self::service::{Arrival, Range, Service};
 pub use self::shift::{Agreement, Mark, SHIFT_SECONDS_MAX, Shift};
 use self::slab::Slab;
 pub use self::totals::{DIRECTIONS, PAYMENT_TAGS, PAYMENTS, Paid, Sums, Totals, VAT_CODES};
+use self::wheel::Wheel;
 
 /// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
 pub const SHIFTS_KEPT: usize = 0;
@@ -104,6 +106,8 @@ pub struct Registers {
     cards: Slab<KeptCard>,
     by_rnm: HashTable<u32>,
     hasher: RandomState,
+    /// What is due when, of the drives by their numbers. It follows from them: a state that comes back sets it again.
+    wheel: Wheel,
     /// Drives are packed here before they are put away.
     scratch: Packer,
     last: Position,
@@ -121,6 +125,7 @@ impl Registers {
             cards: Slab::default(),
             by_rnm: HashTable::new(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
+            wheel: Wheel::default(),
             scratch: Packer::default(),
             last: Position::START,
         }
@@ -157,14 +162,18 @@ impl Registers {
                 drive,
                 number: envelope.number,
                 variant: envelope.variant,
+                imported: envelope.provenance == Provenance::Import,
                 view,
             };
             let from = out.len();
             self.take(&seen, past, out)?;
             // What an archive brings in has happened long ago, and elsewhere it was told.
-            if envelope.provenance == Provenance::Import {
+            if seen.imported {
                 out.truncate(from);
             }
+        }
+        if record.kind() == RecordKind::Tick {
+            self.tick(position, record.received_at_us(), out);
         }
         self.last = position;
         Ok(())
@@ -198,11 +207,44 @@ impl Registers {
         };
         self.put_away(at, card);
         outcome?;
+        if seen.view.form() == Form::OPEN_SHIFT
+            && let Some(State::Live(drive)) = self.drives.get(at).map(|kept| &kept.state)
+            && let Some(second) = drive.overdue_at()
+        {
+            self.wheel.set(second, at);
+        }
         if let Some(new) = out.get_mut(from..).filter(|new| !new.is_empty()) {
             let inn = card::text(&seen.view, tags::USER_INN);
             new.iter_mut().for_each(|event| event.inn.clone_from(&inn));
         }
         Ok(())
+    }
+
+    /// A tick of the clock, which is the only one that timers know: what is due by then happens now.
+    pub fn tick(&mut self, position: Position, received_at_us: i64, out: &mut Vec<Event>) {
+        let second = u32::try_from(received_at_us.div_euclid(1_000_000)).unwrap_or(0);
+        let (mut due, mut index) = (Vec::new(), 0_u16);
+        self.wheel.turn(second, &mut due);
+        for (second, at) in due {
+            // A shift that was closed meanwhile, or another one that is open now, is not the one that was waited for.
+            let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) else {
+                continue;
+            };
+            if drive.overdue_at() != Some(second) {
+                continue;
+            }
+            let Some((shift, number)) = drive.tell_overdue() else { continue };
+            let inn = drive.card.and_then(|it| self.cards.get(it)).and_then(KeptCard::inn);
+            let (drive, kind) = (drive.number, EventKind::ShiftOverdue { shift });
+            out.push(Event { position, index, received_at_us, drive, number, inn, kind });
+            index = index.saturating_add(1);
+        }
+    }
+
+    /// When a tick is wanted next, microseconds UTC; `None` while nothing can become due.
+    #[must_use]
+    pub fn due_us(&self) -> Option<i64> {
+        self.wheel.first().map(|second| i64::from(second).saturating_mul(1_000_000))
     }
 
     /// Packs a drive without an open shift. `card` is the register that its document has named.

@@ -74,6 +74,7 @@ fn a_register_takes_few_bytes() {
                         drive: register.drive(),
                         number: header.number.unwrap().0,
                         variant: 0,
+                        imported: false,
                         view,
                     };
                     registers.take(&seen, &Nothing, &mut events).unwrap();

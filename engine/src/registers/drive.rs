@@ -45,6 +45,8 @@ pub struct Seen<'a> {
     pub number: u32,
     /// 0 = the first under its number.
     pub variant: u8,
+    /// It came from an archive, long after it was made: nothing is due because of it.
+    pub imported: bool,
     /// The document.
     pub view: DocumentView<'a>,
 }
@@ -140,6 +142,21 @@ impl Drive {
     #[must_use]
     pub fn open_shift(&self) -> Option<&Shift> {
         self.shifts.last().filter(|it| it.closed.is_none())
+    }
+
+    /// When the open shift will have been open for too long by our own clock, seconds UTC; `None` when there is none, when it
+    /// was not opened before our eyes, or when that has been told.
+    pub(super) fn overdue_at(&self) -> Option<u32> {
+        let shift = self.open_shift().filter(|it| !it.overdue)?;
+        let opened = u32::try_from(shift.opened_us?.div_euclid(1_000_000)).ok()?;
+        Some(opened.saturating_add(SHIFT_SECONDS_MAX).saturating_add(1))
+    }
+
+    /// The second of [`Drive::overdue_at`] has come.
+    pub(super) fn tell_overdue(&mut self) -> Option<(u32, u32)> {
+        let shift = self.shifts.last_mut()?;
+        shift.overdue = true;
+        Some((shift.number, shift.opened?.number))
     }
 
     /// Whether this document, which is no further variant, begins the drive anew.
@@ -320,7 +337,7 @@ impl Drive {
         if outside && form != Form::CLOSE_SHIFT {
             return;
         }
-        shift.take(&seen.view, seen.number, seen.received_at_us);
+        shift.take(&seen.view, seen.number, (!seen.imported).then_some(seen.received_at_us));
         let revision = shift.revision;
         match form {
             Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),

@@ -116,6 +116,12 @@ pub enum EventKind {
         /// Its number.
         shift: u32,
     },
+    /// A shift has been open for more than 24 hours by our own clock. Told by a tick: the number of the document is that of
+    /// the opening report.
+    ShiftOverdue {
+        /// Its number.
+        shift: u32,
+    },
     /// The counters of a closed shift differ from its documents, all of which are here (D7).
     ShiftMismatch {
         /// Its number.
@@ -179,6 +185,7 @@ impl EventKind {
             Self::OutsideShift { .. } => "shift.outside",
             Self::NumberInShift { .. } => "shift.number-inside",
             Self::ShiftTooLong { .. } => "shift.too-long",
+            Self::ShiftOverdue { .. } => "shift.overdue",
             Self::ShiftMismatch { .. } => "shift.mismatch",
             Self::ShiftAgrees { .. } => "shift.agrees",
             Self::ShiftRevised { .. } => "shift.revised",

@@ -95,6 +95,7 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             shift(to, 24, *documents);
             to.optional(since.map(|it| it.0));
         }
+        EventKind::ShiftOverdue { shift: it } => shift(to, 25, *it),
     }
 }
 
@@ -154,6 +155,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         22 => EventKind::TimeBackwards { before: LocalSeconds(from.small()?) },
         23 => EventKind::DriveFlags { flags: from.byte()?, before: from.byte()? },
         24 => EventKind::Backlog { documents: from.small()?, since: from.optional()?.map(LocalSeconds) },
+        25 => EventKind::ShiftOverdue { shift: from.small()? },
         _ => return None,
     })
 }
@@ -203,6 +205,7 @@ mod tests {
             EventKind::OutsideShift { shift: 6 },
             EventKind::NumberInShift { expected: 7, found: 8 },
             EventKind::ShiftTooLong { shift: 9 },
+            EventKind::ShiftOverdue { shift: 9 },
             EventKind::ShiftMismatch { shift: 10, counters },
             EventKind::ShiftAgrees { shift: 11 },
             EventKind::ShiftRevised { shift: 12, revision: 13 },
@@ -222,7 +225,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 24, "a kind is missing here");
+        assert_eq!(names.len(), 25, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

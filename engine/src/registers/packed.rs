@@ -175,6 +175,7 @@ fn shift(to: &mut Packer, shift: &Shift) {
         number,
         opened,
         opened_us,
+        overdue,
         closed,
         cashier,
         documents,
@@ -228,6 +229,7 @@ fn shift(to: &mut Packer, shift: &Shift) {
     to.count(mismatches.len());
     mismatches.iter().for_each(|it| it.pack(to));
     to.number(*revision);
+    to.byte(u8::from(*overdue));
     to.optional(last_in_shift.map(|it| it.0));
     last_in_shift.iter().for_each(|it| to.number(it.1));
 }
@@ -265,6 +267,7 @@ fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
         shift.mismatches.push(Mismatch::unpack(from)?);
     }
     shift.revision = from.small()?;
+    shift.overdue = from.byte()? == 1;
     shift.last_in_shift = match from.optional()? {
         Some(in_shift) => Some((in_shift, from.small()?)),
         None => None,

@@ -14,7 +14,7 @@ use super::pack::{Packer, Unpacker};
 use super::{KeptDrive, Registers, State, packed};
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const SHAPE: &str = "registers v1: drives and cards as packed";
+pub(crate) const SHAPE: &str = "registers v2: drives and cards as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 
@@ -66,11 +66,13 @@ impl Registers {
                     // Read once, so that nothing stands there that cannot be read later.
                     let mut packed = Unpacker(bytes);
                     let drive = packed::unpack(kept.number()?, &mut packed).filter(|_| packed.is_empty())?;
+                    let due = drive.overdue_at();
                     kept.state = match drive.open_shift() {
                         Some(_) => State::Live(Box::new(drive)),
                         None => State::Packed(bytes.into()),
                     };
-                    self.put_drive(kept)?;
+                    let at = self.put_drive(kept)?;
+                    due.into_iter().for_each(|second| self.wheel.set(second, at));
                 }
                 CARDS => {
                     let card =

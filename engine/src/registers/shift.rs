@@ -44,8 +44,10 @@ pub struct Shift {
     pub number: u32,
     /// Its form 2; `None` when it has not come.
     pub opened: Option<Mark>,
-    /// When that came, microseconds UTC.
+    /// When that came, microseconds UTC, if it was not brought in from an archive.
     pub opened_us: Option<i64>,
+    /// It was told that it has been open for too long.
+    pub overdue: bool,
     /// Its form 5.
     pub closed: Option<Mark>,
     /// Who opened it (1021).
@@ -78,7 +80,7 @@ impl Shift {
     }
 
     /// Takes a document that names this shift.
-    pub(super) fn take(&mut self, view: &DocumentView<'_>, number: u32, received_at_us: i64) {
+    pub(super) fn take(&mut self, view: &DocumentView<'_>, number: u32, received_at_us: Option<i64>) {
         let header = view.header();
         let mark = Mark { number, at: header.date_time };
         self.documents = self.documents.saturating_add(1);
@@ -87,7 +89,7 @@ impl Shift {
         self.revision = self.revision.saturating_add(u32::from(self.closed.is_some()));
         match view.form() {
             Form::OPEN_SHIFT => {
-                (self.opened, self.opened_us) = (Some(mark), Some(received_at_us));
+                (self.opened, self.opened_us) = (Some(mark), received_at_us);
                 self.cashier = text(view, tags::CASHIER).map(Into::into);
             }
             Form::CLOSE_SHIFT => {

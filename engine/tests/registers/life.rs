@@ -145,6 +145,7 @@ impl Sent {
             drive: self.made.drive,
             number: self.made.number,
             variant: self.variant,
+            imported: false,
             view: DocumentView::new_checked(&self.plain).unwrap(),
         }
     }

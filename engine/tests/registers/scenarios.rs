@@ -1,8 +1,9 @@
 //! One small life for every kind of event: what the documents are, what is said of them.
 
 use ofd_engine::codec::{DriveNumber, Form};
-use ofd_engine::registers::Registers;
+use ofd_engine::registers::{Registers, Seen};
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::{Lsn, Position};
 
 use crate::life::{Delivered, FROM, Made, OURS, Sent, THEIRS};
 
@@ -170,6 +171,42 @@ fn a_shift_longer_than_a_day() {
     let life = |seconds| vec![in_shift(1, OPEN, 1, 0), late(seconds)];
     assert_eq!(after(1, told(life(86_400))), []);
     assert_eq!(after(1, told(life(86_401))), [(2, "shift.too-long")]);
+}
+
+// By our clock: a till that falls silent with an open shift is told of as well. A tick tells it once, and none tells it of a
+// shift that was closed in time or that an archive brought in.
+#[test]
+fn a_shift_that_stays_open_is_told_by_a_tick() {
+    const HOUR_US: i64 = 3_600_000_000;
+    let opened_us = Sent::new(in_shift(1, OPEN, 1, 0), 0, 1).seen().received_at_us;
+    let life =
+        [in_shift(1, OPEN, 1, 0), in_shift(2, RECEIPT, 1, 1), closing(3, 1, 1, 3), in_shift(4, OPEN, 2, 0)];
+    let told = |documents: usize, imported: bool, restarts: bool| {
+        let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 0), Vec::new());
+        for (lsn, made) in (1..).zip(life.iter().take(documents).cloned()) {
+            let sent = Sent::new(made, 0, lsn);
+            let seen = Seen { imported, received_at_us: opened_us, ..sent.seen() };
+            registers.take(&seen, &Delivered(&[]), &mut events).unwrap();
+        }
+        events.clear();
+        for (lsn, hours) in (100..).zip([1, 23, 24, 25, 30, 1000]) {
+            if restarts {
+                registers = super::restored(&registers);
+            }
+            let due = registers.due_us().is_some_and(|due| due <= opened_us + hours * HOUR_US);
+            let before = events.len();
+            registers.tick(Position::new(Lsn::new(lsn)), opened_us + hours * HOUR_US, &mut events);
+            assert!(due || events.len() == before, "nothing happens before something is due");
+        }
+        assert_eq!(registers.due_us(), None);
+        events.iter().map(|it| (it.position.as_u64(), it.number, it.kind.name())).collect::<Vec<_>>()
+    };
+    for restarts in [false, true] {
+        assert_eq!(told(2, false, restarts), [(103, 1, "shift.overdue")]);
+        assert_eq!(told(3, false, restarts), []);
+        assert_eq!(told(4, false, restarts), [(103, 4, "shift.overdue")]);
+        assert_eq!(told(2, true, restarts), []);
+    }
 }
 
 #[test]

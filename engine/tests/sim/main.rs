@@ -27,9 +27,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ofd_emit::{ProfileOptions, Register};
-use ofd_engine::storage::LogOptions;
+use ofd_engine::host::Capability;
 use ofd_engine::storage::envelope::Envelope;
 use ofd_engine::storage::testing::{SimEnv, SimKnobs};
+use ofd_engine::storage::{LogOptions, RecordKind};
 use ofd_engine::testing::{Machine, Saving};
 use ofd_engine::{Engine, Position};
 
@@ -262,6 +263,53 @@ fn a_full_disk_does_not_keep_the_engine_from_ending() {
         env.advance(1_000_000, 1_000_000);
     }
     panic!("it does not end");
+}
+
+// A tick is a record and its time the only clock of timers: there is one when something is due, and none else, so that an
+// engine to which nothing happens writes nothing.
+#[test]
+fn a_tick_is_written_when_something_is_due_and_never_else() {
+    const HOUR_US: u64 = 3_600_000_000;
+    let env = SimEnv::new(1, SimKnobs::default());
+    let builder = Engine::builder("").env(Arc::new(env.clone()));
+    let log = LogOptions { segment_len: 1 << 18, batch_len_max: 32 << 10, ..LogOptions::default() };
+    let mut machine = Machine::open(builder, None, log).unwrap();
+    let socket = machine.connect(0, "10.0.0.1:1000".parse().unwrap());
+    let mut register = Register::new(1, 0, &ProfileOptions::default());
+    for _ in 0..4 {
+        let mut message = Vec::new();
+        register.next_message(&mut message).unwrap();
+        socket.deliver(&message);
+    }
+    let after = |machine: &mut Machine, hours: u64| {
+        for _ in 0..300 {
+            env.advance(hours * HOUR_US / 300, (hours * HOUR_US / 300) as i64);
+            machine.port_turn(0, 8);
+            machine.worker_turn(0);
+            for _ in 0..4 {
+                machine.writer_turn();
+                machine.registers_turn();
+            }
+        }
+        let mut records = machine.reader().records_from(Position::START, machine.engine().durable().lsn());
+        let mut kinds = Vec::new();
+        while let Some((record, _)) = records.next().unwrap() {
+            kinds.push(record.kind());
+        }
+        let mut feed = machine.engine().events(&Capability::operator(), Position::START);
+        let events = feed.next_batch(1000, Duration::ZERO).unwrap();
+        let ticks = kinds.iter().filter(|kind| **kind == RecordKind::Tick).count();
+        let overdue: Vec<u64> = events
+            .iter()
+            .filter(|it| it.kind.name() == "shift.overdue")
+            .map(|it| it.position.as_u64())
+            .collect();
+        (kinds.len(), ticks, overdue)
+    };
+    assert_eq!(after(&mut machine, 0), (4, 0, vec![]));
+    assert_eq!(after(&mut machine, 23), (4, 0, vec![]));
+    assert_eq!(after(&mut machine, 2), (5, 1, vec![5]));
+    assert_eq!(after(&mut machine, 10_000), (5, 1, vec![5]));
 }
 
 // The tester is tested: each bug that is put in on purpose is found.
