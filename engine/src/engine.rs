@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
-use ofd_codec::DriveNumber;
+use ofd_codec::{DriveNumber, LocalSeconds, tags};
 use ofd_storage::env::{Task, Wake};
+use ofd_storage::envelope::Realm;
 #[cfg(feature = "parquet")]
 use ofd_storage::retain::Holds;
 use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
@@ -39,6 +40,7 @@ use crate::partition::partition_of;
 use crate::past::LogPast;
 use crate::port::{self, Listening, Security, Submission};
 use crate::query::StoredDocument;
+use crate::registers::{Figures, Grain};
 use crate::replay::Replay;
 use crate::seat::Seat;
 use crate::shared::{FailOnPanic, Health, Shared, Stage};
@@ -52,6 +54,8 @@ const LISTEN_QUEUE: i32 = 4096;
 
 /// Batches the host may have waiting at one port.
 const SUBMITS_WAITING: usize = 256;
+/// Documents that are read at once where many are added up.
+const DOCUMENTS_AT_ONCE: u32 = 4_096;
 /// How long a question to a worker may take before the engine is taken for broken.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -588,6 +592,43 @@ impl Engine {
     pub fn events(&self, capability: &Capability, from: Position) -> EventFeed {
         let env = Arc::clone(&self.shared.env);
         EventFeed::new(env, Arc::clone(&self.shared.book), capability.clone(), from)
+    }
+
+    /// Figures of a register (РНМ, 1037) over all its drives, of receipts made in `times`, local time of the register: exact,
+    /// late documents in their own time. `None` when there is no such register for this capability.
+    ///
+    /// They are added up from its documents, those of the archive included, when they are asked for: what it costs grows with
+    /// the documents that the drives of the register have ever sent.
+    ///
+    /// # Errors
+    /// As [`Engine::find`].
+    pub fn figures(
+        &self,
+        capability: &Capability,
+        realm: Realm,
+        rnm: &str,
+        grain: Grain,
+        times: core::ops::Range<LocalSeconds>,
+    ) -> Result<Option<Figures>, Error> {
+        let book = self.registers(capability);
+        let Some(register) = book.register(realm, rnm) else { return Ok(None) };
+        let mut figures = Figures::new(grain);
+        for it in &register.card.drives {
+            // Some at a time: a drive holds up to a quarter of a million.
+            for (first, last) in book.numbers_of(it.drive, DOCUMENTS_AT_ONCE) {
+                for stored in self.documents(capability, it.drive, first..=last)? {
+                    let (Ok(envelope), Some(view)) = (stored.envelope(), stored.document()) else { continue };
+                    let counts = envelope.variant == 0
+                        && envelope.realm == realm
+                        && view.get(tags::KKT_REG_ID).is_some_and(|it| it.text().trimmed().to_cow() == rnm);
+                    let received_at_us = stored.received_at_us();
+                    if counts && times.contains(&Figures::time_of(&view, received_at_us)) {
+                        figures.take(&view, received_at_us);
+                    }
+                }
+            }
+        }
+        Ok(Some(figures))
     }
 
     /// Where a named cursor stands; the start when nobody has saved it.

@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::life;
 use ofd_emit::{ProfileOptions, Register as Till};
+use ofd_engine::codec::{LocalSeconds, tags};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Event, SHIFTS_KEPT};
+use ofd_engine::registers::{Event, Grain, SHIFTS_KEPT};
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook};
 
@@ -324,5 +325,52 @@ fn a_damaged_file_of_events_is_told_and_can_be_made_again() {
     std::fs::remove_dir_all(dir.path().join("registers")).unwrap();
     let engine = open(dir.path(), 1_000_000);
     assert_eq!(told(&engine, &operator, Position::START, 100).0, all);
+    engine.shutdown().unwrap();
+}
+
+// Figures are compared with the merchant's own: exact, whatever came late, and by the clock of the register.
+#[test]
+fn figures_of_a_register_are_the_sums_of_its_receipts() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 1_000_000);
+    let operator = Capability::operator();
+    let mut messages = lives(4, 80);
+    // Some come when everything else has come.
+    let late: Vec<_> = (0..20).map(|at| messages.remove(40 + at * 7)).collect();
+    submit(&engine, &messages);
+    submit(&engine, &late);
+    let ever = LocalSeconds(0)..LocalSeconds(u32::MAX);
+    for register in shown(&engine) {
+        let rnm = &register.card.rnm;
+        // A plain sum over all receipts of the drive, by the hour.
+        let mut hours = std::collections::BTreeMap::<u32, i64>::new();
+        for stored in engine.documents(&operator, register.drive.number, 0..=u32::MAX).unwrap() {
+            let view = stored.document().unwrap();
+            if !view.form().is_receipt_like() {
+                continue;
+            }
+            let number = |tag| view.get(tag).map(|it| it.vln().unwrap() as i64).unwrap_or(0);
+            let sum = match number(tags::OPERATION_TYPE) {
+                1 => number(tags::TOTAL_SUM),
+                2 => -number(tags::TOTAL_SUM),
+                _ => 0,
+            };
+            *hours.entry(view.header().date_time.unwrap().0 / 3600 * 3600).or_default() += sum;
+        }
+        let ask = |grain, times| engine.figures(&operator, Realm::Prod, rnm, grain, times).unwrap().unwrap();
+        let figures = ask(Grain::Hour, ever.clone());
+        assert!(figures.rows().map(|(begin, it)| (begin.0, it.revenue())).eq(hours.clone()), "{rnm}");
+        let whole: i64 = hours.values().sum();
+        for grain in [Grain::Minute, Grain::Hour, Grain::Day] {
+            assert_eq!(ask(grain, ever.clone()).revenue(), whole, "{rnm} {grain:?}");
+        }
+        // Two halves are the whole.
+        let middle = LocalSeconds(*hours.keys().nth(hours.len() / 2).unwrap());
+        let (before, after) = (ask(Grain::Hour, ever.start..middle), ask(Grain::Hour, middle..ever.end));
+        assert_eq!(before.revenue() + after.revenue(), whole);
+        assert_eq!(before.rows().count() + after.rows().count(), hours.len());
+        let stranger = Capability::users(["7700002008".to_owned()]);
+        assert_eq!(engine.figures(&stranger, Realm::Prod, rnm, Grain::Day, ever.clone()).unwrap(), None);
+    }
     engine.shutdown().unwrap();
 }

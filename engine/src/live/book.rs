@@ -239,6 +239,24 @@ impl RegisterBook {
         registers.drive(drive)
     }
 
+    /// The numbers of a drive that are ours, in ranges of at most `most`.
+    pub(crate) fn numbers_of(&self, drive: DriveNumber, most: u32) -> Vec<(u32, u32)> {
+        let drive = self.book.read().drive(drive);
+        let mut ranges = Vec::new();
+        for it in drive.iter().flat_map(|it| it.service.intervals()) {
+            let mut first = it.first;
+            loop {
+                let last = first.saturating_add(most.saturating_sub(1)).min(it.last);
+                ranges.push((first, last));
+                if last == it.last {
+                    break;
+                }
+                first = last.saturating_add(1);
+            }
+        }
+        ranges
+    }
+
     fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
         if !self.capability.sees(card.inn.as_deref()) {
             return None;

@@ -191,6 +191,14 @@ impl Totals {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.sums.receipts))
     }
 
+    /// The average receipt, kopecks, rounded down: of receipts and БСО of direction 1, without corrections. `None` when there
+    /// were none.
+    #[must_use]
+    pub fn average(&self) -> Option<i64> {
+        let sold = self.receipts(0);
+        sold.total.checked_div(i64::from(sold.receipts))
+    }
+
     /// Revenue, kopecks: the formula of the module header.
     #[must_use]
     pub fn revenue(&self) -> i64 {
@@ -251,6 +259,7 @@ mod tests {
         assert_eq!(totals.revenue(), 10_500 - 3_000 + 1_000 - 100);
         assert_eq!((totals.count(), totals.inexact), (7, false));
         let sell = totals.receipts(0);
+        assert_eq!((totals.average(), Totals::default().average()), (Some(5_250), None));
         assert_eq!((sell.receipts, sell.total, sell.payments[0]), (2, 10_500, 10_500));
         assert_eq!((sell.vat[1], sell.vat[10]), (10_000 / 11 + 500 / 11, 14));
         assert_eq!(totals.corrections(1).total, 100);
