@@ -164,17 +164,11 @@ impl<'a> Visitor<'a> for Sum {
 
     #[inline]
     fn requisite(&mut self, requisite: Requisite<'a>) {
-        let value = requisite.value;
-        let part = if requisite.kind.is_number() {
-            value.vln().unwrap_or_default()
-        } else if matches!(requisite.kind, Kind::Text | Kind::Bytes) {
-            value.bytes().len() as u64
-        } else {
+        let part = match (requisite.number(), requisite.kind) {
+            (Some(number), _) => number,
+            (None, Kind::Text | Kind::Bytes) => requisite.value.bytes().len() as u64,
             // A nest is no decimal: its children are summed one by one.
-            (requisite.kind == Kind::Fvln)
-                .then(|| value.fvln().ok())
-                .flatten()
-                .map_or(0, |fvln| fvln.mantissa)
+            (None, _) => requisite.decimal().map_or(0, |decimal| decimal.mantissa),
         };
         self.0 = self.0.wrapping_add(part);
     }

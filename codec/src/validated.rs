@@ -17,11 +17,12 @@
 
 use core::fmt;
 
-use crate::dictionary::places::{self, Place, Step, Table, TableSet};
+use crate::dictionary::places::{Limits, Table, TableSet};
 use crate::dictionary::{self, Kind};
 use crate::document::{DEPTH_MAX, TAGS_MAX, check_structure};
 use crate::tlv::TLV_HEADER_LEN;
-use crate::{DecodeError, DecodeErrorKind, DocumentView, FfdVersion, Tag, Value, is_stlv, tags};
+use crate::value::VLN_LEN_MAX;
+use crate::{DecodeError, DecodeErrorKind, DocumentView, FfdVersion, Quantity, Tag, Value, is_stlv, tags};
 
 /// Findings of structure that are kept of one document.
 pub const FINDINGS_KEPT: usize = 4;
@@ -107,6 +108,54 @@ pub struct Requisite<'a> {
     pub kind: Kind,
     /// The tag around it, 0 for the document itself.
     pub parent: u16,
+    /// From the value to the end of its level.
+    tail: &'a [u8],
+}
+
+/// The bytes of a value of so many bytes, in the eight that begin with it.
+const MASKS: [u64; VLN_LEN_MAX + 1] = [
+    0,
+    0xFF,
+    0xFFFF,
+    0xFF_FFFF,
+    0xFFFF_FFFF,
+    0xFF_FFFF_FFFF,
+    0xFFFF_FFFF_FFFF,
+    0xFF_FFFF_FFFF_FFFF,
+    u64::MAX,
+];
+
+impl Requisite<'_> {
+    /// The number, of a kind that is one ([`Kind::is_number`]); `None` for other kinds and for a value that is too long for
+    /// any.
+    ///
+    /// The same as [`Value::vln`], without a branch on the length: eight bytes are read, and those of the next TLV
+    /// are masked away.
+    #[must_use]
+    #[inline]
+    pub fn number(&self) -> Option<u64> {
+        if self.kind.is_number() { self.little_endian() } else { None }
+    }
+
+    /// The decimal, of a kind that is one; `None` for other kinds and for a value of a wrong length. As [`Value::fvln`].
+    #[must_use]
+    #[inline]
+    pub fn decimal(&self) -> Option<Quantity> {
+        if self.kind != Kind::Fvln || self.value.bytes().is_empty() {
+            return None;
+        }
+        self.little_endian().map(|all| Quantity { mantissa: all >> 8, scale: all.to_le_bytes()[0] })
+    }
+
+    #[inline(always)]
+    fn little_endian(&self) -> Option<u64> {
+        let mask = MASKS.get(self.value.bytes().len())?;
+        match self.tail.first_chunk() {
+            Some(word) => Some(u64::from_le_bytes(*word) & mask),
+            // The last few bytes of a level.
+            None => self.value.vln().ok(),
+        }
+    }
 }
 
 /// Gets every requisite of a document while it is validated, in the order of the wire.
@@ -213,14 +262,14 @@ impl<'a> Validated<'a> {
     }
 
     fn pass<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Stop> {
-        let (view, version) = (self.view, self.version);
-        let tables = TableSet::new(version, view.form().0);
-        visitor.begin(version);
-        let form = u16::from(view.form().0);
-        let mut pass = Pass { tables, version, form, told: false, findings: &mut self.findings };
-        let end = TLV_HEADER_LEN.saturating_add(view.body().len()) as u32;
-        let level = Level { table: tables.document(), parent: 0, depth: 0 };
-        pass.level(visitor, view.body(), end, &level)
+        let tables = TableSet::new(self.version, self.view.form().0);
+        visitor.begin(self.version);
+        let form = u16::from(self.view.form().0);
+        let body = self.view.body();
+        let end = TLV_HEADER_LEN.saturating_add(body.len()) as u32;
+        let mut pass =
+            Pass { tables, version: self.version, form, told: false, findings: &mut self.findings };
+        pass.walk(visitor, Level { rest: body, begin: 0, end, once: 0, table: tables.document(), parent: 0 })
     }
 
     /// What is wrong with a document that did not close, and where: worked out apart, so that the pass carries no places.
@@ -230,6 +279,48 @@ impl<'a> Validated<'a> {
             .err()
             .map_or(DecodeError::new(DecodeErrorKind::TlvLength, 0), |error| error.shifted(TLV_HEADER_LEN))
     }
+}
+
+/// Tag, bytes, what is behind them, and what is behind the header.
+type Cut<'a> = (u16, &'a [u8], &'a [u8], &'a [u8]);
+
+/// The first TLV; `None` where there is none or it does not close.
+#[inline(always)]
+fn cut(rest: &[u8]) -> Option<Cut<'_>> {
+    let (head, tail) = rest.split_first_chunk::<TLV_HEADER_LEN>()?;
+    // Read at once: two halves of a register, not four bytes.
+    let head = u32::from_le_bytes(*head);
+    let (bytes, after) = tail.split_at_checked((head >> 16) as usize)?;
+    Some(((head & 0xFFFF) as u16, bytes, after, tail))
+}
+
+/// Shows the TLVs about which there is nothing to do but that, and gives what comes behind them and the bits of those that
+/// stood here.
+///
+/// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
+/// chain. It is a function of its own so that its loop has little to keep and keeps it in registers: as a part of
+/// [`Pass::walk`] it takes a third more instructions.
+#[inline(never)]
+fn plain<'a, V: Visitor<'a>>(
+    visitor: &mut V,
+    mut rest: &'a [u8],
+    mut once: u64,
+    table: &'static Table,
+    end: u32,
+    parent: u16,
+) -> (&'a [u8], u64) {
+    while let Some((tag, bytes, after, tail)) = cut(rest) {
+        let place = table.place(tag);
+        if !place.is_plain(bytes.len() as u16) || once & place.once != 0 {
+            break;
+        }
+        once |= place.once;
+        rest = after;
+        // Lengths of documents have 17 bits.
+        let value = Value::new(Tag(tag), bytes, end.wrapping_sub(tail.len() as u32));
+        visitor.requisite(Requisite { value, kind: place.kind, parent, tail });
+    }
+    (rest, once)
 }
 
 enum Stop {
@@ -246,72 +337,126 @@ struct Pass<'f> {
     findings: &'f mut Findings,
 }
 
-/// A nest that is being walked: everything that is asked for seldom, so that the loop keeps its registers.
-struct Level {
-    table: Table,
+/// A nest that is being walked, or the document itself, while its children are.
+#[derive(Copy, Clone)]
+struct Level<'a> {
+    /// What has yet to be walked of it.
+    rest: &'a [u8],
+    /// The bits of the tags that stood here and may stand once.
+    once: u64,
+    table: &'static Table,
+    /// Where it begins and ends in the document.
+    begin: u32,
+    end: u32,
+    /// Its tag, 0 for the document.
     parent: u16,
-    depth: usize,
 }
 
 impl Pass<'_> {
-    /// One level; `end` is where it ends in the document. Recursion is bounded by [`DEPTH_MAX`].
+    /// All levels, one after another as they stand.
     ///
-    /// What one TLV needs of the one before it is the length alone: neither the table nor the finding of repeats stands in
-    /// that chain, and all that is out of the ordinary hides behind one branch.
-    fn level<'a, V: Visitor<'a>>(
-        &mut self,
-        visitor: &mut V,
-        mut rest: &'a [u8],
-        end: u32,
-        level: &Level,
-    ) -> Result<(), Stop> {
-        let mut once = 0_u64;
-        let codes = level.table.codes();
+    /// The inner loop is for the TLVs about which there is nothing to do but to show them. What one of them needs of the one before
+    /// is the length alone: neither the table nor the finding of repeats stands in that chain. Everything else leaves the loop and
+    /// is read once more outside of it, so that the loop has little to keep and keeps it in registers.
+    #[inline(always)]
+    fn walk<'a, V: Visitor<'a>>(&mut self, visitor: &mut V, document: Level<'a>) -> Result<(), Stop> {
+        let mut outer = [document; DEPTH_MAX - 1];
+        let mut depth = 0_usize;
+        let Level { mut rest, mut once, mut table, mut begin, mut end, mut parent } = document;
         loop {
-            let Some((&[t0, t1, l0, l1], tail)) = rest.split_first_chunk::<TLV_HEADER_LEN>() else {
-                return if rest.is_empty() { Ok(()) } else { Err(Stop::Structure) };
-            };
-            let tag = u16::from_le_bytes([t0, t1]);
-            let len = u16::from_le_bytes([l0, l1]);
-            let Some((bytes, after)) = tail.split_at_checked(usize::from(len)) else {
-                return Err(Stop::Structure);
-            };
-            rest = after;
-            let place = places::place(codes, tag);
-            let again = once & place.once;
-            once |= place.once;
-            // Lengths of documents have 17 bits.
-            let at = end.wrapping_sub(tail.len() as u32);
-            if again | u64::from(!place.allows(len)) | u64::from(place.step as u8) != 0 {
-                self.odd(visitor, (tag, at, bytes), place, again != 0, level)?;
-            } else {
+            (rest, once) = plain(visitor, rest, once, table, end, parent);
+            // What is left when a level ends or does not close: the nest, and how deep it stands.
+            let (nest, up) = if let Some((tag, bytes, after, tail)) = cut(rest) {
+                let place = table.place(tag);
+                let again = once & place.once != 0;
+                once |= place.once;
+                rest = after;
+                let at = end.wrapping_sub(tail.len() as u32);
                 let value = Value::new(Tag(tag), bytes, at);
-                visitor.requisite(Requisite { value, kind: place.kind, parent: level.parent });
-            }
+                let mut column = place.column;
+                if place.is_nest(bytes.len() as u16) && !again {
+                    visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, tail });
+                } else {
+                    let (kind, nest) = self.odd(value, table, again, parent)?;
+                    visitor.requisite(Requisite { value, kind, parent, tail });
+                    let Some(nest) = nest else { continue };
+                    column = nest;
+                }
+                if let Some(slot) = outer.get_mut(depth) {
+                    *slot = Level { rest, once, table, begin, end, parent };
+                    depth = depth.wrapping_add(1);
+                    (rest, once, table) = (bytes, 0, self.tables.nest(column));
+                    (begin, end, parent) = (at, at.wrapping_add(bytes.len() as u32), tag);
+                    continue;
+                }
+                if !is_stlv(Tag(tag)) {
+                    self.find(Tag(tag), at, parent, FindingKind::Unclosed);
+                    visitor.leave(Tag(tag));
+                    continue;
+                }
+                self.unclosed(&outer, depth, parent, begin)?
+            } else if !rest.is_empty() {
+                self.unclosed(&outer, depth, parent, begin)?
+            } else if let Some(up) = depth.checked_sub(1) {
+                (parent, up)
+            } else {
+                return Ok(());
+            };
+            visitor.leave(Tag(nest));
+            let Some(around) = outer.get(up) else { return Err(Stop::Structure) };
+            depth = up;
+            Level { rest, once, table, begin, end, parent } = *around;
         }
     }
 
-    /// A TLV about which there is something to do: a nest, the version, or a finding.
+    /// A level that does not close: the first nest around that was text once (1115, 1119), and how deep it stands. That one is
+    /// left as it is, and there is a finding. Any other one breaks what is around it, and so the document in the end.
+    #[cold]
     #[inline(never)]
-    fn odd<'a, V: Visitor<'a>>(
+    fn unclosed(
         &mut self,
-        visitor: &mut V,
-        (tag, at, bytes): (u16, u32, &'a [u8]),
-        place: &'static Place,
-        again: bool,
-        level: &Level,
-    ) -> Result<(), Stop> {
-        let value = Value::new(Tag(tag), bytes, at);
-        let (tag, parent) = (value.tag(), level.parent);
-        let (mut kind, mut nest) = (place.kind, (place.step == Step::Nest).then_some(place.column));
-        let len = u16::try_from(value.bytes().len()).unwrap_or(u16::MAX);
-        if place.step == Step::Stray {
-            (kind, nest) = self.stray(value, level.table.charted(), parent);
-        } else if again {
-            self.find(value, parent, FindingKind::Repeated);
+        outer: &[Level<'_>],
+        mut depth: usize,
+        mut nest: u16,
+        mut begin: u32,
+    ) -> Result<(u16, usize), Stop> {
+        loop {
+            depth = depth.checked_sub(1).ok_or(Stop::Structure)?;
+            let around = outer.get(depth).ok_or(Stop::Structure)?;
+            if !is_stlv(Tag(nest)) {
+                self.find(Tag(nest), begin, around.parent, FindingKind::Unclosed);
+                return Ok((nest, depth));
+            }
+            (nest, begin) = (around.parent, around.begin);
         }
-        if !place.allows(len) {
-            self.find(value, parent, FindingKind::Length);
+    }
+
+    /// A TLV about which there is something to say, or the version: how it is read, and the column of its children if they
+    /// are to be walked.
+    #[cold]
+    #[inline(never)]
+    fn odd(
+        &mut self,
+        value: Value<'_>,
+        table: &'static Table,
+        again: bool,
+        parent: u16,
+    ) -> Result<(Kind, Option<u8>), Stop> {
+        let tag = value.tag();
+        let offset = u32::try_from(value.offset()).unwrap_or(u32::MAX);
+        let (known, charted) = (table.knows(tag.0), table.charted());
+        let entry = dictionary::lookup(tag, if parent == 0 { self.form } else { parent }, self.version);
+        match entry {
+            _ if known && again => self.find(tag, offset, parent, FindingKind::Repeated),
+            None if charted => self.find(tag, offset, parent, FindingKind::Unknown),
+            Some(_) if !known && charted && self.version != FfdVersion::V1_0 => {
+                self.find(tag, offset, parent, FindingKind::Undeclared);
+            }
+            _ => {}
+        }
+        let len = u16::try_from(value.bytes().len()).unwrap_or(u16::MAX);
+        if entry.is_some_and(|entry| !Limits::of(entry).allow(len)) {
+            self.find(tag, offset, parent, FindingKind::Length);
         }
         // Also where no table of the expected version knows it: it is the document's own word.
         if tag == tags::FFD_VERSION
@@ -324,50 +469,14 @@ impl Pass<'_> {
                 return Err(Stop::Version(other));
             }
         }
-        visitor.requisite(Requisite { value, kind, parent });
-        let Some(column) = nest else { return Ok(()) };
-        let depth = level.depth.saturating_add(1);
-        let inside = if depth < DEPTH_MAX {
-            let end = value.offset().saturating_add(value.bytes().len()) as u32;
-            let inside = Level { table: self.tables.nest(column), parent: tag.0, depth };
-            self.level(visitor, value.bytes(), end, &inside)
-        } else {
-            Err(Stop::Structure)
-        };
-        match inside {
-            Err(Stop::Structure) if !is_stlv(tag) => self.find(value, parent, FindingKind::Unclosed),
-            other => other?,
-        }
-        visitor.leave(tag);
-        Ok(())
-    }
-
-    /// A requisite that the table does not know here: its likeliest meaning, and the column of its children if they must
-    /// close.
-    #[cold]
-    fn stray(&mut self, value: Value<'_>, charted: bool, parent: u16) -> (Kind, Option<u8>) {
-        let tag = value.tag();
-        let place_parent = if parent == 0 { self.form } else { parent };
-        let entry = dictionary::lookup(tag, place_parent, self.version);
-        let Some(entry) = entry else {
-            if charted {
-                self.find(value, parent, FindingKind::Unknown);
-            }
-            return (Kind::Bytes, None);
-        };
-        if charted && self.version != FfdVersion::V1_0 {
-            self.find(value, parent, FindingKind::Undeclared);
-        }
-        let len = u16::try_from(value.bytes().len()).unwrap_or(u16::MAX);
-        if !Place::of(entry).allows(len) {
-            self.find(value, parent, FindingKind::Length);
-        }
-        (entry.kind, is_stlv(tag).then(|| TableSet::column(tag.0)))
+        // A nest that no table puts here is entered if its number is that of a nest in all versions.
+        let kind = entry.map_or(Kind::Bytes, |entry| entry.kind);
+        let nest = if known { kind == Kind::Stlv } else { entry.is_some() && is_stlv(tag) };
+        Ok((kind, nest.then(|| TableSet::column(tag.0))))
     }
 
     #[cold]
-    fn find(&mut self, value: Value<'_>, parent: u16, kind: FindingKind) {
-        let offset = u32::try_from(value.offset()).unwrap_or(u32::MAX);
-        self.findings.push(Finding { offset, tag: value.tag(), parent, kind });
+    fn find(&mut self, tag: Tag, offset: u32, parent: u16, kind: FindingKind) {
+        self.findings.push(Finding { offset, tag, parent, kind });
     }
 }

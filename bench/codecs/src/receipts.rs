@@ -1,17 +1,21 @@
 //! The receipt as the other formats hold it, filled from a document, and how each of them is summed.
 //!
-//! The others get a little less to do, not more: requisites that less than one receipt in ten has are left out of the
-//! copy, while our side reads everything that the document has. Their text is UTF-8, ours CP866.
+//! All sides have the same values: a copy holds every value of the document, each once, what less than one receipt in ten has
+//! among its [`Other`]s. Nests that are no list are laid flat, numbers are plain and zero where they are missing: no option to check,
+//! no box to follow, which is the least that another format can do with them. Their text is UTF-8, ours CP866.
 
 use std::borrow::Cow;
 
-use ofd_codec::{DocumentView, Tag, Tlv, Value, tags};
+use ofd_codec::{DocumentView, Tlv, Value};
+
+use crate::walk::{Class, class};
 
 /// An item of a receipt, as prost and rkyv hold it and as its JSON is written.
 #[derive(Clone, PartialEq, prost::Message, rkyv::Archive, rkyv::Serialize, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Item {
     #[prost(string, tag = "1")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     name: String,
     #[prost(uint64, tag = "2")]
     price: u64,
@@ -20,23 +24,35 @@ pub(crate) struct Item {
     #[prost(uint64, tag = "4")]
     sum: u64,
     #[prost(uint32, tag = "5")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds: u32,
     #[prost(uint32, tag = "6")]
+    #[serde(skip_serializing_if = "is_zero")]
     payment_type: u32,
     #[prost(uint32, tag = "7")]
+    #[serde(skip_serializing_if = "is_zero")]
     product_type: u32,
     #[prost(uint64, tag = "8")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds_sum: u64,
     #[prost(uint32, tag = "9")]
+    #[serde(skip_serializing_if = "is_zero")]
     measure: u32,
     #[prost(message, repeated, tag = "10")]
-    details: Vec<Detail>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
-/// A text that few items have: their supplier, their codes, the particulars of their trade.
+/// A value that few receipts or items have, with its tag: a number, or text.
 #[derive(Clone, PartialEq, prost::Message, rkyv::Archive, rkyv::Serialize, serde::Serialize)]
-pub(crate) struct Detail {
-    #[prost(string, tag = "1")]
+pub(crate) struct Other {
+    #[prost(uint32, tag = "1")]
+    tag: u32,
+    #[prost(uint64, tag = "2")]
+    #[serde(skip_serializing_if = "is_zero")]
+    number: u64,
+    #[prost(string, tag = "3")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     text: String,
 }
 
@@ -60,14 +76,19 @@ pub(crate) struct Receipt {
     #[prost(string, tag = "3")]
     user_inn: String,
     #[prost(string, tag = "4")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     user: String,
     #[prost(string, tag = "5")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     retail_place_address: String,
     #[prost(string, tag = "6")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     retail_place: String,
     #[prost(string, tag = "7")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     operator: String,
     #[prost(string, tag = "8")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     fns_url: String,
     #[prost(uint32, tag = "9")]
     fiscal_document_number: u32,
@@ -90,119 +111,180 @@ pub(crate) struct Receipt {
     #[prost(uint64, tag = "18")]
     ecash_total_sum: u64,
     #[prost(uint64, tag = "19")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds: u64,
     #[prost(message, repeated, tag = "20")]
     items: Vec<Item>,
     #[prost(string, tag = "21")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     buyer: String,
     #[prost(string, tag = "22")]
+    #[serde(skip_serializing_if = "String::is_empty")]
     sender: String,
     #[prost(uint32, tag = "23")]
+    #[serde(skip_serializing_if = "is_zero")]
     ffd: u32,
     #[prost(uint64, tag = "24")]
+    #[serde(skip_serializing_if = "is_zero")]
     prepaid_sum: u64,
     #[prost(uint64, tag = "25")]
+    #[serde(skip_serializing_if = "is_zero")]
     credit_sum: u64,
     #[prost(uint64, tag = "26")]
+    #[serde(skip_serializing_if = "is_zero")]
     provision_sum: u64,
     #[prost(uint64, tag = "27")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds10: u64,
     #[prost(uint64, tag = "28")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds0: u64,
     #[prost(uint64, tag = "29")]
+    #[serde(skip_serializing_if = "is_zero")]
     nds_no: u64,
     #[prost(uint32, tag = "30")]
+    #[serde(skip_serializing_if = "is_zero")]
     internet: u32,
     #[prost(message, repeated, tag = "31")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     vats: Vec<Vat>,
+    #[prost(message, repeated, tag = "32")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    others: Vec<Other>,
 }
 
-fn number(level: &Tlv<'_>, tag: u16) -> u64 {
-    let value = find(level, tag);
-    value.map_or(0, |value| value.vln().unwrap_or_default())
+/// Left out of the JSON, as registers leave out what they have not.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
-fn small(level: &Tlv<'_>, tag: u16) -> u32 {
-    u32::try_from(number(level, tag)).unwrap_or_default()
+fn number(value: &Value<'_>) -> u64 {
+    value.vln().unwrap_or_default()
 }
 
-fn text(level: &Tlv<'_>, tag: u16) -> String {
-    find(level, tag).map_or_else(String::new, |value| value.text().trimmed().to_string())
+fn small(value: &Value<'_>) -> u32 {
+    u32::try_from(number(value)).unwrap_or_default()
 }
 
-/// Texts of an item and of the nests inside of it, but for its name.
-fn details(level: Tlv<'_>) -> Vec<Detail> {
-    let mut found = Vec::new();
-    for (tag, value) in level.map_while(Result::ok) {
-        match tag.0 {
-            1163 | 1224 | 1260 => found.extend(details(value.children())),
-            1162 | 1171 | 1197 | 1225 | 1226 | 1262..=1265 | 1305 => {
-                found.push(Detail { text: value.text().to_string() });
-            }
-            _ => {}
+fn mantissa(value: &Value<'_>) -> u64 {
+    value.fvln().map_or(0, |quantity| quantity.mantissa)
+}
+
+fn text(value: &Value<'_>) -> String {
+    value.text().trimmed().to_string()
+}
+
+/// What has no field of its own: one value, or all that are in a nest.
+fn other(value: &Value<'_>, into: &mut Vec<Other>) {
+    let tag = u32::from(value.tag().0);
+    let (number, text) = match class(value.tag().0) {
+        Class::Nest => {
+            return value.children().map_while(Result::ok).for_each(|(_, inner)| other(&inner, into));
         }
-    }
-    found
+        Class::Number => (number(value), String::new()),
+        Class::Decimal => (mantissa(value), String::new()),
+        Class::Bytes => (0, text(value)),
+    };
+    into.push(Other { tag, number, text });
 }
 
-fn find<'a>(level: &Tlv<'a>, tag: u16) -> Option<Value<'a>> {
-    level.map_while(Result::ok).find(|(found, _)| *found == Tag(tag)).map(|(_, value)| value)
+/// The values of a level in their order, each with whether its tag was there before.
+fn values(level: Tlv<'_>) -> impl Iterator<Item = (Value<'_>, bool)> {
+    let mut seen = Vec::new();
+    level.map_while(Result::ok).map(move |(tag, value)| {
+        let again = seen.contains(&tag);
+        seen.push(tag);
+        (value, again)
+    })
+}
+
+impl Item {
+    fn of(level: Tlv<'_>) -> Self {
+        let mut item = Self::default();
+        for (value, again) in values(level) {
+            match value.tag().0 {
+                _ if again => other(&value, &mut item.others),
+                1030 => item.name = text(&value),
+                1079 => item.price = number(&value),
+                1023 => item.quantity = mantissa(&value),
+                1043 => item.sum = number(&value),
+                1199 => item.nds = small(&value),
+                1214 => item.payment_type = small(&value),
+                1212 => item.product_type = small(&value),
+                1200 => item.nds_sum = number(&value),
+                2108 => item.measure = small(&value),
+                _ => other(&value, &mut item.others),
+            }
+        }
+        item
+    }
+}
+
+impl Vat {
+    fn of(level: Tlv<'_>, others: &mut Vec<Other>) -> Self {
+        let mut vat = Self::default();
+        for (value, again) in values(level) {
+            match value.tag().0 {
+                1120 if !again => vat.sum = number(&value),
+                1199 if !again => vat.rate = small(&value),
+                _ => other(&value, others),
+            }
+        }
+        vat
+    }
 }
 
 impl Receipt {
     /// Copies a document.
     pub(crate) fn of(view: &DocumentView<'_>) -> Self {
-        let level = Tlv::new(view.bytes().get(4..).unwrap_or_default());
-        let items = view.get_all(tags::ITEM).map(|item| Item {
-            name: text(&item.children(), 1030),
-            price: number(&item.children(), 1079),
-            quantity: find(&item.children(), 1023)
-                .map_or(0, |value| value.fvln().map_or(0, |quantity| quantity.mantissa)),
-            sum: number(&item.children(), 1043),
-            nds: small(&item.children(), 1199),
-            payment_type: small(&item.children(), 1214),
-            product_type: small(&item.children(), 1212),
-            nds_sum: number(&item.children(), 1200),
-            measure: small(&item.children(), 2108),
-            details: details(item.children()),
-        });
-        let vats = find(&level, 1115).into_iter().flat_map(|value| value.children().flatten());
-        let vats = vats
-            .map(|(_, vat)| Vat { sum: number(&vat.children(), 1120), rate: small(&vat.children(), 1199) });
-        Self {
-            fiscal_drive_number: text(&level, 1041),
-            kkt_reg_id: text(&level, 1037),
-            user_inn: text(&level, 1018),
-            user: text(&level, 1048),
-            retail_place_address: text(&level, 1009),
-            retail_place: text(&level, 1187),
-            operator: text(&level, 1021),
-            fns_url: text(&level, 1060),
-            fiscal_document_number: small(&level, 1040),
-            date_time: small(&level, 1012),
-            fiscal_sign: find(&level, 1077)
-                .map_or(0, |value| value.fiscal_sign().map_or(0, |sign| u64::from(sign.printed()))),
-            shift_number: small(&level, 1038),
-            request_number: small(&level, 1042),
-            operation_type: small(&level, 1054),
-            taxation_type: small(&level, 1055),
-            total_sum: number(&level, 1020),
-            cash_total_sum: number(&level, 1031),
-            ecash_total_sum: number(&level, 1081),
-            nds: number(&level, 1102),
-            items: items.collect(),
-            buyer: text(&level, 1008),
-            sender: text(&level, 1117),
-            ffd: small(&level, 1209),
-            prepaid_sum: number(&level, 1215),
-            credit_sum: number(&level, 1216),
-            provision_sum: number(&level, 1217),
-            nds10: number(&level, 1103),
-            nds0: number(&level, 1104),
-            nds_no: number(&level, 1105),
-            internet: small(&level, 1125),
-            vats: vats.collect(),
+        let mut receipt = Self::default();
+        for (value, again) in values(Tlv::new(view.bytes().get(4..).unwrap_or_default())) {
+            match value.tag().0 {
+                1059 => receipt.items.push(Item::of(value.children())),
+                1115 if class(1115) == Class::Nest => {
+                    for (_, inner) in value.children().map_while(Result::ok) {
+                        let vat = Vat::of(inner.children(), &mut receipt.others);
+                        receipt.vats.push(vat);
+                    }
+                }
+                _ if again => other(&value, &mut receipt.others),
+                1041 => receipt.fiscal_drive_number = text(&value),
+                1037 => receipt.kkt_reg_id = text(&value),
+                1018 => receipt.user_inn = text(&value),
+                1048 => receipt.user = text(&value),
+                1009 => receipt.retail_place_address = text(&value),
+                1187 => receipt.retail_place = text(&value),
+                1021 => receipt.operator = text(&value),
+                1060 => receipt.fns_url = text(&value),
+                1008 => receipt.buyer = text(&value),
+                1117 => receipt.sender = text(&value),
+                1040 => receipt.fiscal_document_number = small(&value),
+                1012 => receipt.date_time = small(&value),
+                1077 => {
+                    let sign = value.fiscal_sign().ok();
+                    receipt.fiscal_sign = sign.map_or(0, |sign| u64::from(sign.printed()));
+                }
+                1038 => receipt.shift_number = small(&value),
+                1042 => receipt.request_number = small(&value),
+                1054 => receipt.operation_type = small(&value),
+                1055 => receipt.taxation_type = small(&value),
+                1020 => receipt.total_sum = number(&value),
+                1031 => receipt.cash_total_sum = number(&value),
+                1081 => receipt.ecash_total_sum = number(&value),
+                1215 => receipt.prepaid_sum = number(&value),
+                1216 => receipt.credit_sum = number(&value),
+                1217 => receipt.provision_sum = number(&value),
+                1102 => receipt.nds = number(&value),
+                1103 => receipt.nds10 = number(&value),
+                1104 => receipt.nds0 = number(&value),
+                1105 => receipt.nds_no = number(&value),
+                1209 => receipt.ffd = small(&value),
+                1125 => receipt.internet = small(&value),
+                _ => other(&value, &mut receipt.others),
+            }
         }
+        receipt
     }
 }
 
@@ -260,9 +342,12 @@ macro_rules! sum {
             for small in [item.nds, item.payment_type, item.product_type, item.measure] {
                 sum = sum.wrapping_add(u64::from(narrow(small)));
             }
-            for detail in item.details.iter() {
-                sum = sum.wrapping_add(detail.text.len() as u64);
+            for other in item.others.iter() {
+                sum = sum.wrapping_add(num(other.number)).wrapping_add(other.text.len() as u64);
             }
+        }
+        for other in receipt.others.iter() {
+            sum = sum.wrapping_add(num(other.number)).wrapping_add(other.text.len() as u64);
         }
         for vat in receipt.vats.iter() {
             sum = sum.wrapping_add(num(vat.sum)).wrapping_add(u64::from(narrow(vat.rate)));
@@ -300,15 +385,15 @@ pub(crate) struct Read<'a> {
     kkt_reg_id: Cow<'a, str>,
     #[serde(borrow)]
     user_inn: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     user: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     retail_place_address: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     retail_place: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     operator: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     fns_url: Cow<'a, str>,
     fiscal_document_number: u32,
     date_time: u32,
@@ -320,22 +405,34 @@ pub(crate) struct Read<'a> {
     total_sum: u64,
     cash_total_sum: u64,
     ecash_total_sum: u64,
+    #[serde(default)]
     nds: u64,
     #[serde(borrow)]
     items: Vec<ReadItem<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     buyer: Cow<'a, str>,
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     sender: Cow<'a, str>,
+    #[serde(default)]
     ffd: u32,
+    #[serde(default)]
     prepaid_sum: u64,
+    #[serde(default)]
     credit_sum: u64,
+    #[serde(default)]
     provision_sum: u64,
+    #[serde(default)]
     nds10: u64,
+    #[serde(default)]
     nds0: u64,
+    #[serde(default)]
     nds_no: u64,
+    #[serde(default)]
     internet: u32,
+    #[serde(default)]
     vats: Vec<ReadVat>,
+    #[serde(borrow, default)]
+    others: Vec<ReadOther<'a>>,
 }
 
 /// A rate of VAT of it.
@@ -345,10 +442,14 @@ struct ReadVat {
     rate: u32,
 }
 
-/// A text of an item.
+/// What has no field of its own.
 #[derive(serde::Deserialize)]
-struct ReadDetail<'a> {
-    #[serde(borrow)]
+struct ReadOther<'a> {
+    #[serde(rename = "tag")]
+    _tag: u32,
+    #[serde(default)]
+    number: u64,
+    #[serde(borrow, default)]
     text: Cow<'a, str>,
 }
 
@@ -356,18 +457,23 @@ struct ReadDetail<'a> {
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReadItem<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     name: Cow<'a, str>,
     price: u64,
     quantity: u64,
     sum: u64,
+    #[serde(default)]
     nds: u32,
+    #[serde(default)]
     payment_type: u32,
+    #[serde(default)]
     product_type: u32,
+    #[serde(default)]
     nds_sum: u64,
+    #[serde(default)]
     measure: u32,
-    #[serde(borrow)]
-    details: Vec<ReadDetail<'a>>,
+    #[serde(borrow, default)]
+    others: Vec<ReadOther<'a>>,
 }
 
 impl Read<'_> {

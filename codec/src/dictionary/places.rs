@@ -1,8 +1,9 @@
 //! What the tables say of a tag in a place, in a form that the fused walk can ask for every TLV.
 //!
-//! Shape: a table of the order (version, form, parent) is a row of numbers, one a tag, each the number of a [`Place`];
-//! place 0 is the one that no table knows. So one question costs two loads, and
+//! Shape: a table of the order (version, form, parent) is a row of bytes, one a tag, each the number of a [`Place`] among those of
+//! the table; number 0 is the place of a tag that the table does not know. So one question costs two loads, and
 //! neither of them stands in the chain from one TLV to the next. A receipt of ФФД 1.2 touches about a dozen lines of cache.
+//! Both lie in one piece, so that the walk keeps one pointer.
 //! Everything is built while the crate is compiled, from the tables beside this file; there is nothing to keep in step.
 //! Invariant: a place says the same as `lookup` and `requirement` (test `places_say_what_the_dictionary_says`).
 
@@ -13,47 +14,23 @@ use crate::{FfdVersion, Tag};
 const WIDTH: usize = generated::STARTS.len() - 1;
 /// Tables, and one without rows for nests that no table describes.
 const TABLES: usize = generated::CHARTS.len() + 1;
-/// Rows of all tables and the place that none of them knows, rounded up so that a mask keeps every number in bounds.
-#[expect(clippy::indexing_slicing, reason = "runs in the compiler alone")]
-const PLACES: usize = {
-    let mut sum: usize = 1;
-    let mut table = 0;
-    while table < generated::CHARTS.len() {
-        sum += generated::CHARTS[table].rows.len();
-        table += 1;
-    }
-    sum.next_power_of_two()
-};
-
-/// What has to be done about a TLV beside measuring it.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-#[repr(u8)]
-pub(crate) enum Step {
-    /// Nothing.
-    Pass,
-    /// Its children follow.
-    Nest,
-    /// It tells the version of the document.
-    Version,
-    /// No table knows it here.
-    Stray,
-}
+/// Places of a table: its rows and the one it does not know. A mask keeps every number below it.
+const PLACES: usize = 128;
 
 /// One requisite in one place.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Place {
     /// The bit of a tag that may stand once under its parent; none for one that may repeat.
     pub(crate) once: u64,
-    /// Shortest value in bytes.
-    pub(crate) len_min: u16,
+    /// Shortest value in bytes that is nothing to look at twice; longer than any for nests, for the version of the document and
+    /// for what the table does not know.
+    plain_min: u16,
     /// How much longer it may be.
-    pub(crate) len_span: u16,
-    /// 0 if an empty value is right as well, as of numbers that registers leave empty.
-    pub(crate) never_empty: u8,
+    plain_span: u16,
+    /// Longest nest in bytes.
+    nest_max: u16,
     /// How the value is read.
     pub(crate) kind: Kind,
-    /// What follows.
-    pub(crate) step: Step,
     /// Column of the table of its children, [`NO_COLUMN`] where there is none.
     pub(crate) column: u8,
 }
@@ -64,25 +41,40 @@ const _: () = assert!(size_of::<Place>() == 16);
 /// No table describes the children.
 pub(crate) const NO_COLUMN: u8 = u8::MAX;
 
+/// Longer than any value inside a document.
+const LEN_NEVER: u16 = u16::MAX;
+
 /// A requisite that the table does not know.
-const STRAY: Place = Place {
-    once: 0,
-    len_min: 0,
-    len_span: u16::MAX,
-    never_empty: 1,
-    kind: Kind::Bytes,
-    step: Step::Stray,
-    column: NO_COLUMN,
-};
+const STRAY: Place =
+    Place { once: 0, plain_min: LEN_NEVER, plain_span: 0, nest_max: 0, kind: Kind::Bytes, column: NO_COLUMN };
 
 impl Place {
-    /// Whether a value of so many bytes is as long as it should be.
-    #[inline]
-    pub(crate) const fn allows(&self, len: u16) -> bool {
-        (len.wrapping_sub(self.len_min) <= self.len_span) | ((len | self.never_empty as u16) == 0)
+    /// Whether there is nothing to do about a value of so many bytes but to show it.
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self, len: u16) -> bool {
+        len.wrapping_sub(self.plain_min) <= self.plain_span
     }
 
-    /// The same limits for a requisite in a place where no table puts it.
+    /// Whether it is a nest, and no longer than it may be.
+    #[inline(always)]
+    pub(crate) const fn is_nest(&self, len: u16) -> bool {
+        matches!(self.kind, Kind::Stlv) && len <= self.nest_max
+    }
+}
+
+/// How long a value may be.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Limits {
+    /// Shortest value in bytes.
+    len_min: u16,
+    /// How much longer it may be.
+    len_span: u16,
+    /// Whether an empty value is right as well, as of numbers that registers leave empty.
+    empty_too: bool,
+}
+
+impl Limits {
+    /// Those of a meaning, wherever it stands.
     #[must_use]
     pub(crate) const fn of(entry: &Entry) -> Self {
         let (max, fixed) = (entry.len_max, entry.fixed);
@@ -94,52 +86,49 @@ impl Place {
         };
         let empty_too =
             matches!(entry.kind, Kind::Byte | Kind::U16 | Kind::U32 | Kind::UnixTime | Kind::Bits);
-        let never_empty = if empty_too { 0 } else { 1 };
-        let step = if matches!(entry.kind, Kind::Stlv) { Step::Nest } else { Step::Pass };
-        Self { once: 0, len_min, len_span, never_empty, kind: entry.kind, step, column: NO_COLUMN }
+        Self { len_min, len_span, empty_too }
+    }
+
+    /// Whether a value of so many bytes is as long as it should be.
+    pub(crate) const fn allow(self, len: u16) -> bool {
+        len.wrapping_sub(self.len_min) <= self.len_span || (len == 0 && self.empty_too)
     }
 }
 
-/// Numbers of places by tag.
-pub(crate) type Codes = [u16; WIDTH];
-
-struct Dense {
-    codes: [Codes; TABLES],
+/// The table of one nest.
+pub(crate) struct Table {
+    /// Numbers of places by tag.
+    codes: [u8; WIDTH],
     places: [Place; PLACES],
 }
 
-static DENSE: Dense = build();
-
-/// The table of one nest.
-#[derive(Copy, Clone)]
-pub(crate) struct Table {
-    number: u8,
-}
-
 impl Table {
-    /// That of nests without a table.
-    const UNKNOWN: usize = TABLES - 1;
+    const BLANK: Self = Self { codes: [0; WIDTH], places: [STRAY; PLACES] };
 
-    /// What [`place`] is asked with.
-    pub(crate) fn codes(self) -> &'static Codes {
-        // The last row is empty.
-        DENSE.codes.get(usize::from(self.number)).unwrap_or(&DENSE.codes[Self::UNKNOWN])
+    /// What the table says of a tag.
+    #[inline(always)]
+    pub(crate) fn place(&self, tag: u16) -> &Place {
+        self.places.get(usize::from(self.code(tag)) % PLACES).unwrap_or(&STRAY)
+    }
+
+    /// Whether the table has a row for a tag.
+    pub(crate) fn knows(&self, tag: u16) -> bool {
+        self.code(tag) != 0
+    }
+
+    #[inline(always)]
+    fn code(&self, tag: u16) -> u8 {
+        self.codes.get(usize::from(tag.wrapping_sub(generated::FIRST_TAG))).copied().unwrap_or(0)
     }
 
     /// False where no table is known, so that nobody knows what is allowed.
-    pub(crate) fn charted(self) -> bool {
-        usize::from(self.number) < Self::UNKNOWN
+    pub(crate) fn charted(&'static self) -> bool {
+        let [.., blank] = &DENSE;
+        !core::ptr::eq(self, blank)
     }
 }
 
-/// What a table says of a tag.
-#[inline]
-pub(crate) fn place(codes: &'static Codes, tag: u16) -> &'static Place {
-    let slot = usize::from(tag.wrapping_sub(generated::FIRST_TAG));
-    let code = codes.get(slot).copied().unwrap_or(0);
-    // The mask stays in bounds, so that nothing is compared here.
-    DENSE.places.get(usize::from(code) % PLACES).unwrap_or(&STRAY)
-}
+static DENSE: [Table; TABLES] = build();
 
 /// The cells of the dictionary, a row a form of a version.
 static CELL_ROWS: &[[u8; generated::PARENTS]] = generated::CELLS.as_chunks().0;
@@ -158,15 +147,17 @@ impl TableSet {
     }
 
     /// The table of the document itself.
-    pub(crate) fn document(self) -> Table {
+    pub(crate) fn document(self) -> &'static Table {
         // The document itself has column 0.
         self.nest(0)
     }
 
     /// The table of a nest by the column of its place.
-    pub(crate) fn nest(self, column: u8) -> Table {
+    #[inline(always)]
+    pub(crate) fn nest(self, column: u8) -> &'static Table {
         let number = self.0.and_then(|cells| cells.get(usize::from(column))).copied();
-        Table { number: number.unwrap_or(u8::MAX) }
+        let [.., blank] = &DENSE;
+        number.and_then(|number| DENSE.get(usize::from(number))).unwrap_or(blank)
     }
 
     /// Column of a tag whose place no table knows.
@@ -212,9 +203,8 @@ const fn meaning(tag: u16, parent: u16, version: FfdVersion) -> &'static Entry {
     clippy::cast_possible_truncation,
     reason = "runs in the compiler alone, where a wrong index is an error of the build"
 )]
-const fn build() -> Dense {
-    let mut dense = Dense { codes: [[0; WIDTH]; TABLES], places: [STRAY; PLACES] };
-    let mut next = 1;
+const fn build() -> [Table; TABLES] {
+    let mut dense = [Table::BLANK; TABLES];
     let (forms, columns) = (generated::FORMS, generated::PARENTS);
     let mut form_of = [0_u8; generated::FORMS];
     let mut form = 0;
@@ -243,24 +233,29 @@ const fn build() -> Dense {
             let parent = parent_of[cell % columns];
             let place_parent = if parent == 0 { form as u16 } else { parent };
             let rows = generated::CHARTS[table].rows;
+            assert!(rows.len() < PLACES, "a table has more rows than places");
             let (mut row, mut bit) = (0, 0);
             while row < rows.len() {
                 let tag = rows[row].tag.0;
                 let entry = meaning(tag, place_parent, version);
-                let mut place = Place::of(entry);
+                let limits = Limits::of(entry);
+                let mut once = 0;
                 if !rows[row].repeats && !entry.repeatable {
                     assert!(bit < u64::BITS, "a table has more single tags than there are bits");
-                    place.once = 1 << bit;
+                    once = 1 << bit;
                     bit += 1;
                 }
-                if parent == 0 && tag == crate::tags::FFD_VERSION.0 {
-                    place.step = Step::Version;
-                }
-                place.column = generated::PARENT_COLUMNS
+                let version = parent == 0 && tag == crate::tags::FFD_VERSION.0;
+                let nest = matches!(entry.kind, Kind::Stlv);
+                assert!(!nest || limits.len_min == 0, "nests have a length at most");
+                let (plain_min, plain_span) =
+                    if version || nest { (LEN_NEVER, 0) } else { (limits.len_min, limits.len_span) };
+                let nest_max = if nest { limits.len_span } else { 0 };
+                let column = generated::PARENT_COLUMNS
                     [generated::STARTS[(tag - generated::FIRST_TAG) as usize] as usize];
-                dense.codes[table][(tag - generated::FIRST_TAG) as usize] = next as u16;
-                dense.places[next] = place;
-                next += 1;
+                dense[table].codes[(tag - generated::FIRST_TAG) as usize] = row as u8 + 1;
+                dense[table].places[row + 1] =
+                    Place { once, plain_min, plain_span, nest_max, kind: entry.kind, column };
                 row += 1;
             }
         }
@@ -293,26 +288,29 @@ mod tests {
                     assert_eq!(table.charted(), super::super::table(version, form, parent).is_some());
                     let place_parent = if parent == 0 { u16::from(form) } else { parent };
                     for tag in (990..2300).chain([0, 1, u16::MAX]) {
-                        let place = place(table.codes(), tag);
+                        let place = table.place(tag);
                         let context = format!("{version} form {form} parent {parent} tag {tag}");
                         let Some(row) = requirement(version, form, parent, Tag(tag)) else {
-                            assert_eq!(place.step, Step::Stray, "{context}");
+                            assert!(!table.knows(tag), "{context}");
+                            assert!([0, 1, 8, 1000].iter().all(|&len| !place.is_plain(len)), "{context}");
+                            assert!(place.kind != Kind::Stlv, "{context}");
                             continue;
                         };
                         known += 1;
                         let entry = lookup(Tag(tag), place_parent, version).expect("rows have entries");
                         assert_eq!(place.kind, entry.kind, "{context}");
                         assert_eq!(place.once == 0, row.repeats || entry.repeatable, "{context}: repeats");
-                        let step = match entry.kind {
-                            _ if parent == 0 && Tag(tag) == tags::FFD_VERSION => Step::Version,
-                            Kind::Stlv => Step::Nest,
-                            _ => Step::Pass,
-                        };
-                        assert_eq!(place.step, step, "{context}");
+                        assert!(table.knows(tag), "{context}");
+                        let (nest, version) =
+                            (entry.kind == Kind::Stlv, parent == 0 && Tag(tag) == tags::FFD_VERSION);
                         assert_eq!(place.column, TableSet::column(tag), "{context}");
-                        let other = Place::of(entry);
-                        for len in 0..600 {
-                            assert_eq!(place.allows(len), other.allows(len), "{context}: {len} bytes");
+                        let limits = Limits::of(entry);
+                        for len in (0..600).chain([65_527]) {
+                            let allowed = limits.allow(len);
+                            assert_eq!(place.is_nest(len), nest && allowed, "{context}: {len} bytes");
+                            // What passes at a glance is right; of the rest only empty numbers are looked at twice.
+                            let plain = allowed && !nest && !version && (len > 0 || limits.len_min == 0);
+                            assert_eq!(place.is_plain(len), plain, "{context}: {len} bytes");
                         }
                     }
                 }
@@ -324,11 +322,10 @@ mod tests {
     /// Why: two tags with one bit would be taken for repeats of each other.
     #[test]
     fn single_tags_of_a_table_have_bits_of_their_own() {
-        for number in 0..TABLES {
-            let table = Table { number: u8::try_from(number).expect("few tables") };
+        for (number, table) in DENSE.iter().enumerate() {
             let mut seen = 0_u64;
             for tag in 1000..2200 {
-                let once = place(table.codes(), tag).once;
+                let once = table.place(tag).once;
                 assert_eq!(seen & once, 0, "table {number} tag {tag}");
                 seen |= once;
             }
