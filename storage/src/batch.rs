@@ -119,7 +119,6 @@ impl Batch {
     pub(crate) fn close(&mut self, proven: Lsn, sequence: u64, more: u32, block_len: u32) -> Shared {
         let mut filling = std::mem::take(&mut self.bytes);
         let bytes = &mut filling.bytes;
-        let more = if planted!(12) { 0 } else { more };
         let proven = if planted!(10) { self.last() } else { proven };
         let header = BatchHeader {
             stamp: self.target.stamp,

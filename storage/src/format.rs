@@ -33,7 +33,7 @@
 //!  16 u32 segment          20 u32 epoch    24 u64 base LSN   32 u64 nonce
 //!  40 u64 segment length   48 u32 block_len                  52 u32 newest sealed segment known, 0 none
 //!  56 i64 created at, unix µs UTC          64 [8] "crc32c\0\0", the hash of partitions
-//!  72 [32] chain of that sealed segment   104 [24] zeros
+//!  72 [32] chain of that sealed segment   104 u32 segment that the log goes on from, 0 untold        108 [20] zeros
 //! ```
 //!
 //! Segment footer, 128 bytes, at −4096 and at −2048:
@@ -195,7 +195,8 @@ struct SegmentHeaderBytes {
     created_at_us: I64,
     partition_hash: [u8; 8],
     chain: ChainHash,
-    zeros: [u8; 24],
+    before: U32,
+    zeros: [u8; 20],
 }
 const _: () = assert!(size_of::<SegmentHeaderBytes>() == 128);
 sealed!(SegmentHeaderBytes, SEGMENT_MAGIC);
@@ -212,6 +213,9 @@ pub(crate) struct SegmentHeader {
     /// The newest sealed segment when this one was activated, and its chain; 0 and zeros when there was none.
     pub(crate) chained: SegmentId,
     pub(crate) chain: ChainHash,
+    /// The segment with the record before its first one, when it was activated; 0: there was none, or the program that wrote
+    /// it did not tell.
+    pub(crate) before: SegmentId,
 }
 
 /// Why a header block is not one of ours.
@@ -241,7 +245,8 @@ impl SegmentHeader {
             created_at_us: I64::new(self.created_at_us),
             partition_hash: PARTITION_HASH,
             chain: self.chain,
-            zeros: [0; 24],
+            before: U32::new(self.before.get()),
+            zeros: [0; 20],
         }
         .sealed();
         twice(bytes.as_bytes(), HEADER_BLOCK_LEN, block);
@@ -268,6 +273,7 @@ impl SegmentHeader {
             created_at_us: bytes.created_at_us.get(),
             chained: SegmentId::new(bytes.chained_segment.get()),
             chain: bytes.chain,
+            before: SegmentId::new(bytes.before.get()),
         })
     }
 }
@@ -524,6 +530,7 @@ mod tests {
             created_at_us: 1_700_000_000_000_000,
             chained: SegmentId::new(6),
             chain: [0xC6; 32],
+            before: SegmentId::default(),
         }
     }
 

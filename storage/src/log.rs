@@ -14,8 +14,9 @@
 //! - One write is in flight at a time; the next batch fills meanwhile. With the disk idle a lone record goes at
 //!   once: the window grows by load only.
 //! - A batch stays in memory after its sync until something on disk proves it: the header of the next batch, a
-//!   marker after [`LogOptions::marker_after_us`] of idleness, or the footer of its segment. Till then a
-//!   failed sync writes it again: Linux may report an error late, to the next caller. Where that would be the seal,
+//!   marker after [`LogOptions::marker_after_us`] of idleness, or the footer of its segment. Till then, and until that
+//!   write is durable itself, a failed sync writes it again: Linux may report an error late, to the next caller. A start
+//!   does the same with what only the newest write proves; two markers at the end of a process spare it that. Where that would be the seal,
 //!   whose errors nobody waits for, the segment is synced once more before: by the first write to the next one, or
 //!   alone.
 //! - One failed write or sync poisons the segment: it is never synced again by this process. What was not
@@ -82,8 +83,10 @@ pub struct Log {
     filling: Option<Batch>,
     closed: VecDeque<Batch>,
     flight: Option<Flight>,
-    /// Durable, and proven by nothing on disk yet.
+    /// Durable, and proven by nothing on disk yet, or by one marker alone.
     retained: Option<Batch>,
+    /// Markers behind the retained batch.
+    markers: u8,
     pool: Pool,
     rewrite: Option<Rewrite>,
     copies: Attached,
@@ -134,6 +137,9 @@ impl Flight {
     }
 }
 
+/// Markers behind the last batch of a log that has ended, or has begun: the second one says that the sync of the first
+/// has returned, so that no error of the batch can be outstanding.
+const MARKERS_MAX: u8 = 2;
 /// The batches of one write.
 type Batches = ArrayVec<Batch, BUFFERS_MAX>;
 
@@ -186,6 +192,7 @@ impl Log {
             closed: VecDeque::new(),
             flight: None,
             retained: None,
+            markers: 0,
             pool: Pool::new(start.options.batch_len_max),
             rewrite: None,
             copies: Attached::default(),
@@ -403,14 +410,20 @@ impl Log {
 
     /// All have answered: this is the only place where the watermark moves.
     fn committed(&mut self, flight: Flight) {
-        // Readers may still hold what is proven now.
-        self.retained = None;
+        // Readers may still hold what is let go here.
         if flight.kind == FlightKind::Marker {
+            // A start believes the newest write about nothing: the batch is kept for a second marker.
+            self.markers = self.markers.saturating_add(1);
+            if flight.batches.is_empty() || self.markers >= MARKERS_MAX {
+                self.retained = None;
+            }
             for marker in flight.batches {
                 self.recycle(marker);
             }
             return;
         }
+        self.retained = None;
+        self.markers = 0;
         let mut batches = flight.batches;
         // Before the table and the watermark lead anybody there.
         for batch in &batches {
@@ -479,7 +492,8 @@ impl Log {
             let mut block = self.pool.take();
             let (chained, chain) = self.newest_chain;
             let Target { stamp, len, block_len, base, .. } = *target;
-            SegmentHeader { stamp, base, len, block_len, created_at_us: now.wall_us, chained, chain }
+            let (created_at_us, before) = (now.wall_us, self.segment_before(stamp.segment, base));
+            SegmentHeader { stamp, base, len, block_len, created_at_us, chained, chain, before }
                 .encode(&mut block.bytes);
             buffers.push(block.share());
         }
@@ -537,8 +551,7 @@ impl Log {
             }
             // What is in a closed segment the footer will prove. Where a poisoned segment gets no footer, the next
             // start writes the batch again.
-            let waiting = self.current.is_none()
-                && (self.sealing.is_some() || (!self.closing.is_empty() && self.seal_at_us == 0));
+            let waiting = self.sealing.is_some() || (!self.closing.is_empty() && self.seal_at_us == 0);
             if self.shutting_down && !waiting && self.copies.settled() {
                 self.state = LogState::Closed;
             }
@@ -564,13 +577,17 @@ impl Log {
         }
         let here = self.current.as_ref().map(|current| current.target.stamp.segment);
         let there = self.retained.as_ref().map(|batch| batch.target.stamp.segment);
-        let due =
-            if self.hurry { 0 } else { self.idle_since_us.saturating_add(self.options.marker_after_us) };
+        let due = match self.markers {
+            _ if self.hurry => 0,
+            0 => self.idle_since_us.saturating_add(self.options.marker_after_us),
+            // The second one waits for the end of the process, or is the next batch.
+            _ => u64::MAX,
+        };
         (there.is_some() && here == there).then_some(due)
     }
 
     fn wake_at(&self) -> Option<u64> {
-        let marker = self.marker_at().filter(|_| self.state == LogState::Healthy);
+        let marker = self.marker_at().filter(|due| self.state == LogState::Healthy && *due < u64::MAX);
         let prepare = (self.spare.is_none() && self.preparing.is_none() && self.prepare_at_us > 0)
             .then_some(self.prepare_at_us);
         let seal = (!self.closing.is_empty() && self.seal_at_us > 0).then_some(self.seal_at_us);

@@ -127,7 +127,7 @@ impl Shared {
 
     /// Nothing panics while it holds the lock, and a map is whole after every single insert: poison says
     /// nothing here.
-    fn table(&self) -> RwLockReadGuard<'_, BTreeMap<SegmentId, Entry>> {
+    pub(crate) fn table(&self) -> RwLockReadGuard<'_, BTreeMap<SegmentId, Entry>> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 

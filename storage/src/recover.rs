@@ -8,7 +8,7 @@
 //! - Damage at or below the proven watermark is quarantined: reported with its reach, its neighbours are
 //!   served, nothing is cut. Behind the watermark lies one write; it ends at its first damaged record, and the
 //!   report says what is cut there, since it may have been acknowledged.
-//! - What recovery serves from behind the watermark it has first written again, in a new segment, and synced: bytes
+//! - What recovery serves from behind the watermark, or from what only the newest write proves, it has first written again, in a new segment, and synced: bytes
 //!   that were read from the page cache of a killed process, or from a file whose sync had failed, prove nothing.
 //! - The log begins with record 1, or behind what has been dropped from it ([`crate::Begin`]): a segment that is missing at the
 //!   begin is an error as one in the middle is.
@@ -81,9 +81,9 @@ pub struct RecoveryReport {
     pub first: Lsn,
     /// The newest durable LSN: the watermark the log starts with.
     pub durable: Lsn,
-    /// The newest LSN that the log on disk proved durable; what lay behind it was written again.
+    /// The newest LSN that the log on disk proved durable; damage up to here is no cut.
     pub proven: Lsn,
-    /// Records that were written again into a new segment because nothing on disk proved them.
+    /// Records that were written again into a new segment because nothing on disk proved them, or the newest write alone.
     pub rewritten: u64,
     /// What was dropped behind the watermark; it may have been acknowledged.
     pub cut: Option<Cut>,
@@ -199,8 +199,13 @@ fn recover_over(
     }
     reading.run(&*env, &mut |record, location| fold.record(record, location))?;
     mirrored.mended.append(&mut reading.mended);
+    // Before anything is changed: a start that is killed has no report, and the next one may not see it any more.
+    if let Some(cut) = &reading.cut {
+        tracing::warn!(?cut, "the end of the log is torn: what is cut may have been acknowledged");
+    }
 
-    put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty())?;
+    let (at_once, later) = asides(&survey, &plan, reading.tail_records > 0);
+    put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty(), &at_once)?;
     replace_file(&*env, Path::new(META_PATH), &Meta { epoch }.encode())?;
     let spare = spare_for(&env, spare_id, reused, &options, reading.tail.len())?;
 
@@ -208,15 +213,13 @@ fn recover_over(
     report.first = reading.first;
     report.rewritten = u64::from(reading.tail_records);
     report.cut = reading.cut;
-    if let Some(cut) = &report.cut {
-        tracing::warn!(?cut, "the end of the log is torn: what is cut may have been acknowledged");
-    }
     report.damaged = std::mem::take(&mut reading.damaged);
     let mut log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
-    if let Some(live) = plan.salvage.as_ref().filter(|_| !planted!(42)) {
-        // Only now: a crash before this finds its records once more.
-        let (seen, _) = seen(&survey, live)?;
-        env.rename(&segment_path(seen.id), &torn_path(seen.id))?;
+    if !later.is_empty() && !planted!(42) {
+        // Only now: a crash before this finds their records once more.
+        for id in later {
+            env.rename(&segment_path(id), &torn_path(id))?;
+        }
         env.sync_dir(Path::new(LOG_DIR))?;
     }
     report.durable = log.durable();
@@ -284,6 +287,17 @@ fn torn_path(id: SegmentId) -> PathBuf {
     Path::new(LOG_DIR).join(format!("{id}.torn"))
 }
 
+/// What does not count, and can be renamed at once, or has to wait until the tail is written again: what is salvaged, and
+/// what begins no earlier than the tail and so holds records of which there may be no other copy on the device.
+fn asides(survey: &Survey, plan: &Plan, has_tail: bool) -> (Vec<SegmentId>, Vec<SegmentId>) {
+    let salvage = plan.salvage.and_then(|live| survey.segments.get(live.at)).map(|seen| seen.id);
+    let waits = |id: &SegmentId| {
+        let life = survey.segments.iter().find(|seen| seen.id == *id).and_then(|seen| seen.life);
+        Some(*id) == salvage || life.is_some_and(|life| has_tail && life.base_known && life.base > plan.stays)
+    };
+    plan.aside.iter().partition(|id| !waits(id))
+}
+
 /// Renames what does not count and removes what holds nothing, and makes that durable before any new segment
 /// is activated (rule 1 of the plan).
 fn put_aside(
@@ -292,10 +306,10 @@ fn put_aside(
     plan: &Plan,
     reused: Option<SegmentId>,
     undamaged: bool,
+    at_once: &[SegmentId],
 ) -> Result<(), Error> {
     let dir = Path::new(LOG_DIR);
-    let salvage = plan.salvage.and_then(|live| survey.segments.get(live.at)).map(|seen| seen.id);
-    for id in plan.aside.iter().filter(|id| Some(**id) != salvage && !planted!(23)) {
+    for id in at_once.iter().filter(|_| !planted!(23)) {
         env.rename(&segment_path(*id), &torn_path(*id))?;
     }
     for id in survey.torn.iter().rev().skip(TORN_MAX) {
@@ -385,7 +399,7 @@ fn start(
         options,
         epoch,
         seed: env.random(),
-        proven: reading.proven,
+        proven: reading.stays,
         received_at_us: reading.numbers.received_at_us,
         partition_seq: reading.numbers.sequences(),
         next_segment: survey.highest.max(spare.id).next(),

@@ -184,8 +184,8 @@ struct World {
     /// The power fails at this call.
     cut_at: Option<u64>,
     read_only: bool,
-    /// Inodes whose next sync reports an error of the one before.
-    late: Vec<u64>,
+    /// Inodes whose next sync reports an error of the one before, and whether somebody relies on what it was about.
+    late: Vec<(u64, bool)>,
     locks: BTreeMap<String, u64>,
     trace: u64,
     stats: SimStats,
@@ -295,13 +295,20 @@ impl SimEnv {
     pub fn lied(&self) -> bool {
         let mut world = self.world();
         let World { disk, late, .. } = &mut *world;
-        disk.names_lied || !late.is_empty() || disk.inodes_mut().any(|inode| inode.lied)
+        disk.names_lied || late.iter().any(|(_, counts)| *counts) || disk.inodes_mut().any(|inode| inode.lied)
     }
 
     /// Whether a sync has reported success for bytes that no later sync will bring, even if the error has been
     /// reported since: till they are written again elsewhere a power cut takes them.
     pub fn dropped(&self) -> bool {
         self.world().disk.inodes_mut().any(|inode| inode.dropped)
+    }
+
+    /// Nobody relies any more on what a sync has promised so far and not done: all that counts was written again.
+    pub fn forgive(&self) {
+        let mut world = self.world();
+        world.late.iter_mut().for_each(|(_, counts)| *counts = false);
+        world.disk.inodes_mut().for_each(|inode| (inode.lied, inode.dropped) = (false, false));
     }
 
     /// Kills the process; the page cache stays.
@@ -573,7 +580,7 @@ impl World {
         if inode.poisoned {
             stats.poisoned_syncs = stats.poisoned_syncs.saturating_add(1);
         }
-        if let Some(at) = late.iter().position(|known| *known == id) {
+        if let Some(at) = late.iter().position(|(known, _)| *known == id) {
             late.swap_remove(at);
             stats.late_reports = stats.late_reports.saturating_add(1);
             inode.fail_sync(SyncFault::KeepsContent, rng);
@@ -599,7 +606,7 @@ impl World {
             inode.fail_sync(SyncFault::KeepsContent, rng);
             (inode.poisoned, inode.dropped) = (false, true);
             stats.late_errors = stats.late_errors.saturating_add(1);
-            late.push(id);
+            late.push((id, true));
             return Ok(());
         }
         inode.sync();

@@ -431,8 +431,34 @@ fn a_marker_proves_the_last_batch() {
     machine.rest();
     machine.env.advance(OPTIONS.marker_after_us, 0);
     assert_eq!(machine.rest().wake_at_mono_us, None);
+    // The newest write is believed about nothing where it can be helped: this one tells of the record alone.
+    let (copy, report, seen) = open(machine.env.fork().power_cut());
+    assert_eq!((seen.len(), report.proven, report.rewritten), (1, appended.lsn, 1));
+    drop(copy);
+    // An end in order leaves a second one.
+    machine.log.shutdown();
+    assert_eq!(machine.rest().state, LogState::Closed);
     let (_machine, report, seen) = open(machine.env.power_cut());
     assert_eq!((seen.len(), report.proven, report.rewritten), (1, appended.lsn, 0));
+}
+
+// Found by the simulation: the sync of a batch failed and said so to the next one alone, the process was killed over the
+// rewrite of both, and the page cache showed the start a header that calls the first batch durable. The device held neither.
+#[test]
+fn a_start_writes_again_what_only_the_newest_write_proves() {
+    let mut machine = Machine::new();
+    let first = machine.append(b"whose sync lies");
+    machine.faults(|knobs| (knobs.late_error, knobs.late_errors_left) = (65_536, Some(1)));
+    machine.rest();
+    assert_eq!(machine.log.durable(), first.lsn, "acknowledged on a lie");
+    machine.faults(|knobs| (knobs.late_error, knobs.late_errors_left) = (0, None));
+    let _ = machine.append(b"whose sync tells");
+    machine.step();
+    machine.disk();
+    let (machine, report, seen) = open(machine.env.kill());
+    assert_eq!((seen.len(), report.rewritten), (2, 2));
+    let (_machine, report, seen) = open(machine.env.power_cut());
+    assert_eq!((seen.len(), report.damaged.len(), report.cut), (2, 0, None));
 }
 
 #[test]

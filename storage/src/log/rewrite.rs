@@ -76,7 +76,11 @@ impl Log {
 
         // A retained batch of a segment whose footer is written, or may be, stays: the footer counts it.
         let mut again = Vec::new();
-        if let Some(batch) = self.retained.take() {
+        // What a marker proves stays as well, unless a marker has failed: its segment has to be met below.
+        let proven = self.markers > 0 && flight.kind == FlightKind::Plain;
+        let of_it = |closing: &&mut Closing| proven && flight.before == Some(closing.target.stamp);
+        self.closing.iter_mut().filter(of_it).for_each(|closing| closing.poisoned = true);
+        if let Some(batch) = self.retained.take().filter(|_| !proven) {
             let segment = batch.target.stamp.segment;
             let open = self.current.as_ref().is_some_and(|current| current.target.stamp.segment == segment)
                 || self

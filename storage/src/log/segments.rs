@@ -120,6 +120,15 @@ impl Log {
         });
     }
 
+    /// The segment that the log goes on from where another begins with `base`: a start that does not find it does not take an
+    /// older one, which may still hold what moved on, for it.
+    pub(super) fn segment_before(&self, segment: SegmentId, base: Lsn) -> SegmentId {
+        let table = self.shared.table();
+        let before =
+            table.range(..segment).rev().find(|(_, entry)| entry.base < base && entry.seal != Seal::Dead);
+        before.map(|(id, _)| *id).unwrap_or_default()
+    }
+
     pub(super) fn change_entry(&self, segment: SegmentId, change: impl FnOnce(&mut Entry)) {
         if let Some(entry) = self.shared.table_mut().get_mut(&segment) {
             change(entry);

@@ -19,8 +19,14 @@
 //!    is left of the segment that held them: they are damage, and named. Without such a file the segment was taken away
 //!    and may come back, so the log does not open.
 //!
+//! 6. The newest write is believed about nothing where it can be helped: a process that was told, by the sync of that write,
+//!    that the write before had failed, and was killed over it, leaves both in the page cache and perhaps nothing on the
+//!    device. What only the newest write proves is written again with it, as the writer itself would have done.
+//!
 //! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
-//! what it finds not activated before it activates anything: a torn attempt never has a later neighbour.
+//! what it finds not activated before it activates anything behind it: a torn attempt never has a later neighbour. What
+//! begins no earlier than the tail that is written again is renamed when that is done, and not before: its records may be
+//! all that a power cut leaves of those that are read from the page cache.
 
 use super::survey::{Seen, Survey};
 use crate::error::{Error, ErrorKind};
@@ -36,6 +42,8 @@ pub(super) struct Plan {
     pub(super) live: Vec<Live>,
     /// The last LSN that something on disk proves durable.
     pub(super) proven: Lsn,
+    /// The last LSN that stays where it is: what lies behind it is written again.
+    pub(super) stays: Lsn,
     /// Not activated: to be renamed.
     pub(super) aside: Vec<SegmentId>,
     /// The one of them whose records are served first, and count as the end of the log (rule 4).
@@ -66,6 +74,7 @@ impl Plan {
         }
         // What is served from there is written again, also what was proven where it lay before.
         self.proven = self.proven.min(base.prev());
+        self.stays = self.stays.min(base.prev());
     }
 
     /// What was dropped does not count, also where a crash came before its files were removed, in whatever order.
@@ -128,13 +137,11 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     let mut emptied = Vec::new();
     for (at, seen) in survey.segments.iter().enumerate().rev() {
         if let Some(life) = seen.life.as_ref().filter(|_| !seen.tells_nothing()) {
-            let still_here = if planted!(22) {
-                life.proves
-            } else {
-                cut.map_or(life.proves, |cut| life.proves.min(cut.prev()))
-            };
+            let here = |lsn: Lsn| cut.filter(|_| !planted!(22)).map_or(lsn, |cut| lsn.min(cut.prev()));
+            let still_here = here(life.proves);
             let still_here = if planted!(24) { life.good.max(still_here) } else { still_here };
             plan.proven = plan.proven.max(still_here);
+            plan.stays = plan.stays.max(here(life.settles));
         }
         match &seen.life {
             Some(life) if activated.contains(&seen.id) && !seen.tells_nothing() => {
@@ -150,20 +157,28 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
             _ => plan.aside.push(seen.id),
         }
     }
-    // The page cache may show a rewrite that the disk does not hold: what it emptied stays until it is proven.
-    plan.emptied = emptied
-        .into_iter()
-        .filter(|(_, end)| *end <= plan.proven || planted!(28))
-        .map(|(id, _)| id)
-        .collect();
+    // The page cache may show a rewrite that the disk does not hold: what it emptied stays until more than the newest write
+    // proves it.
+    plan.emptied =
+        emptied.into_iter().filter(|(_, end)| *end <= plan.stays || planted!(28)).map(|(id, _)| id).collect();
     plan.live.reverse();
     plan.aside.reverse();
     plan.blank.reverse();
     plan.drop_through(survey.begin.through, survey);
     plan.count_the_wiped(survey);
     plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
+    plan.stays = stays(&plan, survey);
     no_segment_is_missing(&plan, survey)?;
     Ok(plan)
+}
+
+/// Rule 6: without holes alone can they be written again.
+fn stays(plan: &Plan, survey: &Survey) -> Lsn {
+    let last = plan.live.last().and_then(|live| Some((live, survey.segments.get(live.at)?)));
+    let moves = last.is_some_and(|(live, seen)| {
+        live.end.is_none() && live.base <= plan.stays.next() && served(seen, plan.stays) >= plan.proven
+    });
+    if moves && !planted!(24) && !planted!(47) { plan.stays.min(plan.proven) } else { plan.proven }
 }
 
 /// The last record that this segment would give behind the watermark: a hole ends it, whatever can be read behind.
@@ -233,6 +248,16 @@ fn no_segment_is_missing(plan: &Plan, survey: &Survey) -> Result<(), Error> {
                 format!("the segments with records {end}..={} are missing in the log", next.base.prev());
             return Err(Error::new(ErrorKind::Corrupt, text));
         }
+        // The one that stands there may still hold what has moved to the missing one, or was cut before.
+        if let Some(before) = survey.segments.get(next.at).map(|seen| seen.before)
+            && is_gone(before, survey)
+        {
+            let text = format!(
+                "segment {before} is missing in the log: it held the records up to {}",
+                next.base.prev()
+            );
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
     }
     // What a header proves lies in a segment that counts, or that segment is gone.
     if let Some(end) = plan.live.last().and_then(|last| last.end).filter(|end| *end <= plan.proven) {
@@ -240,6 +265,13 @@ fn no_segment_is_missing(plan: &Plan, survey: &Survey) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Corrupt, text));
     }
     Ok(())
+}
+
+/// Whether a header names this segment and there is no file of it, whatever its state.
+fn is_gone(before: SegmentId, survey: &Survey) -> bool {
+    before != SegmentId::default()
+        && !survey.torn.contains(&before)
+        && !survey.segments.iter().any(|seen| seen.id == before)
 }
 
 #[cfg(test)]
@@ -263,6 +295,7 @@ mod tests {
             base_known: true,
             proves,
             proves_inside,
+            settles: proves,
             first_whole,
             good,
             newest,
@@ -271,6 +304,7 @@ mod tests {
         Seen {
             id: stamp.segment,
             len: 1 << 16,
+            before: SegmentId::default(),
             life: Some(life),
             footer: None,
             bytes: Vec::new(),
@@ -415,6 +449,7 @@ mod tests {
         Seen {
             id: SegmentId::new(id),
             len: 1 << 16,
+            before: SegmentId::default(),
             life: None,
             footer: None,
             bytes: Vec::new(),
@@ -433,6 +468,26 @@ mod tests {
         // A file elsewhere does not stand in for the one that is missing.
         let segments = vec![sealed(11, 1, 134), seen(13, 136, 140, true), wiped(14)];
         assert!(plan(&Survey { segments, ..Survey::default() }).is_err());
+    }
+
+    // A marker alone proves 10..=12: the sync that it was written for may be what told of an error in them.
+    #[test]
+    fn what_the_newest_write_alone_proves_is_written_again_if_it_can_be_read() {
+        let mut last = seen(3, 8, 12, true);
+        last.life = last.life.map(|life| Life { settles: Lsn::new(9), ..life });
+        let plan_of = |last: Seen| {
+            let survey =
+                Survey { segments: vec![sealed(1, 1, 7), seen(2, 8, 7, true), last], ..Survey::default() };
+            let plan = plan(&survey).unwrap();
+            (plan.proven.get(), plan.stays.get(), plan.emptied)
+        };
+        assert_eq!(plan_of(last), (12, 9, vec![SegmentId::new(2)]));
+        let mut last = seen(3, 8, 12, true);
+        last.life = last.life.map(|life| Life { settles: Lsn::new(7), ..life });
+        assert_eq!(plan_of(last), (12, 7, vec![]), "what it emptied stays until then");
+        let mut last = seen(3, 8, 12, true);
+        last.life = last.life.map(|life| Life { settles: Lsn::new(9), newest: Lsn::new(11), ..life });
+        assert_eq!(plan_of(last).1, 12, "what has holes stays where it is");
     }
 
     // The stand-in got its footer; then somebody brings back the segment that it stood in for.
@@ -459,6 +514,19 @@ mod tests {
     fn a_missing_segment_is_refused() {
         let survey = Survey { segments: vec![sealed(1, 1, 9), seen(3, 20, 25, true)], ..Survey::default() };
         assert_eq!(plan(&survey).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    // Segment 2 was cut at record 10 when segment 3 took over 10..=19; without segment 3 the old records would be served.
+    #[test]
+    fn what_was_cut_does_not_stand_in_for_a_missing_segment() {
+        let log = |third: bool| {
+            let mut segments = vec![sealed(1, 1, 4), seen(2, 5, 9, true)];
+            segments.extend(third.then(|| seen(3, 10, 19, true)));
+            segments.push(Seen { before: SegmentId::new(3), ..seen(4, 20, 25, true) });
+            plan(&Survey { segments, ..Survey::default() })
+        };
+        assert!(log(true).is_ok());
+        assert_eq!(log(false).unwrap_err().kind(), ErrorKind::Corrupt);
     }
 
     // Segment 2, with record 10, was never written by a device that said so; the torn segment 3 proves that it was.

@@ -24,7 +24,9 @@ pub(super) struct Reading<'s> {
     plan: &'s Plan,
     /// Where the tail will be written to.
     spare: SegmentId,
-    pub(super) proven: Lsn,
+    proven: Lsn,
+    /// Records up to here stay where they are.
+    pub(super) stays: Lsn,
     pub(super) records: u64,
     pub(super) first: Lsn,
     pub(super) numbers: Numbers,
@@ -34,7 +36,7 @@ pub(super) struct Reading<'s> {
     /// Sealed segments that are whole again from the mirror.
     pub(super) mended: Vec<SegmentId>,
     pub(super) cut: Option<Cut>,
-    /// The records behind the proven watermark, as a batch holds them.
+    /// The records that do not stay, as a batch holds them.
     pub(super) tail: Vec<u8>,
     pub(super) tail_records: u32,
     /// For every live segment.
@@ -63,6 +65,7 @@ impl<'s> Reading<'s> {
             plan,
             spare,
             proven: plan.proven,
+            stays: plan.stays,
             records: 0,
             first: Lsn::NONE,
             numbers: Numbers::default(),
@@ -162,7 +165,7 @@ impl<'s> Reading<'s> {
 
     /// The newest LSN that is served.
     fn last(&self) -> Lsn {
-        Lsn::new(self.proven.get().saturating_add(u64::from(self.tail_records)))
+        Lsn::new(self.stays.get().saturating_add(u64::from(self.tail_records)))
     }
 
     fn segment(
@@ -188,7 +191,7 @@ impl<'s> Reading<'s> {
                 Some(Item::Record(record, _)) if past(record.lsn()) => break,
                 Some(Item::Record(record, offset)) => {
                     self.note(&record);
-                    if record.lsn() <= self.proven {
+                    if record.lsn() <= self.stays {
                         kept = offset.saturating_add(offset_of(padded_len(record.encoded_len())));
                         visit(record, Location { segment, offset });
                     } else {
@@ -238,7 +241,7 @@ impl<'s> Reading<'s> {
             seen.footer.map_or(kept, |footer| offset_of(usize::try_from(footer.used).unwrap_or(usize::MAX)));
         let tail = u64::from(self.tail_records);
         let records = self.records.saturating_sub(records_before).saturating_sub(tail);
-        Closed { last: until, used: used.next_multiple_of(life.block_len.max(1)), records }
+        Closed { last: until.min(self.stays), used: used.next_multiple_of(life.block_len.max(1)), records }
     }
 
     /// What the log has to go on from.

@@ -51,6 +51,8 @@ pub(super) struct Survey {
 pub(super) struct Seen {
     pub(super) id: SegmentId,
     pub(super) len: u64,
+    /// The segment that its header names as the one before it; 0: untold.
+    pub(super) before: SegmentId,
     /// What it says of itself; `None` when neither header, footer nor any batch can be read.
     pub(super) life: Option<Life>,
     pub(super) footer: Option<SegmentFooter>,
@@ -83,6 +85,8 @@ pub(super) struct Life {
     pub(super) proves: Lsn,
     /// The same of batches behind the first write: a segment whose batches prove its base was activated.
     pub(super) proves_inside: Lsn,
+    /// The same without the newest write, which may have been on its way when an error of the write before it came late.
+    pub(super) settles: Lsn,
     /// Whether the first write is whole.
     pub(super) first_whole: bool,
     /// Records from the base up to this one can be read without a gap; the one before the base if none can.
@@ -103,6 +107,7 @@ impl Life {
             base_known: false,
             proves: Lsn::NONE,
             proves_inside: Lsn::NONE,
+            settles: Lsn::NONE,
             first_whole: false,
             good: base.prev(),
             newest: base.prev(),
@@ -192,16 +197,27 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
             base_known: true,
             proves: footer.last,
             proves_inside: footer.last,
+            settles: footer.last,
             first_whole: true,
             good: footer.last,
             newest: footer.last,
             reach: footer.last,
         };
-        return Ok(Seen { id, len, life: Some(life), footer: Some(footer), bytes: Vec::new(), blank: false });
+        let before = header.before;
+        return Ok(Seen {
+            id,
+            len,
+            before,
+            life: Some(life),
+            footer: Some(footer),
+            bytes: Vec::new(),
+            blank: false,
+        });
     }
     if header.is_none() && footer.is_none() && blank(&*file, len)? {
         // The prewritten spare, at every start: looked through in a small buffer, not kept.
-        return Ok(Seen { id, len, life: None, footer: None, bytes: Vec::new(), blank: true });
+        let before = SegmentId::default();
+        return Ok(Seen { id, len, before, life: None, footer: None, bytes: Vec::new(), blank: true });
     }
     let mut bytes = Vec::new();
     let lost = read_whole(&*file, len, &mut bytes)?;
@@ -217,7 +233,10 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
         (None, None) => first_batch(&bytes, id),
     };
     let life = life.map(|life| live(&bytes, life, footer));
-    Ok(Seen { id, len, life, footer, bytes, blank })
+    // Of the life that counts: a footer of another one tells more of the file than its header does.
+    let told = header.filter(|header| life.is_some_and(|life| life.stamp == header.stamp));
+    let before = told.map(|header| header.before).unwrap_or_default();
+    Ok(Seen { id, len, before, life, footer, bytes, blank })
 }
 
 /// Whether every byte can be read and is zero.
@@ -277,13 +296,15 @@ fn live(
     let limit = (bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
     let mut walk = Walk::new(stamp, block_len, base, limit);
     // A header is submitted when everything below its base is durable.
+    let before = if base_known { base.prev() } else { Lsn::NONE };
     let mut life = Life {
         stamp,
         block_len,
         base,
         base_known,
-        proves: if base_known { base.prev() } else { Lsn::NONE },
+        proves: before,
         proves_inside: Lsn::NONE,
+        settles: before,
         first_whole: false,
         good: base.prev(),
         newest: base.prev(),
@@ -295,6 +316,7 @@ fn live(
         match item {
             Item::Batch(header) => {
                 batches = batches.saturating_add(1);
+                life.settles = life.settles.max(life.proves_inside);
                 life.proves = life.proves.max(header.proven);
                 life.proves_inside = life.proves_inside.max(header.proven);
                 if header.records > 0 {
@@ -322,6 +344,7 @@ fn live(
     if let Some(footer) = footer {
         life.proves = life.proves.max(footer.last);
         life.proves_inside = life.proves_inside.max(footer.last);
+        life.settles = life.settles.max(footer.last);
         life.first_whole = true;
         (life.newest, life.reach) = (life.newest.max(footer.last), life.reach.max(footer.last));
     }

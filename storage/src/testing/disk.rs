@@ -539,11 +539,10 @@ impl Disk {
         self.forget_unnamed();
     }
 
-    /// The process is gone, the page cache is not. An error that nobody was told of is forgotten.
+    /// The process is gone, the page cache is not.
     pub(super) fn kill(&mut self) {
         for inode in self.inodes.values_mut() {
             inode.poisoned = false;
-            inode.lied |= inode.dropped;
         }
     }
 

@@ -1,10 +1,11 @@
 //! What was promised, and whether it was kept.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use ofd_storage::testing::SimEnv;
 use ofd_storage::{
-    ErrorKind, Index, Location, Log, LogReader, Lsn, NO_PARTITION, Position, RecordRef, RecoveryReport,
+    Env, ErrorKind, Index, Location, Log, LogReader, Lsn, NO_PARTITION, Position, RecordRef, RecoveryReport,
     SegmentId,
 };
 
@@ -54,18 +55,18 @@ pub struct Flip {
     pub proven: u64,
     /// The metadata were hit.
     pub meta: bool,
-    /// Recovery has crashed since.
-    pub crashed: bool,
 }
 
 /// What may be missing after the next recovery.
 #[derive(Clone, Debug, Default)]
 pub struct Excuse {
-    /// A sync had lied when the power went.
-    pub lied: bool,
     pub flip: Option<Flip>,
     /// The metadata file is gone.
     pub no_meta: bool,
+    /// A start has ended without a report: it may have made damaged metadata again, and the two newest writes one.
+    pub start_ended: bool,
+    /// What starts told as cut that ended before they could report: first and last record.
+    pub told: Vec<(u64, Option<u64>)>,
 }
 
 /// What was promised so far.
@@ -82,16 +83,24 @@ pub struct Oracle {
     pub last_seq: Vec<u64>,
     /// Something was lost and reported: numbers may have gaps.
     pub loss: bool,
-    /// The device has lied in some life.
-    pub lied_ever: bool,
-    /// The device may lie at any time.
+    /// The device has lied, and not all that it cost has been seen: what is missing has to be named all the same.
+    pub lied: bool,
+    /// The device may lie about anything. Otherwise an error may come late, and only the newest write is in doubt.
     pub lying: bool,
+    /// Where writes ended, by their last record: each is one write, up to the one before.
+    pub writes: Vec<usize>,
     /// Reads may fail now: by a fault, or since the power is off.
     pub reads_fail: bool,
     pub epoch: u32,
     pub excuse: Excuse,
     /// Sealed segments with a flipped bit: their seal must not hold any more.
     pub broken_seals: Vec<SegmentId>,
+    /// Segments whose seal may be broken: by a lie, or since a bit had flipped before them when they had their footers.
+    pub doubtful_seals: BTreeSet<SegmentId>,
+    /// What starts have set aside: no later one finds it again.
+    pub aside: BTreeSet<SegmentId>,
+    /// Segments whose footer may go again, and the next one have another chain then: what was sealed behind it is in doubt.
+    pub doubtful_footers: BTreeSet<SegmentId>,
 }
 
 /// What recovery hands out, compared as it comes.
@@ -173,51 +182,51 @@ impl Oracle {
             return Err(format!("the report counts other records than were shown: {report:?}"));
         }
         // The fence: no two lives have one epoch. Without metadata a life that has written nothing leaves no trace.
-        if report.epoch <= self.epoch && !excuse.no_meta && !self.lied_ever {
+        if report.epoch <= self.epoch && !excuse.no_meta && !self.lied {
             return Err(format!("the epoch goes from {} to {}", self.epoch, report.epoch));
         }
-        self.epoch = if excuse.no_meta { report.epoch } else { self.epoch.max(report.epoch) };
-        // A write that is torn behind the watermark may be cut, nothing else.
-        // Its proof may have been in the page cache only, and gone with a crash of recovery.
-        let in_tail = |flip: &Flip, hit: u64| hit > flip.proven || (flip.crashed && end as u64 + 1 == hit);
-        let hit_in_tail = flip.filter(|flip| flip.hit.is_some_and(|hit| in_tail(flip, hit)));
+        self.epoch = if excuse.no_meta || self.lied { report.epoch } else { self.epoch.max(report.epoch) };
+        // A write that is torn behind the watermark may be cut, nothing else. The proof of it may have been in the page cache
+        // only, and gone with a power cut in recovery.
+        let hit_in_tail =
+            flip.and_then(|flip| flip.hit.filter(|hit| *hit > flip.proven || end as u64 + 1 == *hit));
+        // The newest write is in doubt where an error may have come late, no other.
+        let newest = if excuse.start_ended { 2 } else { 1 };
+        let floor = self.writes.iter().rev().nth(newest).copied().unwrap_or(0);
+        let (lied, lying) = (self.lied, self.lying);
         if end < self.acked {
-            let lost =
-                format!("I1: lost: {end} of {} acknowledged are there; {flip:?}; {report:?}", self.acked);
-            match hit_in_tail {
-                // The hit record may come from the copy that a rewrite has left behind, and others with it: what is
-                // lost lies behind the hit all the same, and is named below.
-                Some(Flip { hit: Some(hit), .. }) if end as u64 >= hit - 1 => {}
-                // The proof of it was in the page cache of a killed process: now it is the tail that is damaged.
-                _ if self.records[end].lost => {}
-                _ if excuse.lied => {}
-                _ => return Err(lost),
-            }
-            if report.cut.is_some_and(|cut| cut.last.is_some_and(|last| (last.get() as usize) < self.acked))
-                && !excuse.lied
-            {
+            // The hit record may come from the copy that a rewrite has left behind, and others with it: what is lost lies
+            // behind the hit all the same. So it may be with a record that was hit before, and named.
+            let known = self.records[end].lost.then_some(end as u64 + 1);
+            let hit = hit_in_tail.filter(|hit| end as u64 + 1 >= *hit).or(known);
+            let one_write = |hit: u64| {
+                let hit = hit as usize;
+                self.writes.iter().filter(|write| (hit..self.acked).contains(*write)).count() < newest
+            };
+            // An error that came late, with the power gone before it was told.
+            let late = self.lied && (self.lying || end >= floor);
+            if !hit.is_some_and(one_write) && !late {
                 return Err(format!(
-                    "I12: {} were acknowledged, the cut names fewer; {report:?}",
-                    self.acked
+                    "I1: lost: {end} of {} acknowledged are there; {flip:?} writes {:?}; {report:?}",
+                    self.acked,
+                    self.writes.iter().rev().take(5).collect::<Vec<_>>()
                 ));
             }
-            let reported = report.cut.is_some() || !report.damaged.is_empty() || !report.set_aside.is_empty();
-            match (reported, hit_in_tail) {
-                (true, _) => totals.reported_losses += (self.acked - end) as u64,
-                // A crash of recovery may come after it has told its log, and before it could tell us.
-                (false, Some(flip)) if flip.crashed => totals.reported_losses += (self.acked - end) as u64,
-                // All of it was named by an earlier start, whose proof of it is gone with a power cut.
-                (false, None)
-                    if self.records.get(end..self.acked).is_some_and(|it| it.iter().all(|it| it.lost)) => {}
+            let mut cuts = excuse.told.clone();
+            cuts.extend(report.cut.map(|cut| (cut.first.get(), cut.last.map(Lsn::get))));
+            let named = |lsn: u64| {
+                cuts.iter().any(|(first, last)| *first <= lsn && last.is_none_or(|last| lsn <= last))
+            };
+            match (end + 1..=self.acked).find(|lsn| !self.records[lsn - 1].lost && !named(*lsn as u64)) {
+                None => totals.reported_losses += (self.acked - end) as u64,
                 // The newest write is gone without a trace, as if it had never been: nothing can tell.
-                (false, None) if excuse.lied || self.lying => totals.vanished += (self.acked - end) as u64,
-                (false, None) => {
+                Some(_) if late => totals.vanished += (self.acked - end) as u64,
+                Some(lsn) => {
                     return Err(format!(
-                        "I12: a lost end is not reported: {end} of {}; {flip:?}; {report:?}",
-                        self.acked
+                        "I12: the loss of {lsn} at the end is not reported: {end} of {}; {flip:?} told {:?}; {report:?}",
+                        self.acked, excuse.told
                     ));
                 }
-                (false, Some(_)) => return Err(format!("I12: a damaged end is not reported; {report:?}")),
             }
             self.loss = true;
         }
@@ -227,9 +236,10 @@ impl Oracle {
             return Err(format!("I11: {cut:?} reaches below {end} records that are served"));
         }
         // It may be served all the same: a rewrite has left a copy of it in another segment.
-        if let Some(Flip { hit: Some(hit), crashed: false, .. }) = hit_in_tail
+        if let Some(hit) = hit_in_tail
             && (end as u64) < hit
             && report.cut.map(|cut| cut.first.get()) != Some(hit)
+            && !excuse.told.iter().any(|(first, _)| *first == hit)
         {
             return Err(format!(
                 "I12: record {hit} is hit and unproven, and not what is cut; {flip:?} acked {}; {report:?}",
@@ -251,7 +261,7 @@ impl Oracle {
             let there = shown.next_if_eq(&lsn).is_some();
             let expected = &mut self.records[lsn as usize - 1];
             // A device that lies may show what it has lost at any later time; what it costs has to be named.
-            if (excuse.lied || self.lying) && !there && !expected.lost && named(lsn) {
+            if lied && (lying || lsn as usize > floor) && !there && !expected.lost && named(lsn) {
                 expected.lost = true;
                 self.loss = true;
                 totals.reported_losses += 1;
@@ -261,7 +271,9 @@ impl Oracle {
                     return Err(format!("I12: the loss of {lsn} is not reported; {report:?}"));
                 }
                 (false, false) => {
-                    return Err(format!("I1: record {lsn} is missing below the watermark; {report:?}"));
+                    return Err(format!(
+                        "I1: record {lsn} is missing below the watermark; in doubt {lied} from {floor}; {report:?}"
+                    ));
                 }
                 _ => {}
             }
@@ -273,11 +285,22 @@ impl Oracle {
                 return Err(format!("I12: damage where none was done: {damage}; {report:?}"));
             }
         }
-        if flip.is_some_and(|flip| flip.meta && !flip.crashed) && !report.meta_rebuilt {
+        if flip.is_some_and(|flip| flip.meta) && !excuse.start_ended && !report.meta_rebuilt {
             return Err("I12: damaged metadata are not reported".into());
+        }
+        for id in &report.set_aside {
+            if !self.aside.insert(*id) && !self.lied {
+                return Err(format!("I10: {id} was set aside before; {report:?}"));
+            }
         }
         self.records.truncate(end);
         self.acked = end;
+        // What was written again is one write now.
+        let moved = end - (report.rewritten as usize).min(end);
+        self.writes.retain(|write| *write <= moved);
+        if report.rewritten > 0 {
+            self.writes.push(end);
+        }
         self.recount();
         Ok(places)
     }
@@ -301,7 +324,7 @@ impl Oracle {
             Ok(record) => Err(format!("I1: {location} holds {} instead of {lsn}", record.record().lsn())),
             Err(error) if self.reads_fail && error.is_storage_fault() => Ok(()),
             // A write that went elsewhere shows as soon as its page is dropped: it is told, which is all that can be.
-            Err(error) if self.lying && error.kind() == ErrorKind::Corrupt => Ok(()),
+            Err(error) if self.lied && error.kind() == ErrorKind::Corrupt => Ok(()),
             Err(error) => Err(format!("I1: durable record {lsn} at {location}: {error}")),
         }
     }
@@ -329,7 +352,7 @@ impl Oracle {
                     let named = before + 1..=after;
                     let lost =
                         |lsn: u64| self.records.get(lsn as usize - 1).is_some_and(|record| record.lost);
-                    if named.is_empty() || !named.clone().all(lost) {
+                    if named.is_empty() || !(self.lied || named.clone().all(lost)) {
                         return Err(format!("I12: a feed at {at} names {named:?} as lost: {error}"));
                     }
                     at = after as usize;
@@ -338,24 +361,42 @@ impl Oracle {
         }
     }
 
+    /// A footer that is in the page cache only may go again, and the next start write another; where damage lies in a segment
+    /// that waits for its footer it may end elsewhere then. What was sealed behind it does not follow it any more.
+    pub fn doubt_footers(&mut self, env: &SimEnv, report: &RecoveryReport) {
+        let damaged = |id: SegmentId| report.damaged.iter().any(|damage| damage.segment == id);
+        let open = files_of(env)
+            .into_iter()
+            .filter(|(id, footer)| (!footer && damaged(*id)) || (*footer && !env.is_durable(&path_of(*id))));
+        self.doubtful_footers.extend(open.map(|(id, _)| id));
+    }
+
     /// Every seal holds, or the oracle knows why not.
-    pub fn scrub(&self, env: &SimEnv, reader: &LogReader) -> Result<(), Broken> {
-        // A bit that flips before a segment gets its footer shows in the first seal behind it that was made before: those
-        // between may have waited for their footers, too, after failed syncs.
-        let mut rotten_before = false;
-        for sealed in reader.sealed_segments() {
+    pub fn scrub(&mut self, env: &SimEnv, reader: &LogReader) -> Result<(), Broken> {
+        let sealed = reader.sealed_segments();
+        if self.lied {
+            // What waits for its place in the row is not checked yet.
+            let checked: BTreeSet<SegmentId> = sealed.iter().map(|sealed| sealed.id).collect();
+            let files = files_of(env).into_iter().filter(|(id, footer)| *footer && !checked.contains(id));
+            self.doubtful_seals.extend(files.map(|(id, _)| id));
+        }
+        let mut before = None;
+        for sealed in sealed {
+            let behind = before.replace(sealed.id).is_some_and(|id| self.doubtful_footers.contains(&id));
             let broken = self.broken_seals.contains(&sealed.id);
             let rotten = !env.flipped_bytes(&path_of(sealed.id)).is_empty();
             match reader.check_seal(sealed.id) {
                 Err(error) if self.reads_fail && error.is_storage_fault() => {}
-                Err(_) if self.lied_ever || rotten || rotten_before => {}
+                Err(_) if self.lied => {
+                    self.doubtful_seals.insert(sealed.id);
+                }
+                Err(_) if rotten || behind || self.doubtful_seals.contains(&sealed.id) => {}
                 Err(error) => return Err(format!("I12: a seal: {error}")),
                 Ok(()) if broken => {
                     return Err(format!("I12: the seal of {} holds over a flipped bit", sealed.id));
                 }
                 Ok(()) => {}
             }
-            rotten_before |= rotten;
         }
         Ok(())
     }
@@ -382,6 +423,26 @@ impl Oracle {
 
 pub fn path_of(segment: SegmentId) -> PathBuf {
     PathBuf::from("log").join(format!("{segment}.seg"))
+}
+
+/// Segment files by number, and whether each has its footer.
+pub fn files_of(env: &SimEnv) -> Vec<(SegmentId, bool)> {
+    let env = env.fork();
+    env.set_knobs(|knobs| *knobs = ofd_storage::testing::SimKnobs::default());
+    let dir = Path::new("log");
+    let files = env.list(dir).unwrap_or_default().into_iter().filter_map(|entry| {
+        let number = u32::from_str_radix(entry.name.strip_suffix(".seg")?, 16).ok()?;
+        let file = env.open_read(&dir.join(&entry.name)).ok()?;
+        let mut magic = [0; 8];
+        let mut has = |back: u64| {
+            let read = file.read_at(&mut magic, entry.len.saturating_sub(back));
+            read.is_ok() && magic == *b"OFDseal\x01"
+        };
+        Some((SegmentId::new(number), has(4096) || has(2048)))
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    files
 }
 
 /// LSN, place and length of each record.
