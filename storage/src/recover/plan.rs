@@ -178,7 +178,9 @@ fn stays(plan: &Plan, survey: &Survey) -> Lsn {
     let moves = last.is_some_and(|(live, seen)| {
         live.end.is_none() && live.base <= plan.stays.next() && served(seen, plan.stays) >= plan.proven
     });
-    if moves && !planted!(24) && !planted!(47) { plan.stays.min(plan.proven) } else { plan.proven }
+    let moves = moves && !planted!(24);
+    let moves = moves && !planted!(47);
+    if moves { plan.stays.min(plan.proven) } else { plan.proven }
 }
 
 /// The last record that this segment would give behind the watermark: a hole ends it, whatever can be read behind.
