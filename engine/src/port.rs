@@ -32,7 +32,7 @@ use crate::bell::PortBell;
 use crate::chunks::Chunks;
 use crate::confirmation::{Answer, Confirmation, Durable, Sealed};
 use crate::connection::{Connection, Reply, read};
-use crate::handover::{Back, Batch, Peer, ReturnTo, Slot, Unanswered, Verdict};
+use crate::handover::{BATCH_FRAMES_MAX, Back, Batch, Peer, ReturnTo, Slot, Unanswered, Verdict};
 use crate::host::{ConfirmOutcome, ConfirmRequest, ConfirmSigns};
 use crate::import::Original;
 use crate::metering::Refused;
@@ -379,22 +379,28 @@ impl Port {
         let mut filling = self.filling.borrow_mut();
         let mut rings = self.to_workers.borrow_mut();
         let (Some(batch), Some(ring)) = (filling.get_mut(worker), rings.get_mut(worker)) else { return };
-        if batch.slots.is_empty() {
-            return;
-        }
-        let full = std::mem::replace(batch, Batch::new(self.number, self.shared.vectors.take()));
-        match ring.push(full) {
-            Ok(()) => {
-                if self.stuck.replace(false) {
-                    self.room.notify_waiters();
-                }
-                if let Ok(worker) = u16::try_from(worker) {
-                    self.shared.worker_bell(worker).ring();
-                }
+        let mut handed = false;
+        while !batch.slots.is_empty() {
+            let mut full = std::mem::replace(batch, Batch::new(self.number, self.shared.vectors.take()));
+            // While the ring had no room, frames that were let in before came behind one another: whoever takes a batch counts on
+            // its bound.
+            if full.slots.len() > BATCH_FRAMES_MAX {
+                batch.slots.extend(full.slots.drain(BATCH_FRAMES_MAX..));
             }
-            Err(rtrb::PushError::Full(full)) => {
+            if let Err(rtrb::PushError::Full(mut full)) = ring.push(full) {
                 self.stuck.set(true);
+                full.slots.append(&mut batch.slots);
                 *batch = full;
+                break;
+            }
+            handed = true;
+        }
+        if handed {
+            if batch.slots.is_empty() && self.stuck.replace(false) {
+                self.room.notify_waiters();
+            }
+            if let Ok(worker) = u16::try_from(worker) {
+                self.shared.worker_bell(worker).ring();
             }
         }
     }
