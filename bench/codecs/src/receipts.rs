@@ -154,7 +154,6 @@ pub(crate) struct Receipt {
 }
 
 /// Left out of the JSON, as registers leave out what they have not.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
