@@ -282,8 +282,10 @@ impl Live {
         let due = behind >= drives.max(options.checkpoint_after) || (asked && behind > 0);
         if due && reader.holds(through) {
             if let Err(error) = writer.end(&**env, through) {
-                // A file whose sync has failed is not synced again: all of it is told anew.
+                // A file whose sync has failed is not synced again: all of it is told anew. Readers wait until then: what they
+                // would find there is what the system has left of it.
                 self.begun = false;
+                book.untell();
                 return Err(error);
             }
             book.tell(events::schema_of(self.schema), writer.place(), registers.position());
