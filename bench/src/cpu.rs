@@ -14,6 +14,7 @@ fn used() -> Duration {
 }
 
 /// Time that all threads of this process have had cores for.
+#[allow(dead_code, reason = "not every bench asks for it")]
 pub(crate) fn used_by_all() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
