@@ -25,7 +25,7 @@ use sim_support::{Class, Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 34] = [
+const FAILED_ONCE: [u64; 36] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -83,6 +83,9 @@ const FAILED_ONCE: [u64; 34] = [
     5_902_511,
     5_902_907,
     5_900_125,
+    // The oracle: what a start had cut and named stood there whole again after the next power cut, before anything was stored.
+    40_003_523,
+    40_026_426,
 ];
 
 fn number(name: &str) -> Option<u64> {
