@@ -20,6 +20,7 @@
     reason = "shared by several tests, which may panic, use a part of it each and measure real time"
 )]
 
+mod feed;
 mod oracle;
 mod told;
 
@@ -30,10 +31,11 @@ use std::time::Instant;
 
 use ofd_storage::testing::{SimEnv, SimKnobs, SimStats};
 use ofd_storage::{
-    Completion, DiskOp, Env, ErrorKind, Full, Location, Log, LogOptions, LogReader, LogState, Lsn,
-    NO_PARTITION, NewRecord, Position, RECORD_HEADER_LEN, RecordKind, Records, recover,
+    Completion, DiskOp, Env, ErrorKind, Full, Location, Log, LogOptions, LogReader, LogState, NO_PARTITION,
+    NewRecord, RECORD_HEADER_LEN, RecordKind, recover,
 };
 
+use feed::Feed;
 pub use oracle::Oracle;
 use oracle::{Expected, Flip, Visit, files_of, path_of, survey};
 
@@ -807,54 +809,6 @@ impl House<'_> {
         self.power_cut();
         let Some((log, _)) = self.open(rng)? else { return Ok(()) };
         self.oracle.walk(&log.reader(), 0)
-    }
-}
-
-/// A follower: what it gives is durable, in order, once.
-struct Feed {
-    records: Records,
-    next: usize,
-}
-
-impl Feed {
-    fn new(reader: &LogReader, acked: usize) -> Self {
-        let next = acked.saturating_sub(20);
-        let records = reader.records_from(Position::new(Lsn::new(next as u64)), reader.durable());
-        Self { records, next }
-    }
-
-    fn follow(&mut self, oracle: &Oracle) -> Result<(), Broken> {
-        self.records.extend(Lsn::new(u64::MAX));
-        loop {
-            let before = self.records.position().lsn().get();
-            match self.records.next() {
-                Ok(Some((found, _))) => {
-                    let lsn = found.lsn().get() as usize;
-                    if lsn > oracle.acked {
-                        return Err(format!("I7: a feed gives {lsn}, durable is {}", oracle.acked));
-                    }
-                    if lsn != self.next + 1 || !oracle.is_record(lsn, &found) {
-                        return Err(format!("I7: a follower gets {lsn} after {}", self.next));
-                    }
-                    self.next = lsn;
-                }
-                Ok(None) if self.next == oracle.acked => return Ok(()),
-                Ok(None) => {
-                    return Err(format!("I7: a follower stands at {} of {}", self.next, oracle.acked));
-                }
-                Err(error) if oracle.reads_fail && error.is_storage_fault() => return Ok(()),
-                Err(error) => {
-                    let after = self.records.position().lsn().get();
-                    if after == before
-                        || !(oracle.lied
-                            || (before + 1..=after).all(|lsn| oracle.records[lsn as usize - 1].lost))
-                    {
-                        return Err(format!("I12: a follower at {before}: {error}"));
-                    }
-                    self.next = after as usize;
-                }
-            }
-        }
     }
 }
 
