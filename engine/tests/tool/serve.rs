@@ -244,7 +244,7 @@ fn the_control_socket_is_the_owners_alone_and_a_stale_one_is_replaced() {
     let server = Server::start(&data, &[]);
     assert_eq!(ask(&data, r#"{"do":"status"}"#)[1], json!({"ok": true}));
     for (line, why) in
-        [("no json", "not a JSON object"), ("{}", "do has to be"), (&*"9".repeat(70_000), "too long")]
+        [("no json", "not a JSON object"), ("{}", "do has to be"), (&*"9".repeat(1 << 20), "too long")]
     {
         let reply = ask(&data, line);
         assert_eq!(reply[0]["kind"], "fix");
