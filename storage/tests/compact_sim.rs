@@ -164,7 +164,7 @@ fn no_power_cut_shows_readers_half_a_run() {
     let reference = reference();
     let seeds = match std::env::var("OFD_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => seed..seed + 1,
-        None => 0..60_u64,
+        None => 0..72_u64,
     };
     let (mut cuts, mut faults) = (0, 0);
     let one = seeds.end - seeds.start == 1;
