@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 use encoding_rs::IBM866;
 
 use crate::frame::{
-    CONTAINER_FROM_REGISTER, CONTAINER_LEN_MAX, CONTAINER_TO_REGISTER, CONTAINER_VERSION, FLAGS_USUAL,
-    S_VERSION_OPERATOR, SERVICE1_USUAL, SESSION_HEADER_LEN, SIGNATURE_OPERATOR, container_crc,
+    CONTAINER_FROM_REGISTER, CONTAINER_LEN_MAX, CONTAINER_TO_REGISTER, CONTAINER_VERSION, SERVICE1_USUAL,
+    SESSION_HEADER_LEN, container_crc,
 };
 use crate::{
     DriveNumber, EncodeError, EncodeErrorKind, Form, LocalSeconds, Quantity, SessionHeader, Tag, tags,
@@ -289,15 +289,7 @@ impl Message<'_> {
             out.truncate(begin);
             return Err(EncodeError::new(EncodeErrorKind::TooLong));
         };
-        let header = SessionHeader {
-            signature: SIGNATURE_OPERATOR,
-            s_version: S_VERSION_OPERATOR,
-            p_version: self.p_version,
-            drive: *self.drive.as_bytes(),
-            body_len: container_len,
-            flags: FLAGS_USUAL,
-            crc: 0,
-        };
+        let header = SessionHeader::from_register(self.p_version, &self.drive, container_len);
         put(out, begin, &header.encode());
         put(out, start, &container_len.to_le_bytes());
         put(out, len_at, &plain_len.to_be_bytes());

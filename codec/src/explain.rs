@@ -27,7 +27,7 @@ use crate::frame::{SIGNATURE_MARKING, SIGNATURE_OPERATOR};
 use crate::tlv::TLV_HEADER_LEN;
 use crate::{
     CONTAINER_HEADER_LEN, Civil, Cp866, Datum, DecodeError, DecodeErrorKind, FfdVersion, Form, Level,
-    LocalSeconds, Piece, RuleId, SESSION_HEADER_LEN, Tag, Tlv, Value, Violation, container_crc, tags,
+    LocalSeconds, Piece, RuleId, SESSION_HEADER_LEN, Tag, Tlv, Value, Violation, container_crc, tags, to_hex,
 };
 
 use words::{
@@ -277,15 +277,6 @@ fn column(text: &str, width: usize) -> String {
     out
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-    }
-    out
-}
-
 /// `39 39 30…`: as many bytes as fit.
 fn bytes_column(bytes: &[u8], most: usize) -> String {
     let mut out = String::new();
@@ -375,7 +366,7 @@ fn told_value(entry: &Entry, value: Value<'_>) -> Option<Vec<Span>> {
         Kind::Bytes if entry.tag == tags::FISCAL_SIGN => {
             Vec::from([span(Role::Value, value.fiscal_sign().ok()?.to_string())])
         }
-        Kind::Bytes => Vec::from([span(Role::Value, hex(value.bytes()))]),
+        Kind::Bytes => Vec::from([span(Role::Value, to_hex(value.bytes()))]),
     })
 }
 
@@ -477,19 +468,19 @@ impl Teller<'_> {
                 "сервер маркировки".to_owned()
             }
         });
-        self.head(bytes, 4, 2, "версия сеансового протокола", hex);
+        self.head(bytes, 4, 2, "версия сеансового протокола", to_hex);
         self.head(bytes, 6, 2, "версия протокола ФФД", |it| match it {
-            &[a, b] => FfdVersion::from_p_version([a, b]).map_or_else(|| hex(it), |it| it.to_string()),
-            _ => hex(it),
+            &[a, b] => FfdVersion::from_p_version([a, b]).map_or_else(|| to_hex(it), |it| it.to_string()),
+            _ => to_hex(it),
         });
         self.head(bytes, 8, 16, "номер ФН", |it| Cp866(it).trimmed().to_string());
         self.head(bytes, 24, 2, "длина тела", little);
         self.head(bytes, 26, 2, "флаги", |it| match it {
             &[a, b] => format!("0x{b:02x}{a:02x}"),
-            _ => hex(it),
+            _ => to_hex(it),
         });
         self.head(bytes, 28, 2, "контрольная сумма", |it| {
-            if it == [0, 0] { "не считается".to_owned() } else { hex(it) }
+            if it == [0, 0] { "не считается".to_owned() } else { to_hex(it) }
         });
     }
 
@@ -497,7 +488,7 @@ impl Teller<'_> {
         let place = |offset: usize| at.saturating_add(offset);
         let container = bytes.get(at..).unwrap_or_default();
         if raw {
-            self.head(bytes, at, 4, "метка и длина заголовка", hex);
+            self.head(bytes, at, 4, "метка и длина заголовка", to_hex);
         } else {
             self.head(bytes, at, 2, "длина контейнера", little);
             let len = container.first_chunk().map_or(0, |it| usize::from(u16::from_le_bytes(*it)));
@@ -520,13 +511,13 @@ impl Teller<'_> {
             _ => String::new(),
         });
         self.head(bytes, place(6), 1, "версия формата", little);
-        self.head(bytes, place(7), 2, "служебные данные 1", hex);
-        self.head(bytes, place(9), 8, "номер ФН", |it| hex(it).trim_end_matches('f').to_owned());
+        self.head(bytes, place(7), 2, "служебные данные 1", to_hex);
+        self.head(bytes, place(9), 8, "номер ФН", |it| to_hex(it).trim_end_matches('f').to_owned());
         self.head(bytes, place(17), 3, "номер ФД", |it| match it {
             &[a, b, c] => u32::from_be_bytes([0, a, b, c]).to_string(),
-            _ => hex(it),
+            _ => to_hex(it),
         });
-        self.head(bytes, place(20), 12, "служебные данные 2", hex);
+        self.head(bytes, place(20), 12, "служебные данные 2", to_hex);
     }
 
     fn document(&mut self, document: &[u8], start: usize) {
@@ -710,7 +701,7 @@ impl Teller<'_> {
             _ => "остаток",
         };
         let sign = rest.len().min(8);
-        self.head(bytes, at, sign, name, hex);
+        self.head(bytes, at, sign, name, to_hex);
         let left = rest.len().saturating_sub(sign).min(64);
         if left > 0 {
             self.head(bytes, at.saturating_add(sign), left, "конец контейнера", |_| {
@@ -804,7 +795,7 @@ impl Teller<'_> {
 /// A value without a reading: its bytes, and its text where it looks like one.
 fn unreadable(value: Value<'_>) -> Vec<Span> {
     let bytes = value.bytes();
-    let mut spans = Vec::from([span(Role::Value, hex(bytes))]);
+    let mut spans = Vec::from([span(Role::Value, to_hex(bytes))]);
     if bytes.len() > 2 && bytes.iter().all(|byte| (b' '..0x7F).contains(byte)) {
         spans.push(span(Role::Aside, format!("  «{}»", shown(&value.text().to_string()))));
     }

@@ -151,6 +151,20 @@ impl SessionHeader {
         Ok(header)
     }
 
+    /// The usual header before a container of this length that a register sends: flags [`FLAGS_USUAL`], no CRC.
+    #[must_use]
+    pub const fn from_register(p_version: [u8; 2], drive: &DriveNumber, body_len: u16) -> Self {
+        Self {
+            signature: SIGNATURE_OPERATOR,
+            s_version: S_VERSION_OPERATOR,
+            p_version,
+            drive: *drive.as_bytes(),
+            body_len,
+            flags: FLAGS_USUAL,
+            crc: 0,
+        }
+    }
+
     /// The 30 bytes of the wire, as the fields say, unchecked.
     #[must_use]
     pub fn encode(&self) -> [u8; SESSION_HEADER_LEN] {

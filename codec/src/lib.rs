@@ -58,7 +58,7 @@ pub use json::{
 };
 pub use qr::QrCode;
 pub use rawdata::RawData;
-pub use reader::{Piece, Reader, parse_hex, read_any};
+pub use reader::{Piece, Reader, parse_hex, read_any, to_hex};
 pub use registration_number::RegistrationNumber;
 pub use rules::{CheckContext, Datum, Level, Rule, RuleId, Violation, Violations, check};
 pub use tag::Tag;

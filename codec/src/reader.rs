@@ -18,7 +18,9 @@
 //! with a damaged session header is still read. Inside a damaged message or container no bare document is looked for:
 //! it would be one whose checksum failed or is missing. Nothing found ends the reading. The reader always advances.
 
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt::Write as _;
 
 use crate::document::agree;
 use crate::frame::{
@@ -265,6 +267,17 @@ fn begins_piece(stream: &[u8], bare: bool) -> bool {
         Look::Document => bare && matches!(stream, [_, _, _, _, 0x11, 0x04, 0x10, 0x00, ..]),
         Look::Nothing => false,
     }
+}
+
+/// Two hexadecimal digits a byte, in small letters: what [`parse_hex`] reads.
+#[must_use]
+pub fn to_hex(bytes: &[u8]) -> String {
+    let mut line = String::with_capacity(bytes.len().saturating_mul(2));
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{byte:02x}");
+    }
+    line
 }
 
 /// Bytes of a line of hexadecimal digits, two a byte, spaces around it allowed.

@@ -24,6 +24,29 @@ use ofd_codec::{
 };
 use proptest::prelude::*;
 
+/// Why: an answer is said by another requisite in 1.1, and an archive of answers that is read by one of them alone takes refusals for
+/// acceptance.
+#[test]
+fn an_answer_comes_back_in_every_version() {
+    for version in FfdVersion::ALL {
+        for answer in [AnswerCode::ACCEPTED, AnswerCode::FORMAT_CONTROL, AnswerCode(11)] {
+            let plain = forms::answered(version, 7, answer).finish().unwrap();
+            let Typed::Confirmation(read) =
+                DocumentView::new_checked(&plain).unwrap().typed(version).unwrap()
+            else {
+                panic!("another form")
+            };
+            // 1.1 says only whether format control has failed.
+            let said = if version == FfdVersion::V1_1 && answer == AnswerCode(11) {
+                AnswerCode::ACCEPTED
+            } else {
+                answer
+            };
+            assert_eq!(read.answer(), said, "{version}");
+        }
+    }
+}
+
 /// Why: a builder that lets one form of one version slip is a builder of ill-formed documents.
 #[test]
 fn what_is_built_keeps_the_rules_of_structure_of_its_version() {

@@ -14,10 +14,17 @@
 //! Errors: as of a submission; frames that the engine has no room for come back unanswered, to be tried again.
 
 use bytes::Bytes;
-use ofd_storage::envelope::CryptoVerdict;
+#[cfg(feature = "parquet")]
+use ofd_codec::{DocumentView, Frame};
+use ofd_codec::{DriveNumber, FfdVersion, SessionHeader};
+#[cfg(feature = "parquet")]
+use ofd_storage::envelope::Envelope;
+use ofd_storage::envelope::{CryptoVerdict, EnvelopeError};
 
 use crate::engine::Engine;
 use crate::error::Error;
+#[cfg(feature = "parquet")]
+use crate::lanes::stored_code;
 use crate::tickets::Tickets;
 
 /// What was answered when a document came in.
@@ -36,6 +43,21 @@ impl OriginalAnswer {
     pub const UNKNOWN: Self = Self { code: Some(0), operator_time: 0, answered_at_us: 0 };
 }
 
+/// Why there is nothing to import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotImported {
+    /// The record has no envelope that this program can read.
+    #[error("{0}")]
+    Envelope(EnvelopeError),
+    /// It names no drive.
+    #[error("no drive number")]
+    Drive,
+    /// A session message has no room for the container.
+    #[error("the container is too long")]
+    TooLong,
+}
+
 /// A document to import. Its `Debug` shows no contents.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Imported {
@@ -49,6 +71,61 @@ pub struct Imported {
     pub crypto: CryptoVerdict,
     /// What was answered.
     pub answer: OriginalAnswer,
+}
+
+impl Imported {
+    /// A session message as it came, unverified.
+    pub fn of_message(message: Bytes, answer: OriginalAnswer) -> Self {
+        Self { message, bare: false, plain: None, crypto: CryptoVerdict::Unverified, answer }
+    }
+
+    /// A container that came without a session header, under one of ours.
+    ///
+    /// # Errors
+    /// `TooLong`.
+    pub fn of_container(
+        container: &[u8],
+        drive: &DriveNumber,
+        version: FfdVersion,
+        answer: OriginalAnswer,
+    ) -> Result<Self, NotImported> {
+        let len = u16::try_from(container.len()).map_err(|_| NotImported::TooLong)?;
+        let header = SessionHeader::from_register(version.p_version(), drive, len).encode();
+        let message = [&header, container].concat().into();
+        Ok(Self { bare: true, ..Self::of_message(message, answer) })
+    }
+
+    /// A document or a quarantined frame of an engine's archive, with all that was said of it.
+    ///
+    /// # Errors
+    /// When the record holds no frame.
+    #[cfg(feature = "parquet")]
+    pub fn of_stored(stored: &ofd_storage::columns::Stored) -> Result<Self, NotImported> {
+        let envelope =
+            Envelope::decode_flagged(stored.flags, &stored.payload).map_err(NotImported::Envelope)?;
+        let drive = DriveNumber::from_wire(&envelope.drive).map_err(|_| NotImported::Drive)?;
+        let answer = OriginalAnswer {
+            code: stored_code(stored.answer_code),
+            operator_time: envelope.operator_time,
+            answered_at_us: match envelope.answered_at_us {
+                0 => stored.received_at_us,
+                at => at,
+            },
+        };
+        let view = DocumentView::new_checked(envelope.plain);
+        let imported = if envelope.session == [0; 30] {
+            let version =
+                view.map_or(FfdVersion::V1_0, |it| FfdVersion::of_document(&it.header(), None, [0, 0]));
+            Self::of_container(envelope.container, &drive, version, answer)?
+        } else {
+            Self::of_message([&envelope.session, envelope.container].concat().into(), answer)
+        };
+        // The body of a plain container is the document; what was deciphered has to come along.
+        let body = Frame::new_checked(&imported.message).map(|it| it.container().body());
+        let deciphered = !envelope.plain.is_empty() && body != Ok(envelope.plain);
+        let plain = deciphered.then(|| Bytes::copy_from_slice(envelope.plain));
+        Ok(Self { plain, crypto: envelope.crypto, ..imported })
+    }
 }
 
 impl std::fmt::Debug for Imported {

@@ -48,6 +48,17 @@ pub struct Confirmed {
     pub answer: AnswerCode,
 }
 
+impl Confirmation<'_> {
+    /// What was answered: 1022 within 1068; where the version has no 1068, the bit of 1206 that says 14, else 0, as no other
+    /// answer is said there.
+    #[must_use]
+    pub fn answer(&self) -> AnswerCode {
+        let said = self.message().and_then(|it| it.answer());
+        let refused = self.operator_message().is_some_and(|bits| bits & FORMAT_CONTROL_BIT != 0);
+        said.unwrap_or(if refused { AnswerCode::FORMAT_CONTROL } else { AnswerCode::ACCEPTED })
+    }
+}
+
 impl ConfirmationBuilder {
     /// The confirmation of one document, in the order of live answers. The table of version 1.1 has no 1068, so that
     /// there an answer 14 is the bit of 1206 that names it, and other answers are not said.

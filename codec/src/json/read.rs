@@ -110,13 +110,8 @@ impl JsonDocument {
             None if self.form.is_marking() => own.unwrap_or_default(),
             None => return Err(error(JsonErrorKind::Message, Some(tags::FISCAL_DOCUMENT_NUMBER))),
         };
-        let p_version = match self.version {
-            FfdVersion::V1_0 => [0, 2],
-            FfdVersion::V1_05 => [1, 5],
-            FfdVersion::V1_1 => [1, 0x10],
-            FfdVersion::V1_2 => [1, 0x20],
-        };
-        let mut message = Message::from_register(p_version, drive, number, self.form, &self.tlv);
+        let mut message =
+            Message::from_register(self.version.p_version(), drive, number, self.form, &self.tlv);
         if matches!(self.form.0, 7 | 83 | 84) {
             message.container_type = crate::frame::CONTAINER_TO_REGISTER;
             message.trailer = Message::trailer_of(crate::CONFIRMATION_SIGN_STAND_IN);

@@ -336,6 +336,10 @@ pub(crate) fn close_archive(version: FfdVersion, number: u32) -> ArchiveCloseBui
 }
 
 pub(crate) fn confirmation(version: FfdVersion, number: u32) -> ConfirmationBuilder {
+    answered(version, number, AnswerCode::ACCEPTED)
+}
+
+pub(crate) fn answered(version: FfdVersion, number: u32, answer: AnswerCode) -> ConfirmationBuilder {
     ConfirmationBuilder::new(
         version,
         &Confirmed {
@@ -344,7 +348,7 @@ pub(crate) fn confirmation(version: FfdVersion, number: u32) -> ConfirmationBuil
             drive: stamp(version, number).drive,
             number: DocumentNumber(number),
             accepted_at: LocalSeconds(NOON + 7),
-            answer: AnswerCode::ACCEPTED,
+            answer,
         },
     )
 }

@@ -1,6 +1,7 @@
 //! A document of an import as it travels over `control.sock`.
 
 use bytes::Bytes;
+use ofd_codec::{parse_hex, to_hex};
 use ofd_storage::envelope::CryptoVerdict;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::import::{Imported, OriginalAnswer};
 /// As JSON: bytes in hex, what is not there left out.
 pub(super) fn import_json(it: &Imported) -> Value {
     let mut value = json!({
-        "message": hex(&it.message),
+        "message": to_hex(&it.message),
         "crypto": it.crypto as u8,
         "time": it.answer.operator_time,
         "at": it.answer.answered_at_us,
@@ -19,7 +20,7 @@ pub(super) fn import_json(it: &Imported) -> Value {
             fields.insert("bare".into(), true.into());
         }
         if let Some(plain) = &it.plain {
-            fields.insert("plain".into(), hex(plain).into());
+            fields.insert("plain".into(), to_hex(plain).into());
         }
         if let Some(code) = it.answer.code {
             fields.insert("code".into(), code.into());
@@ -37,7 +38,7 @@ pub(super) fn import_of(value: &Value) -> Result<Imported, String> {
         None | Some(Value::Null) => Ok(None),
         Some(text) => text
             .as_str()
-            .and_then(|it| ofd_codec::parse_hex(it).ok())
+            .and_then(|it| parse_hex(it).ok())
             .map(|it| Some(Bytes::from(it)))
             .ok_or_else(|| format!("{key} has to be bytes in hex")),
     };
@@ -67,10 +68,4 @@ pub(super) fn import_of(value: &Value) -> Result<Imported, String> {
             answered_at_us: number("at")?.unwrap_or_default(),
         },
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |it: u8| char::from(DIGITS.get(usize::from(it & 15)).copied().unwrap_or(b'0'));
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }

@@ -44,11 +44,7 @@ pub fn document_line(document: &StoredDocument) -> String {
 
 /// The container as received, in hex.
 pub fn raw_line(document: &StoredDocument) -> String {
-    let mut line = String::with_capacity(document.container().len().saturating_mul(2));
-    for byte in document.container() {
-        let _ = write!(line, "{byte:02x}");
-    }
-    line
+    ofd_codec::to_hex(document.container())
 }
 
 /// What compaction did.

@@ -1,12 +1,14 @@
 //! `ofd import`: an operator moves in with the archive of another, alone, beside a server, and from our own Parquet.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ran, Server, hex, ofd, small_segments, wire};
+use ofd_engine::codec::{Container, RawData, container_crc};
+
+use crate::support::{Ran, Server, hex, ofd, read_answer, small_segments, wire};
 
 fn import(data: &Path, more: &[&str]) -> Ran {
     ofd([&["import", "--data", data.to_str().unwrap(), "--json"], more].concat())
@@ -38,13 +40,8 @@ fn conversation(server: &Server, messages: &[&[u8]]) -> Vec<u8> {
     let mut kept = Vec::new();
     for message in messages {
         stream.write_all(message).unwrap();
-        let mut answer = vec![0; 30];
-        stream.read_exact(&mut answer).unwrap();
-        let len = usize::from(u16::from_le_bytes([answer[24], answer[25]]));
-        answer.resize(30 + len, 0);
-        stream.read_exact(&mut answer[30..]).unwrap();
         kept.extend_from_slice(message);
-        kept.extend_from_slice(&answer);
+        kept.extend_from_slice(&read_answer(&mut stream));
     }
     kept
 }
@@ -127,8 +124,20 @@ fn containers_documents_hex_and_damage() {
     let containers: Vec<u8> = all.iter().flat_map(|it| &it[30..]).copied().collect();
     let documents: Vec<u8> = all.iter().flat_map(|it| &it[62..it.len() - 10]).copied().collect();
     let lines: String = all.iter().map(|it| format!("{}\n", hex(it))).collect();
+    // rawData as the ФНС gives it back, with a header and without.
+    let mut raw = Vec::new();
+    for (at, message) in all.iter().enumerate() {
+        let container = Container::new_checked(&message[30..]).unwrap();
+        if at % 2 == 0 {
+            RawData::write(&container, container.body(), &mut raw);
+        } else {
+            raw.extend_from_slice(container.body());
+            raw.extend_from_slice(&container.message_sign());
+        }
+    }
     for (name, bytes, more) in [
         ("containers", &containers[..], &[][..]),
+        ("raw", &raw, &[]),
         ("documents", &documents, &[]),
         ("lines", lines.as_bytes(), &["--hex"]),
     ] {
@@ -141,6 +150,9 @@ fn containers_documents_hex_and_damage() {
         if name != "containers" {
             let again = import(&data, &[whole.to_str().unwrap()]).expect(0);
             assert_eq!(counts(&again, STORED), [sent, 0, sent], "{name}");
+            let kept = find(&data, all[4], true);
+            // What rawData has kept of a container is there again, to the byte.
+            assert!(name == "documents" || name == "lines" || kept.trim() == hex(&all[4][30..]), "{name}");
         } else {
             assert_eq!(find(&data, all[5], true).trim(), hex(&all[5][30..]));
         }
@@ -154,4 +166,49 @@ fn containers_documents_hex_and_damage() {
     let begin: usize = all[..10].iter().map(|it| it.len()).sum();
     assert!(ran.err.contains(&format!("damaged: crc at byte {}", begin + 30 + 2)), "{}", ran.err);
     import(&at("data"), &[at("nothing").to_str().unwrap()]).expect(4);
+}
+
+// What nobody here can open is kept with its answer, and an answer that comes some documents later finds the one it is for,
+// also across such a message; a refusal stays one.
+#[test]
+fn answers_find_their_documents_and_what_cannot_be_opened_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (bytes, _) = wire(1, 6, 13);
+    let mut all: Vec<Vec<u8>> = messages(&bytes).iter().map(|it| it.to_vec()).collect();
+    // A whole message, its checksum right, whose document does not close.
+    let sealed = &mut all[3];
+    sealed[64] ^= 1;
+    let crc = container_crc(&sealed[30..]).to_le_bytes();
+    sealed[32..34].copy_from_slice(&crc);
+    let server = Server::start(&folder.path().join("other"), &[]);
+    let others = messages(&bytes);
+    let answers: Vec<Vec<u8>> =
+        others.iter().map(|message| conversation(&server, &[*message]).split_off(message.len())).collect();
+    server.stop();
+    // Six documents, then their answers, one of which says 14.
+    let mut refusal = answers[1].clone();
+    let at = refusal.windows(5).position(|it| it == [0xFE, 0x03, 0x01, 0x00, 0x00]).unwrap();
+    refusal[at + 4] = 14;
+    let crc = container_crc(&refusal[30..]).to_le_bytes();
+    refusal[32..34].copy_from_slice(&crc);
+    let mut archive: Vec<u8> = all[..6].concat();
+    archive.extend_from_slice(&answers[0]);
+    archive.extend_from_slice(&refusal);
+    archive.extend_from_slice(&answers[2..6].concat());
+    let file = folder.path().join("archive");
+    std::fs::write(&file, archive).unwrap();
+    let data = folder.path().join("data");
+    let ran = import(&data, &[file.to_str().unwrap()]).expect(0);
+    assert_eq!(counts(&ran, STORED), [6, 6, 0]);
+    assert_eq!(counts(&ran, ["answers", "answers_alone", "damaged"]), [6, 0, 0]);
+    let codes: Vec<Value> = [0, 1, 2, 4, 5].iter().map(|at| answered(&data, &all[*at])[0].clone()).collect();
+    assert_eq!(codes, [0, 14, 0, 0, 0]);
+    let verified = ofd(["verify", "--data", data.to_str().unwrap(), "--json"]).expect(0).json().remove(0);
+    assert_eq!(verified["documents"], 5, "the sixth is in quarantine");
+    // It comes out of our own Parquet as it went in.
+    ofd(["compact", "--data", data.to_str().unwrap(), "--all"]).expect(0);
+    let again = folder.path().join("again");
+    let ran = import(&again, &[data.join("parquet").to_str().unwrap()]).expect(0);
+    assert_eq!(counts(&ran, STORED), [6, 6, 0]);
+    assert_eq!(answered(&again, &all[1])[0], 14);
 }

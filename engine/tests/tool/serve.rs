@@ -1,7 +1,7 @@
 //! `ofd serve` with everything that works beside it and after it.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -14,7 +14,7 @@ use ofd_engine::codec::{Frame, LocalSeconds};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{OFD, Ran, Server, hex, ofd, small_segments, soon};
+use crate::support::{OFD, Ran, Server, hex, ofd, read_answer, small_segments, soon};
 
 /// Together they fill more than one segment of the smallest length.
 const REGISTERS: u32 = 30;
@@ -143,12 +143,7 @@ fn exchange(listen: &str, message: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(listen).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(message).unwrap();
-    let mut answer = vec![0; 30];
-    stream.read_exact(&mut answer).unwrap();
-    let body = usize::from(u16::from_le_bytes([answer[24], answer[25]]));
-    answer.resize(30 + body, 0);
-    stream.read_exact(&mut answer[30..]).unwrap();
-    answer
+    read_answer(&mut stream)
 }
 
 #[test]

@@ -71,6 +71,16 @@ pub(crate) fn wire(registers: u32, receipts: u32, seed: u64) -> (Vec<u8>, usize)
     (bytes, usize::try_from(messages).unwrap())
 }
 
+/// The next answer on a register's socket.
+pub(crate) fn read_answer(stream: &mut impl Read) -> Vec<u8> {
+    let mut answer = vec![0; 30];
+    stream.read_exact(&mut answer).unwrap();
+    let body = usize::from(u16::from_le_bytes([answer[24], answer[25]]));
+    answer.resize(30 + body, 0);
+    stream.read_exact(&mut answer[30..]).unwrap();
+    answer
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use ofd_engine::codec::{FfdVersion, JsonDocument, Money, ReadOptions, read_json};
+use ofd_engine::codec::{FfdVersion, JsonDocument, Money, ReadOptions, read_json, to_hex};
 
 use crate::failure::{Exit, Failure, talk};
 use crate::json_text::JsonTexts;
@@ -105,7 +105,7 @@ impl Encode {
                 self.tell(place, document);
                 message.clear();
                 match document.write_message(&mut message) {
-                    Ok(()) if self.hex => output.line(&hex(&message))?,
+                    Ok(()) if self.hex => output.line(&to_hex(&message))?,
                     Ok(()) => output.bytes(&message)?,
                     Err(error) => refused(&mut output, format!("{place}: {error}"))?,
                 }
@@ -146,13 +146,4 @@ impl Encode {
 fn tell_line(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

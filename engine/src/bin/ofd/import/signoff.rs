@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ofd_engine::codec::{Civil, DocumentView, DriveNumber, tags};
+use ofd_engine::Imported;
+use ofd_engine::codec::{Civil, DocumentView, DriveNumber, Frame, tags};
 use serde_json::json;
 
 use crate::failure::Failure;
@@ -29,6 +30,15 @@ impl Facts {
             month: date_time.map(|it| (it.year, it.month)),
             settled: direction.zip(total).filter(|_| receipt),
         }
+    }
+
+    /// Of what is imported; `None`: it is no whole message.
+    pub(crate) fn of_imported(imported: &Imported) -> Option<Self> {
+        let frame = Frame::new_checked(&imported.message).ok()?;
+        let drive = frame.header().drive_number().ok()?;
+        let body = frame.container().body();
+        let view = DocumentView::new_checked(imported.plain.as_deref().unwrap_or(body));
+        Some(view.map_or(Self::unread(drive), |view| Self::of(drive, &view)))
     }
 
     /// Of a document that could not be opened.

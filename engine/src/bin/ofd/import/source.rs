@@ -9,12 +9,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ofd_engine::codec::{
-    Channel, DocumentView, DriveNumber, FfdVersion, Form, Frame, MESSAGE_SIGN_STAND_IN, Message, Piece,
-    SESSION_HEADER_LEN, SessionHeader, forms::Typed,
+    Channel, DriveNumber, Form, Frame, MESSAGE_SIGN_STAND_IN, Message, Piece, forms::Typed,
 };
-use ofd_engine::storage::columns::Table;
 use ofd_engine::storage::columns::restore::each_restored;
-use ofd_engine::storage::envelope::{CryptoVerdict, Envelope};
+use ofd_engine::storage::columns::{Stored, Table};
 use ofd_engine::storage::{Env, RealEnv, RecordKind};
 use ofd_engine::{Imported, OriginalAnswer};
 
@@ -24,8 +22,6 @@ use crate::input::{Found, Input};
 
 /// Documents that wait for an answer at most.
 const WINDOW: usize = 4_096;
-/// The code of a record that was never answered.
-const NEVER_ANSWERED: u8 = 0xFF;
 /// What a container is: sent by a register.
 const FROM_REGISTER: u8 = 0xA5;
 
@@ -117,16 +113,17 @@ impl Window {
         let place = format!("{}: offset {}", found.place, found.offset);
         let piece = match &found.piece {
             Ok(piece) => piece,
-            Err(error) => {
-                // A whole frame whose document cannot be opened is kept as one over the wire would be.
-                return match sealed(found.bytes, place) {
-                    Some(document) => {
-                        self.flush(0, each)?;
-                        each(Sourced::Document(Box::new(document)))
-                    }
-                    None => each(Sourced::Damaged(format!("{}: {error}", found.place))),
-                };
-            }
+            // A whole frame whose document cannot be opened is kept as one over the wire would be.
+            Err(error) => match sealed(found.bytes) {
+                Some((imported, drive, number)) => {
+                    return self.put(
+                        Document { imported, facts: Facts::unread(drive), place },
+                        (drive, number),
+                        each,
+                    );
+                }
+                None => return each(Sourced::Damaged(format!("{}: {error}", found.place))),
+            },
         };
         let view = piece.document();
         if view.form() == Form::CONFIRMATION {
@@ -141,20 +138,21 @@ impl Window {
             return each(Sourced::Skipped);
         }
         match whole(piece) {
-            Ok((message, bare, drive, number)) => {
-                let imported = Imported {
-                    message,
-                    bare,
-                    plain: None,
-                    crypto: CryptoVerdict::Unverified,
-                    answer: OriginalAnswer::UNKNOWN,
-                };
-                let facts = Facts::of(drive, &view);
-                self.waiting.push_back((Box::new(Document { imported, facts, place }), drive, number));
-                if self.waiting.len() > 2 * WINDOW { self.flush(WINDOW, each) } else { Ok(()) }
+            Ok((imported, drive, number)) => {
+                self.put(Document { imported, facts: Facts::of(drive, &view), place }, (drive, number), each)
             }
             Err(what) => each(Sourced::Damaged(format!("{place}: {what}"))),
         }
+    }
+
+    fn put(
+        &mut self,
+        document: Document,
+        (drive, number): (DriveNumber, u32),
+        each: &mut Each<'_>,
+    ) -> Result<(), Failure> {
+        self.waiting.push_back((Box::new(document), drive, number));
+        if self.waiting.len() > 2 * WINDOW { self.flush(WINDOW, each) } else { Ok(()) }
     }
 
     /// Gives an answer to the document it is for. False: there is none near.
@@ -162,7 +160,7 @@ impl Window {
         let view = piece.document();
         let Ok(Typed::Confirmation(confirmation)) = view.typed(piece.version()) else { return false };
         let header = view.header();
-        let code = confirmation.message().and_then(|it| it.answer()).map_or(0, |code| code.0);
+        let code = confirmation.answer().0;
         let (Some(drive), Some(number)) = (header.drive, header.number) else { return false };
         let waiting = self.waiting.iter_mut().rev().find(|(_, of, it)| *of == drive && *it == number.0);
         let Some((document, ..)) = waiting else { return false };
@@ -185,43 +183,43 @@ impl Window {
     }
 }
 
+/// What is imported, of which drive, and under which number.
+type Whose = (Imported, DriveNumber, u32);
+
 /// A session message whose container nobody can open here.
-fn sealed(bytes: &[u8], place: String) -> Option<Document> {
+fn sealed(bytes: &[u8]) -> Option<Whose> {
     let frame = Frame::new_checked(bytes).ok()?;
     let drive = frame.header().drive_number().ok()?;
     let container = frame.container();
     if frame.header().channel() != Channel::Operator || container.kind() != FROM_REGISTER {
         return None;
     }
-    let imported = Imported {
-        message: Bytes::copy_from_slice(bytes),
-        bare: false,
-        plain: None,
-        crypto: CryptoVerdict::Unverified,
-        answer: OriginalAnswer { code: None, ..OriginalAnswer::UNKNOWN },
-    };
-    Some(Document { imported, facts: Facts::unread(drive), place })
+    let never = OriginalAnswer { code: None, ..OriginalAnswer::UNKNOWN };
+    Some((Imported::of_message(Bytes::copy_from_slice(bytes), never), drive, container.number()))
 }
 
-/// The piece as a session message, whether its header is ours, and whose it is.
-fn whole(piece: &Piece<'_>) -> Result<(Bytes, bool, DriveNumber, u32), String> {
+/// The piece as a session message, under a header of ours where it has none.
+fn whole(piece: &Piece<'_>) -> Result<Whose, String> {
     let view = piece.document();
     let header = view.header();
+    let answer = OriginalAnswer::UNKNOWN;
     match piece {
         Piece::Message(frame, _) => {
             let drive = frame.header().drive_number().map_err(|error| error.to_string())?;
-            Ok((Bytes::copy_from_slice(frame.bytes()), false, drive, frame.container().number()))
+            let imported = Imported::of_message(Bytes::copy_from_slice(frame.bytes()), answer);
+            Ok((imported, drive, frame.container().number()))
         }
         Piece::Container(container, _) => {
             let drive = DriveNumber::from_bcd(container.drive_bcd()).map_err(|error| error.to_string())?;
-            let message = around(container.bytes(), drive, piece.version())?;
-            Ok((message, true, drive, container.number()))
+            let imported = Imported::of_container(container.bytes(), &drive, piece.version(), answer)
+                .map_err(|error| error.to_string())?;
+            Ok((imported, drive, container.number()))
         }
         Piece::RawData(_) | Piece::Document(_) => {
             let drive = header.drive.ok_or("no drive number (1041)")?;
             let number = header.number.ok_or("no document number (1040)")?.0;
-            let mut message =
-                Message::from_register(p_version(piece.version()), drive, number, view.form(), view.bytes());
+            let p_version = piece.version().p_version();
+            let mut message = Message::from_register(p_version, drive, number, view.form(), view.bytes());
             message.trailer = Message::trailer_of(piece.message_sign().unwrap_or(MESSAGE_SIGN_STAND_IN));
             if let Piece::RawData(raw) = piece
                 && let Some(service) = raw.service()
@@ -231,31 +229,10 @@ fn whole(piece: &Piece<'_>) -> Result<(Bytes, bool, DriveNumber, u32), String> {
             }
             let mut bytes = Vec::new();
             message.encode_into(&mut bytes).map_err(|error| error.to_string())?;
-            Ok((bytes.into(), true, drive, number))
+            let imported = Imported { bare: true, ..Imported::of_message(bytes.into(), answer) };
+            Ok((imported, drive, number))
         }
     }
-}
-
-/// P-version as registers of this version send it.
-fn p_version(version: FfdVersion) -> [u8; 2] {
-    match version {
-        FfdVersion::V1_0 => [0, 2],
-        FfdVersion::V1_05 => [1, 5],
-        FfdVersion::V1_1 => [1, 0x10],
-        FfdVersion::V1_2 => [1, 0x20],
-    }
-}
-
-/// A session header of ours before a container.
-fn around(container: &[u8], drive: DriveNumber, version: FfdVersion) -> Result<Bytes, String> {
-    let mut usual = Vec::new();
-    Message::from_register(p_version(version), drive, 1, Form::RECEIPT, &[])
-        .encode_into(&mut usual)
-        .map_err(|error| error.to_string())?;
-    let head = usual.first_chunk::<SESSION_HEADER_LEN>().ok_or("no header")?;
-    let mut header = SessionHeader::decode(head).map_err(|error| error.to_string())?;
-    header.body_len = u16::try_from(container.len()).map_err(|_| "the container is too long")?;
-    Ok([&header.encode(), container].concat().into())
 }
 
 /// Rows of `containers` and `records` of an engine's archive.
@@ -287,44 +264,15 @@ fn each_row(path: &Path, each: &mut Each<'_>) -> Result<(), Failure> {
     }
 }
 
-fn restored_document(path: &Path, stored: &ofd_engine::storage::columns::Stored) -> Sourced {
+fn restored_document(path: &Path, stored: &Stored) -> Sourced {
     let place = format!("{}: position {}", path.display(), stored.position);
-    let envelope = match Envelope::decode_flagged(stored.flags, &stored.payload) {
-        Ok(envelope) => envelope,
-        Err(error) => return Sourced::Damaged(format!("{place}: {error}")),
-    };
-    let Ok(drive) = DriveNumber::from_wire(&envelope.drive) else {
-        return Sourced::Damaged(format!("{place}: no drive number"));
-    };
-    let bare = envelope.session == [0; 30];
-    let view = DocumentView::new_checked(envelope.plain).ok();
-    let message = if bare {
-        let version = view.map_or(FfdVersion::V1_0, |it| FfdVersion::of_document(&it.header(), None, [0, 0]));
-        around(envelope.container, drive, version)
-    } else {
-        Ok([&envelope.session, envelope.container].concat().into())
-    };
-    let message: Bytes = match message {
-        Ok(message) => message,
-        Err(what) => return Sourced::Damaged(format!("{place}: {what}")),
-    };
-    // The body of a plain container is the document; what was deciphered has to come along.
-    let opened = Frame::new_checked(&message).ok().is_none_or(|it| it.container().body() != envelope.plain);
-    let plain = (opened && !envelope.plain.is_empty()).then(|| Bytes::copy_from_slice(envelope.plain));
-    let imported = Imported {
-        bare,
-        plain,
-        crypto: envelope.crypto,
-        answer: OriginalAnswer {
-            code: (stored.answer_code != NEVER_ANSWERED).then_some(stored.answer_code),
-            operator_time: envelope.operator_time,
-            answered_at_us: match envelope.answered_at_us {
-                0 => stored.received_at_us,
-                at => at,
-            },
-        },
-        message,
-    };
-    let facts = view.map_or(Facts::unread(drive), |view| Facts::of(drive, &view));
-    Sourced::Document(Box::new(Document { imported, facts, place }))
+    match Imported::of_stored(stored) {
+        Ok(imported) => {
+            let Some(facts) = Facts::of_imported(&imported) else {
+                return Sourced::Damaged(format!("{place}: no whole frame"));
+            };
+            Sourced::Document(Box::new(Document { imported, facts, place }))
+        }
+        Err(error) => Sourced::Damaged(format!("{place}: {error}")),
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ofd_engine::control::{ControlClient, Request};
-use ofd_engine::{Engine, Imported, Outcome, Tickets};
+use ofd_engine::{Engine, Imported, Outcome, Tickets, Unanswered};
 
 use super::signoff::SignOff;
 use super::source::Document;
@@ -128,6 +128,7 @@ fn settle(documents: Vec<Document>, outcomes: Vec<Outcome>, signoff: &mut SignOf
         match outcome {
             Outcome::Kept { fresh, .. } => signoff.kept(&document.facts, fresh),
             Outcome::Unanswered(why) => left.push(Left { document, why: why.to_string() }),
+            // Nobody answers an import.
             Outcome::Answered { .. } => signoff.kept(&document.facts, true),
         }
     }
@@ -142,7 +143,8 @@ fn offer_again(
 ) -> Result<(), Failure> {
     let mut pause = Duration::from_millis(5);
     for _ in 0..ATTEMPTS {
-        let (busy, never): (Vec<Left>, Vec<Left>) = left.into_iter().partition(|it| it.why == "overloaded");
+        let (busy, never): (Vec<Left>, Vec<Left>) =
+            left.into_iter().partition(|it| it.why == Unanswered::Overloaded.to_string());
         for it in never {
             signoff.not_taken += 1;
             talk(format_args!("{}: {}", it.document.place, it.why));
