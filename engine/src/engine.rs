@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
-use ofd_codec::{DriveNumber, LocalSeconds, tags};
+use ofd_codec::DriveNumber;
 use ofd_storage::env::{Task, Wake};
-use ofd_storage::envelope::Realm;
 #[cfg(feature = "parquet")]
 use ofd_storage::retain::Holds;
 use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
@@ -34,13 +33,11 @@ use crate::import::Original;
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
 use crate::limits::Limits;
-use crate::live::{EventFeed, Live, RegisterBook};
+use crate::live::Live;
 use crate::noise::NoiseSample;
 use crate::partition::partition_of;
-use crate::past::LogPast;
 use crate::port::{self, Listening, Security, Submission};
 use crate::query::StoredDocument;
-use crate::registers::{Figures, Grain};
 use crate::replay::Replay;
 use crate::seat::Seat;
 use crate::shared::{FailOnPanic, Health, Shared, Stage};
@@ -54,8 +51,6 @@ const LISTEN_QUEUE: i32 = 4096;
 
 /// Batches the host may have waiting at one port.
 const SUBMITS_WAITING: usize = 256;
-/// Documents that are read at once where many are added up.
-const DOCUMENTS_AT_ONCE: u32 = 4_096;
 /// How long a question to a worker may take before the engine is taken for broken.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -561,74 +556,6 @@ impl Engine {
     /// archive: [`Engine::find`] and the Parquet tables have them.
     pub fn feed(&self, capability: &Capability, from: Position) -> Feed {
         Feed::new(Arc::clone(&self.shared), capability.clone(), from)
-    }
-
-    /// The registers that a capability shows: cards, drives, open shifts, as far as the fold behind the watermark has come.
-    pub fn registers(&self, capability: &Capability) -> RegisterBook {
-        let past = LogPast::new(self.shared.reader.clone(), Arc::clone(&self.shared.env));
-        RegisterBook::new(Arc::clone(&self.shared.book), past, capability.clone())
-    }
-
-    /// Follows the events of the registers from a position on: what happened in every record behind it, in order, as far as
-    /// the capability reaches; from the start, everything the engine has ever told. Events of documents that were imported
-    /// are not told.
-    ///
-    /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use std::time::Duration;
-    /// use ofd_engine::{Engine, host::Capability};
-    ///
-    /// let dir = tempfile::tempdir()?;
-    /// let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open()?;
-    /// let cursor = engine.cursor("bookkeeping");
-    /// let mut events = engine.events(&Capability::operator(), cursor.position());
-    /// for event in events.next_batch(100, Duration::from_millis(10))? {
-    ///     println!("{} {} {}", event.position, event.drive.as_str(), event.kind.name());
-    /// }
-    /// cursor.save(events.position())?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn events(&self, capability: &Capability, from: Position) -> EventFeed {
-        let env = Arc::clone(&self.shared.env);
-        EventFeed::new(env, Arc::clone(&self.shared.book), capability.clone(), from)
-    }
-
-    /// Figures of a register (РНМ, 1037) over all its drives, of receipts made in `times`, local time of the register: exact,
-    /// late documents in their own time. `None` when there is no such register for this capability.
-    ///
-    /// They are added up from its documents, those of the archive included, when they are asked for: what it costs grows with
-    /// the documents that the drives of the register have ever sent.
-    ///
-    /// # Errors
-    /// As [`Engine::find`].
-    pub fn figures(
-        &self,
-        capability: &Capability,
-        realm: Realm,
-        rnm: &str,
-        grain: Grain,
-        times: core::ops::Range<LocalSeconds>,
-    ) -> Result<Option<Figures>, Error> {
-        let book = self.registers(capability);
-        let Some(register) = book.register(realm, rnm) else { return Ok(None) };
-        let mut figures = Figures::new(grain);
-        for it in &register.card.drives {
-            // Some at a time: a drive holds up to a quarter of a million.
-            for (first, last) in book.numbers_of(it.drive, DOCUMENTS_AT_ONCE) {
-                for stored in self.documents(capability, it.drive, first..=last)? {
-                    let (Ok(envelope), Some(view)) = (stored.envelope(), stored.document()) else { continue };
-                    let counts = envelope.variant == 0
-                        && envelope.realm == realm
-                        && view.get(tags::KKT_REG_ID).is_some_and(|it| it.text().trimmed().to_cow() == rnm);
-                    let received_at_us = stored.received_at_us();
-                    if counts && times.contains(&Figures::time_of(&view, received_at_us)) {
-                        figures.take(&view, received_at_us);
-                    }
-                }
-            }
-        }
-        Ok(Some(figures))
     }
 
     /// Where a named cursor stands; the start when nobody has saved it.

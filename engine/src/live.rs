@@ -24,6 +24,7 @@
 mod book;
 mod event_feed;
 mod events;
+mod figures;
 mod file;
 
 use std::sync::Arc;

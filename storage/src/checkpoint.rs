@@ -15,6 +15,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
+use crate::lsn_files::{list_lsns, lsn_path};
 use crate::position::Lsn;
 use crate::rows::{Row, RowFile, RowWriter, Rows};
 use crate::side::{INDEX_DIR, Note, SideView};
@@ -23,6 +24,8 @@ use crate::side::{INDEX_DIR, Note, SideView};
 const SCHEMA: &str = "checkpoint v1: through chain notes";
 /// So many of the newest are kept: the second is for a device that spoils the first.
 const KEPT: usize = 2;
+/// What its files end with.
+const EXTENSION: &str = "fold";
 
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default)]
 struct Directory {
@@ -45,19 +48,7 @@ fn schema_of(fold: &str) -> u64 {
 }
 
 fn path_of(through: Lsn) -> PathBuf {
-    Path::new(INDEX_DIR).join(format!("{:016x}.fold", through.get()))
-}
-
-/// The LSNs of the checkpoints that lie there, newest first.
-fn list(env: &dyn Env) -> Result<Vec<Lsn>, Error> {
-    let dir = Path::new(INDEX_DIR);
-    if !env.exists(dir)? {
-        return Ok(Vec::new());
-    }
-    let lsn = |name: &str| u64::from_str_radix(name.strip_suffix(".fold")?, 16).ok().map(Lsn::new);
-    let mut found: Vec<Lsn> = env.list(dir)?.iter().filter_map(|entry| lsn(&entry.name)).collect();
-    found.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(found)
+    lsn_path(Path::new(INDEX_DIR), through, EXTENSION)
 }
 
 impl Checkpoint {
@@ -66,7 +57,7 @@ impl Checkpoint {
     /// # Errors
     /// Of the system; what is damaged or of another fold is passed over.
     pub fn newest(env: &dyn Env, fold: &str, index: &SideView<'_>) -> Result<Option<Self>, Error> {
-        for through in list(env)? {
+        for through in list_lsns(env, Path::new(INDEX_DIR), EXTENSION)?.into_iter().rev() {
             let path = path_of(through);
             match Self::open(env, &path, fold) {
                 Ok((this, chain)) if this.through == through && index.chain_at(through) == Some(chain) => {
@@ -110,7 +101,7 @@ impl Checkpoint {
         let bytes = rkyv::to_bytes::<rkyv::rancor::Error>(&directory)
             .map_err(|error| Error::new(ErrorKind::Fix, format!("{}: {error}", path.display())))?;
         writer.finish(schema_of(fold), &bytes)?;
-        for old in list(env)?.into_iter().skip(KEPT) {
+        for old in list_lsns(env, Path::new(INDEX_DIR), EXTENSION)?.into_iter().rev().skip(KEPT) {
             env.remove(&path_of(old))?;
         }
         Self::open(env, &path, fold).map(|(this, _)| this)

@@ -35,6 +35,7 @@ mod format;
 mod index;
 mod log;
 #[cfg(feature = "columns")]
+mod lsn_files;
 pub mod manifest;
 mod mirror;
 mod mmap;
@@ -67,6 +68,7 @@ pub use env::{DiskQueue, Env, File, Mirror, Mirrored, Now, RealEnv};
 pub use error::{Error, ErrorKind};
 pub use index::{Index, IndexEntry};
 pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};
+pub use lsn_files::{list_lsns, lsn_path};
 pub use position::{Location, Lsn, Position, PositionError, SegmentId};
 pub use reader::{
     Damage, Durable, LogCheck, LogReader, Records, SealedSegment, SegmentCheck, SegmentIter, SegmentRecords,

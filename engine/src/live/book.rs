@@ -12,6 +12,7 @@ use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
 use super::events::Place;
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
 use crate::past::LogPast;
@@ -239,24 +240,6 @@ impl RegisterBook {
         registers.drive(drive)
     }
 
-    /// The numbers of a drive that are ours, in ranges of at most `most`.
-    pub(crate) fn numbers_of(&self, drive: DriveNumber, most: u32) -> Vec<(u32, u32)> {
-        let drive = self.book.read().drive(drive);
-        let mut ranges = Vec::new();
-        for it in drive.iter().flat_map(|it| it.service.intervals()) {
-            let mut first = it.first;
-            loop {
-                let last = first.saturating_add(most.saturating_sub(1)).min(it.last);
-                ranges.push((first, last));
-                if last == it.last {
-                    break;
-                }
-                first = last.saturating_add(1);
-            }
-        }
-        ranges
-    }
-
     fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
         if !self.capability.sees(card.inn.as_deref()) {
             return None;
@@ -306,6 +289,15 @@ impl RegisterBook {
         let plain = self.past.plain(registered.position, drive.number, registered.number)?;
         let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
         Ok(view.map(|view| Registration::of(&view, registered.number)))
+    }
+}
+
+impl Engine {
+    /// The registers that a capability shows: cards, drives, open shifts, as far as the fold behind the watermark has come.
+    pub fn registers(&self, capability: &Capability) -> RegisterBook {
+        let shared = self.shared();
+        let past = LogPast::new(shared.reader.clone(), Arc::clone(&shared.env));
+        RegisterBook::new(Arc::clone(&shared.book), past, capability.clone())
     }
 }
 

@@ -16,6 +16,7 @@ use ofd_storage::{Env, ErrorKind, Lsn, Position};
 
 use super::book::{Book, Told};
 use super::events::{EventReader, Frame, list};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
 use crate::registers::Event;
@@ -142,6 +143,33 @@ impl EventFeed {
             }
         }
         Ok(())
+    }
+}
+
+impl Engine {
+    /// Follows the events of the registers from a position on: what happened in every record behind it, in order, as far as
+    /// the capability reaches; from the start, everything the engine has ever told. Events of documents that were imported
+    /// are not told.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use ofd_engine::{Engine, host::Capability};
+    ///
+    /// let dir = tempfile::tempdir()?;
+    /// let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open()?;
+    /// let cursor = engine.cursor("bookkeeping");
+    /// let mut events = engine.events(&Capability::operator(), cursor.position());
+    /// for event in events.next_batch(100, Duration::from_millis(10))? {
+    ///     println!("{} {} {}", event.position, event.drive.as_str(), event.kind.name());
+    /// }
+    /// cursor.save(events.position())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn events(&self, capability: &Capability, from: Position) -> EventFeed {
+        let shared = self.shared();
+        EventFeed::new(Arc::clone(&shared.env), Arc::clone(&shared.book), capability.clone(), from)
     }
 }
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ofd_storage::env::{File, read_exact_at, write_all_at};
-use ofd_storage::{Env, Error, ErrorKind, Lsn};
+use ofd_storage::{Env, Error, ErrorKind, Lsn, list_lsns, lsn_path};
 
 use super::file::{crc_of_parts, digest_of};
 use crate::registers::Event;
@@ -29,6 +29,8 @@ use crate::registers::pack::{Packer, Unpacker};
 
 /// Where they lie.
 const DIR: &str = "events";
+/// What they end with.
+const EXTENSION: &str = "events";
 const MAGIC: [u8; 8] = *b"OFDevts\x01";
 const HEADER_LEN: usize = 32;
 const FRAME_HEAD_LEN: usize = 16;
@@ -45,19 +47,12 @@ pub(crate) struct Place {
 }
 
 fn path_of(begin: Lsn) -> PathBuf {
-    Path::new(DIR).join(format!("{:016x}.events", begin.get()))
+    lsn_path(Path::new(DIR), begin, EXTENSION)
 }
 
 /// Where the files begin, oldest first.
 pub(crate) fn list(env: &dyn Env) -> Result<Vec<Lsn>, Error> {
-    let dir = Path::new(DIR);
-    if !env.exists(dir)? {
-        return Ok(Vec::new());
-    }
-    let lsn = |name: &str| u64::from_str_radix(name.strip_suffix(".events")?, 16).ok().map(Lsn::new);
-    let mut found: Vec<Lsn> = env.list(dir)?.iter().filter_map(|entry| lsn(&entry.name)).collect();
-    found.sort_unstable();
-    Ok(found)
+    list_lsns(env, Path::new(DIR), EXTENSION)
 }
 
 fn header_of(begin: Lsn, schema: u64) -> [u8; HEADER_LEN] {

@@ -19,13 +19,15 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ofd_storage::env::{FileWriter, read_exact_at};
-use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position};
+use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, list_lsns, lsn_path};
 
 use crate::registers::Registers;
 use crate::registers::saved::SHAPE;
 
 /// Where they lie.
 const DIR: &str = "registers";
+/// What they end with.
+const EXTENSION: &str = "fold";
 const MAGIC: [u8; 8] = *b"OFDregs\x01";
 const HEADER_LEN: usize = 64;
 /// A piece is at most so long: a length field of a damaged file allocates no more.
@@ -44,19 +46,12 @@ pub(super) fn digest_of(text: &str) -> u64 {
 }
 
 fn path_of(through: Lsn) -> PathBuf {
-    Path::new(DIR).join(format!("{:016x}.fold", through.get()))
+    lsn_path(Path::new(DIR), through, EXTENSION)
 }
 
 /// The LSNs of the checkpoints that lie there, newest first.
-fn list(env: &dyn Env) -> Result<Vec<Lsn>, Error> {
-    let dir = Path::new(DIR);
-    if !env.exists(dir)? {
-        return Ok(Vec::new());
-    }
-    let lsn = |name: &str| u64::from_str_radix(name.strip_suffix(".fold")?, 16).ok().map(Lsn::new);
-    let mut found: Vec<Lsn> = env.list(dir)?.iter().filter_map(|entry| lsn(&entry.name)).collect();
-    found.sort_unstable_by(|one, other| other.cmp(one));
-    Ok(found)
+fn list(env: &dyn Env) -> Result<impl Iterator<Item = Lsn>, Error> {
+    Ok(list_lsns(env, Path::new(DIR), EXTENSION)?.into_iter().rev())
 }
 
 /// What tells one record of a log from that of another; `None` when the log no longer holds it.
@@ -185,7 +180,7 @@ pub(crate) fn write(
     file.sync_all()?;
     env.rename(&beside, &path)?;
     env.sync_dir(Path::new(DIR))?;
-    for old in list(env)?.into_iter().skip(KEPT) {
+    for old in list(env)?.skip(KEPT) {
         env.remove(&path_of(old))?;
     }
     Ok(through)
