@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) refuse: Vec<String>,
     pub(crate) append_deadline_us: u64,
     pub(crate) crypto_timeout_us: u64,
+    /// Those of the start; the present ones are `Shared::limits`.
     pub(crate) limits: Limits,
     pub(crate) test_ping: TestPing,
     pub(crate) checkpoint_after: u64,

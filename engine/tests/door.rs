@@ -11,13 +11,54 @@ use std::time::{Duration, Instant};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use common::{Till, code_and_time, drive, fresh, gauges, life, number, read_answer};
+use common::{Till, code_and_time, drive, fresh, life, number, published, read_answer};
 use ofd_engine::host::{
     Answering, ConfirmOutcome, ConfirmRequest, DriveCrypto, OpenOutcome, OpenRequest, PlainCrypto,
 };
 use ofd_engine::{Engine, Limits, TestPing};
 
 const MS: u64 = 1_000;
+
+/// A crypto module that thinks until it is released.
+#[derive(Default)]
+struct Slow {
+    released: Arc<Mutex<Released>>,
+}
+
+#[derive(Default)]
+struct Released {
+    now: bool,
+    wakers: Vec<std::task::Waker>,
+}
+
+impl Slow {
+    fn release(&self) {
+        let mut released = self.released.lock().unwrap();
+        released.now = true;
+        released.wakers.drain(..).for_each(std::task::Waker::wake);
+    }
+}
+
+impl DriveCrypto for Slow {
+    fn open(&self, batch: Vec<OpenRequest>) -> Answering<Vec<OpenOutcome>> {
+        let released = Arc::clone(&self.released);
+        Box::pin(async move {
+            std::future::poll_fn(|context| {
+                let mut released = released.lock().unwrap();
+                if released.now {
+                    return Poll::Ready(());
+                }
+                released.wakers.push(context.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            batch.iter().map(|_| OpenOutcome::Ok(None)).collect()
+        })
+    }
+    fn confirm(&self, batch: Vec<ConfirmRequest>) -> Answering<Vec<ConfirmOutcome>> {
+        PlainCrypto.confirm(batch)
+    }
+}
 
 fn serving(limits: Limits) -> (tempfile::TempDir, Engine, SocketAddr) {
     let (dir, builder) = fresh();
@@ -113,7 +154,7 @@ fn a_socket_that_takes_no_answers_is_closed() {
         matches!(end, std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe),
         "it was not closed: {end:?}"
     );
-    assert_eq!(gauges(&engine)["ofd_connections_closed_total answer"], 1.0);
+    assert_eq!(published(&engine)["ofd_connections_closed_total answer"], 1.0);
 }
 
 /// Whole messages inside are bounded in bytes: while the crypto module thinks, no more is read than the cap and what was
@@ -147,7 +188,7 @@ fn messages_inside_are_bounded_in_bytes() {
         let mut most = 0.0f64;
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(2) {
-            most = most.max(gauges(&engine)["ofd_bytes_inside"]);
+            most = most.max(published(&engine)["ofd_bytes_inside"]);
             std::thread::sleep(Duration::from_millis(10));
         }
         crypto.release();
@@ -155,47 +196,6 @@ fn messages_inside_are_bounded_in_bytes() {
         assert!(most > 0.4 * CAP as f64 && most < (CAP / 2 + 128 * 1024) as f64, "{most} bytes inside");
     });
     assert_eq!(engine.status().unwrap().documents, 16 * 200);
-}
-
-/// A crypto module that thinks until it is released.
-#[derive(Default)]
-struct Slow {
-    released: Arc<(Mutex<Released>, ())>,
-}
-
-#[derive(Default)]
-struct Released {
-    now: bool,
-    wakers: Vec<std::task::Waker>,
-}
-
-impl Slow {
-    fn release(&self) {
-        let mut released = self.released.0.lock().unwrap();
-        released.now = true;
-        released.wakers.drain(..).for_each(std::task::Waker::wake);
-    }
-}
-
-impl DriveCrypto for Slow {
-    fn open(&self, batch: Vec<OpenRequest>) -> Answering<Vec<OpenOutcome>> {
-        let released = Arc::clone(&self.released);
-        Box::pin(async move {
-            std::future::poll_fn(|context| {
-                let mut released = released.0.lock().unwrap();
-                if released.now {
-                    return Poll::Ready(());
-                }
-                released.wakers.push(context.waker().clone());
-                Poll::Pending
-            })
-            .await;
-            batch.iter().map(|_| OpenOutcome::Ok(None)).collect()
-        })
-    }
-    fn confirm(&self, batch: Vec<ConfirmRequest>) -> Answering<Vec<ConfirmOutcome>> {
-        PlainCrypto.confirm(batch)
-    }
 }
 
 /// Who connects and says nothing must not hold a place.
@@ -473,4 +473,29 @@ fn the_drain_waits_for_documents_and_not_for_sockets() {
     }
     assert!(answered <= 40);
     about(ended_after(&half), 0);
+}
+
+/// A crypto module that hangs must not hold up a restart: the drain has its time, and what was not answered by then is not.
+#[test]
+fn the_drain_has_its_time_and_no_more() {
+    for (timeout_ms, most_ms) in [(400, 4_000), (2_000, 8_000)] {
+        let (_dir, builder) = fresh();
+        let limits = Limits { drain_timeout_us: timeout_ms * MS, ..Limits::default() };
+        let engine = builder
+            .crypto(Arc::new(Slow::default()))
+            .crypto_timeout_us(60_000 * MS)
+            .append_deadline_us(60_000 * MS)
+            .limits(limits)
+            .open()
+            .unwrap();
+        let mut till = Till::connect(engine.listen("127.0.0.1:0").unwrap());
+        till.send(&life(16, 0, 3).concat());
+        std::thread::sleep(Duration::from_millis(200));
+        let begun = Instant::now();
+        let _ = engine.shutdown();
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_millis(timeout_ms), "{took:?} is less than it may take");
+        assert!(took < Duration::from_millis(most_ms), "{took:?} of {timeout_ms} ms");
+        assert!(till.answer().is_none());
+    }
 }

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::{Till, code_and_time, fresh, life, number, read_answer};
+use common::{Till, code_and_time, fresh, life, next_answer, number, read_answer};
 use ofd_engine::{Engine, Limits, TlsIdentity};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -55,12 +55,7 @@ impl House {
 }
 
 fn answer(client: &mut Client) -> Vec<u8> {
-    let mut answer = vec![0; 30];
-    client.read_exact(&mut answer).unwrap();
-    let len = usize::from(u16::from_le_bytes([answer[24], answer[25]]));
-    answer.resize(30 + len, 0);
-    client.read_exact(&mut answer[30..]).unwrap();
-    answer
+    next_answer(client).expect("the connection has ended")
 }
 
 /// One by one, cut into single bytes, and all at once in more than a session holds: each is answered in order, and a plain

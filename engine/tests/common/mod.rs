@@ -6,7 +6,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::missing_panics_doc,
-    clippy::float_arithmetic,
     missing_docs,
     unreachable_pub,
     reason = "a failed test may panic"
@@ -15,10 +14,9 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use ofd_emit::{Answer, ProfileOptions, Register, check_answer};
 use ofd_engine::codec::container_crc;
 use ofd_engine::{Engine, EngineBuilder};
@@ -66,22 +64,7 @@ impl Till {
 
     /// The next answer, whole; `None` when the connection ends without one.
     pub fn answer(&mut self) -> Option<Vec<u8>> {
-        let mut head = [0u8; 30];
-        let mut got = 0;
-        while got < head.len() {
-            match self.stream.read(&mut head[got..]) {
-                Ok(0) => {
-                    assert_eq!(got, 0, "half an answer");
-                    return None;
-                }
-                Ok(n) => got += n,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("no answer and no end: {error}"),
-            }
-        }
-        let mut body = vec![0; usize::from(u16::from_le_bytes([head[24], head[25]]))];
-        self.stream.read_exact(&mut body).unwrap();
-        Some([&head[..], &body].concat())
+        next_answer(&mut self.stream)
     }
 
     /// Sends a message and takes its answer.
@@ -93,6 +76,26 @@ impl Till {
     pub fn finish_sending(&self) {
         self.stream.shutdown(std::net::Shutdown::Write).unwrap();
     }
+}
+
+/// The next answer of a register's connection, whole; `None` when it ends without one.
+pub fn next_answer(stream: &mut impl Read) -> Option<Vec<u8>> {
+    let mut head = [0u8; 30];
+    let mut got = 0;
+    while got < head.len() {
+        match stream.read(&mut head[got..]) {
+            Ok(0) => {
+                assert_eq!(got, 0, "half an answer");
+                return None;
+            }
+            Ok(n) => got += n,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+            Err(error) => panic!("no answer and no end: {error}"),
+        }
+    }
+    let mut body = vec![0; usize::from(u16::from_le_bytes([head[24], head[25]]))];
+    stream.read_exact(&mut body).unwrap();
+    Some([&head[..], &body].concat())
 }
 
 /// Decodes an answer as a register would.
@@ -158,61 +161,18 @@ pub fn drive(message: &[u8]) -> ofd_engine::codec::DriveNumber {
 }
 
 /// What the engine publishes to the `metrics` facade, by name and the values of its labels.
-pub fn gauges(engine: &Engine) -> BTreeMap<String, f64> {
-    let seen = Seen::default();
-    metrics::with_local_recorder(&seen, || engine.publish_metrics());
-    let values = seen.values.lock().unwrap();
-    values.iter().map(|(name, value)| (name.clone(), f64::from_bits(value.load(Ordering::Relaxed)))).collect()
-}
-
-/// A recorder that keeps the last value of everything.
-#[derive(Default)]
-struct Seen {
-    values: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
-}
-
-impl Seen {
-    fn value(&self, key: &metrics::Key) -> Arc<AtomicU64> {
-        let labels = key.labels().map(|label| format!(" {}", label.value())).collect::<String>();
-        let mut values = self.values.lock().unwrap();
-        Arc::clone(values.entry(format!("{}{labels}", key.name())).or_default())
-    }
-}
-
-struct Value(Arc<AtomicU64>);
-
-impl metrics::CounterFn for Value {
-    fn increment(&self, value: u64) {
-        self.absolute(f64::from_bits(self.0.load(Ordering::Relaxed)) as u64 + value);
-    }
-    fn absolute(&self, value: u64) {
-        self.0.store((value as f64).to_bits(), Ordering::Relaxed);
-    }
-}
-
-impl metrics::GaugeFn for Value {
-    fn increment(&self, value: f64) {
-        self.set(f64::from_bits(self.0.load(Ordering::Relaxed)) + value);
-    }
-    fn decrement(&self, value: f64) {
-        self.increment(-value);
-    }
-    fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
-    }
-}
-
-impl metrics::Recorder for Seen {
-    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-        metrics::Counter::from_arc(Arc::new(Value(self.value(key))))
-    }
-    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-        metrics::Gauge::from_arc(Arc::new(Value(self.value(key))))
-    }
-    fn register_histogram(&self, _: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-        metrics::Histogram::noop()
-    }
+pub fn published(engine: &Engine) -> BTreeMap<String, f64> {
+    let recorder = DebuggingRecorder::new();
+    metrics::with_local_recorder(&recorder, || engine.publish_metrics());
+    let all = recorder.snapshotter().snapshot().into_vec();
+    let named = |key: &metrics::Key| {
+        let labels: String = key.labels().map(|label| format!(" {}", label.value())).collect();
+        format!("{}{labels}", key.name())
+    };
+    let value = |value| match value {
+        DebugValue::Counter(count) => count as f64,
+        DebugValue::Gauge(gauge) => gauge.into_inner(),
+        DebugValue::Histogram(_) => panic!("no histogram is published"),
+    };
+    all.into_iter().map(|(key, _, _, it)| (named(key.key()), value(it))).collect()
 }

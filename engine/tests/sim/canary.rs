@@ -4,13 +4,13 @@
 //! is heard: every span and event at every level, every name and label of a metric, every panic of the thread.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::panic;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata};
+use metrics_util::debugging::DebuggingRecorder;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 /// What has been heard.
 #[derive(Clone, Default)]
@@ -20,8 +20,7 @@ pub struct Heard {
 
 impl Heard {
     fn add(&self, line: &str) {
-        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = writeln!(text, "{line}");
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).push_str(line);
     }
 
     /// Runs it on this thread and hears all it tells, also when it panics.
@@ -30,16 +29,31 @@ impl Heard {
         let (heard, thread, behind) = (self.clone(), std::thread::current().id(), Arc::clone(&before));
         panic::set_hook(Box::new(move |info| {
             if std::thread::current().id() == thread {
-                heard.add(&info.to_string());
+                heard.add(&format!("{info}\n"));
             } else {
                 behind(info);
             }
         }));
-        let done = panic::catch_unwind(|| {
-            tracing::subscriber::with_default(self.clone(), || metrics::with_local_recorder(self, run))
-        });
+        let recorder = DebuggingRecorder::new();
+        let done = panic::catch_unwind(AssertUnwindSafe(|| {
+            tracing::subscriber::with_default(self.ear(), || metrics::with_local_recorder(&recorder, run))
+        }));
         panic::set_hook(Box::new(move |info| before(info)));
+        for (key, ..) in recorder.snapshotter().snapshot().into_vec() {
+            self.add(&format!("{}\n", key.key()));
+        }
         done
+    }
+
+    /// Hears every span and event at every level.
+    pub fn ear(&self) -> impl tracing::Subscriber + use<> {
+        let heard = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_span_events(FmtSpan::FULL)
+            .with_ansi(false)
+            .with_writer(move || heard.clone())
+            .finish()
     }
 
     pub fn text(&self) -> String {
@@ -76,60 +90,12 @@ pub fn canaries(text: &str) -> BTreeSet<String> {
     found
 }
 
-struct Words<'a>(&'a mut String);
-
-impl Visit for Words<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0, " {}={value:?}", field.name());
+impl io::Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.add(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
     }
-}
-
-impl tracing::Subscriber for Heard {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("ofd_") || metadata.target().starts_with("sim")
-    }
-    fn new_span(&self, span: &Attributes<'_>) -> Id {
-        let mut line = span.metadata().name().to_owned();
-        span.record(&mut Words(&mut line));
-        self.add(&line);
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, values: &Record<'_>) {
-        let mut line = String::new();
-        values.record(&mut Words(&mut line));
-        self.add(&line);
-    }
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, event: &Event<'_>) {
-        let mut line = format!("{} {}", event.metadata().level(), event.metadata().target());
-        event.record(&mut Words(&mut line));
-        self.add(&line);
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-impl Heard {
-    fn metric(&self, key: &metrics::Key) {
-        let labels: String = key.labels().map(|it| format!(" {}={}", it.key(), it.value())).collect();
-        self.add(&format!("metric {}{labels}", key.name()));
-    }
-}
-
-impl metrics::Recorder for Heard {
-    fn describe_counter(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn describe_gauge(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn describe_histogram(&self, _: metrics::KeyName, _: Option<metrics::Unit>, _: metrics::SharedString) {}
-    fn register_counter(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Counter {
-        self.metric(key);
-        metrics::Counter::noop()
-    }
-    fn register_gauge(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Gauge {
-        self.metric(key);
-        metrics::Gauge::noop()
-    }
-    fn register_histogram(&self, key: &metrics::Key, _: &metrics::Metadata<'_>) -> metrics::Histogram {
-        self.metric(key);
-        metrics::Histogram::noop()
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

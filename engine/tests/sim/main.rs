@@ -185,7 +185,7 @@ fn nobodys_address_or_telephone_is_told() {
         carried += heard.listen(|| must_hold(&scenario)).unwrap().carried;
     }
     let text = heard.text();
-    for part in ["metric ofd_", "WARN ofd_engine", "OpenRequest", "ConfirmRequest"] {
+    for part in ["Key(ofd_", "WARN ofd_engine", "OpenRequest", "ConfirmRequest"] {
         assert!(text.contains(part), "nothing was heard of {part}");
     }
     assert!(carried > 100, "{carried} documents with an address");
@@ -203,7 +203,7 @@ fn nobodys_address_or_telephone_is_told() {
     let panics = heard.listen(|| panic!("{message:?}"));
     assert!(panics.is_err());
     assert_eq!(canaries(&heard.text()).len(), 1, "a panic with the bytes of a document is heard");
-    tracing::subscriber::with_default(heard.clone(), || {
+    tracing::subscriber::with_default(heard.ear(), || {
         tracing::warn!(target: "sim", "{}", String::from_utf8_lossy(&message));
     });
     assert_eq!(canaries(&heard.text()).len(), 2);
