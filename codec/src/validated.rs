@@ -355,9 +355,7 @@ struct Level<'a> {
 impl Pass<'_> {
     /// All levels, one after another as they stand.
     ///
-    /// The inner loop is for the TLVs about which there is nothing to do but to show them. What one of them needs of the one before
-    /// is the length alone: neither the table nor the finding of repeats stands in that chain. Everything else leaves the loop and
-    /// is read once more outside of it, so that the loop has little to keep and keeps it in registers.
+    /// Whatever [`plain`] leaves is read once more here: nests, the version, tags that no table knows, repeats, odd lengths.
     #[inline(always)]
     fn walk<'a, V: Visitor<'a>>(&mut self, visitor: &mut V, document: Level<'a>) -> Result<(), Stop> {
         let mut outer = [document; DEPTH_MAX - 1];
