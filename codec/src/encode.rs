@@ -244,7 +244,7 @@ pub struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// Appends session header and container, checksum filled in, flags [`FLAGS_USUAL`].
+    /// Appends session header and container, checksum filled in, the usual header ([`SessionHeader::from_register`]).
     ///
     /// # Errors
     /// `TooLong` beyond [`CONTAINER_LEN_MAX`], `DocumentNumber` beyond 24 bits.

@@ -34,8 +34,8 @@ mod error;
 mod format;
 mod index;
 mod log;
-#[cfg(feature = "columns")]
 mod lsn_files;
+#[cfg(feature = "columns")]
 pub mod manifest;
 mod mirror;
 mod mmap;
