@@ -217,8 +217,8 @@ impl Inode {
         self.dirty.retain(|sector, _| *sector < sectors);
         self.stale.retain(|sector| *sector < sectors);
         self.astray.retain(|sector, _| *sector < sectors);
-        self.rot.retain(|at, _| *at < len);
-        self.covered.retain(|at, _| *at < len);
+        // Until it is durable, a power cut may take a shorter length back, and the flipped bits behind it come with the bytes.
+        self.covered.append(&mut self.rot.split_off(&len));
     }
 
     /// The next write-back of the sectors of a write goes wrong, and nobody is told.
@@ -354,6 +354,7 @@ impl Inode {
             self.covered.retain(|at, _| at / unit != sector);
         }
         self.rot.append(&mut self.covered);
+        self.rot.split_off(&self.durable.len());
         self.cache = Arc::clone(&self.durable);
         self.stale.clear();
         self.astray.clear();
