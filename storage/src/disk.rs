@@ -53,8 +53,9 @@ pub(crate) enum Work {
     Mirror { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>>, twice: bool },
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
     Prepare { segment: SegmentId, len: u64, free_min: u64 },
-    /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer.
-    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool },
+    /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer. `give_back`: at the end of
+    /// a shorter file, where many blocks are unused.
+    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool, give_back: bool },
     /// Reads a segment of the mirror back and, if it is the one that was sealed, writes the same footer.
     SealMirror { file: Arc<dyn File>, footer: SegmentFooter, len: u64 },
     /// Removes a prepared file that holds nothing.
@@ -126,13 +127,14 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
             let result = room.and_then(|()| prepare(env, segment, len)).map(Done::Prepared);
             Completion { token, result }
         }
-        Work::Seal { file, footer, len, write } => {
-            let result = seal(&*file, footer, len, write, None).map(|chain| Done::Sealed { chain });
+        Work::Seal { file, footer, len, write, give_back } => {
+            let how = SealHow { write, give_back, wanted: None };
+            let result = seal(&*file, footer, len, how).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
         Work::SealMirror { file, footer, len } => {
-            let wanted = Some(footer.chain);
-            let result = seal(&*file, footer, len, true, wanted).map(|chain| Done::Sealed { chain });
+            let how = SealHow { write: true, give_back: true, wanted: Some(footer.chain) };
+            let result = seal(&*file, footer, len, how).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
         Work::Discard { segment } => {
@@ -223,16 +225,19 @@ fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a seal does besides the chain.
+struct SealHow {
+    write: bool,
+    give_back: bool,
+    /// The chain that the bytes must come to.
+    wanted: Option<ChainHash>,
+}
+
 /// The footer goes to the end of the file. A segment that was closed early first gives its unused blocks back:
 /// nobody has mapped it yet, since only sealed segments are mapped. Between the two steps a reader finds no
 /// footer at the end and takes the segment for an open one, which is the truth.
-fn seal(
-    file: &dyn File,
-    mut footer: SegmentFooter,
-    len: u64,
-    write: bool,
-    wanted: Option<ChainHash>,
-) -> Result<ChainHash, Error> {
+fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, how: SealHow) -> Result<ChainHash, Error> {
+    let SealHow { write, give_back, wanted } = how;
     footer.chain = chain_of(file, footer.used, &footer.chain_before)?;
     if wanted.is_some_and(|wanted| wanted != footer.chain) {
         let text = format!("segment {}: the copy differs from what was sealed", footer.stamp.segment);
@@ -240,7 +245,7 @@ fn seal(
     }
     if write {
         let short = footer.used.saturating_add(FOOTER_BLOCK_LEN);
-        let len = if len.saturating_sub(short) > len / GIVE_BACK_DIVISOR {
+        let len = if give_back && len.saturating_sub(short) > len / GIVE_BACK_DIVISOR {
             file.set_len(short)?;
             short
         } else {

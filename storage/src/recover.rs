@@ -388,6 +388,7 @@ fn start(
                     poisoned: false,
                     tried: false,
                     before,
+                    give_back: life.base_known,
                 });
             }
         }

@@ -167,6 +167,7 @@ impl Log {
                 poisoned: (poisoned || cut.poisoned) && !planted!(41),
                 tried: false,
                 before,
+                give_back: true,
             },
         );
     }

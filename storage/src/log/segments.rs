@@ -52,6 +52,9 @@ pub(crate) struct Closing {
     pub(crate) tried: bool,
     /// Chain of the segment before it, where that one was sealed in an earlier life.
     pub(crate) before: Option<ChainHash>,
+    /// Its unused blocks are given back. Not where its header is gone: what lies behind the last record may be all that tells
+    /// whose life this is, until the footer is durable.
+    pub(crate) give_back: bool,
 }
 
 /// A seal on its way.
@@ -117,6 +120,7 @@ impl Log {
             poisoned: false,
             tried: false,
             before,
+            give_back: true,
         });
     }
 
@@ -218,7 +222,8 @@ impl Log {
         let token = self.next_token();
         let (file, len) = (Arc::clone(&closing.target.file), closing.target.len);
         let write = !closing.poisoned || planted!(15);
-        ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write } });
+        let give_back = closing.give_back;
+        ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write, give_back } });
         self.sealing = Some(Sealing { token, closing, footer });
     }
 

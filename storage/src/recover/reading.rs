@@ -279,12 +279,14 @@ pub(super) fn left_aside(survey: &Survey, plan: &Plan, last: Lsn) -> Option<Cut>
     let first = last.next();
     let begin = offset_of(usize::try_from(HEADER_BLOCK_LEN).unwrap_or(0));
     let aside = survey.segments.iter().filter(|seen| plan.aside.contains(&seen.id));
-    aside.filter_map(|seen| Some((seen, seen.life?))).find_map(|(seen, life)| {
+    let cuts = aside.filter_map(|seen| Some((seen, seen.life?))).filter_map(|(seen, life)| {
         let named = life.reach >= first;
         let written = named || (life.base == first && !all_zeros(&seen.bytes, begin, seen.len));
         let last = named.then_some(life.reach);
         written.then_some(Cut { segment: seen.id, offset: begin, first, last })
-    })
+    });
+    // Of several copies of the same end the one that names most: another may have been torn before it was written to its end.
+    cuts.reduce(|one, other| if other.last > one.last { other } else { one })
 }
 
 pub(super) fn all_zeros(bytes: &[u8], from: u32, to: u64) -> bool {

@@ -617,6 +617,27 @@ mod tests {
     }
 
     #[test]
+    fn a_truncation_that_is_taken_back_brings_its_flipped_bits_back() {
+        let (mut long, mut short) = (0, 0);
+        for seed in 0..100 {
+            let (mut inode, mut rng) = (Inode::new(SECTOR_LEN), Rng::new(seed));
+            inode.write(0, &[&[7; SECTOR_LEN * 2]], SECTOR_LEN * 2);
+            inode.sync();
+            inode.flip((SECTOR_LEN + 3) * 8);
+            inode.set_len(SECTOR_LEN);
+            inode.cut(false, &mut Picker::Chance(&mut rng), &mut (0, 0));
+            match inode.whole().unwrap().get(SECTOR_LEN + 3) {
+                Some(byte) => {
+                    assert_eq!(*byte, 6);
+                    long += 1;
+                }
+                None => short += 1,
+            }
+        }
+        assert!(long > 10 && short > 10, "{long} stayed long, {short} were short");
+    }
+
+    #[test]
     fn a_name_without_a_directory_sync_may_vanish() {
         let mut gone = 0;
         for seed in 0..100 {

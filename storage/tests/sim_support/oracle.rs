@@ -243,8 +243,10 @@ impl Oracle {
             return Err(format!("I11: {cut:?} reaches below {end} records that are served"));
         }
         // It may be served all the same: a rewrite has left a copy of it in another segment.
+        // Of what was never acknowledged nothing may be left that tells of it.
         if let Some(hit) = hit_in_tail
             && (end as u64) < hit
+            && hit as usize <= self.acked
             && report.cut.map(|cut| cut.first.get()) != Some(hit)
             && !excuse.told.iter().any(|(first, _)| *first == hit)
         {
@@ -390,9 +392,9 @@ impl Oracle {
             let files = files_of(env).into_iter().filter(|(id, footer)| *footer && !checked.contains(id));
             self.doubtful_seals.extend(files.map(|(id, _)| id));
         }
-        let mut before = None;
+        // Those between have waited for their footers as well, and follow it: the first that had its footer before does not.
+        let mut behind = false;
         for sealed in sealed {
-            let behind = before.replace(sealed.id).is_some_and(|id| self.doubtful_footers.contains(&id));
             let broken = self.broken_seals.contains(&sealed.id);
             let rotten = !env.flipped_bytes(&path_of(sealed.id)).is_empty();
             match reader.check_seal(sealed.id) {
@@ -400,13 +402,15 @@ impl Oracle {
                 Err(_) if self.lied => {
                     self.doubtful_seals.insert(sealed.id);
                 }
-                Err(_) if rotten || behind || self.doubtful_seals.contains(&sealed.id) => {}
+                Err(_) if rotten || self.doubtful_seals.contains(&sealed.id) => {}
+                Err(_) if behind => behind = false,
                 Err(error) => return Err(format!("I12: a seal: {error}")),
                 Ok(()) if broken => {
                     return Err(format!("I12: the seal of {} holds over a flipped bit", sealed.id));
                 }
                 Ok(()) => {}
             }
+            behind |= self.doubtful_footers.contains(&sealed.id);
         }
         Ok(())
     }
