@@ -518,8 +518,9 @@ impl Log {
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
         let last = batches.last().map_or(Lsn::NONE, Batch::last);
         self.carry(target.stamp, offset, &buffers, synced, last);
-        // Of several batches one is kept until the next sync, and the others count in their new place, too.
-        let twice = batches.len() > 1;
+        // What moves is asked for at once whether an error comes late: of several batches only one is kept until the next sync, and
+        // a marker behind a new copy that the device does not hold would make the old one count no more.
+        let twice = kind == FlightKind::Rewrite;
         let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before, twice };
         ops.push(DiskOp { token, work });
         self.flight = Some(Flight { token, kind, header, batches, before: synced, synced: false });

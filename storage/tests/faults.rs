@@ -212,6 +212,16 @@ fn damage_at_the_end_of_a_cut_segment_costs_nothing_of_what_moved() {
     }
 }
 
+// A bug that needs damage in three places at once, which the simulation does not do: the test above finds it.
+#[cfg(ofd_planted)]
+#[test]
+fn the_planted_bug_46_is_found() {
+    ofd_storage::planted::choose(46);
+    let found = std::panic::catch_unwind(damage_at_the_end_of_a_cut_segment_costs_nothing_of_what_moved);
+    ofd_storage::planted::choose(0);
+    assert!(found.is_err());
+}
+
 // A follower that has looked at a segment while it was closed and its last batch was on its way. Found by the
 // simulation: the follower told of damage where none was.
 #[test]

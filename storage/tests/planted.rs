@@ -17,8 +17,9 @@ use ofd_storage::planted;
 use sim_support::{Class, Scenario, run, scenario};
 
 /// What is planted where. The first nine are those every log has had. There is no 12: that the first write did not say how
-/// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged.
-const BUGS: [(u32, &str, &str); 46] = [
+/// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged. 46 needs
+/// damage in three places at once and is found by `tests/faults.rs`.
+const BUGS: [(u32, &str, &str); 45] = [
     (1, "disk", "acknowledged before the sync"),
     (2, "writer", "acknowledged when submitted"),
     (3, "disk", "a failed sync is tried again on the same file"),
@@ -63,7 +64,6 @@ const BUGS: [(u32, &str, &str); 46] = [
     (43, "recovery", "a torn activation counts"),
     (44, "recovery", "the report of a cut ends before the cut does"),
     (45, "feed", "a follower keeps its view of a closed segment"),
-    (46, "feed", "the reach of damage goes beyond the end of a segment"),
     (47, "recovery", "what the newest write says of the one before it is believed"),
 ];
 const _: () = assert!(BUGS.len() >= 30);
@@ -79,12 +79,12 @@ fn directed(bug: u32, seed: u64) -> Scenario {
         return scenario;
     }
     let knobs = &mut scenario.knobs;
-    (scenario.class, scenario.quiet) = (if bug == 46 { Class::Rot } else { Class::Honest }, false);
+    (scenario.class, scenario.quiet) = (Class::Honest, false);
     (knobs.phantom_sync, knobs.lost_write, knobs.misdirected_write, knobs.late_error) = (0, 0, 0, 0);
     (knobs.turns_read_only, knobs.read_error, knobs.space) = (0, 0, None);
     match bug {
         // A failed sync, and the end of the process while its batches move.
-        22 | 28 | 46 => knobs.sync_error = 9_000,
+        22 | 28 => knobs.sync_error = 9_000,
         // The same, with a segment of one batch before it that is the first of its process.
         40 => (knobs.sync_error, scenario.seal_one_in, scenario.burst) = (9_000, 2, 1),
         35 => (knobs.short_read, scenario.feed) = (30_000, true),
@@ -95,24 +95,28 @@ fn directed(bug: u32, seed: u64) -> Scenario {
 }
 
 /// Bugs that are looked for in scenarios of their own.
-const DIRECTED: [u32; 7] = [22, 28, 35, 36, 40, 46, 47];
+const DIRECTED: [u32; 6] = [22, 28, 35, 36, 40, 47];
 
 /// Seeds until the bug shows, and how.
 fn seeds_to_find(bug: u32, from: u64, seeds_max: u64) -> Option<(u64, String)> {
-    planted::choose(bug);
-    let found = (0..seeds_max).find_map(|at| {
+    (0..seeds_max).find_map(|at| {
         let scenario = directed(bug, from + at);
-        match catch_unwind(AssertUnwindSafe(|| run(&scenario))) {
-            Ok(Ok(_)) => None,
-            Ok(Err(broken)) => Some((at + 1, broken)),
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().cloned();
-                Some((at + 1, format!("panic: {}", text.unwrap_or_default())))
+        let broken = |bug: u32| {
+            planted::choose(bug);
+            let outcome = catch_unwind(AssertUnwindSafe(|| run(&scenario)));
+            planted::choose(0);
+            match outcome {
+                Ok(outcome) => outcome.err(),
+                Err(panic) => {
+                    let text = panic.downcast_ref::<String>().cloned();
+                    Some(format!("panic: {}", text.unwrap_or_default()))
+                }
             }
-        }
-    });
-    planted::choose(0);
-    found
+        };
+        // What the same machine does without the bug is not the bug's.
+        let how = broken(bug).filter(|_| broken(0).is_none());
+        how.map(|how| (at + 1, how))
+    })
 }
 
 #[test]

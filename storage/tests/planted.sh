@@ -4,4 +4,4 @@
 set -eu
 cd "$(dirname "$0")/../.."
 RUSTC_WORKSPACE_WRAPPER="$PWD/storage/tests/planted-rustc.sh" exec cargo test --release --locked -p ofd-storage \
-    --no-default-features --features testing --test planted -- --nocapture
+    --no-default-features --features testing --test planted --test faults -- --nocapture planted

@@ -193,14 +193,18 @@ impl Oracle {
             return Err(format!("the epoch goes from {} to {}", self.epoch, report.epoch));
         }
         self.epoch = if excuse.no_meta || self.lied { report.epoch } else { self.epoch.max(report.epoch) };
-        // A write that is torn behind the watermark may be cut, nothing else. The proof of it may have been in the page cache
-        // only, and gone with a power cut in recovery.
-        let hit_in_tail =
-            flip.and_then(|flip| flip.hit.filter(|hit| *hit > flip.proven || end as u64 + 1 == *hit));
         // The newest write is in doubt where an error may have come late, no other.
         let newest = if excuse.start_ended { 2 } else { 1 };
         let floor = self.writes.iter().rev().nth(newest).copied().unwrap_or(0);
         let (lied, lying) = (self.lied, self.lying);
+        // A write that is torn behind the watermark may be cut, nothing else. The proof of it may have been in the page cache
+        // only, and gone with a power cut in recovery.
+        // Or a copy of it was hit that nothing proves, while another proves its begin.
+        let in_tail = |hit: u64, proven: u64| {
+            let unproven = hit as usize > floor && (proven as usize) < self.acked;
+            hit > proven || end as u64 + 1 == hit || unproven
+        };
+        let hit_in_tail = flip.and_then(|flip| flip.hit.filter(|hit| in_tail(*hit, flip.proven)));
         if end < self.acked {
             // The hit record may come from the copy that a rewrite has left behind, and others with it: what is lost lies
             // behind the hit all the same. So it may be with a record that was hit before, and named.
@@ -212,7 +216,9 @@ impl Oracle {
             };
             // An error that came late, with the power gone before it was told.
             let late = self.lied && (self.lying || end >= floor);
-            if !hit.is_some_and(one_write) && !late {
+            // What was hit in the write before and named is not lost once more.
+            let new = self.records.get(end..self.acked).is_some_and(|it| it.iter().any(|it| !it.lost));
+            if new && !hit.is_some_and(one_write) && !late {
                 return Err(format!(
                     "I1: lost: {end} of {} acknowledged are there; {flip:?} writes {:?}; {report:?}",
                     self.acked,
