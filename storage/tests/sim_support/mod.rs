@@ -857,7 +857,6 @@ fn append(
                 expected.partition_seq = appended.partition_seq;
                 expected.received_at_us = appended.received_at_us;
                 oracle.records.push(expected);
-                oracle.cut.clear();
                 places.push((lsn as u64, appended.location));
             }
             Err(Full::Wait | Full::Closed) => break,

@@ -74,9 +74,6 @@ pub struct Excuse {
 pub struct Oracle {
     /// By LSN - 1: everything that has a number.
     pub records: Vec<Expected>,
-    /// What the last start has cut and named behind them: until something is appended in its place, the next one may find it whole
-    /// again, as it was acknowledged.
-    pub cut: Vec<Expected>,
     /// Everything up to here was acknowledged.
     pub acked: usize,
     pub next_id: u64,
@@ -123,9 +120,7 @@ impl Visit {
         if lsn <= last {
             self.broken.get_or_insert(format!("I4: recovery shows {lsn} after {last}"));
         }
-        let cut = || oracle.cut.get((lsn as usize - 1).checked_sub(oracle.records.len())?);
         match oracle.records.get(lsn as usize - 1) {
-            None if cut().is_some_and(|expected| expected.is(record)) => {}
             None => {
                 let have = oracle.records.len();
                 self.broken.get_or_insert(format!("I3: recovery shows {lsn}, {have} were appended"));
@@ -177,8 +172,6 @@ impl Oracle {
         let excuse = std::mem::take(&mut self.excuse);
         let end = log.durable().get() as usize;
         let flip = excuse.flip;
-        let back = end.saturating_sub(self.records.len()).min(self.cut.len());
-        self.records.extend(self.cut.drain(..back));
         if end > self.records.len() {
             return Err(format!("I3: durable {end}, {} were appended; {report:?}", self.records.len()));
         }
@@ -308,10 +301,7 @@ impl Oracle {
                 return Err(format!("I10: {id} was set aside before; {report:?}"));
             }
         }
-        let cut = self.records.split_off(end);
-        if report.cut.is_some() {
-            self.cut = cut;
-        }
+        self.records.truncate(end);
         self.acked = end;
         // What was written again is one write now.
         let moved = end - (report.rewritten as usize).min(end);
