@@ -234,6 +234,16 @@ fn a_power_cut_at_any_change_of_a_drop_loses_nothing() {
     assert!(cuts > 8, "only {cuts} changes were cut");
 }
 
+// One of the bugs that every log has had: segments go while what they were compacted into is in the page cache alone.
+#[cfg(ofd_planted)]
+#[test]
+fn the_planted_bug_48_is_found() {
+    ofd_storage::planted::choose(48);
+    let found = std::panic::catch_unwind(a_power_cut_at_any_change_of_a_drop_loses_nothing);
+    ofd_storage::planted::choose(0);
+    assert!(found.is_err());
+}
+
 fn stays(report: &DropReport) -> String {
     assert_eq!(report.segments, [], "nothing may go");
     report.stays.as_ref().map(|(_, why)| why.to_string()).unwrap_or_default()
