@@ -69,6 +69,14 @@ pub(crate) struct Entry {
     pub(crate) moved: Vec<Moved>,
 }
 
+impl Entry {
+    /// From its first record to the last one that counts.
+    pub(crate) fn walk(&self) -> Walk {
+        let walk = Walk::new(self.stamp, self.block_len, self.base, self.limit);
+        self.last.map_or(walk.clone(), |last| walk.up_to(last))
+    }
+}
+
 /// How far a segment is on its way to the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seal {
@@ -544,8 +552,7 @@ pub struct SegmentRecords {
 impl SegmentRecords {
     /// Its records in order; damage is an item of its own, and the records behind it follow.
     pub fn iter(&self) -> SegmentIter<'_> {
-        let Entry { stamp, block_len, base, limit, .. } = self.entry;
-        SegmentIter { records: self, walk: Walk::new(stamp, block_len, base, limit) }
+        SegmentIter { records: self, walk: self.entry.walk() }
     }
 
     /// Its number.

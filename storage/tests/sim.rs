@@ -25,7 +25,7 @@ use sim_support::{Class, Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 43] = [
+const FAILED_ONCE: [u64; 44] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -97,6 +97,8 @@ const FAILED_ONCE: [u64; 43] = [
     40_039_812,
     // A marker behind a new copy that the device did not hold made the old one count no more: what moves is synced twice.
     70_010_150,
+    // A record that the device had put elsewhere, of the next segment by then, cost those between in a feed.
+    40_091_750,
 ];
 
 fn number(name: &str) -> Option<u64> {

@@ -182,7 +182,7 @@ impl LogReader {
         };
         let chain = footer.and_then(|footer| footer).map(|footer| footer.chain_before);
         Ok(SegmentScan {
-            walk: Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit),
+            walk: entry.walk(),
             check: SegmentCheck {
                 segment: SealedSegment {
                     id: segment,
@@ -294,7 +294,7 @@ impl SegmentCheck {
     fn walk_whole(&mut self, entry: &Entry, bytes: &[u8]) {
         let last = self.segment.last;
         (self.records, self.order) = (0, Order::new());
-        let mut walk = Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit);
+        let mut walk = entry.walk();
         while walk.expect() <= last {
             match walk.next(bytes, 0) {
                 Some(Item::Record(record, _)) => self.take(&record),

@@ -165,7 +165,7 @@ impl Records {
             self.reader.shared.entry_of(next).filter(|entry| entry.last.is_none_or(|last| next <= last))
         {
             let file = self.reader.shared.file(&entry)?;
-            let walk = Walk::new(entry.stamp, entry.block_len, entry.base, entry.limit);
+            let walk = entry.walk();
             self.source =
                 Some(Source { entry, file, walk, window: Window::default(), origin: 0, whole: None });
         }
@@ -254,7 +254,7 @@ impl Source {
             }
             // No header where one must be: damage. The walk over all bytes finds its reach.
             self.load(reader, 0, limit)?;
-            self.walk = Walk::new(self.entry.stamp, self.entry.block_len, self.entry.base, self.entry.limit);
+            self.walk = self.entry.walk();
             self.whole = Some(wanted);
             return Ok(());
         }

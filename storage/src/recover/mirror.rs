@@ -293,7 +293,7 @@ pub(crate) fn is_damaged(bytes: &[u8], footer: &SegmentFooter) -> bool {
 }
 
 fn damaged_ranges(bytes: &[u8], footer: &SegmentFooter) -> Vec<std::ops::Range<usize>> {
-    let mut walk = Walk::new(footer.stamp, footer.block_len, footer.base, footer.used);
+    let mut walk = Walk::new(footer.stamp, footer.block_len, footer.base, footer.used).up_to(footer.last);
     let mut ranges = Vec::new();
     while let Some(item) = walk.next(bytes, 0) {
         if let Item::Damage { from, to, .. } = item {

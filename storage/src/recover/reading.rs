@@ -179,6 +179,9 @@ impl<'s> Reading<'s> {
         let segment = seen.id;
         let limit = seen.footer.map_or(seen.len.saturating_sub(FOOTER_BLOCK_LEN), |footer| footer.used);
         let mut walk = Walk::new(life.stamp, life.block_len, life.base, limit);
+        if let Some(end) = end {
+            walk = walk.up_to(end.prev());
+        }
         let until = end.map_or(self.proven, Lsn::prev);
         let past = |lsn: Lsn| end.is_some_and(|end| lsn >= end);
         let records_before = self.records;
