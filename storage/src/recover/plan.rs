@@ -111,6 +111,28 @@ impl Plan {
         self.live.sort_by_key(|live| live.base);
     }
 
+    /// Rule 5 for a segment of which a later batch alone is left: with no number between the two, what is lost behind a sealed one
+    /// was in it.
+    fn reach_down(&mut self, survey: &Survey) {
+        let segments = &survey.segments;
+        for at in 1..self.live.len() {
+            let (Some(one), Some(next)) =
+                (self.live.get(at.saturating_sub(1)).copied(), self.live.get_mut(at))
+            else {
+                continue;
+            };
+            if let (Some(end), Some(before), Some(behind)) =
+                (one.end, segments.get(one.at), segments.get(next.at))
+                && before.footer.is_some()
+                && before.id.next() == behind.id
+                && behind.life.is_some_and(|life| !life.base_known)
+                && end < next.base
+            {
+                next.base = end;
+            }
+        }
+    }
+
     /// Refuses a log that begins later than behind what was dropped from it, or ends before that.
     pub(super) fn begins_behind(&self, dropped: Lsn) -> Result<(), Error> {
         let missing = |first: Lsn, last: Lsn| {
@@ -166,6 +188,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.blank.reverse();
     plan.drop_through(survey.begin.through, survey);
     plan.count_the_wiped(survey);
+    plan.reach_down(survey);
     plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
     plan.stays = stays(&plan, survey);
     no_segment_is_missing(&plan, survey)?;
@@ -516,6 +539,20 @@ mod tests {
     fn a_missing_segment_is_refused() {
         let survey = Survey { segments: vec![sealed(1, 1, 9), seen(3, 20, 25, true)], ..Survey::default() };
         assert_eq!(plan(&survey).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
+    // The sync of the first write of segment 2 lied, 10..=18, and the power went over its rewrite: its second batch is left, which proves
+    // them. Before, such a log did not open. Found by the simulation.
+    #[test]
+    fn what_is_lost_behind_a_sealed_segment_was_in_the_next_one() {
+        let log = |id| {
+            let mut last = seen(id, 18, 18, false);
+            last.life = last.life.map(|life| Life { base_known: false, ..life });
+            plan(&Survey { segments: vec![sealed(1, 1, 9), last], ..Survey::default() })
+        };
+        let plan = log(2).unwrap();
+        assert_eq!(plan.live.last().map(|live| live.base), Some(Lsn::new(10)));
+        assert_eq!(log(3).unwrap_err().kind(), ErrorKind::Corrupt, "segment 2 may have been taken away");
     }
 
     // Segment 2 was cut at record 10 when segment 3 took over 10..=19; without segment 3 the old records would be served.

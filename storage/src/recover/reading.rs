@@ -54,7 +54,13 @@ pub(super) struct Closed {
 /// A segment that counts, with its life; that of a wiped one is what its neighbours leave room for.
 pub(super) fn seen<'s>(survey: &'s Survey, live: &Live) -> Result<(&'s Seen, Life), Error> {
     let seen = survey.segments.get(live.at);
-    seen.map(|seen| (seen, seen.life.unwrap_or_else(|| Life::wiped(seen.id, live.base))))
+    let life = |seen: &Seen| match seen.life {
+        None => Life::wiped(seen.id, live.base),
+        // Its neighbours may know more of where it begins than it does.
+        Some(life) if !life.base_known => Life { base: live.base, ..life },
+        Some(life) => life,
+    };
+    seen.map(|seen| (seen, life(seen)))
         .ok_or_else(|| Error::new(ErrorKind::Corrupt, "a plan names a segment that was not seen"))
 }
 

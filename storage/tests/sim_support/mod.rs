@@ -618,7 +618,7 @@ impl House<'_> {
                         return Err(format!("the log does not open on a healthy disk: {error}"));
                     }
                     if error.kind() == ErrorKind::Corrupt {
-                        if self.oracle.lied {
+                        if self.oracle.lied && self.oracle.lying {
                             self.totals.refused_damage += 1;
                             return Ok(None);
                         }
