@@ -69,6 +69,11 @@ impl RuleId {
         generated::of_error(kind)
     }
 
+    /// Whether the rule asks for what the tables of the order say: B1-B4.
+    const fn is_of_structure(self) -> bool {
+        matches!(self.key.as_bytes(), b"B1" | b"B2" | b"B3" | b"B4")
+    }
+
     /// The row of this rule.
     #[must_use]
     pub fn rule(self) -> Option<&'static Rule> {
@@ -202,17 +207,22 @@ pub const VIOLATIONS_MAX: usize = 256;
 pub struct Violations {
     list: Vec<Violation>,
     dropped: usize,
+    /// Other findings than those of the tables are passed over.
+    structure_only: bool,
 }
 
 impl Violations {
     /// No findings yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { list: Vec::new(), dropped: 0 }
+        Self { list: Vec::new(), dropped: 0, structure_only: false }
     }
 
     /// Adds a finding, or counts it as [dropped](Self::dropped) beyond [`VIOLATIONS_MAX`].
     pub fn push(&mut self, violation: Violation) {
+        if self.structure_only && !violation.rule.is_of_structure() {
+            return;
+        }
         if self.list.len() < VIOLATIONS_MAX {
             self.list.push(violation);
         } else {
@@ -331,5 +341,11 @@ fn padded(number: &[u8]) -> Option<[u8; 20]> {
 /// Pure: the same bytes and context give the same findings, in the same order.
 #[must_use]
 pub fn check(view: &DocumentView<'_>, context: &CheckContext) -> Violations {
-    walk::check(view, context)
+    walk::check(view, context, Violations::new())
+}
+
+/// The findings of B1-B4 alone: however many others there are, they crowd out none of these.
+pub(crate) fn check_structure(view: &DocumentView<'_>, version: FfdVersion) -> Violations {
+    let out = Violations { structure_only: true, ..Violations::new() };
+    walk::check(view, &CheckContext::new(version), out)
 }

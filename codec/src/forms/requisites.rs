@@ -56,6 +56,26 @@ macro_rules! requisites {
                 $( $crate::forms::requisites::row! { $View $Builder version parent $shape $(($($arg),*))? $name $tag } )*
             }
         }
+
+        #[cfg(test)]
+        impl $crate::forms::tests::dice::Calls for $Builder {
+            const ROWS: &'static [$crate::Tag] = &[ $( $crate::tags::$tag ),* ];
+
+            fn of(draft: $crate::forms::draft::Draft) -> Self {
+                Self(draft)
+            }
+
+            fn draft(&self) -> &$crate::forms::draft::Draft {
+                &self.0
+            }
+
+            fn call(self, row: usize, dice: &mut $crate::forms::tests::dice::Dice) -> Self {
+                let calls: &[fn(Self, &mut $crate::forms::tests::dice::Dice) -> Self] = &[
+                    $( |it, dice| it.$name($crate::forms::requisites::roll! { dice $shape $(($($arg),*))? $tag }) ),*
+                ];
+                (calls.get(row).unwrap())(self, dice)
+            }
+        }
     };
 }
 
@@ -302,6 +322,62 @@ macro_rules! row {
     };
 }
 
+/// An argument for the setter of one row.
+#[cfg(test)]
+macro_rules! roll {
+    ($dice:ident text $tag:ident) => {
+        &$dice.text($crate::tags::$tag)
+    };
+    ($dice:ident pad $tag:ident) => {
+        &$dice.text($crate::tags::$tag)
+    };
+    ($dice:ident texts $tag:ident) => {
+        &$dice.text($crate::tags::$tag)
+    };
+    ($dice:ident inn $tag:ident) => {
+        $dice.inn()
+    };
+    ($dice:ident byte $tag:ident) => {
+        $dice.code($crate::tags::$tag).to_le_bytes()[0]
+    };
+    ($dice:ident bytes $tag:ident) => {
+        $dice.code($crate::tags::$tag).to_le_bytes()[0]
+    };
+    ($dice:ident word $tag:ident) => {
+        u16::try_from($dice.number() & 0xFFFF).unwrap()
+    };
+    ($dice:ident long $tag:ident) => {
+        u32::try_from($dice.number() & 0xFFFF_FFFF).unwrap()
+    };
+    ($dice:ident flag $tag:ident) => {
+        $dice.once_in(2)
+    };
+    ($dice:ident money $tag:ident) => {
+        $crate::Kopecks($dice.number().cast_signed())
+    };
+    ($dice:ident number $tag:ident) => {
+        $dice.number()
+    };
+    ($dice:ident quantity $tag:ident) => {
+        $dice.quantity()
+    };
+    ($dice:ident time $tag:ident) => {
+        $crate::LocalSeconds(u32::try_from($dice.number() & 0xFFFF_FFFF).unwrap())
+    };
+    ($dice:ident raw $tag:ident) => {
+        &$dice.raw($crate::tags::$tag)
+    };
+    ($dice:ident code($T:ident) $tag:ident) => {
+        $crate::forms::$T::from_bits($dice.code($crate::tags::$tag))
+    };
+    ($dice:ident nest($V:ident, $B:ident) $tag:ident) => {
+        $dice.nest::<$crate::forms::$B>($crate::tags::$tag)
+    };
+    ($dice:ident nests($V:ident, $B:ident) $tag:ident) => {
+        $dice.nest::<$crate::forms::$B>($crate::tags::$tag)
+    };
+}
+
 /// What every document has besides its own rows: the check, the requisites of the drive, `finish`.
 macro_rules! document {
     ($View:ident, $Builder:ident, $forms:expr) => {
@@ -393,7 +469,7 @@ macro_rules! stamped {
 }
 
 #[cfg(test)]
-pub(super) use row;
+pub(super) use {roll, row};
 /// The beginning of a structure of which nothing is demanded.
 macro_rules! empty {
     ($Builder:ident) => {

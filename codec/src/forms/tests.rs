@@ -1,5 +1,7 @@
 //! What a builder takes is what the view of the same list gives: every row of every form and structure.
 
+pub(super) mod dice;
+
 use alloc::vec::Vec;
 
 use super::draft::{Draft, write};

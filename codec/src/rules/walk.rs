@@ -187,13 +187,17 @@ pub(super) fn finding(rule: RuleId, value: Value<'_>, actual: Datum, expected: D
     Violation { rule, tag: Some(value.tag()), offset: value.offset(), actual, expected }
 }
 
-pub(super) fn check(view: &DocumentView<'_>, context: &CheckContext) -> Violations {
-    check_by::<true>(view, context)
+/// Adds to `out` what the rules find.
+pub(super) fn check(view: &DocumentView<'_>, context: &CheckContext, out: Violations) -> Violations {
+    check_by::<true>(view, context, out)
 }
 
 /// With `GLANCE` a requisite is shown to the rules only where row, length and list do not settle it; without, always.
-fn check_by<const GLANCE: bool>(view: &DocumentView<'_>, context: &CheckContext) -> Violations {
-    let mut out = Violations::new();
+fn check_by<const GLANCE: bool>(
+    view: &DocumentView<'_>,
+    context: &CheckContext,
+    mut out: Violations,
+) -> Violations {
     let receipt = view.form().is_receipt_like();
     let date = if receipt { law_date(view) } else { None };
     let whole = Whole { view, context, form: view.form().0, date };
@@ -304,10 +308,10 @@ mod tests {
                                 let body = if parent == 0 { inside } else { tlv(parent, &inside) };
                                 let bytes = tlv(form.into(), &body);
                                 let Ok(view) = DocumentView::new_checked(&bytes) else { continue };
-                                let glanced = check_by::<true>(&view, &context);
+                                let glanced = check_by::<true>(&view, &context, Violations::new());
                                 assert_eq!(
                                     glanced,
-                                    check_by::<false>(&view, &context),
+                                    check_by::<false>(&view, &context, Violations::new()),
                                     "{} of {form} in {parent}, {version}: {value:?}",
                                     row.tag.0
                                 );
