@@ -30,9 +30,8 @@ use crate::{
     LocalSeconds, Piece, RuleId, SESSION_HEADER_LEN, Tag, Tlv, Value, Violation, container_crc, tags, to_hex,
 };
 
-use words::{
-    counted, damage_words, first_sentence, form_name, kind_name, level_mark, level_name, shown, wrapped,
-};
+pub use words::damage_words;
+use words::{counted, first_sentence, form_name, kind_name, level_mark, level_name, shown, wrapped};
 
 /// What a piece of a row is; how it looks is the caller's to decide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -61,8 +61,14 @@ pub(super) const fn level_mark(level: Level) -> &'static str {
     }
 }
 
-/// What is wrong, in a sentence.
-pub(super) const fn damage_words(kind: DecodeErrorKind) -> &'static str {
+/// What is wrong with bytes that are no document, in a Russian sentence without a full stop.
+///
+/// ```
+/// use ofd_codec::{DecodeErrorKind, explain::damage_words};
+/// assert_eq!(damage_words(DecodeErrorKind::Crc), "контрольная сумма контейнера не сходится");
+/// ```
+#[must_use]
+pub const fn damage_words(kind: DecodeErrorKind) -> &'static str {
     match kind {
         DecodeErrorKind::Truncated => "данные кончились раньше, чем структура",
         DecodeErrorKind::Signature => "неизвестная сигнатура сеансового заголовка",

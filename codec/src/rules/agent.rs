@@ -19,9 +19,9 @@ pub(super) fn b8(receipt: &Receipt<'_, '_>, out: &mut Violations) {
             continue;
         }
         let expected = if find(item, tags::ITEM_AGENT_FLAGS).is_some_and(flagged) {
-            "present with 1222"
+            "нужен, если указан 1222"
         } else if whole {
-            "present with 1057"
+            "нужен, если указан 1057"
         } else {
             continue;
         };

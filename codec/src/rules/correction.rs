@@ -3,10 +3,11 @@
 //! Source: order ЕД-7-20/662@, tags 1173, 1174, 1178, 1179; 54-ФЗ, article 4.3.
 
 use super::receipt::{Receipt, code};
+use super::required::PRESENT;
 use super::walk::{find, finding};
 use super::{Datum, RuleId, Violations};
 use crate::dictionary::{Carrier, Need, requirement};
-use crate::{FfdVersion, LocalSeconds, Tag, tags};
+use crate::{Civil, FfdVersion, LocalSeconds, Tag, tags};
 
 /// Seconds of a day: 1178 is a date, its time of day means nothing.
 const DAY: u32 = 86_400;
@@ -24,11 +25,11 @@ pub(super) fn c13(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     };
     let kind = receipt.nest.get(tags::CORRECTION_TYPE);
     if kind.is_none() && !demanded(0, tags::CORRECTION_TYPE) {
-        out.push(receipt.nest.lacks(RuleId::C13, tags::CORRECTION_TYPE, Datum::word("present")));
+        out.push(receipt.nest.lacks(RuleId::C13, tags::CORRECTION_TYPE, Datum::word(PRESENT)));
     }
     let Some(base) = receipt.nest.get(tags::CORRECTION_BASE) else {
         if !demanded(0, tags::CORRECTION_BASE) {
-            out.push(receipt.nest.lacks(RuleId::C13, tags::CORRECTION_BASE, Datum::word("present")));
+            out.push(receipt.nest.lacks(RuleId::C13, tags::CORRECTION_BASE, Datum::word(PRESENT)));
         }
         return;
     };
@@ -42,7 +43,7 @@ pub(super) fn c13(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     };
     match find(base.children(), tags::CORRECTION_DATE) {
         None if demanded(inside, tags::CORRECTION_DATE) => {}
-        None => out.push(missing(tags::CORRECTION_DATE, "present")),
+        None => out.push(missing(tags::CORRECTION_DATE, PRESENT)),
         Some(value) => {
             let own = receipt.nest.get(tags::DATE_TIME).and_then(|value| value.unixtime().ok());
             let repaired = value.unixtime().ok();
@@ -50,7 +51,11 @@ pub(super) fn c13(receipt: &Receipt<'_, '_>, out: &mut Violations) {
             if let Some((own, repaired)) = own.zip(repaired)
                 && day(repaired) > day(own)
             {
-                let (actual, expected) = (Datum::Number(repaired.0.into()), Datum::word("not after 1012"));
+                let actual = {
+                    let Civil { day, month, year, .. } = Civil::from(repaired);
+                    Datum::quote(alloc::format!("{day:02}.{month:02}.{year}"))
+                };
+                let expected = Datum::word("не позже даты документа (1012)");
                 out.push(finding(RuleId::C13, value, actual, expected));
             }
         }
@@ -60,6 +65,6 @@ pub(super) fn c13(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         && !demanded(inside, tags::CORRECTION_NUMBER)
         && number.is_none_or(|value| value.bytes().trim_ascii().is_empty())
     {
-        out.push(missing(tags::CORRECTION_NUMBER, "present when 1173 = 1"));
+        out.push(missing(tags::CORRECTION_NUMBER, "нужен при 1173 = 1"));
     }
 }

@@ -14,12 +14,12 @@ pub(super) fn b1(place: &Place<'_>, out: &mut Violations) {
     match place.row {
         None if place.version == FfdVersion::V1_0 && place.entry.is_some() => {}
         None => {
-            let known = place.entry.map_or("unknown tag", |entry| entry.name_ru);
+            let known = place.entry.map_or("неизвестный реквизит", |entry| entry.name_ru);
             out.push(place.finding(RuleId::B1, Datum::word(known), Datum::Absent));
         }
         // Sources disagree about repeats of a few tags; one that lets a tag repeat is enough.
         Some(row) if place.again && !row.repeats && !place.entry.is_some_and(|entry| entry.repeatable) => {
-            out.push(place.finding(RuleId::B1, Datum::word("repeated"), Datum::word("once")));
+            out.push(place.finding(RuleId::B1, Datum::word("повторяется"), Datum::word("один раз")));
         }
         Some(_) => {}
     }

@@ -39,13 +39,13 @@ pub(super) fn c3(item: &Item<'_, '_>, out: &mut Violations) {
 pub(super) fn c14(item: &Item<'_, '_>, out: &mut Violations) {
     let Some(quantity) = item.quantity else { return };
     let expected = if quantity.mantissa == 0 {
-        "more than 0"
+        "больше 0"
     } else if quantity.scale > 0
         && item.measure == Some(0)
         && item.nest.get(tags::FRACTION).is_none()
         && quantity.to_decimal(0).is_none()
     {
-        "a whole number of pieces when 2108 = 0"
+        "целое число штук при 2108 = 0"
     } else {
         return;
     };
@@ -83,7 +83,7 @@ pub(super) fn c15(item: &Item<'_, '_>, out: &mut Violations) {
         let demanded = matches!(whole.version(), FfdVersion::V1_0 | FfdVersion::V1_1);
         let advance = item.method == 3 || item.subject == 10;
         if due && !demanded && !advance {
-            out.push(item.nest.lacks(RuleId::C15, tags::ITEM_NAME, Datum::word("a name")));
+            out.push(item.nest.lacks(RuleId::C15, tags::ITEM_NAME, Datum::word("наименование")));
         }
         return;
     };
@@ -95,6 +95,11 @@ pub(super) fn c15(item: &Item<'_, '_>, out: &mut Violations) {
     let equals = |word: &&[u8]| word.iter().copied().eq(name.iter().map(|&byte| small(byte)));
     if name.is_empty() || PLACEHOLDERS.iter().any(equals) {
         let actual = Datum::quote(alloc::format!("{}", value.text().trimmed()));
-        out.push(finding(RuleId::C15, value, actual, Datum::word("a name that tells what was sold")));
+        out.push(finding(
+            RuleId::C15,
+            value,
+            actual,
+            Datum::word("наименование, по которому понятно, что продано"),
+        ));
     }
 }

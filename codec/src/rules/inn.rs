@@ -15,11 +15,7 @@ pub(super) fn b5(place: &Place<'_>, out: &mut Violations) {
     if digits.is_empty() || digits.iter().all(|&digit| digit == b'0') || is_inn(digits) {
         return;
     }
-    out.push(place.finding(
-        RuleId::B5,
-        quote(digits),
-        Datum::word("10 or 12 digits with valid check digits"),
-    ));
+    out.push(place.finding(RuleId::B5, quote(digits), Datum::word("10 или 12 цифр с верными контрольными")));
 }
 
 /// "No Russian ИНН" is said in one way only.
@@ -38,7 +34,7 @@ pub(super) fn b10(place: &Place<'_>, out: &mut Violations) {
     if digits.is_empty() || is_person(digits) {
         return;
     }
-    out.push(place.finding(RuleId::B10, quote(digits), Datum::word("12 digits with valid check digits")));
+    out.push(place.finding(RuleId::B10, quote(digits), Datum::word("12 цифр с верными контрольными")));
 }
 
 fn quote(digits: &[u8]) -> Datum {

@@ -20,9 +20,9 @@ pub(super) fn g1(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         return;
     }
     let expected = if !is_1_2(receipt.nest) {
-        "a register of ФФД 1.2"
+        "касса с ФФД 1.2"
     } else if receipt.nest.whole.context.marked_goods == Some(false) {
-        "a register registered for marked goods (1290, bit 8)"
+        "касса, зарегистрированная для маркированных товаров (1290, бит 8)"
     } else {
         return;
     };
@@ -46,19 +46,19 @@ pub(super) fn g2(item: &Item<'_, '_>, out: &mut Violations) {
     if matches!(subject, 30 | 32) {
         let code = MARKING_CODES.into_iter().find_map(inside);
         if let Some(value) = code.or_else(|| item.nest.get(tags::ITEM_CHECK_RESULT)) {
-            let actual = Datum::word("present");
-            out.push(finding(RuleId::G2, value, actual, Datum::word("absent when 1212 = 30 or 32")));
+            let actual = Datum::word("указан");
+            out.push(finding(RuleId::G2, value, actual, Datum::word("не указывается при 1212 = 30 или 32")));
         }
         return;
     }
     for tag in [tags::PRODUCT_CODE_STLV, tags::CODE_PROCESSING_MODE, tags::ITEM_CHECK_RESULT] {
         if item.nest.get(tag).is_none() {
-            out.push(item.nest.lacks(RuleId::G2, tag, Datum::word("present when 1212 = 31 or 33")));
+            out.push(item.nest.lacks(RuleId::G2, tag, Datum::word("нужен при 1212 = 31 или 33")));
         }
     }
     if let Some(value) = inside(tags::CODE_UNKNOWN) {
-        let actual = Datum::word("kind not identified");
-        out.push(finding(RuleId::G2, value, actual, Datum::word("a code of a known kind")));
+        let actual = Datum::word("вид кода не определен");
+        out.push(finding(RuleId::G2, value, actual, Datum::word("код известного вида")));
     }
 }
 
@@ -70,7 +70,7 @@ pub(super) fn g3(receipt: &Receipt<'_, '_>, out: &mut Violations) {
             if let Some(value) = find(item, tags::ITEM_CHECK_RESULT)
                 && let Some(bits) = code(value).filter(|&bits| is_odd(bits))
             {
-                let expected = Datum::word("bit 1 with bit 0 only, bit 3 with bit 2 only");
+                let expected = Datum::word("бит 1 только вместе с битом 0, бит 3 только вместе с битом 2");
                 out.push(finding(RuleId::G3, value, Datum::Number(bits.into()), expected));
             }
         }
@@ -79,7 +79,7 @@ pub(super) fn g3(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         return;
     }
     let told = receipt.nest.get(tags::RECEIPT_CHECK_RESULT);
-    let expected = Datum::word("1: a result of an item is negative");
+    let expected = Datum::word("1, если проверка товара дала отрицательный результат");
     match told.map(|value| (value, code(value))) {
         None => out.push(receipt.nest.lacks(RuleId::G3, tags::RECEIPT_CHECK_RESULT, expected)),
         Some((value, Some(0))) => out.push(finding(RuleId::G3, value, Datum::Number(0), expected)),
@@ -97,23 +97,27 @@ pub(super) fn g4(item: &Item<'_, '_>, out: &mut Violations) {
     if let Some(measure) = nest.get(tags::QUANTITY_MEASURE)
         && let Some(unit @ 1..) = code(measure)
     {
-        push(measure, Datum::Number(unit.into()), "0 with 1291");
+        push(measure, Datum::Number(unit.into()), "0 при дробном количестве (1291)");
     }
     if let Some(value) = nest.get(tags::QUANTITY)
         && let Some(quantity) = item.quantity.filter(|quantity| quantity.to_decimal(0) != Some(1))
     {
-        push(value, Datum::quote(alloc::format!("{quantity}")), "1 with 1291");
+        push(value, Datum::quote(alloc::format!("{quantity}")), "1 при дробном количестве (1291)");
     }
     let part = |tag: Tag| find(fraction.children(), tag);
     let (Some(above), Some(below)) = (part(tags::NUMERATOR), part(tags::DENOMINATOR)) else { return };
     let (Some(numerator), Some(denominator)) = (amount(above), amount(below)) else { return };
     if numerator == 0 || numerator >= denominator {
-        push(above, Datum::Number(numerator), "more than 0 and less than 1294");
+        push(above, Datum::Number(numerator), "больше 0 и меньше знаменателя (1294)");
     }
     if let Some(text) = part(tags::FRACTION_TEXT)
         && written(text.bytes()) != Some((numerator, denominator))
     {
-        push(text, Datum::quote(alloc::format!("{}", text.text().trimmed())), "1293/1294");
+        push(
+            text,
+            Datum::quote(alloc::format!("{}", text.text().trimmed())),
+            "числитель/знаменатель (1293/1294)",
+        );
     }
 }
 
@@ -150,7 +154,7 @@ pub(super) fn g5(nest: &Nest<'_, '_>, out: &mut Violations) {
     let founded = text(tags::FOUNDATION_DOC_NUMBER).is_some_and(|(_, number)| number == b"1944");
     if founded && !answered {
         let actual = Datum::quote(alloc::format!("{}", answer.text()));
-        out.push(finding(RuleId::G5, answer, actual, Datum::word("UUID=...&Time=... when 1264 = 1944")));
+        out.push(finding(RuleId::G5, answer, actual, Datum::word("UUID=...&Time=... при 1264 = 1944")));
     }
     if !answered && !founded {
         return;

@@ -22,23 +22,18 @@ pub(super) fn b7(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     if nest.whole.version() >= FfdVersion::V1_1 {
         for tag in [tags::RETAIL_PLACE_ADDRESS, tags::RETAIL_PLACE] {
             if let Some(value) = nest.get(tag).filter(|value| value.bytes().trim_ascii().is_empty()) {
-                push(tag, value.offset(), Datum::word("blank"), "not blank");
+                push(tag, value.offset(), Datum::word("пусто"), "не пусто");
             }
         }
     }
     let internet = nest.get(tags::INTERNET_PAYMENT).filter(|value| value.bytes() == [1]);
     if let Some(internet) = internet {
         match nest.get(tags::RETAIL_PLACE) {
-            None => push(
-                tags::RETAIL_PLACE,
-                internet.offset(),
-                Datum::Absent,
-                "address of the site when 1125 = 1",
-            ),
+            None => push(tags::RETAIL_PLACE, internet.offset(), Datum::Absent, "адрес сайта при 1125 = 1"),
             // A name with a dot is all that can be asked: national domains come in CP866 letters.
             Some(place) if !place.bytes().contains(&b'.') => {
                 let actual = Datum::quote(place.text().to_string());
-                push(tags::RETAIL_PLACE, place.offset(), actual, "address of the site when 1125 = 1");
+                push(tags::RETAIL_PLACE, place.offset(), actual, "адрес сайта при 1125 = 1");
             }
             Some(_) => {}
         }

@@ -26,7 +26,7 @@ pub(super) fn b6(document: &Nest<'_, '_>, out: &mut Violations) {
         });
     };
     let Ok(number) = RegistrationNumber::from_wire(value.bytes()) else {
-        push(quote(), Datum::word("16 digits"));
+        push(quote(), Datum::word("16 цифр"));
         return;
     };
     let of_document = document.get(tags::KKT_NUMBER).map(|value| value.bytes());

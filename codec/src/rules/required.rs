@@ -4,6 +4,9 @@ use super::walk::Nest;
 use super::{Datum, RuleId, Violations};
 use crate::{FfdVersion, Tag, tags};
 
+/// What is expected of a requisite that has to be there, whatever the rest says.
+pub(super) const PRESENT: &str = "нужен";
+
 /// Rows of code 1 that speak of the wire. Rows of the printed form and rows whose obligation nobody has seen in the
 /// order (ФФД 1.0, requisites of 2025) demand nothing.
 ///
@@ -20,7 +23,7 @@ pub(super) fn b2(nest: &Nest<'_, '_>, out: &mut Violations) {
         if undeclared && row.tag == tags::FFD_VERSION {
             continue;
         }
-        out.push(nest.lacks(RuleId::B2, row.tag, Datum::word("present")));
+        out.push(nest.lacks(RuleId::B2, row.tag, Datum::word(PRESENT)));
     }
 }
 
@@ -42,21 +45,21 @@ const CONDITIONS: &[Condition] = &[
         when: tags::AUTO_MODE,
         holds: |value| value == 1,
         demands: &[tags::MACHINE_NUMBER],
-        because: "present when 1001 = 1",
+        because: "нужен при 1001 = 1",
     },
     Condition {
         forms: &[1, 11],
         when: tags::OFFLINE_MODE,
         holds: |value| value == 0,
         demands: &[tags::OFD_INN],
-        because: "present when 1002 = 0",
+        because: "нужен при 1002 = 0",
     },
     Condition {
         forms: &[5, 21],
         when: tags::UNSENT_DOCUMENTS,
         holds: |value| value > 0,
         demands: &[tags::UNSENT_SINCE],
-        because: "present when 1097 > 0",
+        because: "нужен при 1097 > 0",
     },
 ];
 

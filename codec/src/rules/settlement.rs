@@ -18,11 +18,11 @@ pub(super) fn c10(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     let ended =
         system == IMPUTED && !receipt.is_return() && whole.date.is_some_and(|date| date >= NO_IMPUTED);
     let expected = if system.count_ones() != 1 {
-        Datum::word("exactly one tax system")
+        Datum::word("ровно одна система налогообложения")
     } else if let Some(registered) = whole.context.taxation_types.filter(|it| it & system == 0) {
-        Datum::quote(alloc::format!("one of those registered: 1062 = {registered}"))
+        Datum::quote(alloc::format!("одна из указанных при регистрации: 1062 = {registered}"))
     } else if ended {
-        Datum::word("not 8 since 2021-01-01")
+        Datum::word("не 8 с 01.01.2021")
     } else {
         return;
     };
@@ -48,8 +48,8 @@ pub(super) fn c11(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         return;
     }
     for (sum, tag, mask, expected) in [
-        (receipt.credit, tags::CREDIT_SUM, methods(&[5, 6]), "an item with 1214 = 5 or 6"),
-        (receipt.prepaid, tags::PREPAID_SUM, methods(&[4, 5]), "an item with 1214 = 4 or 5"),
+        (receipt.credit, tags::CREDIT_SUM, methods(&[5, 6]), "предмет расчета с 1214 = 5 или 6"),
+        (receipt.prepaid, tags::PREPAID_SUM, methods(&[4, 5]), "предмет расчета с 1214 = 4 или 5"),
     ] {
         if sum > 0
             && items.methods & mask == 0
@@ -68,7 +68,7 @@ pub(super) fn c12(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     }
     if let Some(value) = receipt.nest.get(tags::OPERATION_TYPE) {
         let actual = Datum::Number(code(value).unwrap_or_default().into());
-        out.push(finding(RuleId::C12, value, actual, Datum::word("1 or 3 in a correction of 1.05")));
+        out.push(finding(RuleId::C12, value, actual, Datum::word("1 или 3 в коррекции ФФД 1.05")));
     }
 }
 
@@ -88,14 +88,14 @@ pub(super) fn c16(receipt: &Receipt<'_, '_>, out: &mut Violations) {
             out.push(nest.lacks(
                 RuleId::C16,
                 tags::BUYER_CONTACT,
-                Datum::word("present for a settlement in the Internet"),
+                Datum::word("нужен при расчете в интернете"),
             ));
         }
         Some(buyer) if buyer.bytes().contains(&b'@') && nest.get(tags::SENDER_EMAIL).is_none() => {
             out.push(nest.lacks(
                 RuleId::C16,
                 tags::SENDER_EMAIL,
-                Datum::word("present when 1008 is an e-mail"),
+                Datum::word("нужен, если в 1008 адрес электронной почты"),
             ));
         }
         _ => {}
@@ -117,7 +117,7 @@ pub(super) fn c17(receipt: &Receipt<'_, '_>, out: &mut Violations) {
             RuleId::C17,
             value,
             Datum::Number(receipt.cash),
-            Datum::word("0 for a register of the Internet"),
+            Datum::word("0 для кассы, зарегистрированной только для интернета"),
         ));
     }
 }

@@ -56,6 +56,6 @@ pub(super) fn c18(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         RuleId::C18,
         tags::TOTAL_SUM,
         Datum::Number(0),
-        Datum::word("more than 0, or a discount of 100 %"),
+        Datum::word("больше 0 или скидка 100 %"),
     ));
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::walk::Place;
 use super::{Datum, RuleId, Violations};
-use crate::dictionary::{Codes, Entry, Kind, ValueList, is_stlv};
+use crate::dictionary::{Codes, Entry, Kind, Meaning, ValueList, is_stlv};
 
 /// Length first: a value of the wrong length has no code to look at.
 pub(super) fn b4(place: &Place<'_>, out: &mut Violations) {
@@ -18,12 +18,16 @@ pub(super) fn b4(place: &Place<'_>, out: &mut Violations) {
     }
     // The structural walk has seen to it for every number that is always a nest.
     if entry.kind == Kind::Stlv && !is_stlv(place.tag) && place.value.children().any(|child| child.is_err()) {
-        out.push(place.finding(RuleId::B4, Datum::word("does not close"), Datum::word("nested TLV")));
+        out.push(place.finding(
+            RuleId::B4,
+            Datum::word("длины внутри не сходятся"),
+            Datum::word("вложенные реквизиты"),
+        ));
     }
     if let Some(list) = entry.values.filter(|list| list.strict)
         && let Some(actual) = foreign(list, entry.kind, bytes)
     {
-        out.push(place.finding(RuleId::B4, actual, Datum::word(list.name)));
+        out.push(place.finding(RuleId::B4, actual, known(list)));
     }
 }
 
@@ -33,8 +37,33 @@ fn wanted(entry: &Entry, bytes: &[u8]) -> Datum {
     if entry.fixed || bytes.is_empty() {
         Datum::Number(entry.len_max.into())
     } else {
-        Datum::quote(format!("at most {}", entry.len_max))
+        Datum::quote(format!("не более {} байт", entry.len_max))
     }
+}
+
+/// The codes that the list has, runs of them by their ends: `одно из: 1–6, 10`, `биты: 0–5`.
+#[cold]
+fn known(list: &ValueList) -> Datum {
+    let label = |meaning: &Meaning| match list.codes {
+        Codes::Number => format!("{}", meaning.code),
+        Codes::Bits => format!("{}", meaning.code.trailing_zeros()),
+        Codes::Text => String::from(meaning.label),
+    };
+    let place = |meaning: &Meaning| match list.codes {
+        Codes::Bits => meaning.code.trailing_zeros(),
+        Codes::Number | Codes::Text => meaning.code,
+    };
+    let mut text = String::from(if list.codes == Codes::Bits { "биты: " } else { "одно из: " });
+    let runs = list.values.chunk_by(|a, b| place(a).checked_add(1) == Some(place(b)));
+    for (index, run) in runs.enumerate() {
+        text.push_str(if index > 0 { ", " } else { "" });
+        match run {
+            [first, .., last] => text.push_str(&format!("{}–{}", label(first), label(last))),
+            [only] => text.push_str(&label(only)),
+            [] => {}
+        }
+    }
+    Datum::quote(text)
 }
 
 /// The value, if its list does not know it.

@@ -153,19 +153,23 @@ pub(super) fn c6(receipt: &Receipt<'_, '_>, out: &mut Violations) {
                 RuleId::C6,
                 value,
                 Datum::Number(u64::from(rate)),
-                Datum::word("each rate once"),
+                Datum::word("каждая ставка один раз"),
             ));
         }
         seen |= bit;
     }
     if receipt.has_rate(NEW_RATES) {
         for rate in (7..=12_u8).filter(|&rate| receipt.has_rate(bit(rate)) && seen & (1 << rate) == 0) {
-            let expected = Datum::quote(format!("1119 with rate {rate}"));
+            let expected = Datum::quote(format!("1119 со ставкой {rate}"));
             out.push(receipt.nest.lacks(RuleId::C6, tags::RECEIPT_VAT_SUMS, expected));
         }
     }
     if receipt.sums.is_some() && receipt.flat.iter().all(Option::is_none) {
-        out.push(receipt.nest.lacks(RuleId::C6, tags::TURNOVER_VAT_0, Datum::word("0 beside 1115 alone")));
+        out.push(receipt.nest.lacks(
+            RuleId::C6,
+            tags::TURNOVER_VAT_0,
+            Datum::word("0, если из сумм НДС есть только 1115"),
+        ));
     }
 }
 
@@ -182,7 +186,7 @@ pub(super) fn c7(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     // Of nothing sold there is no total to tell.
     let due = |rate: u8| items.rates.get(usize::from(rate)).is_some_and(|turnover| due(rate, turnover) > 0);
     if let Some((tag, _)) = FLAT.into_iter().find(|(_, rate)| due(*rate)) {
-        out.push(receipt.nest.lacks(RuleId::C7, tag, Datum::word("a total for the rates of the items")));
+        out.push(receipt.nest.lacks(RuleId::C7, tag, Datum::word("итог по ставкам предметов расчета")));
     }
 }
 
@@ -193,12 +197,12 @@ pub(super) fn c8(receipt: &Receipt<'_, '_>, out: &mut Violations) {
         if !receipt.has_rate(bit(1) | bit(3)) || receipt.is_return() {
             return;
         }
-        (|rate| matches!(rate, 1 | 3), "11 or 12 since 2026-01-01")
+        (|rate| matches!(rate, 1 | 3), "11 или 12 с 01.01.2026")
     } else {
         if !receipt.has_rate(bit(11) | bit(12)) {
             return;
         }
-        (|rate| matches!(rate, 11 | 12), "1 or 3 before 2026-01-01")
+        (|rate| matches!(rate, 11 | 12), "1 или 3 до 01.01.2026")
     };
     for (value, item) in receipt.each_rate(wanted) {
         let on_credit = find(item, tags::PAYMENT_METHOD).and_then(code) == Some(7);
@@ -218,8 +222,8 @@ pub(super) fn c9(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     let early = receipt.nest.whole.date.is_some_and(|date| date < FROM_2025);
     let system = receipt.taxation;
     let expected = match system {
-        _ if early => "no rate of 5 or 7 % before 2025-01-01",
-        Some(system) if system & 0b110 == 0 => "5 and 7 % with 1055 = 2 or 4 only",
+        _ if early => "до 01.01.2025 ставок 5 и 7 % нет",
+        Some(system) if system & 0b110 == 0 => "ставки 5 и 7 % только при 1055 = 2 или 4",
         _ => return,
     };
     for (value, item) in receipt.each_rate(|rate| matches!(rate, 7..=10)) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use ofd_engine::codec::{
     CONTAINER_HEADER_LEN, Datum, DecodeError, DriveNumber, Form, Piece, RuleId, SESSION_HEADER_LEN,
-    ServiceHeader, Tag, check, frame,
+    ServiceHeader, Tag, check, explain::damage_words, frame,
 };
 
 use crate::failure::{Exit, Failure, talk};
@@ -79,7 +79,8 @@ fn broken(found: &Found<'_>, error: &DecodeError, rule: RuleId) -> String {
     let (drive, number, form) = claimed(found.bytes);
     let mut line = String::with_capacity(160);
     head(&mut line, drive, number, form);
-    violation(&mut line, rule, error.tag, &quoted(&error.to_string()), "null");
+    let words = format!("{}, байт {}", damage_words(error.kind), error.offset);
+    violation(&mut line, rule, error.tag, &quoted(&words), "null");
     line.push_str("]}");
     line
 }
