@@ -238,10 +238,7 @@ fn a_finding_says_what_where_and_what_instead() {
         (RuleId::B4, Level::Error, Some(tags::OPERATION_TYPE))
     );
     assert_eq!(bytes[found.offset], 7);
-    assert_eq!(
-        (found.actual.to_string(), found.expected.to_string()),
-        ("7".into(), "одно из: 1–4".into())
-    );
+    assert_eq!((found.actual.to_string(), found.expected.to_string()), ("7".into(), "одно из: 1–4".into()));
     assert_eq!((found.rule.key, found.rule.name), ("B4", "tag.value"));
 
     let nested = receipt().item(|item| item.set(tags::VAT_RATE, &[13]));
