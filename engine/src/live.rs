@@ -56,6 +56,8 @@ const LONG_SLEEP: Duration = Duration::from_millis(250);
 const EVENTS_WAITING_MAX: usize = 65_536;
 /// Looks without anything new before it sleeps long.
 const IDLE_LOOKS: u32 = 20;
+/// Takings that are written down for each document that has come, about half of what the document takes in the log.
+const TAKINGS_BYTES_A_DOCUMENT: usize = 256;
 /// Ticks are this far apart at least.
 const TICK_US: u64 = 1_000_000;
 /// How long it waits after an error of the disk.
@@ -270,8 +272,8 @@ impl Live {
         Ok(worked)
     }
 
-    /// A checkpoint costs as much as there are registers, so there is one when about as many documents have come, or when
-    /// somebody asks.
+    /// A checkpoint costs as much as there are registers and takings, so there is one when about as many documents have come,
+    /// or when somebody asks.
     fn checkpoint(&mut self) -> Result<bool, Error> {
         let Shared { env, reader, book, options, .. } = &*self.shared;
         let Some(writer) = &mut self.writer else { return Ok(false) };
@@ -280,7 +282,9 @@ impl Live {
         let through = registers.position().lsn();
         let drives = u64::try_from(registers.count().0).unwrap_or(u64::MAX);
         let behind = through.get().saturating_sub(kept.get());
-        let due = behind >= drives.max(options.checkpoint_after) || (asked && behind > 0);
+        let takings =
+            u64::try_from(registers.takings_len_bytes() / TAKINGS_BYTES_A_DOCUMENT).unwrap_or(u64::MAX);
+        let due = behind >= drives.max(takings).max(options.checkpoint_after) || (asked && behind > 0);
         if due && reader.holds(through) {
             if let Err(error) = writer.end(&**env, through) {
                 // A file whose sync has failed is not synced again: all of it is told anew. Readers wait until then: what they

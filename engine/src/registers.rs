@@ -5,6 +5,7 @@
 //!                           ├─ Registration  what it was registered with, what changed
 //!                           └─ Shift ─ Totals, counters of its closing report
 //!                   Card    ── the register over all its drives
+//!                   Takings ── sums by organisation and time
 //!            each says what happened ─▶ Event
 //! ```
 //!
@@ -31,16 +32,18 @@ mod figures;
 pub(crate) mod pack;
 mod packed;
 mod registration;
+mod rows;
 pub(crate) mod saved;
 mod service;
 mod shift;
 mod slab;
+mod takings;
 mod totals;
 mod wheel;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
-use ofd_codec::{DocumentView, DriveNumber, Form, tags};
+use ofd_codec::{DocumentView, DriveNumber, Form, LocalSeconds, tags};
 use ofd_storage::envelope::{Envelope, Provenance, Realm};
 use ofd_storage::{Error, Position, RecordKind, RecordRef};
 
@@ -57,7 +60,9 @@ pub use self::registration::Registration;
 pub use self::service::{Arrival, Range, Service};
 pub use self::shift::{Agreement, Mark, SHIFT_SECONDS_MAX, Shift};
 use self::slab::Slab;
-pub use self::totals::{DIRECTIONS, PAYMENT_TAGS, PAYMENTS, Paid, Sums, Totals, VAT_CODES};
+use self::takings::Takings;
+pub use self::takings::{DAYS_KEPT, HOURS_KEPT_DAYS, Whose};
+pub use self::totals::{DIRECTIONS, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals, VAT_CODES};
 use self::wheel::Wheel;
 
 /// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
@@ -107,6 +112,7 @@ pub struct Registers {
     by_drive: HashTable<u32>,
     cards: Slab<KeptCard>,
     by_rnm: HashTable<u32>,
+    takings: Takings,
     hasher: RandomState,
     /// What is due when, of the drives by their numbers. It follows from them: a state that comes back sets it again.
     wheel: Wheel,
@@ -126,6 +132,7 @@ impl Registers {
             by_drive: HashTable::new(),
             cards: Slab::default(),
             by_rnm: HashTable::new(),
+            takings: Takings::default(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             wheel: Wheel::default(),
             scratch: Packer::default(),
@@ -152,6 +159,7 @@ impl Registers {
         out: &mut Vec<Event>,
     ) -> Result<(), Error> {
         let position = Position::new(record.lsn());
+        self.takings.turn(record.received_at_us());
         if record.kind() == RecordKind::Document
             && let Ok(envelope) = Envelope::of(record)
             && let (Ok(drive), Ok(view)) =
@@ -187,6 +195,7 @@ impl Registers {
     /// When a registration has to be compared with the one before, and [`Past`] cannot read it now: nothing has changed, and
     /// the same document has to come again.
     pub fn take(&mut self, seen: &Seen<'_>, past: &dyn Past, out: &mut Vec<Event>) -> Result<(), Error> {
+        self.takings.turn(seen.received_at_us);
         let Some(at) = self.drive_at(seen.drive, seen.realm) else { return Ok(()) };
         let Some(kept) = self.drives.get_mut(at) else { return Ok(()) };
         if let State::Packed(bytes) = &kept.state {
@@ -196,19 +205,23 @@ impl Registers {
         }
         let State::Live(drive) = &mut kept.state else { return Ok(()) };
         let from = out.len();
+        let paid = if seen.variant == 0 { Paid::of(&seen.view) } else { None };
         let outcome = before(drive, seen, past).map(|before| {
             let mut events = Events::of(out, seen);
-            drive.take(seen, &self.rules, before.as_ref(), &mut events);
+            drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), &mut events);
             events.next()
         });
         let card = match outcome {
             Ok(next) if seen.variant == 0 && !seen.view.form().is_marking() => {
-                self.take_card(seen, at, &mut Events::going_on(out, seen, next))
+                self.take_card(seen, at, paid.is_some(), &mut Events::going_on(out, seen, next))
             }
             _ => None,
         };
         self.put_away(at, card);
         outcome?;
+        if let Some(paid) = &paid {
+            self.take_paid(seen, paid);
+        }
         if seen.view.form() == Form::OPEN_SHIFT
             && let Some(State::Live(drive)) = self.drives.get(at).map(|kept| &kept.state)
             && let Some(second) = drive.overdue_at()
@@ -262,7 +275,7 @@ impl Registers {
     }
 
     /// The card of the register that a document names, and takes it in.
-    fn take_card(&mut self, seen: &Seen<'_>, drive: u32, events: &mut Events<'_>) -> Option<u32> {
+    fn take_card(&mut self, seen: &Seen<'_>, drive: u32, paid: bool, events: &mut Events<'_>) -> Option<u32> {
         let rnm = card::fixed::<RNM_LEN>(&seen.view, tags::KKT_REG_ID)?;
         let test = seen.realm == Realm::Test;
         let at = match self.find_card(test, &rnm) {
@@ -271,8 +284,17 @@ impl Registers {
         };
         let drives = &self.drives;
         let card = self.cards.get_mut(at)?;
-        card.take(seen, drive, |it| drives.get(it).and_then(KeptDrive::number), events);
+        card.take(seen, drive, paid, |it| drives.get(it).and_then(KeptDrive::number), events);
         Some(at)
+    }
+
+    /// Adds a receipt to the takings of its organisation and of everybody.
+    fn take_paid(&mut self, seen: &Seen<'_>, paid: &Paid) {
+        let mut sums = Totals::default();
+        sums.add(paid);
+        let inn = card::fixed(&seen.view, tags::USER_INN);
+        let time = Figures::time_of(&seen.view, seen.received_at_us);
+        self.takings.take(seen.realm == Realm::Test, inn, time, &sums, &self.hasher);
     }
 
     fn find_card(&self, test: bool, rnm: &[u8; RNM_LEN]) -> Option<u32> {
@@ -362,6 +384,24 @@ impl Registers {
         self.cards.get(card).map(|card| self.shown(card))
     }
 
+    /// Live figures of an organisation or of everybody, of rows that begin in `times`, local time of the registers; `None`
+    /// when nothing was ever taken by such an organisation. What was taken before [`Figures::since`] they do not tell.
+    #[must_use]
+    pub fn figures(
+        &self,
+        realm: Realm,
+        whose: Whose<'_>,
+        grain: Grain,
+        times: &core::ops::Range<LocalSeconds>,
+    ) -> Option<Figures> {
+        self.takings.figures(realm == Realm::Test, whose, grain, times, &self.hasher)
+    }
+
+    /// About how many bytes a checkpoint has for the takings of organisations.
+    pub(crate) const fn takings_len_bytes(&self) -> usize {
+        self.takings.len_bytes()
+    }
+
     /// Cards from a number on, which are those of their appearance, from 0; each with the INN that it is asked for by.
     pub(crate) fn cards_from(
         &self,
@@ -392,13 +432,14 @@ fn before(drive: &Drive, seen: &Seen<'_>, past: &dyn Past) -> Result<Option<Regi
     Ok(view.map(|view| Registration::of(&view, before.number)))
 }
 
-/// The same drives and cards in the same order, folded as far by the same rules.
+/// The same drives and cards in the same order, and the same takings, folded as far by the same rules.
 impl PartialEq for Registers {
     fn eq(&self, other: &Self) -> bool {
         self.rules == other.rules
             && self.last == other.last
             && self.drives().eq(other.drives())
             && self.cards.iter().eq(other.cards.iter())
+            && self.takings == other.takings
     }
 }
 impl Eq for Registers {}

@@ -16,7 +16,7 @@ use common::life;
 use ofd_emit::{ProfileOptions, Register as Till};
 use ofd_engine::codec::{LocalSeconds, tags};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Event, Grain, SHIFTS_KEPT};
+use ofd_engine::registers::{Event, Figures, Grain, SHIFTS_KEPT, Whose};
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook};
 
@@ -96,6 +96,72 @@ fn a_restart_at_any_moment_shows_the_same_registers() {
         assert_eq!(beside.position(), log.durable());
     }
     assert!(used > 3, "no start went on from a checkpoint");
+}
+
+/// Live figures of everybody and of each organisation.
+fn live_figures(book: &RegisterBook, inns: &[String]) -> Vec<Option<Figures>> {
+    let ever = LocalSeconds(0)..LocalSeconds(u32::MAX);
+    let whose = inns.iter().map(|it| Whose::Organisation(it)).chain([Whose::Everybody]);
+    let of = |whose| {
+        [Grain::Minute, Grain::Hour, Grain::Day].map(|it| book.figures(Realm::Prod, whose, it, &ever))
+    };
+    whose.flat_map(of).collect()
+}
+
+// What an owner sees of today must not depend on when the engine was started, and is the sum of what each register tells.
+#[test]
+fn live_figures_are_the_same_after_every_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let messages = lives(9, 170);
+    let inns: Vec<String> = {
+        let engine = open(dir.path(), 1_000_000);
+        submit(&engine, &messages[..30]);
+        let inns = shown(&engine).into_iter().filter_map(|it| it.card.inn).collect();
+        engine.shutdown().unwrap();
+        inns
+    };
+    for (at, part) in messages[30..].chunks(150).enumerate() {
+        let engine = open(dir.path(), [40, 300, 1_000_000][at % 3]);
+        submit(&engine, part);
+        if at % 3 != 2 {
+            shown(&engine);
+            let here = live_figures(&engine.registers(&operator), &inns);
+            let log = ReadOnly::open(dir.path()).unwrap();
+            let all = log.fold_registers(&operator, Some(OURS.to_owned()), SHIFTS_KEPT).unwrap();
+            let book = log.registers(&operator, Some(OURS)).unwrap();
+            assert_eq!(live_figures(&book, &inns), here, "part {at}, beside");
+            let ever = LocalSeconds(0)..LocalSeconds(u32::MAX);
+            let days = all.figures(Realm::Prod, Whose::Everybody, Grain::Day, &ever);
+            assert_eq!(here.last(), Some(&days), "part {at}");
+        }
+        engine.shutdown().unwrap();
+    }
+    // Beside the sums of all registers, each read from its documents.
+    let engine = open(dir.path(), 1_000_000);
+    let registers = shown(&engine);
+    let book = engine.registers(&operator);
+    let ever = LocalSeconds(0)..LocalSeconds(u32::MAX);
+    let everybody = book.figures(Realm::Prod, Whose::Everybody, Grain::Day, &ever).unwrap();
+    let (mut revenue, mut receipts) = (0, 0);
+    for register in &registers {
+        let times = everybody.since()..LocalSeconds(u32::MAX);
+        let own =
+            engine.figures(&operator, Realm::Prod, &register.card.rnm, Grain::Day, times).unwrap().unwrap();
+        revenue += own.revenue();
+        receipts += own.rows().map(|(_, totals)| totals.count()).sum::<u32>();
+    }
+    assert!(receipts > 500, "{receipts} receipts");
+    let counted: u32 = everybody.rows().map(|(_, totals)| totals.count()).sum();
+    assert_eq!((everybody.revenue(), counted), (revenue, receipts));
+    // Of others a merchant is told nothing.
+    let mine = engine.registers(&Capability::users([inns[0].clone()]));
+    let sees = |whose| mine.figures(Realm::Prod, whose, Grain::Day, &ever).is_some();
+    let other = inns.iter().find(|it| **it != inns[0]).unwrap();
+    assert!(
+        sees(Whose::Organisation(&inns[0])) && !sees(Whose::Organisation(other)) && !sees(Whose::Everybody)
+    );
+    engine.shutdown().unwrap();
 }
 
 // A checkpoint can be thrown away: what is damaged, of another operator or of another log leads to no other registers.

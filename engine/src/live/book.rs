@@ -3,20 +3,21 @@
 //! Unit: cards and drives are copies, as of [`RegisterBook::position`]. A page holds the lock for its own length and no
 //! longer, so that a list of all registers delays the fold by one page.
 
+use core::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use ofd_codec::{DocumentView, DriveNumber};
+use ofd_codec::{DocumentView, DriveNumber, LocalSeconds};
 use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
 use super::events::Place;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::host::Capability;
+use crate::host::{Capability, Scope};
 use crate::past::LogPast;
-use crate::registers::{Card, Drive, Past, Registers, Registration};
+use crate::registers::{Card, Drive, Figures, Grain, Past, Registers, Registration, Whose};
 
 /// Most registers on one page.
 pub(crate) const PAGE_MAX: usize = 1_000;
@@ -278,6 +279,28 @@ impl RegisterBook {
             Some(page.registers)
         });
         pages.flatten()
+    }
+
+    /// Live figures of an organisation (INN, 1018) or of everybody, of rows that begin in `times`, local time of the registers:
+    /// exact, late receipts in their own time. Minutes reach back two hours, hours [`HOURS_KEPT_DAYS`], days [`DAYS_KEPT`];
+    /// [`Figures::since`] says since when rows are told, and what was sold before is in the archive. `None` when the
+    /// capability does not show it, or nothing was ever sold. Everybody's figures are the operator's.
+    ///
+    /// [`HOURS_KEPT_DAYS`]: crate::registers::HOURS_KEPT_DAYS
+    /// [`DAYS_KEPT`]: crate::registers::DAYS_KEPT
+    #[must_use]
+    pub fn figures(
+        &self,
+        realm: Realm,
+        whose: Whose<'_>,
+        grain: Grain,
+        times: &Range<LocalSeconds>,
+    ) -> Option<Figures> {
+        let sees = match whose {
+            Whose::Organisation(inn) => self.capability.sees(Some(inn)),
+            Whose::Everybody => *self.capability.scope() == Scope::Operator,
+        };
+        sees.then(|| self.book.read().figures(realm, whose, grain, times)).flatten()
     }
 
     /// What a drive was registered with, from its document; `None` when there was none, or it can be read no more.

@@ -17,14 +17,13 @@ use ofd_storage::envelope::Realm;
 use super::drive::Seen;
 use super::event::{EventKind, Events};
 use super::pack::{Packer, Unpacker};
+use super::takings::INN_LEN;
 use super::totals::Paid;
 
 /// How many days, up to its newest, a card remembers whether its register worked.
 pub const DAYS_MAX: u32 = 128;
 /// Longest registration number, bytes: the length that the order gives 1037.
 pub const RNM_LEN: usize = 20;
-/// Longest INN.
-const INN_LEN: usize = 12;
 /// 2016-09-01: before it no register was registered under this law.
 const FIRST_DAY: u32 = 17_045;
 const DAY_SECONDS: u32 = 86_400;
@@ -149,11 +148,13 @@ impl KeptCard {
         self.drive.0
     }
 
-    /// Takes a document that names this register, of the drive with this number; `number_of` names drives.
+    /// Takes a document that names this register, of the drive with this number; `paid`: it is a receipt that adds something;
+    /// `number_of` names drives.
     pub(super) fn take(
         &mut self,
         seen: &Seen<'_>,
         drive: u32,
+        paid: bool,
         number_of: impl Fn(u32) -> Option<DriveNumber>,
         events: &mut Events<'_>,
     ) {
@@ -170,7 +171,7 @@ impl KeptCard {
         {
             self.inn = inn;
         }
-        if seen.view.form().is_receipt_like() && Paid::of(&seen.view).is_some() {
+        if paid {
             self.work(day_of(seen.view.header().date_time, seen.received_at_us));
         }
     }

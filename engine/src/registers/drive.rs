@@ -16,6 +16,7 @@ use super::event::{EventKind, Events, Evidence};
 use super::registration::Registration;
 use super::service::{Arrival, Service};
 use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
+use super::totals::Paid;
 use crate::lanes::begins_generation;
 
 /// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
@@ -165,12 +166,13 @@ impl Drive {
     }
 
     /// The next stored document. `before` is the registration in force, where the document is one itself and the one in
-    /// force can still be read.
+    /// force can still be read; `paid` is what a receipt adds.
     pub(super) fn take(
         &mut self,
         seen: &Seen<'_>,
         rules: &Rules,
         before: Option<&Registration>,
+        paid: Option<&Paid>,
         events: &mut Events<'_>,
     ) {
         if seen.variant > 0 {
@@ -201,7 +203,7 @@ impl Drive {
             self.register(&registration, seen.position, rules, before, events);
         }
         self.read_reports(&seen.view, arrival, events);
-        self.assemble(seen, arrival, in_order, events);
+        self.assemble(seen, arrival, paid, events);
         if form == Form::CLOSE_ARCHIVE {
             self.closed = Some(seen.number);
             events.push(EventKind::DriveClosed);
@@ -311,7 +313,8 @@ impl Drive {
     }
 
     /// Puts the document into its shift.
-    fn assemble(&mut self, seen: &Seen<'_>, arrival: Arrival, in_order: bool, events: &mut Events<'_>) {
+    fn assemble(&mut self, seen: &Seen<'_>, arrival: Arrival, paid: Option<&Paid>, events: &mut Events<'_>) {
+        let in_order = arrival == Arrival::Next;
         let header = seen.view.header();
         let form = seen.view.form();
         let belongs = form.is_receipt_like()
@@ -337,7 +340,7 @@ impl Drive {
         if outside && form != Form::CLOSE_SHIFT {
             return;
         }
-        shift.take(&seen.view, seen.number, (!seen.imported).then_some(seen.received_at_us));
+        shift.take(&seen.view, seen.number, paid, (!seen.imported).then_some(seen.received_at_us));
         let revision = shift.revision;
         match form {
             Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),

@@ -33,12 +33,22 @@ impl Grain {
             Self::Day => 86_400,
         }
     }
+
+    /// The begin of the row that a time lies in.
+    #[must_use]
+    pub const fn begin_of(self, time: LocalSeconds) -> LocalSeconds {
+        match time.0.checked_rem(self.seconds()) {
+            Some(behind) => LocalSeconds(time.0.saturating_sub(behind)),
+            None => time,
+        }
+    }
 }
 
 /// Sums of receipts, БСО and corrections by the time they were made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figures {
     grain: Grain,
+    since: LocalSeconds,
     rows: BTreeMap<LocalSeconds, Totals>,
 }
 
@@ -46,7 +56,30 @@ impl Figures {
     /// None.
     #[must_use]
     pub fn new(grain: Grain) -> Self {
-        Self { grain, rows: BTreeMap::new() }
+        Self::since_of(grain, LocalSeconds(0))
+    }
+
+    /// None, where what was made earlier is not told.
+    pub(super) const fn since_of(grain: Grain, since: LocalSeconds) -> Self {
+        Self { grain, since, rows: BTreeMap::new() }
+    }
+
+    /// Rows that begin earlier are not among these, whatever was sold then: they are kept in a coarser grain, or in the
+    /// archive only.
+    #[must_use]
+    pub const fn since(&self) -> LocalSeconds {
+        self.since
+    }
+
+    /// How long a row is.
+    #[must_use]
+    pub const fn grain(&self) -> Grain {
+        self.grain
+    }
+
+    /// Adds the sums of a time to the row that begins then.
+    pub(super) fn add(&mut self, begin: LocalSeconds, more: &Totals) {
+        self.rows.entry(begin).or_default().add_all(more);
     }
 
     /// When a document was made.
@@ -61,9 +94,8 @@ impl Figures {
     /// Adds a document, if there is anything to add.
     pub fn take(&mut self, view: &DocumentView<'_>, received_at_us: i64) {
         let Some(paid) = Paid::of(view) else { return };
-        let time = Self::time_of(view, received_at_us).0;
-        let begin = time.saturating_sub(time.checked_rem(self.grain.seconds()).unwrap_or(0));
-        self.rows.entry(LocalSeconds(begin)).or_default().add(&paid);
+        let begin = self.grain.begin_of(Self::time_of(view, received_at_us));
+        self.rows.entry(begin).or_default().add(&paid);
     }
 
     /// Rows in which there were receipts, in ascending order of their begin.

@@ -212,17 +212,7 @@ fn shift(to: &mut Packer, shift: &Shift) {
         to.number(*first);
         to.number(last.wrapping_sub(*first));
     }
-    to.count(totals.rows.len());
-    for Row { kind, sums } in &totals.rows {
-        to.byte(*kind);
-        to.number(sums.receipts);
-        let all = [sums.total].into_iter().chain(sums.payments).chain(sums.vat);
-        let mask = all.clone().enumerate().fold(0_u32, |mask, (at, sum)| {
-            mask | u32::from(sum != 0).checked_shl(u32::try_from(at).unwrap_or(32)).unwrap_or(0)
-        });
-        to.number(mask);
-        all.filter(|sum| *sum != 0).for_each(|sum| to.signed(sum));
-    }
+    write_totals(to, totals);
     to.optional(*stated_receipts);
     to.optional(*stated_documents);
     close.iter().for_each(|it| to.bytes(it));
@@ -275,7 +265,23 @@ fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
     Some(shift)
 }
 
-fn read_totals(from: &mut Unpacker<'_>) -> Option<Totals> {
+/// Writes sums, those that are not zero; whether they are exact stands elsewhere.
+pub(super) fn write_totals(to: &mut Packer, totals: &Totals) {
+    to.count(totals.rows.len());
+    for Row { kind, sums } in &totals.rows {
+        to.byte(*kind);
+        to.number(sums.receipts);
+        let all = [sums.total].into_iter().chain(sums.payments).chain(sums.vat);
+        let mask = all.clone().enumerate().fold(0_u32, |mask, (at, sum)| {
+            mask | u32::from(sum != 0).checked_shl(u32::try_from(at).unwrap_or(32)).unwrap_or(0)
+        });
+        to.number(mask);
+        all.filter(|sum| *sum != 0).for_each(|sum| to.signed(sum));
+    }
+}
+
+/// Reads what [`write_totals`] wrote.
+pub(super) fn read_totals(from: &mut Unpacker<'_>) -> Option<Totals> {
     let mut totals = Totals::default();
     for _ in 0..from.count()?.min(KINDS) {
         let kind = from.byte()?;

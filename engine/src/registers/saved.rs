@@ -2,7 +2,7 @@
 //!
 //! Shape: pieces of at most about [`PIECE_LEN`] bytes, each `kind u8` and entries of that kind, in the order of their
 //! appearance, since cards name drives by it. An entry of a drive is `number in BCD u64 LE │ bytes of packed.rs with their
-//! length`, one of a card what `card.rs` packs.
+//! length`, one of a card what `card.rs` packs, one of takings what `takings.rs` saves.
 //!
 //! Invariant: a fold that goes on from here comes to what one that never stopped comes to
 //! (test: `tests/registers/main.rs`, `a_fold_goes_on_from_any_moment`).
@@ -14,12 +14,13 @@ use super::pack::{Packer, Unpacker};
 use super::{KeptDrive, Registers, State, packed};
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const SHAPE: &str = "registers v2: drives and cards as packed";
+pub(crate) const SHAPE: &str = "registers v3: drives, cards and takings as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 
 const DRIVES: u8 = 1;
 const CARDS: u8 = 2;
+const TAKINGS: u8 = 3;
 
 impl Registers {
     /// Hands everything to `put`, a piece at a time.
@@ -47,6 +48,12 @@ impl Registers {
             card.pack(&mut piece.packer);
             piece.put_full(put)?;
         }
+        piece.put(put)?;
+        let mut piece = Piece::new(TAKINGS);
+        self.takings.save(&mut |one| {
+            piece.packer.0.extend_from_slice(&one.0);
+            piece.put_full(put)
+        })?;
         piece.put(put)
     }
 
@@ -79,6 +86,7 @@ impl Registers {
                         KeptCard::unpack(&mut from).filter(|it| self.drives.get(it.current()).is_some())?;
                     self.put_card(card)?;
                 }
+                TAKINGS => self.takings.restore(&mut from, &self.hasher)?,
                 _ => return None,
             }
         }

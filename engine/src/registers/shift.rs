@@ -79,8 +79,14 @@ impl Shift {
         Self { number, ..Self::default() }
     }
 
-    /// Takes a document that names this shift.
-    pub(super) fn take(&mut self, view: &DocumentView<'_>, number: u32, received_at_us: Option<i64>) {
+    /// Takes a document that names this shift. `paid` is what it adds, if it is a receipt.
+    pub(super) fn take(
+        &mut self,
+        view: &DocumentView<'_>,
+        number: u32,
+        paid: Option<&Paid>,
+        received_at_us: Option<i64>,
+    ) {
         let header = view.header();
         let mark = Mark { number, at: header.date_time };
         self.documents = self.documents.saturating_add(1);
@@ -99,8 +105,8 @@ impl Shift {
                 self.close = Some(view.bytes().into());
             }
             _ => {
-                if let Some(paid) = Paid::of(view) {
-                    self.totals.add(&paid);
+                if let Some(paid) = paid {
+                    self.totals.add(paid);
                 }
                 if let Some(in_shift) = header.in_shift {
                     self.last_in_shift = self.last_in_shift.max(Some((in_shift, number)));

@@ -1,7 +1,7 @@
 //! Sums of receipts: by direction × payment form × code of tax, exact to the kopeck. Pure.
 //!
-//! **Revenue** is stated here and nowhere else: what was received less what was given back, receipts and corrections
-//! alike, `Σ 1020 where 1054 = 1  −  Σ 1020 where 1054 = 2`; what was paid out (3, 4) is no revenue.
+//! **Revenue** is stated here and nowhere else ([`REVENUE_SIGN`]): what was received less what was given back, receipts and
+//! corrections alike, `Σ 1020 where 1054 = 1  −  Σ 1020 where 1054 = 2`; what was paid out (3, 4) is no revenue.
 //!
 //! Unit: kopecks. A sum that leaves 64 bits, which takes a forged document, marks the whole as inexact and stays
 //! where it was.
@@ -15,6 +15,9 @@ pub const DIRECTIONS: usize = 4;
 pub const PAYMENTS: usize = 5;
 /// Codes of tag 1199.
 pub const VAT_CODES: usize = 12;
+
+/// How the total of a receipt counts in revenue, by its direction: the formula of the module header.
+pub const REVENUE_SIGN: [i64; DIRECTIONS] = [1, -1, 0, 0];
 
 /// Tags of the payment forms, in their order.
 pub const PAYMENT_TAGS: [Tag; PAYMENTS] =
@@ -95,12 +98,8 @@ impl Paid {
 
     /// What it adds to revenue, kopecks.
     #[must_use]
-    pub const fn revenue(&self) -> i64 {
-        match self.direction {
-            0 => self.sums.total,
-            1 => self.sums.total.saturating_neg(),
-            _ => 0,
-        }
+    pub fn revenue(&self) -> i64 {
+        REVENUE_SIGN.get(self.direction).map_or(0, |sign| self.sums.total.saturating_mul(*sign))
     }
 }
 
@@ -144,22 +143,33 @@ pub(super) const KINDS: usize = DIRECTIONS * 2;
 impl Totals {
     /// One more.
     pub fn add(&mut self, paid: &Paid) {
-        let Some(sums) = self.row(paid.direction, paid.correction) else { return };
+        if let Some(kind) = kind_of(paid.direction, paid.correction) {
+            self.put(kind, &paid.sums);
+        }
+    }
+
+    /// All that others have added up.
+    pub fn add_all(&mut self, more: &Self) {
+        more.rows.iter().for_each(|row| self.put(row.kind, &row.sums));
+        self.inexact |= more.inexact;
+    }
+
+    fn put(&mut self, kind: u8, more: &Sums) {
+        let Some(sums) = self.row(kind) else { return };
         let mut whole = true;
         let mut put = |slot: &mut i64, more: i64| match slot.checked_add(more) {
             Some(sum) => *slot = sum,
             None => whole = false,
         };
-        put(&mut sums.total, paid.sums.total);
-        sums.payments.iter_mut().zip(paid.sums.payments).for_each(|(slot, more)| put(slot, more));
-        sums.vat.iter_mut().zip(paid.sums.vat).for_each(|(slot, more)| put(slot, more));
-        sums.receipts = sums.receipts.saturating_add(paid.sums.receipts);
+        put(&mut sums.total, more.total);
+        sums.payments.iter_mut().zip(more.payments).for_each(|(slot, more)| put(slot, more));
+        sums.vat.iter_mut().zip(more.vat).for_each(|(slot, more)| put(slot, more));
+        sums.receipts = sums.receipts.saturating_add(more.receipts);
         self.inexact |= !whole;
     }
 
     /// The sums of a kind, put in their place when they are new.
-    fn row(&mut self, direction: usize, correction: bool) -> Option<&mut Sums> {
-        let kind = kind_of(direction, correction)?;
+    fn row(&mut self, kind: u8) -> Option<&mut Sums> {
         let at = self.rows.partition_point(|row| row.kind < kind);
         if self.rows.get(at).is_none_or(|row| row.kind != kind) {
             self.rows.reserve_exact(1);
@@ -202,10 +212,10 @@ impl Totals {
     /// Revenue, kopecks: the formula of the module header.
     #[must_use]
     pub fn revenue(&self) -> i64 {
-        let of = |direction: usize| {
-            self.receipts(direction).total.saturating_add(self.corrections(direction).total)
-        };
-        of(0).saturating_sub(of(1))
+        (0..).zip(REVENUE_SIGN).filter(|(_, sign)| *sign != 0).fold(0, |revenue: i64, (direction, sign)| {
+            let (receipts, corrections) = (self.receipts(direction), self.corrections(direction));
+            revenue.saturating_add(receipts.total.saturating_add(corrections.total).saturating_mul(sign))
+        })
     }
 }
 

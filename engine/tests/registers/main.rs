@@ -14,6 +14,7 @@
 mod life;
 mod model;
 mod scenarios;
+mod takings;
 
 use life::{Delivered, Rng, life};
 use ofd_engine::registers::{Agreement, Days, Registers, SHIFTS_KEPT, WAITING_MAX};

@@ -1,0 +1,283 @@
+//! Sums by time: numbers of minutes, hours or days in ascending order, each with the sums of its receipts. Pure.
+//!
+//! Shape of few: one entry after another, `number less the one before │ length │ sums`, [`pack`](super::pack) numbers; most
+//! receipts are of the newest entry or begin one behind it, so that where it lies is known. Many are a tree: whoever has so
+//! many registers is few of many.
+//!
+//! Invariant: few and many say the same (test below, against a list).
+
+use std::collections::BTreeMap;
+
+use super::pack::{Packer, Unpacker};
+use super::packed::{read_totals, write_totals};
+use super::totals::Totals;
+
+/// Bytes from which on entries are many: a late one is looked for among at most so much.
+const FEW_LEN_MAX: usize = if cfg!(test) { 1024 } else { 32 * 1024 };
+
+/// The entries.
+#[derive(Clone, Debug)]
+pub(super) enum Rows {
+    Few(Few),
+    Many(BTreeMap<u32, Totals>),
+}
+
+/// In one piece of memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Few {
+    bytes: Vec<u8>,
+    /// Number of the newest entry, and the byte it begins at.
+    last: u32,
+    last_at: u32,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self::Few(Few::default())
+    }
+}
+
+fn totals_of(bytes: &[u8]) -> Totals {
+    let mut from = Unpacker(bytes);
+    let totals = entry_totals(&mut from);
+    assert!(totals.is_some() && from.is_empty(), "sums do not come back from their {} bytes", bytes.len());
+    totals.unwrap_or_default()
+}
+
+/// Sums of an entry as they stand here and in checkpoints.
+pub(super) fn put_entry_totals(to: &mut Packer, totals: &Totals) {
+    to.byte(u8::from(totals.inexact));
+    write_totals(to, totals);
+}
+
+/// Reads what [`put_entry_totals`] wrote.
+pub(super) fn entry_totals(from: &mut Unpacker<'_>) -> Option<Totals> {
+    let inexact = from.byte()? == 1;
+    Some(Totals { inexact, ..read_totals(from)? })
+}
+
+impl Rows {
+    /// As of everybody.
+    pub(super) const fn many() -> Self {
+        Self::Many(BTreeMap::new())
+    }
+
+    /// Adds to an entry, which is put in when it is new.
+    pub(super) fn add(&mut self, number: u32, more: &Totals) {
+        match self {
+            Self::Few(few) => {
+                few.add(number, more);
+                if few.bytes.len() > FEW_LEN_MAX {
+                    *self = Self::Many(few.iter().collect());
+                }
+            }
+            Self::Many(rows) => rows.entry(number).or_default().add_all(more),
+        }
+    }
+
+    /// The number of the oldest entry.
+    pub(super) fn first(&self) -> Option<u32> {
+        match self {
+            Self::Few(few) => Unpacker(&few.bytes).small(),
+            Self::Many(rows) => rows.keys().next().copied(),
+        }
+    }
+
+    /// Takes out what is older than an entry of this number.
+    pub(super) fn take_before(&mut self, number: u32) -> Vec<(u32, Totals)> {
+        if self.first().is_none_or(|first| first >= number) {
+            return Vec::new();
+        }
+        match self {
+            Self::Few(few) => few.take_before(number),
+            Self::Many(rows) => {
+                let rest = rows.split_off(&number);
+                std::mem::replace(rows, rest).into_iter().collect()
+            }
+        }
+    }
+
+    pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (u32, Totals)> + '_> {
+        match self {
+            Self::Few(few) => Box::new(few.iter()),
+            Self::Many(rows) => Box::new(rows.iter().map(|(number, totals)| (*number, totals.clone()))),
+        }
+    }
+
+    /// About what it takes in a checkpoint, bytes.
+    pub(super) fn len_bytes(&self) -> usize {
+        match self {
+            Self::Few(few) => few.bytes.len(),
+            Self::Many(rows) => rows.len().saturating_mul(64),
+        }
+    }
+}
+
+/// The same entries.
+impl PartialEq for Rows {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+impl Eq for Rows {}
+
+impl Few {
+    fn iter(&self) -> impl Iterator<Item = (u32, Totals)> {
+        let (mut from, mut number) = (Unpacker(&self.bytes), 0_u32);
+        core::iter::from_fn(move || {
+            number = number.saturating_add(from.small()?);
+            Some((number, totals_of(from.bytes()?)))
+        })
+    }
+
+    fn take_before(&mut self, number: u32) -> Vec<(u32, Totals)> {
+        let (mut from, mut here, mut gone) = (Unpacker(&self.bytes), 0_u32, Vec::new());
+        while let Some(less) = from.small() {
+            here = here.saturating_add(less);
+            if here >= number {
+                let mut first = Packer::default();
+                first.number(here);
+                let behind_number = self.bytes.len().saturating_sub(from.0.len());
+                if here == self.last {
+                    self.last_at = 0;
+                }
+                self.put(0..behind_number, &first.0);
+                return gone;
+            }
+            gone.extend(from.bytes().map(|bytes| (here, totals_of(bytes))));
+        }
+        *self = Self::default();
+        gone
+    }
+
+    fn len(&self) -> u32 {
+        u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, number: u32, more: &Totals) {
+        if self.bytes.is_empty() || number > self.last {
+            let less = if self.bytes.is_empty() { 0 } else { self.last };
+            (self.last, self.last_at) = (number, self.len());
+            let end = self.bytes.len();
+            self.put(end..end, &entry(number.saturating_sub(less), more));
+            return;
+        }
+        // Where it is or has to be: behind `before`, which is the number of the entry in front of it.
+        let (mut at, mut before) = (0, 0_u32);
+        if number == self.last {
+            (at, before) = (usize::try_from(self.last_at).unwrap_or(usize::MAX), self.last);
+            let mut from = Unpacker(self.bytes.get(at..).unwrap_or_default());
+            before = before.saturating_sub(from.small().unwrap_or_default());
+        }
+        let whole = self.bytes.len();
+        let mut from = Unpacker(self.bytes.get(at..).unwrap_or_default());
+        while let Some(less) = from.small() {
+            let here = before.saturating_add(less);
+            let behind_number = whole.saturating_sub(from.0.len());
+            let Some(bytes) = from.bytes() else { return };
+            let behind = whole.saturating_sub(from.0.len());
+            if here == number {
+                let mut totals = totals_of(bytes);
+                totals.add_all(more);
+                self.put(at..behind, &entry(less, &totals));
+                return;
+            }
+            if here > number {
+                let new = entry(number.saturating_sub(before), more);
+                let is_last = self.last == here;
+                let new_len = u32::try_from(new.len()).unwrap_or(u32::MAX);
+                let mut rest = Packer(new);
+                rest.number(here.saturating_sub(number));
+                self.put(at..behind_number, &rest.0);
+                if is_last {
+                    self.last_at = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(new_len);
+                }
+                return;
+            }
+            (at, before) = (behind, here);
+        }
+    }
+
+    /// Puts bytes in the place of others, and the place of the last entry right.
+    fn put(&mut self, place: core::ops::Range<usize>, new: &[u8]) {
+        let more = new.len().saturating_sub(place.len());
+        if self.bytes.capacity().saturating_sub(self.bytes.len()) < more {
+            // Not as many again: there are hundreds of thousands of these.
+            self.bytes.reserve_exact(more.saturating_add(self.bytes.len() / 16).saturating_add(8));
+        }
+        if place.start < usize::try_from(self.last_at).unwrap_or(usize::MAX) {
+            let place_len = u32::try_from(place.len()).unwrap_or(u32::MAX);
+            let new_len = u32::try_from(new.len()).unwrap_or(u32::MAX);
+            self.last_at = self.last_at.saturating_add(new_len).saturating_sub(place_len);
+        }
+        self.bytes.splice(place, new.iter().copied());
+    }
+}
+
+fn entry(less: u32, totals: &Totals) -> Vec<u8> {
+    let mut sums = Packer(Vec::with_capacity(64));
+    put_entry_totals(&mut sums, totals);
+    let mut to = Packer(Vec::with_capacity(72));
+    to.number(less);
+    to.bytes(&sums.0);
+    to.0
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "a failed test may panic"
+    )]
+    use super::*;
+    use crate::registers::totals::{Paid, Sums};
+
+    /// SplitMix64.
+    fn chance(state: &mut u64) -> u64 {
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    // Money is added up in bytes that are cut and mended: a list that is simply sorted knows what has to come out.
+    #[test]
+    fn rows_say_what_a_list_says() {
+        let mut many = 0;
+        for seed in 1..=300_u64 {
+            let mut state = seed;
+            let (mut rows, mut list, mut newest) = (Rows::default(), BTreeMap::new(), 0_u32);
+            if seed.is_multiple_of(10) {
+                rows = Rows::many();
+            }
+            let span = 1 + chance(&mut state) % 600;
+            for _ in 0..chance(&mut state) % 900 {
+                newest = newest.saturating_add((chance(&mut state) % (1 + span / 60)) as u32);
+                let back = if chance(&mut state).is_multiple_of(3) { chance(&mut state) % span } else { 0 };
+                let number = newest.saturating_sub(back as u32);
+                let sums = Sums {
+                    receipts: 1,
+                    total: (chance(&mut state) % (1 << (chance(&mut state) % 40))) as i64,
+                    ..Sums::default()
+                };
+                let (direction, correction) =
+                    ((chance(&mut state) % 4) as usize, chance(&mut state).is_multiple_of(9));
+                let mut more = Totals::default();
+                more.add(&Paid { direction, correction, sums });
+                rows.add(number, &more);
+                list.entry(number).or_insert_with(Totals::default).add_all(&more);
+                assert_eq!(rows.first(), list.keys().next().copied(), "seed {seed}");
+                if chance(&mut state).is_multiple_of(150) {
+                    let from = newest.saturating_sub((chance(&mut state) % span) as u32);
+                    let kept = list.split_off(&from);
+                    assert!(rows.take_before(from).into_iter().eq(list), "seed {seed}");
+                    list = kept;
+                }
+            }
+            assert!(rows.iter().eq(list.into_iter()), "seed {seed}");
+            many += u32::from(matches!(rows, Rows::Many(_)));
+        }
+        assert!((60..270).contains(&many), "{many} had many");
+    }
+}
