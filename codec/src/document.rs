@@ -108,7 +108,8 @@ impl fmt::Display for Form {
 }
 
 /// What the engine needs of every document, read in one pass over its upper level. A requisite that is missing or
-/// unreadable is `None`; of a repeated one the first that can be read counts.
+/// unreadable is `None`; of a repeated one the first counts, as everywhere (rule A4 compares that one with the headers):
+/// behind one that can not be read no other is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DocumentHeader {
     /// Form code of the outer TLV.
@@ -226,29 +227,30 @@ impl<'a> DocumentView<'a> {
     /// What the engine needs of every document, in one pass.
     #[must_use]
     pub fn header(&self) -> DocumentHeader {
-        let mut header = DocumentHeader {
-            form: self.form,
-            drive: None,
-            number: None,
-            sign: None,
-            date_time: None,
-            shift: None,
-            in_shift: None,
-            ffd: None,
-        };
+        let (mut drive, mut number, mut sign, mut date_time) = (None, None, None, None);
+        let (mut shift, mut in_shift, mut ffd) = (None, None, None);
         for (tag, value) in self.tags() {
             match tag {
-                tags::DATE_TIME => keep(&mut header.date_time, value.unixtime()),
-                tags::SHIFT_NUMBER => keep(&mut header.shift, value.u32()),
-                tags::FISCAL_DOCUMENT_NUMBER => keep(&mut header.number, value.u32().map(DocumentNumber)),
-                tags::FISCAL_DRIVE_NUMBER => keep(&mut header.drive, value.drive_number()),
-                tags::NUMBER_IN_SHIFT => keep(&mut header.in_shift, value.u32()),
-                tags::FISCAL_SIGN => keep(&mut header.sign, value.fiscal_sign()),
-                tags::FFD_VERSION => keep(&mut header.ffd, value.u8()),
+                tags::DATE_TIME => first(&mut date_time, || value.unixtime()),
+                tags::SHIFT_NUMBER => first(&mut shift, || value.u32()),
+                tags::FISCAL_DOCUMENT_NUMBER => first(&mut number, || value.u32().map(DocumentNumber)),
+                tags::FISCAL_DRIVE_NUMBER => first(&mut drive, || value.drive_number()),
+                tags::NUMBER_IN_SHIFT => first(&mut in_shift, || value.u32()),
+                tags::FISCAL_SIGN => first(&mut sign, || value.fiscal_sign()),
+                tags::FFD_VERSION => first(&mut ffd, || value.u8()),
                 _ => {}
             }
         }
-        header
+        DocumentHeader {
+            form: self.form,
+            drive: drive.flatten(),
+            number: number.flatten(),
+            sign: sign.flatten(),
+            date_time: date_time.flatten(),
+            shift: shift.flatten(),
+            in_shift: in_shift.flatten(),
+            ffd: ffd.flatten(),
+        }
     }
 }
 
@@ -258,12 +260,10 @@ impl fmt::Debug for DocumentView<'_> {
     }
 }
 
-/// Of a repeated requisite the first readable one counts.
+/// Of a repeated requisite the first counts, be it that it can not be read: then the inner value is `None`.
 #[inline]
-fn keep<T>(slot: &mut Option<T>, value: Result<T, DecodeError>) {
-    if slot.is_none() {
-        *slot = value.ok();
-    }
+fn first<T>(slot: &mut Option<Option<T>>, read: impl FnOnce() -> Result<T, DecodeError>) {
+    slot.get_or_insert_with(|| read().ok());
 }
 
 /// Cursor over a level that is known to close: the same as [`Tlv`], without errors.
@@ -535,15 +535,18 @@ mod tests {
 
     /// Order does not matter, the first of repeats counts, what cannot be read is missing.
     #[test]
-    fn header_is_read_in_any_order() {
+    fn header_is_read_in_any_order_and_the_first_of_repeats_counts() {
         let mut bytes = Vec::new();
         TlvWriter::new(&mut bytes)
             .document(Form::BSO, |w| {
                 w.u8(Tag(1209), 4);
-                w.bytes(Tag(1040), &[1, 2, 3])?;
+                w.u8(Tag(1209), 2);
                 w.u32(Tag(1040), 7);
+                w.bytes(Tag(1040), &[1, 2, 3])?;
                 w.u32(Tag(1040), 8);
                 w.bytes(Tag(1077), &[1; 5])?;
+                // Behind one that can not be read none is looked for.
+                w.bytes(Tag(1077), &[1; 6])?;
                 w.text(Tag(1041), "99990789")?;
                 w.nested(Tag(1059), |item| {
                     item.u32(Tag(1038), 5);
@@ -557,7 +560,7 @@ mod tests {
         assert_eq!(header.drive, DriveNumber::parse("99990789").ok());
         assert_eq!((header.form, header.ffd, header.sign, header.shift), (Form::BSO, Some(4), None, None));
         assert_eq!(view.get_all(Tag(1040)).count(), 3);
-        assert_eq!(view.get(Tag(1040)).unwrap().u32().unwrap_err().kind, Kind::Length);
+        assert_eq!(view.get(Tag(1077)).unwrap().fiscal_sign().unwrap_err().kind, Kind::Length);
     }
 
     /// Rules A4 and A5: each disagreement between the headers and the document has its own name.

@@ -332,7 +332,7 @@ struct Pass<'f> {
     tables: TableSet,
     version: FfdVersion,
     form: u16,
-    /// Whether a readable 1209 was met; the first one counts.
+    /// Whether 1209 was met; the first one counts.
     told: bool,
     findings: &'f mut Findings,
 }
@@ -457,13 +457,10 @@ impl Pass<'_> {
             self.find(tag, offset, parent, FindingKind::Length);
         }
         // Also where no table of the expected version knows it: it is the document's own word.
-        if tag == tags::FFD_VERSION
-            && parent == 0
-            && !self.told
-            && let Ok(code) = value.u8()
-        {
+        if tag == tags::FFD_VERSION && parent == 0 && !self.told {
             self.told = true;
-            if let Some(other) = FfdVersion::from_code(code).filter(|&told| told != self.version) {
+            let told = value.u8().ok().and_then(FfdVersion::from_code);
+            if let Some(other) = told.filter(|&told| told != self.version) {
                 return Err(Stop::Version(other));
             }
         }

@@ -20,7 +20,7 @@ use ofd_codec::forms::{
 use ofd_codec::rules::{CheckContext, RuleId, check};
 use ofd_codec::{
     DocumentNumber, DocumentView, EncodeError, EncodeErrorKind, FfdVersion, Form, Kopecks, LocalSeconds,
-    Piece, Quantity, Tag, TlvWriter, Value, read_any, tags,
+    Piece, Quantity, Tag, TlvWriter, Validated, Value, read_any, tags,
 };
 use proptest::prelude::*;
 
@@ -253,6 +253,27 @@ fn what_the_check_passes_is_never_unreadable() {
         }
     }
     assert!(refused > 100, "{refused}");
+}
+
+/// Why: whoever takes one check for the other either loses documents that can be read or reads what can not be.
+#[test]
+fn the_check_of_a_view_and_that_of_the_tables_ask_different_things() {
+    let version = FfdVersion::V1_2;
+    let asked = |write: &dyn Fn(&mut TlvWriter<'_>)| {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::RECEIPT, |w| {
+                write(w);
+                Ok(())
+            })
+            .unwrap();
+        let validated = Validated::check(&bytes, version).unwrap();
+        (validated.findings().is_empty(), validated.view().typed(version).is_ok())
+    };
+    assert_eq!(asked(&|w| w.vln(tags::TOTAL_SUM, 1)), (true, true));
+    assert_eq!(asked(&|w| w.text(tags::CASHIER, &"Я".repeat(65)).unwrap()), (false, true));
+    assert_eq!(asked(&|w| w.bytes(tags::TOTAL_SUM, &[0xFF; 8]).unwrap()), (true, false));
+    assert_eq!(asked(&|w| w.bytes(tags::DATE_TIME, &[1]).unwrap()), (false, false));
 }
 
 /// Reads each value of the upper levels by its kind, as the getters do.

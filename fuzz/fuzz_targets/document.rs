@@ -56,7 +56,7 @@ fuzz_target!(|bytes: &[u8]| {
         ofd_fuzz::touch(value);
     }
     let header = view.header();
-    let number = view.get_all(tags::FISCAL_DOCUMENT_NUMBER).find_map(|value| value.u32().ok());
+    let number = view.get(tags::FISCAL_DOCUMENT_NUMBER).and_then(|value| value.u32().ok());
     assert_eq!(header.number.map(|number| number.0), number);
     for version in [FfdVersion::V1_0, FfdVersion::V1_05, FfdVersion::V1_1, FfdVersion::V1_2] {
         let context = CheckContext::new(version);

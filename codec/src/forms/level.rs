@@ -3,6 +3,11 @@
 //! Invariants: a [`Level`] is made only behind [`readable`], which reads every value that the dictionary knows once;
 //! a getter asks the dictionary again whether the tag means here what it expects (1115 was text before it was a
 //! structure), so that a reused number is missing and never misread.
+//! [`Validated`](crate::Validated) can not stand in for it, nor it for that one: the table's length is one thing and the
+//! type's another. A name longer than its table allows is a finding and reads well; a sum beyond a signed number of kopecks
+//! has a length that every table allows and reads as nothing (test:
+//! codec/tests/forms.rs::the_check_of_a_view_and_that_of_the_tables_ask_different_things). A document with a finding is
+//! still answered and shown, so that its view must not depend on there being none.
 //! Errors: `Length`, `Value`, `DriveNumber` of [`Value`](crate::Value); `Truncated`, `TlvLength`, `Depth` of nests.
 
 use crate::dictionary::{Kind, lookup};
