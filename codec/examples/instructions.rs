@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use ofd_codec::{
-    CheckContext, DocumentView, FfdVersion, Frame, Requisite, Validated, Visitor, check, parse_hex,
+    CheckContext, DocumentView, FfdVersion, Frame, Kind, Requisite, Validated, Visitor, check, parse_hex,
     write_document,
 };
 
@@ -14,12 +14,13 @@ struct Sum(u64);
 
 impl<'a> Visitor<'a> for Sum {
     fn requisite(&mut self, requisite: Requisite<'a>) {
-        let value = requisite.value;
-        self.0 = self.0.wrapping_add(if requisite.kind.is_number() {
-            value.vln().unwrap_or_default()
-        } else {
-            value.bytes().len() as u64
-        });
+        let part = match (requisite.number(), requisite.kind) {
+            (Some(number), _) => number,
+            (None, Kind::Text | Kind::Bytes) => requisite.value.bytes().len() as u64,
+            // A nest is no decimal: its children are summed one by one.
+            (None, _) => requisite.decimal().map_or(0, |decimal| decimal.mantissa),
+        };
+        self.0 = self.0.wrapping_add(part);
     }
 }
 

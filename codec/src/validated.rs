@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use crate::dictionary::places::{Limits, Table, TableSet};
+use crate::dictionary::places::{Head, Limits, Table, TableSet};
 use crate::dictionary::{self, Kind};
 use crate::document::{DEPTH_MAX, TAGS_MAX, check_structure};
 use crate::tlv::TLV_HEADER_LEN;
@@ -269,7 +269,7 @@ impl<'a> Validated<'a> {
         let end = TLV_HEADER_LEN.saturating_add(body.len()) as u32;
         let mut pass =
             Pass { tables, version: self.version, form, told: false, findings: &mut self.findings };
-        pass.walk(visitor, Level { rest: body, begin: 0, end, once: 0, table: tables.document(), parent: 0 })
+        pass.level(visitor, body, tables.document(), Around { end, parent: 0, depth: 0 })
     }
 
     /// What is wrong with a document that did not close, and where: worked out apart, so that the pass carries no places.
@@ -281,26 +281,26 @@ impl<'a> Validated<'a> {
     }
 }
 
-/// Tag, bytes, what is behind them, and what is behind the header.
-type Cut<'a> = (u16, &'a [u8], &'a [u8], &'a [u8]);
+/// Head, bytes, what is behind them, and what is behind the head.
+type Cut<'a> = (Head, &'a [u8], &'a [u8], &'a [u8]);
 
 /// The first TLV; `None` where there is none or it does not close.
 #[inline(always)]
 fn cut(rest: &[u8]) -> Option<Cut<'_>> {
     let (head, tail) = rest.split_first_chunk::<TLV_HEADER_LEN>()?;
     // Read at once: two halves of a register, not four bytes.
-    let head = u32::from_le_bytes(*head);
-    let (bytes, after) = tail.split_at_checked((head >> 16) as usize)?;
-    Some(((head & 0xFFFF) as u16, bytes, after, tail))
+    let head = Head::of_wire(*head);
+    let (bytes, after) = tail.split_at_checked(usize::from(head.len()))?;
+    Some((head, bytes, after, tail))
 }
 
 /// Shows the TLVs about which there is nothing to do but that, and gives what comes behind them and the bits of those that
 /// stood here.
 ///
 /// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
-/// chain. It is a function of its own so that its loop has little to keep and keeps it in registers; merged into
-/// [`Pass::walk`] the compiler keeps on the stack what only the rare half needs, for 2 percent more instructions.
-#[inline(never)]
+/// chain. It is a loop of its own, which reads what stops it once more behind it: so it has little to keep and keeps it in
+/// registers. With the rare half inside, the compiler keeps three values more on the stack for it.
+#[inline(always)]
 fn plain<'a, V: Visitor<'a>>(
     visitor: &mut V,
     mut rest: &'a [u8],
@@ -309,15 +309,14 @@ fn plain<'a, V: Visitor<'a>>(
     end: u32,
     parent: u16,
 ) -> (&'a [u8], u64) {
-    while let Some((tag, bytes, after, tail)) = cut(rest) {
-        let place = table.place(tag);
-        if !place.is_plain(bytes.len() as u16) || once & place.once != 0 {
+    while let Some((head, bytes, after, tail)) = cut(rest) {
+        let place = table.glance(head.tag());
+        if !place.is_plain(head) || once & place.once != 0 {
             break;
         }
         once |= place.once;
         rest = after;
-        // Lengths of documents have 17 bits.
-        let value = Value::new(Tag(tag), bytes, end.wrapping_sub(tail.len() as u32));
+        let value = Value::new(Tag(head.tag()), bytes, end.wrapping_sub(tail.len() as u32));
         visitor.requisite(Requisite { value, kind: place.kind, parent, tail });
     }
     (rest, once)
@@ -337,96 +336,74 @@ struct Pass<'f> {
     findings: &'f mut Findings,
 }
 
-/// A nest that is being walked, or the document itself, while its children are.
+/// What stands around the TLVs of a level.
 #[derive(Copy, Clone)]
-struct Level<'a> {
-    /// What has yet to be walked of it.
-    rest: &'a [u8],
-    /// The bits of the tags that stood here and may stand once.
-    once: u64,
-    table: &'static Table,
-    /// Where it begins and ends in the document.
-    begin: u32,
+struct Around {
+    /// Where the level ends in the document.
     end: u32,
-    /// Its tag, 0 for the document.
+    /// The tag of the nest, 0 for the document.
     parent: u16,
+    /// How many nests are around it.
+    depth: u8,
 }
 
 impl Pass<'_> {
-    /// All levels, one after another as they stand.
+    /// The TLVs of a level and all below them, in the order of the wire.
     ///
-    /// Whatever [`plain`] leaves is read once more here: nests, the version, tags that no table knows, repeats, odd lengths.
-    #[inline(always)]
-    fn walk<'a, V: Visitor<'a>>(&mut self, visitor: &mut V, document: Level<'a>) -> Result<(), Stop> {
-        let mut outer = [document; DEPTH_MAX - 1];
-        let mut depth = 0_usize;
-        let Level { mut rest, mut once, mut table, mut begin, mut end, mut parent } = document;
-        loop {
-            (rest, once) = plain(visitor, rest, once, table, end, parent);
-            // What is left when a level ends or does not close: the nest, and how deep it stands.
-            let (nest, up) = if let Some((tag, bytes, after, tail)) = cut(rest) {
-                let place = table.place(tag);
-                let again = once & place.once != 0;
-                once |= place.once;
-                rest = after;
-                let at = end.wrapping_sub(tail.len() as u32);
-                let value = Value::new(Tag(tag), bytes, at);
-                let mut column = place.column;
-                if place.is_nest(bytes.len() as u16) && !again {
-                    visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, tail });
-                } else {
-                    let (kind, nest) = self.odd(value, table, again, parent)?;
-                    visitor.requisite(Requisite { value, kind, parent, tail });
-                    let Some(nest) = nest else { continue };
-                    column = nest;
-                }
-                if let Some(slot) = outer.get_mut(depth) {
-                    *slot = Level { rest, once, table, begin, end, parent };
-                    depth = depth.wrapping_add(1);
-                    (rest, once, table) = (bytes, 0, self.tables.nest(column));
-                    (begin, end, parent) = (at, at.wrapping_add(bytes.len() as u32), tag);
-                    continue;
-                }
-                if !is_stlv(Tag(tag)) {
-                    self.find(Tag(tag), at, parent, FindingKind::Unclosed);
-                    visitor.leave(Tag(tag));
-                    continue;
-                }
-                self.unclosed(&outer, depth, parent, begin)?
-            } else if !rest.is_empty() {
-                self.unclosed(&outer, depth, parent, begin)?
-            } else if let Some(up) = depth.checked_sub(1) {
-                (parent, up)
-            } else {
-                return Ok(());
-            };
-            visitor.leave(Tag(nest));
-            let Some(around) = outer.get(up) else { return Err(Stop::Structure) };
-            depth = up;
-            Level { rest, once, table, begin, end, parent } = *around;
-        }
-    }
-
-    /// A level that does not close: the first nest around that was text once (1115, 1119), and how deep it stands. That one is
-    /// left as it is, and there is a finding. Any other one breaks what is around it, and so the document in the end.
-    #[cold]
-    #[inline(never)]
-    fn unclosed(
+    /// [`DEPTH_MAX`] bounds the recursion.
+    ///
+    /// # Errors
+    /// `Structure` for a level that does not close, whatever is around it. It ends at the first nest that was text once (1115,
+    /// 1119): that one is left as it is, and there is a finding. Any other one breaks what is around it.
+    fn level<'a, V: Visitor<'a>>(
         &mut self,
-        outer: &[Level<'_>],
-        mut depth: usize,
-        mut nest: u16,
-        mut begin: u32,
-    ) -> Result<(u16, usize), Stop> {
+        visitor: &mut V,
+        mut rest: &'a [u8],
+        table: &'static Table,
+        around: Around,
+    ) -> Result<(), Stop> {
+        // The bits of the tags that stood here and may stand once.
+        let mut once = 0_u64;
+        let parent = around.parent;
         loop {
-            depth = depth.checked_sub(1).ok_or(Stop::Structure)?;
-            let around = outer.get(depth).ok_or(Stop::Structure)?;
-            if !is_stlv(Tag(nest)) {
-                self.find(Tag(nest), begin, around.parent, FindingKind::Unclosed);
-                return Ok((nest, depth));
+            (rest, once) = plain(visitor, rest, once, table, around.end, parent);
+            // What is left of it: nests, the version, tags that no table knows, repeats, odd lengths.
+            let Some((head, bytes, after, tail)) = cut(rest) else { break };
+            let tag = Tag(head.tag());
+            let place = table.glance(head.tag());
+            // Lengths of documents have 17 bits.
+            let at = around.end.wrapping_sub(tail.len() as u32);
+            let value = Value::new(tag, bytes, at);
+            rest = after;
+            let first = once & place.once == 0;
+            let column = if place.is_nest(head) && first {
+                once |= place.once;
+                visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, tail });
+                place.column
+            } else {
+                let again = table.knows(tag.0) && !first;
+                if table.knows(tag.0) {
+                    once |= place.once;
+                }
+                let (kind, nest) = self.odd(value, table, again, parent)?;
+                visitor.requisite(Requisite { value, kind, parent, tail });
+                let Some(column) = nest else { continue };
+                column
+            };
+            let depth = around.depth.wrapping_add(1);
+            let inside = if usize::from(depth) < DEPTH_MAX {
+                let end = at.wrapping_add(u32::from(head.len()));
+                self.level(visitor, bytes, self.tables.nest(column), Around { end, parent: tag.0, depth })
+            } else {
+                Err(Stop::Structure)
+            };
+            match inside {
+                Err(Stop::Structure) if !is_stlv(tag) => self.find(tag, at, parent, FindingKind::Unclosed),
+                stop => stop?,
             }
-            (nest, begin) = (around.parent, around.begin);
+            visitor.leave(tag);
         }
+        if rest.is_empty() { Ok(()) } else { Err(Stop::Structure) }
     }
 
     /// A TLV about which there is something to say, or the version: how it is read, and the column of its children if they
@@ -441,6 +418,12 @@ impl Pass<'_> {
         parent: u16,
     ) -> Result<(Kind, Option<u8>), Stop> {
         let tag = value.tag();
+        let version = tag == tags::FFD_VERSION && parent == 0;
+        // What nearly every document says, and nothing is wrong with.
+        if version && table.knows(tag.0) && !again && value.u8() == Ok(self.version.code()) {
+            self.told = true;
+            return Ok((Kind::Byte, None));
+        }
         let offset = u32::try_from(value.offset()).unwrap_or(u32::MAX);
         let (known, charted) = (table.knows(tag.0), table.charted());
         let entry = dictionary::lookup(tag, if parent == 0 { self.form } else { parent }, self.version);
@@ -457,7 +440,7 @@ impl Pass<'_> {
             self.find(tag, offset, parent, FindingKind::Length);
         }
         // Also where no table of the expected version knows it: it is the document's own word.
-        if tag == tags::FFD_VERSION && parent == 0 && !self.told {
+        if version && !self.told {
             self.told = true;
             let told = value.u8().ok().and_then(FfdVersion::from_code);
             if let Some(other) = told.filter(|&told| told != self.version) {

@@ -1,17 +1,18 @@
 //! What the tables say of a tag in a place, in a form that the fused walk can ask for every TLV.
 //!
-//! Shape: a table of the order (version, form, parent) is a row of bytes, one a tag, each the number of a [`Place`] among those of
-//! the table; number 0 is the place of a tag that the table does not know. So one question costs two loads, and
+//! Shape: a table of the order (version, form, parent) is a row of bytes, one for the lower 11 bits of a tag, each the number of
+//! a [`Place`] among those of the table, which says whose it is; number 0 is the place of nobody. So one question costs two loads, and
 //! neither of them stands in the chain from one TLV to the next. A receipt of ФФД 1.2 touches about a dozen lines of cache.
 //! Both lie in one piece, so that the walk keeps one pointer.
 //! Everything is built while the crate is compiled, from the tables beside this file; there is nothing to keep in step.
-//! Invariant: a place says the same as `lookup` and `requirement` (test `places_say_what_the_dictionary_says`).
+//! Invariants: a place says the same as `lookup` and `requirement` (test `places_say_what_the_dictionary_says`), and of its own
+//! tag alone (test `no_other_tag_passes_for_the_one_of_its_slot`).
 
 use super::{Entry, Kind, generated, span};
 use crate::{FfdVersion, Tag};
 
-/// Tag numbers that the tables have room for.
-const WIDTH: usize = generated::STARTS.len() - 1;
+/// Slots of a table: a tag stands in the one of its lower bits, so that no tag needs a comparison to be looked for.
+const SLOTS: usize = 2048;
 /// Tables, and one without rows for nests that no table describes.
 const TABLES: usize = generated::CHARTS.len() + 1;
 /// Places of a table: its rows and the one it does not know. A mask keeps every number below it.
@@ -22,13 +23,11 @@ const PLACES: usize = 128;
 pub(crate) struct Place {
     /// The bit of a tag that may stand once under its parent; none for one that may repeat.
     pub(crate) once: u64,
-    /// Shortest value in bytes that is nothing to look at twice; longer than any for nests, for the version of the document and
-    /// for what the table does not know.
-    plain_min: u16,
-    /// How much longer it may be.
-    plain_span: u16,
-    /// Longest nest in bytes.
-    nest_max: u16,
+    /// The [`Head`] of the shortest value that is nothing to look at twice; its length is longer than any for nests, for the
+    /// version of the document and for what the table does not know.
+    plain_min: Head,
+    /// How much longer it may be; of a nest, how long.
+    span: u16,
     /// How the value is read.
     pub(crate) kind: Kind,
     /// Column of the table of its children, [`NO_COLUMN`] where there is none.
@@ -45,20 +44,54 @@ pub(crate) const NO_COLUMN: u8 = u8::MAX;
 const LEN_NEVER: u16 = u16::MAX;
 
 /// A requisite that the table does not know.
-const STRAY: Place =
-    Place { once: 0, plain_min: LEN_NEVER, plain_span: 0, nest_max: 0, kind: Kind::Bytes, column: NO_COLUMN };
+const STRAY: Place = Place {
+    once: 0,
+    plain_min: Head::new(u16::MAX, LEN_NEVER),
+    span: 0,
+    kind: Kind::Bytes,
+    column: NO_COLUMN,
+};
 
-impl Place {
-    /// Whether there is nothing to do about a value of so many bytes but to show it.
-    #[inline(always)]
-    pub(crate) const fn is_plain(&self, len: u16) -> bool {
-        len.wrapping_sub(self.plain_min) <= self.plain_span
+/// Tag and length of a TLV as one number, the tag above: a comparison asks for both.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head(u32);
+
+impl Head {
+    const fn new(tag: u16, len: u16) -> Self {
+        Self((tag as u32) << 16 | len as u32)
     }
 
-    /// Whether it is a nest, and no longer than it may be.
+    /// Four bytes as they stand on the wire.
     #[inline(always)]
-    pub(crate) const fn is_nest(&self, len: u16) -> bool {
-        matches!(self.kind, Kind::Stlv) && len <= self.nest_max
+    pub(crate) const fn of_wire(bytes: [u8; 4]) -> Self {
+        Self(u32::from_le_bytes(bytes).rotate_left(16))
+    }
+
+    #[inline(always)]
+    pub(crate) const fn tag(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+
+    #[inline(always)]
+    pub(crate) const fn len(self) -> u16 {
+        (self.0 & 0xFFFF) as u16
+    }
+}
+
+impl Place {
+    /// Whether there is nothing to do about a TLV but to show it: the tag is the one of this place, the length one that it may have.
+    ///
+    /// Tags of one slot are 2,048 apart or more, so that no difference of lengths makes up for one of tags.
+    #[inline(always)]
+    pub(crate) const fn is_plain(&self, head: Head) -> bool {
+        head.0.wrapping_sub(self.plain_min.0) <= self.span as u32
+    }
+
+    /// Whether it is the nest of this place, and no longer than it may be.
+    #[inline(always)]
+    pub(crate) const fn is_nest(&self, head: Head) -> bool {
+        let empty = Head::new(self.plain_min.tag(), 0);
+        matches!(self.kind, Kind::Stlv) && head.0.wrapping_sub(empty.0) <= self.span as u32
     }
 }
 
@@ -97,28 +130,32 @@ impl Limits {
 
 /// The table of one nest.
 pub(crate) struct Table {
-    /// Numbers of places by tag.
-    codes: [u8; WIDTH],
+    /// Numbers of places by the lower bits of a tag.
+    codes: [u8; SLOTS],
     places: [Place; PLACES],
 }
 
 impl Table {
-    const BLANK: Self = Self { codes: [0; WIDTH], places: [STRAY; PLACES] };
+    const BLANK: Self = Self { codes: [0; SLOTS], places: [STRAY; PLACES] };
+
+    /// The place of the slot of a tag, which may be that of another tag: [`Place::is_plain`] tells.
+    #[inline(always)]
+    pub(crate) fn glance(&self, tag: u16) -> &Place {
+        let code = self.codes.get(usize::from(tag) % SLOTS).copied().unwrap_or(0);
+        self.places.get(usize::from(code) % PLACES).unwrap_or(&STRAY)
+    }
 
     /// What the table says of a tag.
-    #[inline(always)]
-    pub(crate) fn place(&self, tag: u16) -> &Place {
-        self.places.get(usize::from(self.code(tag)) % PLACES).unwrap_or(&STRAY)
+    #[cfg(test)]
+    fn place(&self, tag: u16) -> &Place {
+        let place = self.glance(tag);
+        if place.plain_min.tag() == tag { place } else { &STRAY }
     }
 
     /// Whether the table has a row for a tag.
     pub(crate) fn knows(&self, tag: u16) -> bool {
-        self.code(tag) != 0
-    }
-
-    #[inline(always)]
-    fn code(&self, tag: u16) -> u8 {
-        self.codes.get(usize::from(tag.wrapping_sub(generated::FIRST_TAG))).copied().unwrap_or(0)
+        // The tag of `STRAY` has no row either.
+        tag != STRAY.plain_min.tag() && self.glance(tag).plain_min.tag() == tag
     }
 
     /// False where no table is known, so that nobody knows what is allowed.
@@ -248,14 +285,19 @@ const fn build() -> [Table; TABLES] {
                 let version = parent == 0 && tag == crate::tags::FFD_VERSION.0;
                 let nest = matches!(entry.kind, Kind::Stlv);
                 assert!(!nest || limits.len_min == 0, "nests have a length at most");
-                let (plain_min, plain_span) =
-                    if version || nest { (LEN_NEVER, 0) } else { (limits.len_min, limits.len_span) };
-                let nest_max = if nest { limits.len_span } else { 0 };
+                assert!(
+                    !version || matches!(entry.kind, Kind::Byte),
+                    "the version of a document is one byte"
+                );
+                let len_min = if version || nest { LEN_NEVER } else { limits.len_min };
+                let plain_min = Head::new(tag, len_min);
+                let span = if version { 0 } else { limits.len_span };
                 let column = generated::PARENT_COLUMNS
                     [generated::STARTS[(tag - generated::FIRST_TAG) as usize] as usize];
-                dense[table].codes[(tag - generated::FIRST_TAG) as usize] = row as u8 + 1;
-                dense[table].places[row + 1] =
-                    Place { once, plain_min, plain_span, nest_max, kind: entry.kind, column };
+                let code = &mut dense[table].codes[tag as usize % SLOTS];
+                assert!(*code == 0, "two tags in one slot");
+                *code = row as u8 + 1;
+                dense[table].places[row + 1] = Place { once, plain_min, span, kind: entry.kind, column };
                 row += 1;
             }
         }
@@ -292,7 +334,6 @@ mod tests {
                         let context = format!("{version} form {form} parent {parent} tag {tag}");
                         let Some(row) = requirement(version, form, parent, Tag(tag)) else {
                             assert!(!table.knows(tag), "{context}");
-                            assert!([0, 1, 8, 1000].iter().all(|&len| !place.is_plain(len)), "{context}");
                             assert!(place.kind != Kind::Stlv, "{context}");
                             continue;
                         };
@@ -307,16 +348,34 @@ mod tests {
                         let limits = Limits::of(entry);
                         for len in (0..600).chain([65_527]) {
                             let allowed = limits.allow(len);
-                            assert_eq!(place.is_nest(len), nest && allowed, "{context}: {len} bytes");
+                            assert_eq!(
+                                place.is_nest(Head::new(tag, len)),
+                                nest && allowed,
+                                "{context}: {len} bytes"
+                            );
                             // What passes at a glance is right; of the rest only empty numbers are looked at twice.
                             let plain = allowed && !nest && !version && (len > 0 || limits.len_min == 0);
-                            assert_eq!(place.is_plain(len), plain, "{context}: {len} bytes");
+                            assert_eq!(place.is_plain(Head::new(tag, len)), plain, "{context}: {len} bytes");
+                            assert_eq!(table.glance(tag).is_plain(Head::new(tag, len)), plain, "{context}");
                         }
                     }
                 }
             }
         }
         assert!(known > 2500, "{known} rows");
+    }
+
+    /// Why: a slot is shared by 32 tags, and only one of them may be taken for the one that stands in it.
+    #[test]
+    fn no_other_tag_passes_for_the_one_of_its_slot() {
+        for (number, table) in DENSE.iter().enumerate() {
+            for tag in (0..=u16::MAX).filter(|&tag| !table.knows(tag)) {
+                let place = table.glance(tag);
+                for head in [0, 1, 8, 1000, 65_527].map(|len| Head::new(tag, len)) {
+                    assert!(!place.is_plain(head) && !place.is_nest(head), "table {number} tag {tag}");
+                }
+            }
+        }
     }
 
     /// Why: two tags with one bit would be taken for repeats of each other.
