@@ -15,9 +15,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::env::{Task, Wake};
 #[cfg(feature = "parquet")]
 use ofd_storage::retain::Holds;
-use ofd_storage::{Env, IndexEntry, Position, RecoveryReport, recover_with_index};
-#[cfg(feature = "parquet")]
-use ofd_storage::{Lsn, RecordKind};
+use ofd_storage::{Env, IndexEntry, Lsn, Position, RecordKind, RecoveryReport, recover_with_index};
 use rtrb::Producer;
 
 use crate::bell::PortBell;
@@ -575,6 +573,29 @@ impl Engine {
         self.shared.writer_bell.ring();
         let lsn = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
         if self.shared.wait_durable(lsn, CALL_TIMEOUT) { Ok(lsn) } else { Err(failed()) }
+    }
+
+    /// Writes commands down, in order; all are durable when this returns.
+    pub(crate) fn append_commands(&self, payloads: Vec<Vec<u8>>) -> Result<(), Error> {
+        let failed = || Error::new(ErrorKind::Reopen, "the log did not take the commands");
+        let mut answers = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            let (reply, answer) = bounded(1);
+            let call = writer::Call::Append { kind: RecordKind::Command, payload, reply };
+            self.writer.send(call).map_err(|_| failed())?;
+            answers.push(answer);
+        }
+        self.shared.writer_bell.ring();
+        let mut last = Lsn::NONE;
+        for answer in answers {
+            last = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
+        }
+        if self.shared.wait_durable(last, CALL_TIMEOUT) { Ok(()) } else { Err(failed()) }
+    }
+
+    /// Waits until the registers have folded everything up to a position.
+    pub(crate) fn book_reaches(&self, position: Position, timeout: Duration) -> bool {
+        self.registers(&Capability::operator()).wait(position, timeout)
     }
 
     /// A named cursor that the engine keeps: a position that survives restarts.

@@ -13,6 +13,8 @@
 //!
 //! Errors: as of a submission; frames that the engine has no room for come back unanswered, to be tried again.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 #[cfg(feature = "parquet")]
 use ofd_codec::{DocumentView, Frame};
@@ -22,9 +24,10 @@ use ofd_storage::envelope::Envelope;
 use ofd_storage::envelope::{CryptoVerdict, EnvelopeError};
 
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 #[cfg(feature = "parquet")]
 use crate::lanes::stored_code;
+use crate::registers::LaneSeed;
 use crate::tickets::Tickets;
 
 /// What was answered when a document came in.
@@ -149,7 +152,50 @@ pub(crate) struct Original {
     pub(crate) answer: OriginalAnswer,
 }
 
+/// What became of lane seeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seeded {
+    /// Written down.
+    pub taken: u64,
+    /// Of drives whose documents are here, or told before: nothing to write down.
+    pub known: u64,
+}
+
+/// Seeds that are on their way to the writer at once.
+const SEEDS_AT_ONCE: usize = 4_096;
+/// How long the registers may take to fold what came before.
+const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
+
 impl Engine {
+    /// Tells of drives that move in without their documents where their lanes begin: no gap is opened below, and what a card
+    /// can show until the first document comes is there. Durable when this returns. Telling it again changes nothing, and so
+    /// does a seed of a drive whose documents are here.
+    ///
+    /// # Errors
+    /// `Reopen` when the log has failed or the registers do not come to what was written before; what was taken is taken, and
+    /// the whole may be told again.
+    pub fn seed_lanes(&self, seeds: &[LaneSeed]) -> Result<Seeded, Error> {
+        let shared = self.shared();
+        let mut seeded = Seeded::default();
+        for seeds in seeds.chunks(SEEDS_AT_ONCE) {
+            if shared.options.registers && !self.book_reaches(self.durable(), FOLD_TIMEOUT) {
+                return Err(Error::new(ErrorKind::Reopen, "the registers do not fold what came before"));
+            }
+            let new: Vec<Vec<u8>> = {
+                let registers = shared.book.read();
+                seeds.iter().filter(|it| !registers.knows_seed(it)).map(LaneSeed::to_payload).collect()
+            };
+            let taken = u64::try_from(new.len()).unwrap_or(u64::MAX);
+            seeded.known = seeded
+                .known
+                .saturating_add(u64::try_from(seeds.len()).unwrap_or(u64::MAX))
+                .saturating_sub(taken);
+            self.append_commands(new)?;
+            seeded.taken = seeded.taken.saturating_add(taken);
+        }
+        Ok(seeded)
+    }
+
     /// Takes documents in that were answered elsewhere or before, in order. Each comes back as
     /// [`Outcome::Kept`](crate::Outcome::Kept) once it is durable; one that cannot be read is quarantined, as over the wire.
     /// Waits while the engine is full. Registers are served meanwhile.

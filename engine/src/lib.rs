@@ -89,7 +89,7 @@ pub use engine::{Engine, Status};
 pub use error::{Error, ErrorKind};
 pub use feed::Feed;
 pub use handover::Unanswered;
-pub use import::{Imported, NotImported, OriginalAnswer};
+pub use import::{Imported, NotImported, OriginalAnswer, Seeded};
 pub use limits::{Limits, TestPing};
 pub use live::{EventFeed, Register, RegisterBook, RegisterPage};
 pub use noise::NoiseSample;

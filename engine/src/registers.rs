@@ -34,6 +34,7 @@ mod packed;
 mod registration;
 mod rows;
 pub(crate) mod saved;
+mod seed;
 mod service;
 mod shift;
 mod slab;
@@ -57,6 +58,7 @@ pub use self::event::{Event, EventKind, Evidence};
 pub use self::figures::{Figures, Grain};
 use self::pack::{Packer, Unpacker};
 pub use self::registration::Registration;
+pub use self::seed::{LaneSeed, SeedShift};
 pub use self::service::{Arrival, Range, Service};
 pub use self::shift::{Agreement, Mark, SHIFT_SECONDS_MAX, Shift};
 use self::slab::Slab;
@@ -182,6 +184,11 @@ impl Registers {
                 out.truncate(from);
             }
         }
+        if record.kind() == RecordKind::Command
+            && let Some(seed) = record.plain_payload().ok().and_then(LaneSeed::of_payload)
+        {
+            self.seed(position, record.received_at_us(), &seed, out);
+        }
         if record.kind() == RecordKind::Tick {
             self.tick(position, record.received_at_us(), out);
         }
@@ -233,6 +240,38 @@ impl Registers {
             new.iter_mut().for_each(|event| event.inn.clone_from(&inn));
         }
         Ok(())
+    }
+
+    /// A lane seed: a drive of which no document is here begins with it.
+    pub fn seed(&mut self, position: Position, received_at_us: i64, seed: &LaneSeed, out: &mut Vec<Event>) {
+        self.takings.turn(received_at_us);
+        let realm = if seed.test { Realm::Test } else { Realm::Prod };
+        let is_new = self.find_drive(seed.drive.to_bcd_u64()).is_none();
+        let Some(at) = self.drive_at(seed.drive, realm) else { return };
+        let Some(kept) = self.drives.get_mut(at) else { return };
+        let Some(mut drive) = kept.drive() else { return };
+        if !drive.seed(seed) {
+            return;
+        }
+        kept.state = State::Live(Box::new(drive));
+        let card = seed.fixed_rnm().and_then(|rnm| match self.find_card(seed.test, &rnm) {
+            // What it works with now its next document says.
+            Some(_) => None,
+            None => self.put_card(KeptCard::seeded(seed.test, rnm, seed.fixed_inn(), at, received_at_us)),
+        });
+        self.put_away(at, card);
+        if is_new {
+            let from = out.len();
+            let mut events = Events::of_record(out, position, received_at_us, seed.drive);
+            events.push(EventKind::DriveAppeared(Evidence::Seeded));
+            out.iter_mut().skip(from).for_each(|event| event.inn.clone_from(&seed.inn));
+        }
+    }
+
+    /// Whether a lane seed would change nothing.
+    #[must_use]
+    pub fn knows_seed(&self, seed: &LaneSeed) -> bool {
+        self.drive(seed.drive).is_some_and(|mut drive| !drive.seed(seed))
     }
 
     /// A tick of the clock, which is the only one that timers know: what is due by then happens now.
@@ -424,7 +463,8 @@ impl Registers {
 fn before(drive: &Drive, seen: &Seen<'_>, past: &dyn Past) -> Result<Option<Registration>, Error> {
     let registers = matches!(seen.view.form(), Form::REGISTRATION | Form::REREGISTRATION);
     let asks = registers && seen.variant == 0 && !drive.begins_anew(seen) && !drive.service.has(seen.number);
-    let Some(before) = drive.registration.filter(|it| asks && it.number <= seen.number) else {
+    let there = |it: &Registered| it.position > Position::START && it.number <= seen.number;
+    let Some(before) = drive.registration.filter(|it| asks && there(it)) else {
         return Ok(None);
     };
     let plain = past.plain(before.position, drive.number, before.number)?;

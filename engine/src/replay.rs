@@ -13,6 +13,7 @@ use crate::checkpoint;
 use crate::cursor::decode_cursor;
 use crate::lanes::{Idle, Lanes, Quarantined};
 use crate::partition::partition_of;
+use crate::registers::LaneSeed;
 use crate::sides::{Noted, noted};
 
 /// The fold of a start.
@@ -137,6 +138,7 @@ impl Fold for Replay {
                 }
             }
             RecordKind::Cursor => self.cursor(record.payload()),
+            RecordKind::Command if LaneSeed::is_payload(record.payload()) => {}
             RecordKind::Command => drop(self.commands.insert(record.lsn(), record.payload().to_vec())),
             _ => {}
         }

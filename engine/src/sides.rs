@@ -11,6 +11,7 @@ use crate::cursor::decode_cursor;
 use crate::examine::{content_digest, registered_version};
 use crate::lane::{Answered, Fact};
 use crate::lanes::{QuarantineKey, begins_generation, stored_code};
+use crate::registers::LaneSeed;
 
 /// The reading. Its name changes with whatever changes the facts.
 pub(crate) const SCHEMA: SideSchema = SideSchema { name: "ofd-engine v1", extract };
@@ -86,6 +87,8 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
             let (rank, value) = (position.lsn().get(), record.payload().to_vec());
             Some(SideFact::Note { rank, key, value, stays: true })
         }
+        // Lane seeds are many and none of a start's business: the registers keep them.
+        RecordKind::Command if LaneSeed::is_payload(record.payload()) => None,
         RecordKind::Command => {
             let key = [&[COMMAND], record.lsn().get().to_be_bytes().as_slice()].concat();
             note(key, record.payload().to_vec(), true)

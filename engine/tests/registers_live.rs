@@ -14,11 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::life;
 use ofd_emit::{ProfileOptions, Register as Till};
-use ofd_engine::codec::{LocalSeconds, tags};
+use ofd_engine::codec::{DriveNumber, LocalSeconds, tags};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Event, Figures, Grain, SHIFTS_KEPT, Whose};
+use ofd_engine::registers::{
+    Drive, Event, EventKind, Evidence, Figures, Grain, LaneSeed, SHIFTS_KEPT, SeedShift, Whose,
+};
 use ofd_engine::storage::envelope::Realm;
-use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook};
+use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook, Seeded};
 
 /// The operator that the registers of these tests are registered with.
 const OURS: &str = "7700000190";
@@ -162,6 +164,68 @@ fn live_figures_are_the_same_after_every_restart() {
         sees(Whose::Organisation(&inns[0])) && !sees(Whose::Organisation(other)) && !sees(Whose::Everybody)
     );
     engine.shutdown().unwrap();
+}
+
+// An operator moves in with the next numbers of its drives and nothing else: no gap below, and none that a restart makes.
+#[test]
+fn lane_seeds_outlive_restarts_and_open_no_gap_below() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let lives: Vec<Vec<Vec<u8>>> = (0..3).map(|register| life(11, register, 60)).collect();
+    let engine = open(dir.path(), 20);
+    let known = |it: &[u8]| {
+        let drive = DriveNumber::from_wire(it[8..24].try_into().unwrap()).unwrap();
+        (drive, u32::from_be_bytes([0, it[47], it[48], it[49]]))
+    };
+    // The first moves in with number 31 to come and comes with it; the second comes with two missing; the third is late.
+    let seeds: Vec<LaneSeed> = lives
+        .iter()
+        .enumerate()
+        .map(|(at, life)| {
+            let (drive, next) = known(&life[30]);
+            LaneSeed {
+                rnm: Some(format!("000000000000000{at}")),
+                shift: Some(SeedShift { number: 1, opened: None }),
+                registration: Some((1, None)),
+                ..LaneSeed::new(drive, next)
+            }
+        })
+        .collect();
+    assert_eq!(engine.seed_lanes(&seeds).unwrap(), Seeded { taken: 3, known: 0 });
+    assert_eq!(engine.seed_lanes(&seeds).unwrap(), Seeded { taken: 0, known: 3 });
+    let before = shown(&engine);
+    assert_eq!(before.len(), 3);
+    assert!(before.iter().all(|it| it.drive.evidence == Evidence::Seeded && it.drive.documents == 0));
+    engine.shutdown().unwrap();
+    let from = [30, 32, 30];
+    for part in 0..3 {
+        let engine = open(dir.path(), [20, 1_000_000, 20][part]);
+        let some: Vec<_> = lives
+            .iter()
+            .zip(from)
+            .flat_map(|(life, from)| life[from + part * 9..from + part * 9 + 9].to_vec())
+            .collect();
+        submit(&engine, &some);
+        if part == 1 {
+            submit(&engine, &lives[2][10..12]);
+        }
+        assert_eq!(engine.seed_lanes(&seeds).unwrap(), Seeded { taken: 0, known: 3 });
+        shown(&engine);
+        let book = engine.registers(&operator);
+        let drives: Vec<Drive> = seeds.iter().map(|it| book.drive(it.drive).unwrap()).collect();
+        let missing: Vec<usize> = drives.iter().map(|it| it.service.missing().len()).collect();
+        assert_eq!(missing, [0, 1, 0], "part {part}");
+        let first = |it: &Drive| it.service.intervals().last().unwrap().first;
+        assert!(drives.iter().zip(&seeds).all(|(it, seed)| first(it) == seed.next), "part {part}");
+        assert_eq!(drives[2].service.intervals().len(), if part == 0 { 1 } else { 2 });
+        assert!(drives.iter().all(|it| it.evidence == Evidence::Seeded));
+        let (events, _) = told(&engine, &operator, Position::START, 100);
+        assert_eq!(events, all_events(dir.path()));
+        let appeared =
+            events.iter().filter(|it| it.kind == EventKind::DriveAppeared(Evidence::Seeded)).count();
+        assert_eq!(appeared, 3);
+        engine.shutdown().unwrap();
+    }
 }
 
 // A checkpoint can be thrown away: what is damaged, of another operator or of another log leads to no other registers.

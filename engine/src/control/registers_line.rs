@@ -79,6 +79,7 @@ fn drive_json(drive: Option<&Drive>, since: Option<LocalSeconds>) -> Value {
         "start": match drive.evidence {
             Evidence::Registered => "registered",
             Evidence::Entered => "entered",
+            Evidence::Seeded => "seeded",
             Evidence::Unknown => "unknown",
         },
         "documents": drive.documents,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::import_line::{import_json, import_of};
 use crate::import::Imported;
+use crate::registers::LaneSeed;
 
 /// A document, by what is printed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub enum Request {
     },
     /// The holds that stand.
     Holds,
+    /// Where lanes begin whose drives move in without their documents.
+    SeedLanes(Vec<LaneSeed>),
     /// Documents that were answered elsewhere.
     Import {
         /// In order.
@@ -82,6 +85,10 @@ impl Request {
                 json!(HoldCommand::Lift { id: *id, reason: reason.clone(), by: by.clone() })
             }
             Self::Holds => json!({"do": "hold.list"}),
+            Self::SeedLanes(seeds) => {
+                let seeds = seeds.iter().filter_map(|it| serde_json::from_slice(&it.to_payload()).ok());
+                json!({"do": "lane.seed", "seeds": seeds.collect::<Vec<Value>>()})
+            }
             Self::Import { documents } => {
                 json!({"do": "import", "documents": documents.iter().map(import_json).collect::<Vec<_>>()})
             }
@@ -118,6 +125,10 @@ impl Request {
                 let documents = documents.ok_or("documents has to be a list")?.iter().map(import_of);
                 Ok(Self::Import { documents: documents.collect::<Result<_, _>>()? })
             }
+            Some("lane.seed") => {
+                let seeds = request.get("seeds").and_then(Value::as_array).ok_or("seeds has to be a list")?;
+                Ok(Self::SeedLanes(seeds.iter().map(LaneSeed::of_value).collect::<Result<_, _>>()?))
+            }
             Some("hold.place" | "hold.lift") => match serde_json::from_value(request.clone()) {
                 Ok(HoldCommand::Place(hold)) => Ok(Self::PlaceHold(hold)),
                 Ok(HoldCommand::Lift { id, reason, by }) => Ok(Self::LiftHold { id, reason, by }),
@@ -135,7 +146,10 @@ impl Request {
                 };
                 Ok(Self::Find { drive, wanted, raw: flag("raw")? })
             }
-            _ => Err("do has to be status, find, compact, verify, retain, import or hold.*".to_owned()),
+            _ => {
+                Err("do has to be status, find, compact, verify, retain, import, lane.seed or hold.*"
+                    .to_owned())
+            }
         }
     }
 }
@@ -161,6 +175,7 @@ mod tests {
             Request::Verify,
             Request::Retain { dry_run: true },
             Request::Holds,
+            Request::SeedLanes(vec![LaneSeed::new(drive, 7)]),
             Request::Import {
                 documents: vec![
                     Imported {
@@ -209,6 +224,8 @@ mod tests {
             (r#"{"do":"hold.place","scope":{"inn":"1"}}"#, "not a hold"),
             (r#"{"do":"hold.lift"}"#, "not a hold"),
             (r#"{"do":"import"}"#, "documents has to be"),
+            (r#"{"do":"lane.seed"}"#, "seeds has to be"),
+            (r#"{"do":"lane.seed","seeds":[{}]}"#, "fn has to be"),
             (r#"{"do":"import","documents":[{"message":"0"}]}"#, "message has to be"),
             (r#"{"do":"import","documents":[{"message":"00","code":256}]}"#, "code has to be"),
         ] {

@@ -20,6 +20,7 @@ use super::{CONTROL_SOCKET, REQUEST_LEN_MAX, socket_path};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
+use crate::import::Seeded;
 use crate::tickets::Outcome;
 
 /// Connections served at once.
@@ -214,6 +215,10 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
             vec![json!({"id": id}).to_string()]
         }
         Request::Holds => hold_lines(&engine.holds()),
+        Request::SeedLanes(seeds) => {
+            let Seeded { taken, known } = engine.seed_lanes(seeds)?;
+            vec![json!({"taken": taken, "known": known}).to_string()]
+        }
         Request::Import { documents } => {
             let outcomes = engine.import_batch(documents.clone())?.wait();
             let word = |it: Outcome| match it {

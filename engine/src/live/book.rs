@@ -308,7 +308,8 @@ impl RegisterBook {
     /// # Errors
     /// When it cannot be read now.
     pub fn registration(&self, drive: &Drive) -> Result<Option<Registration>, Error> {
-        let Some(registered) = drive.registration else { return Ok(None) };
+        let there = drive.registration.filter(|it| it.position > Position::START);
+        let Some(registered) = there else { return Ok(None) };
         let plain = self.past.plain(registered.position, drive.number, registered.number)?;
         let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
         Ok(view.map(|view| Registration::of(&view, registered.number)))

@@ -139,6 +139,27 @@ impl KeptCard {
         }
     }
 
+    /// That of a register whose drive has a lane seed.
+    pub(super) fn seeded(
+        test: bool,
+        rnm: Fixed<RNM_LEN>,
+        inn: Option<Fixed<INN_LEN>>,
+        drive: u32,
+        received_at_us: i64,
+    ) -> Self {
+        Self {
+            test,
+            rnm,
+            inn: inn.unwrap_or([0; INN_LEN]),
+            drive: (drive, 0),
+            before: None,
+            first_seen_us: received_at_us,
+            last_seen_us: received_at_us,
+            newest_day: 0,
+            worked: 0,
+        }
+    }
+
     fn knows(&self, drive: u32) -> bool {
         self.drive.0 == drive || self.before.iter().flat_map(|it| it.iter()).any(|(it, _)| *it == drive)
     }
@@ -259,7 +280,7 @@ fn since_of(seen: &Seen<'_>) -> u32 {
     seen.view.header().date_time.map_or(0, |it| it.0)
 }
 
-fn padded<const N: usize>(text: &[u8]) -> Option<Fixed<N>> {
+pub(super) fn padded<const N: usize>(text: &[u8]) -> Option<Fixed<N>> {
     let mut padded = [0; N];
     padded.get_mut(..text.len())?.copy_from_slice(text);
     Some(padded)

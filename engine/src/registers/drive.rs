@@ -14,6 +14,7 @@ use ofd_storage::envelope::Realm;
 
 use super::event::{EventKind, Events, Evidence};
 use super::registration::Registration;
+use super::seed::LaneSeed;
 use super::service::{Arrival, Service};
 use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
 use super::totals::Paid;
@@ -158,6 +159,28 @@ impl Drive {
         let shift = self.shifts.last_mut()?;
         shift.overdue = true;
         Some((shift.number, shift.opened?.number))
+    }
+
+    /// What is told of a drive that moves in; false: documents of it are here, which say more, or it is nothing new.
+    pub(super) fn seed(&mut self, seed: &LaneSeed) -> bool {
+        if self.documents > 0 || self.variants > 0 {
+            return false;
+        }
+        let mut seeded = Self { card: self.card, ..Self::new(self.number, self.realm) };
+        seeded.evidence = Evidence::Seeded;
+        seeded.service.seed(seed.next);
+        // Its document is not here: the start of the log is no place of one.
+        seeded.registration = seed.registration.map(|(number, at)| Registered {
+            position: Position::START,
+            number,
+            at,
+            reasons: 0,
+            autonomous: false,
+        });
+        seeded.shifts.extend(seed.shift.map(|it| Shift::seeded(it, seed.next)));
+        let new = *self != seeded;
+        *self = seeded;
+        new
     }
 
     /// Whether this document, which is no further variant, begins the drive anew.

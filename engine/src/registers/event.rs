@@ -36,6 +36,8 @@ pub enum Evidence {
     Registered,
     /// A form 11 says that it came to us, from another operator or from autonomy, or into its register.
     Entered,
+    /// A lane seed: the operator said where its lane begins when it moved in.
+    Seeded,
     /// Nothing: the first document we saw (information, no finding).
     Unknown,
 }
@@ -44,7 +46,7 @@ pub enum Evidence {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The drive's first document came.
+    /// The drive's first document came, or its lane seed.
     DriveAppeared(Evidence),
     /// Documents come again after the drive was elsewhere or autonomous.
     ServiceResumed,
@@ -215,6 +217,16 @@ impl<'v> Events<'v> {
     pub(super) fn going_on(out: &'v mut Vec<Event>, seen: &Seen<'_>, next: u16) -> Self {
         let &Seen { position, received_at_us, drive, number, .. } = seen;
         Self { out, position, received_at_us, drive, number, next }
+    }
+
+    /// Of a record that is no document.
+    pub(super) fn of_record(
+        out: &'v mut Vec<Event>,
+        position: Position,
+        received_at_us: i64,
+        drive: DriveNumber,
+    ) -> Self {
+        Self { out, position, received_at_us, drive, number: 0, next: 0 }
     }
 
     /// The place of the next event.

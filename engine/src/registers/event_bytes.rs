@@ -45,6 +45,7 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
                 Evidence::Registered => 0,
                 Evidence::Entered => 1,
                 Evidence::Unknown => 2,
+                Evidence::Seeded => 3,
             });
         }
         EventKind::ServiceResumed => to.byte(2),
@@ -118,6 +119,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
             0 => Evidence::Registered,
             1 => Evidence::Entered,
             2 => Evidence::Unknown,
+            3 => Evidence::Seeded,
             _ => return None,
         }),
         2 => EventKind::ServiceResumed,
@@ -188,6 +190,7 @@ mod tests {
             EventKind::DriveAppeared(Evidence::Registered),
             EventKind::DriveAppeared(Evidence::Entered),
             EventKind::DriveAppeared(Evidence::Unknown),
+            EventKind::DriveAppeared(Evidence::Seeded),
             EventKind::ServiceResumed,
             EventKind::ServiceLeft,
             EventKind::GapOpened(range),

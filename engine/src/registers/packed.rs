@@ -25,6 +25,7 @@ const AUTONOMOUS: u8 = 1 << 3;
 const LAST: u8 = 1 << 4;
 const KEYS: u8 = 1 << 5;
 const BACKLOG: u8 = 1 << 6;
+const SEEDED: u8 = 1 << 7;
 
 /// Writes a drive; its number is the key that it is kept under.
 pub(super) fn pack(drive: &Drive, to: &mut Packer) {
@@ -53,16 +54,19 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
             | flag(registration.is_some_and(|it| it.autonomous), AUTONOMOUS)
             | flag(last.is_some(), LAST)
             | flag(key_days.is_some(), KEYS)
-            | flag(backlog.is_some(), BACKLOG),
+            | flag(backlog.is_some(), BACKLOG)
+            | flag(service.seeded().is_some(), SEEDED),
     );
     to.byte(match evidence {
         Evidence::Registered => 0,
         Evidence::Entered => 1,
         Evidence::Unknown => 2,
+        Evidence::Seeded => 3,
     });
     to.number(*generation);
     ranges(to, service.intervals());
     ranges(to, service.missing());
+    service.seeded().iter().for_each(|it| to.number(*it));
     to.number(*documents);
     to.number(*variants);
     if let Some(Last { number, form, at, received_at_us }) = last {
@@ -100,12 +104,15 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
         0 => Evidence::Registered,
         1 => Evidence::Entered,
         2 => Evidence::Unknown,
+        3 => Evidence::Seeded,
         _ => return None,
     };
     let mut drive = Drive::new(number, if has(TEST) { Realm::Test } else { Realm::Prod });
     drive.evidence = evidence;
     drive.generation = from.small()?;
-    drive.service = Service::restored(read_ranges(from)?, read_ranges(from)?, has(LEFT));
+    let (ours, missing) = (read_ranges(from)?, read_ranges(from)?);
+    let seeded = if has(SEEDED) { Some(from.small()?) } else { None };
+    drive.service = Service::restored(ours, missing, has(LEFT), seeded);
     drive.documents = from.number()?;
     drive.variants = from.number()?;
     if has(LAST) {

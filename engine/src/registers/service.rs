@@ -74,12 +74,30 @@ pub struct Service {
     missing: Vec<Range>,
     /// The drive has gone to another operator or sends nothing (autonomous mode): what follows is not missed.
     left: bool,
+    /// The first number of the interval that a lane seed has told of and that no document has begun yet.
+    seeded: Option<u32>,
 }
 
 impl Service {
     /// As it was kept.
-    pub(super) fn restored(intervals: Vec<Range>, missing: Vec<Range>, left: bool) -> Self {
-        Self { intervals, missing, left }
+    pub(super) fn restored(
+        intervals: Vec<Range>,
+        missing: Vec<Range>,
+        left: bool,
+        seeded: Option<u32>,
+    ) -> Self {
+        Self { intervals, missing, left, seeded }
+    }
+
+    /// A drive of which nothing has come will send this number next.
+    pub(super) fn seed(&mut self, next: u32) {
+        self.seeded = Some(next);
+    }
+
+    /// The number that a lane seed has told of, until it or a later one comes.
+    #[must_use]
+    pub const fn seeded(&self) -> Option<u32> {
+        self.seeded
     }
 
     /// The numbers that are ours, in ascending order.
@@ -133,6 +151,16 @@ impl Service {
 
     /// A number comes. `enters`: its document says that the drive has come to us with it.
     pub fn take(&mut self, number: u32, enters: bool) -> Arrival {
+        match self.seeded.filter(|_| !enters) {
+            Some(first) if number >= first => return self.begin_at(first, number),
+            // From before it moved in: nothing of that is missed.
+            Some(_) if self.intervals.iter().any(|it| it.holds(number)) => return Arrival::Known,
+            Some(_) => {
+                self.put_earlier(number);
+                return Arrival::Earlier;
+            }
+            None => self.seeded = None,
+        }
         let Some(newest) = self.last() else {
             // Hardly any drive has a second one.
             self.intervals.reserve_exact(1);
@@ -161,6 +189,24 @@ impl Service {
             return Arrival::Next;
         }
         let gap = Range { first: next, last: number.saturating_sub(1) };
+        self.missing.push(gap);
+        Arrival::Gap(gap)
+    }
+
+    /// The first number at or behind the seed.
+    fn begin_at(&mut self, first: u32, number: u32) -> Arrival {
+        self.seeded = None;
+        match self.intervals.last_mut().filter(|it| it.last.saturating_add(1) == first) {
+            Some(before) => before.last = number,
+            None => {
+                self.intervals.reserve_exact(1);
+                self.intervals.push(Range { first, last: number });
+            }
+        }
+        if number == first {
+            return Arrival::Next;
+        }
+        let gap = Range { first, last: number.saturating_sub(1) };
         self.missing.push(gap);
         Arrival::Gap(gap)
     }

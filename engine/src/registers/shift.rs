@@ -9,6 +9,7 @@ use ofd_codec::{DocumentView, Form, LocalSeconds, tags};
 
 use super::card::text;
 use super::counters::{Mismatch, compare};
+use super::seed::SeedShift;
 use super::service::{Range, Service};
 use super::totals::{Paid, Totals};
 
@@ -77,6 +78,13 @@ pub struct Shift {
 impl Shift {
     pub(super) fn new(number: u32) -> Self {
         Self { number, ..Self::default() }
+    }
+
+    /// The shift that a drive moves in with; `next` is its next document. Whether one agrees with its counters nobody can say.
+    pub(super) fn seeded(seed: SeedShift, next: u32) -> Self {
+        let opened = seed.opened.map(|(number, at)| Mark { number, at });
+        let closed = opened.is_none().then(|| Mark { number: next.saturating_sub(1), at: None });
+        Self { opened, closed, whole: closed.is_some(), ..Self::new(seed.number) }
     }
 
     /// Takes a document that names this shift. `paid` is what it adds, if it is a receipt.

@@ -25,7 +25,8 @@ pub(crate) struct DriveModel {
     pub(crate) missing: Vec<(u32, u32)>,
     pub(crate) documents: u64,
     pub(crate) variants: u64,
-    pub(crate) last: u32,
+    /// The newest document, none of those from before the lane seed among them.
+    pub(crate) last: Option<u32>,
     pub(crate) registration: Option<u32>,
     pub(crate) closed: Option<u32>,
     pub(crate) shifts: Vec<ShiftModel>,
@@ -44,15 +45,18 @@ pub(crate) struct Model {
     pub(crate) cards: Vec<CardModel>,
 }
 
+/// First numbers that lane seeds have told of, before anything came.
+pub(crate) type Seeds = BTreeMap<DriveNumber, u32>;
+
 /// Everything, from what came.
-pub(crate) fn of(sent: &[Sent]) -> Model {
+pub(crate) fn of(sent: &[Sent], seeds: &Seeds) -> Model {
     let mut order: Vec<DriveNumber> = Vec::new();
     for it in sent {
         if !order.contains(&it.made.drive) {
             order.push(it.made.drive);
         }
     }
-    let drives = order.iter().map(|drive| drive_of(*drive, sent)).collect();
+    let drives = order.iter().map(|drive| drive_of(*drive, sent, seeds.get(drive).copied())).collect();
     let counted: Vec<&Made> = sent.iter().filter(|it| it.variant == 0).map(|it| &it.made).collect();
     let rnms: BTreeSet<&String> = counted.iter().map(|it| &it.rnm).collect();
     let cards = rnms.into_iter().map(|rnm| {
@@ -76,14 +80,24 @@ fn revenue(made: &Made) -> i128 {
     }
 }
 
-/// 0 = not ours, 1 = came, 2 = missing, by number.
-fn marks(came: &[&Made]) -> BTreeMap<u32, u8> {
+/// 0 = not ours, 1 = came, 2 = missing, by number; and the newest.
+fn marks(came: &[&Made], mut seed: Option<u32>) -> (BTreeMap<u32, u8>, Option<u32>) {
     let mut marks: BTreeMap<u32, u8> = BTreeMap::new();
-    let (mut newest, mut registered, mut left) = (0, 0, false);
+    let (mut newest, mut registered, mut left, mut last) = (0, 0, false, None);
     for made in came {
         let registers = made.operator.is_some();
         let enters = made.form == Form::REGISTRATION || made.reasons & 0b1_0011 != 0;
-        if made.number > newest {
+        if registers && enters {
+            seed = None;
+        }
+        if let Some(first) = seed {
+            if made.number >= first {
+                marks.extend((first..made.number).map(|number| (number, 2)));
+                (seed, last) = (None, Some(made.number));
+            }
+            newest = newest.max(made.number);
+        } else if made.number > newest {
+            last = Some(made.number);
             if newest > 0 && !left && !(registers && enters) {
                 marks.extend((newest + 1..made.number).map(|number| (number, 2)));
             }
@@ -94,7 +108,7 @@ fn marks(came: &[&Made]) -> BTreeMap<u32, u8> {
             (registered, left) = (made.number, made.operator != Some(OURS));
         }
     }
-    marks
+    (marks, last)
 }
 
 fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
@@ -108,10 +122,10 @@ fn runs(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     runs
 }
 
-fn drive_of(drive: DriveNumber, sent: &[Sent]) -> DriveModel {
+fn drive_of(drive: DriveNumber, sent: &[Sent], seed: Option<u32>) -> DriveModel {
     let mine = || sent.iter().filter(|it| it.made.drive == drive);
     let came: Vec<&Made> = mine().filter(|it| it.variant == 0).map(|it| &it.made).collect();
-    let marks = marks(&came);
+    let (marks, last) = marks(&came, seed);
     let shifts: BTreeSet<u32> = came
         .iter()
         .filter(|it| {
@@ -127,7 +141,7 @@ fn drive_of(drive: DriveNumber, sent: &[Sent]) -> DriveModel {
         missing: runs(marks.iter().filter(|(_, mark)| **mark == 2).map(|(number, _)| *number)),
         documents: came.len() as u64,
         variants: mine().filter(|it| it.variant > 0).count() as u64,
-        last: came.iter().map(|it| it.number).max().unwrap(),
+        last,
         registration: registrations.map(|it| it.number).max(),
         closed: one(Form::CLOSE_ARCHIVE),
         shifts: shifts.into_iter().map(|number| shift_of(number, &came)).collect(),

@@ -212,3 +212,34 @@ fn answers_find_their_documents_and_what_cannot_be_opened_is_kept() {
     assert_eq!(counts(&ran, STORED), [6, 6, 0]);
     assert_eq!(answered(&again, &all[1])[0], 14);
 }
+
+// Whoever moves in without an archive tells where its lanes begin: alone, beside a server, and as often as it likes.
+#[test]
+fn lane_seeds_move_in_without_documents() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("lanes.jsonl"));
+    let line = |number: u32| {
+        format!(
+            r#"{{"fn":"71000000000000{number:02}","next_fd":{},"rnm":"00000000000000{number:02}","inn":"7707083893","shift":3}}"#,
+            number * 100 + 7
+        )
+    };
+    let lines: Vec<String> = (0..40).map(line).collect();
+    std::fs::write(&file, lines[..30].join("\n")).unwrap();
+    let path = file.to_str().unwrap();
+    let seeded = |ran: &Ran| {
+        let last = ran.json().pop().unwrap();
+        (last["seeds_taken"].as_u64().unwrap(), last["seeds_known"].as_u64().unwrap())
+    };
+    assert_eq!(seeded(&import(&data, &["--seeds", path]).expect(0)), (30, 0));
+    assert_eq!(seeded(&import(&data, &["--seeds", path]).expect(0)), (0, 30));
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let server = Server::start(&data, &[]);
+    assert_eq!(seeded(&import(&data, &["--seeds", path]).expect(0)), (10, 30));
+    drop(server);
+    let cards = ofd(["registers", "--data", data.to_str().unwrap(), "--json"]).expect(0).json();
+    assert_eq!(cards.len(), 40);
+    assert!(cards.iter().all(|it| it["inn"] == "7707083893"));
+    std::fs::write(&file, [lines[0].as_str(), r#"{"fn":"7"}"#].join("\n")).unwrap();
+    assert!(import(&data, &["--seeds", path]).expect(3).err.contains("line 2"));
+}

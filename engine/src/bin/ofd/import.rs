@@ -9,10 +9,12 @@ mod signoff;
 mod source;
 mod taker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use ofd_engine::registers::LaneSeed;
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure, talk};
@@ -36,7 +38,8 @@ counts. What cannot be read is told with its file and offset, and the exit code 
 
 Examples:
   ofd import --data /var/lib/ofd /archive/2026-03/*.bin
-  ofd import --data /var/lib/ofd --json /backup/parquet | tail -1")]
+  ofd import --data /var/lib/ofd --json /backup/parquet | tail -1
+  ofd import --data /var/lib/ofd --seeds lanes.jsonl")]
 pub(crate) struct Import {
     #[command(flatten)]
     data: DataDir,
@@ -49,8 +52,11 @@ pub(crate) struct Import {
     /// One JSON object a line instead of a table.
     #[arg(long)]
     json: bool,
+    /// Lane seeds, one JSON object a line: where the lanes of drives begin that move in without their documents.
+    #[arg(long, value_name = "FILE")]
+    seeds: Option<PathBuf>,
     /// Files and folders.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "seeds", value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
@@ -59,9 +65,12 @@ impl Import {
         crate::serve::survive_full_files()?;
         // A name mistyped behind a night's work would be a pity.
         let sources = Source::find(&self.files, self.hex, self.zone)?;
+        let seeds = self.seeds.as_deref().map(read_seeds).transpose()?;
         let mut taker = Taker::open(&self.data)?;
         let mut signoff = SignOff::default();
+        let seeded = seeds.map(|seeds| taker.seed(&seeds)).transpose();
         let bar = progress(sources.iter().map(|it| it.len).sum());
+        let sources = if seeded.is_ok() { sources } else { Vec::new() };
         let imported = sources.into_iter().try_for_each(|source| {
             let len = source.len;
             source.each(&mut |sourced| match sourced {
@@ -88,7 +97,15 @@ impl Import {
         let ended = taker.end(&mut signoff);
         bar.finish_and_clear();
         let mut output = Output::new();
-        signoff.write(&mut output, self.json)?;
+        if let Some((taken, known)) = seeded? {
+            output.line(&match self.json {
+                true => serde_json::json!({"seeds_taken": taken, "seeds_known": known}).to_string(),
+                false => format!("lane seeds: {taken} new, {known} known before"),
+            })?;
+        }
+        if !self.files.is_empty() {
+            signoff.write(&mut output, self.json)?;
+        }
         output.flush()?;
         imported.and(ended)?;
         match (signoff.not_taken, signoff.damaged) {
@@ -99,6 +116,17 @@ impl Import {
             }
         }
     }
+}
+
+/// All of a file of seeds, before any of it is taken.
+fn read_seeds(path: &Path) -> Result<Vec<LaneSeed>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::io(path.display(), &error))?;
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let seed = |(number, line): (u32, &str)| {
+        LaneSeed::from_json(line)
+            .map_err(|what| Failure::new(Exit::Damaged, format!("{}: line {number}: {what}", path.display())))
+    };
+    lines.map(seed).collect()
 }
 
 /// Bytes of the files that are done. Nothing is drawn where stderr is no terminal.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use ofd_engine::control::{ControlClient, Request};
+use ofd_engine::registers::LaneSeed;
 use ofd_engine::{Engine, Imported, Outcome, Tickets, Unanswered};
 
 use super::signoff::SignOff;
@@ -50,6 +51,30 @@ impl Taker {
         };
         let (filling, on_their_way) = (Vec::new(), VecDeque::new());
         Ok(Self { who, filling, filling_bytes: 0, on_their_way, data: data.clone() })
+    }
+
+    /// Tells where lanes begin; how many seeds were written down, and how many were nothing new.
+    pub(crate) fn seed(&mut self, seeds: &[LaneSeed]) -> Result<(u64, u64), Failure> {
+        let (mut taken, mut known) = (0, 0);
+        match &mut self.who {
+            Who::Here(engine) => {
+                let seeded = engine.seed_lanes(seeds)?;
+                (taken, known) = (seeded.taken, seeded.known);
+            }
+            Who::There(client) => {
+                for seeds in seeds.chunks(REQUEST) {
+                    let mut said = serde_json::Value::Null;
+                    self.data.ask(client, &Request::SeedLanes(seeds.to_vec()), &mut |line| {
+                        said = serde_json::from_str(line).unwrap_or_default();
+                    })?;
+                    let count =
+                        |key: &str| said.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
+                    taken += count("taken");
+                    known += count("known");
+                }
+            }
+        }
+        Ok((taken, known))
     }
 
     pub(crate) fn take(&mut self, document: Document, signoff: &mut SignOff) -> Result<(), Failure> {
