@@ -5,6 +5,8 @@
 # find are panics, overflows, hangs and growth, and for these the coverage flags of a stable rustc are enough.
 # `cargo fuzz run TARGET` works in this folder as well, where it is installed.
 #
+# Seeds are the golden documents and the inputs kept in codec/testdata/fuzz (src/bin/keep.rs renews them).
+#
 # A finding is left in fuzz/artifacts/TARGET/; run the target's binary on that file to see it again.
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -5,7 +5,7 @@
 
 pub mod log;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ofd_codec::{Cp866, Tlv, Value};
 
@@ -33,6 +33,28 @@ pub fn walk(level: Tlv<'_>, depth: usize) {
             walk(value.children(), depth - 1);
         }
     }
+}
+
+/// The folder of kept inputs, a file a target with an input a line, in hexadecimal digits. They grew out of the seeds, and so out
+/// of the project's own documents alone; `cargo test -p ofd-codec --test kept` reads them without a fuzzer.
+#[must_use]
+pub fn kept_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../codec/testdata/fuzz")
+}
+
+/// The kept inputs of a target; none where nothing is kept.
+///
+/// # Errors
+/// When a line holds other than hexadecimal digits.
+pub fn kept(target: &str) -> std::io::Result<Vec<Vec<u8>>> {
+    let Ok(text) = std::fs::read_to_string(kept_folder().join(format!("{target}.txt"))) else {
+        return Ok(Vec::new());
+    };
+    text.lines()
+        .map(|line| {
+            ofd_codec::parse_hex(line).map_err(|error| std::io::Error::other(format!("{target}: {error}")))
+        })
+        .collect()
 }
 
 /// The messages of `codec/testdata/golden`, by name: documents of the project's own builders.

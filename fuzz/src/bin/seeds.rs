@@ -1,7 +1,7 @@
 //! Writes the seed corpus of every target and the word list: `seeds DIR` fills `DIR/<target>/` and `DIR/words`.
 //!
-//! Seeds are made, not kept: each is a document of `codec/testdata/golden` cut to what the target reads, so that
-//! a new golden document is a new seed. Nothing here came off a real register.
+//! Seeds are made: each is a document of `codec/testdata/golden` cut to what the target reads, so that a new golden document
+//! is a new seed. Beside them stand the kept inputs of `codec/testdata/fuzz`, see `keep`. Nothing here came off a real register.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -54,6 +54,11 @@ fn main() -> std::io::Result<()> {
     put("reader", "all", &stream)?;
     for (name, edits) in ofd_fuzz::log::seeds() {
         put("recovery", name, &edits)?;
+    }
+    for target in ["session", "container", "document", "json", "json_read", "roundtrip", "reader"] {
+        for (index, input) in ofd_fuzz::kept(target)?.iter().enumerate() {
+            put(target, &format!("kept-{index}"), input)?;
+        }
     }
     std::fs::write(Path::new(&into).join("words"), words())
 }
