@@ -30,7 +30,8 @@ impl Refusal {
         self.rules.is_empty()
     }
 
-    /// The first listed rule that the document breaks.
+    /// The first listed rule that the document breaks. Of the registration its version alone is known here: what C10, C17, G1
+    /// and the check digits of B6 would ask of the rest of it refuses nothing.
     pub(crate) fn broken(&self, plain: &[u8], version: FfdVersion) -> Option<RuleId> {
         let view = DocumentView::new_checked(plain).ok()?;
         let listed = |rule: RuleId| self.rules.iter().any(|it| it == rule.key || it == rule.name);
