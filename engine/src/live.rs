@@ -81,6 +81,8 @@ pub(crate) struct Live {
     told: Option<Position>,
     idle_looks: u32,
     retry_at_us: u64,
+    /// What was durable at a moment, and that moment: the lag is told by when it is folded.
+    mark: Option<(Lsn, u64)>,
     writer_calls: Sender<writer::Call>,
     /// The place of a tick that was asked for.
     tick: Option<Receiver<Result<Lsn, Unanswered>>>,
@@ -95,6 +97,10 @@ impl Live {
     pub(crate) fn new(shared: Arc<Shared>, writer_calls: Sender<writer::Call>) -> Self {
         let past = LogPast::new(shared.reader.clone(), Arc::clone(&shared.env));
         let schema = file::schema_of(ours(&shared).as_deref(), SHIFTS_KEPT);
+        // A start counts as behind from its begin.
+        let begun_us = shared.now().mono_us;
+        shared.book.caught_up(begun_us);
+        let begun = (shared.watermark.load(), begun_us);
         Self {
             shared,
             past,
@@ -107,6 +113,7 @@ impl Live {
             told: None,
             idle_looks: 0,
             retry_at_us: 0,
+            mark: Some(begun),
             writer_calls,
             tick: None,
             ticked: Lsn::NONE,
@@ -248,6 +255,7 @@ impl Live {
     fn fold(&mut self) -> Result<bool, Error> {
         let Shared { reader, book, watermark, .. } = &*self.shared;
         let durable = watermark.load();
+        let (mark, mark_us) = *self.mark.get_or_insert((durable, self.shared.now().mono_us));
         let mut registers = book.fold();
         let records = self.records.get_or_insert_with(|| reader.records_from(registers.position(), durable));
         records.extend(durable);
@@ -266,6 +274,10 @@ impl Live {
         }
         let position = registers.position();
         drop(registers);
+        if position.lsn() >= mark {
+            book.caught_up(mark_us);
+            self.mark = None;
+        }
         if worked {
             book.folded(position);
         }

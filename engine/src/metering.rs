@@ -162,6 +162,11 @@ impl Engine {
             metrics::gauge!(name).set(as_gauge(now));
         }
         metrics::gauge!("ofd_durable_position").set(as_gauge(shared.watermark.load().get()));
+        if shared.options.registers {
+            let (records, us) = shared.book.lag(shared.watermark.load(), shared.now().mono_us);
+            metrics::gauge!("ofd_registers_lag_records").set(as_gauge(records));
+            metrics::gauge!("ofd_registers_lag_seconds").set(as_gauge(us / 1_000_000));
+        }
         if let Ok(free) = shared.env.free_bytes() {
             metrics::gauge!("ofd_disk_free_bytes").set(as_gauge(free));
         }

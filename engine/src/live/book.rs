@@ -27,6 +27,8 @@ pub(crate) struct Book {
     registers: RwLock<Registers>,
     /// Everything up to this LSN is in it, and [`NOT_BEGUN`] until the first state is there.
     folded: AtomicU64,
+    /// Everything that was durable at this moment is folded, microseconds of the monotonic clock.
+    caught_up_us: AtomicU64,
     work: Mutex<Work>,
     advance: Condvar,
 }
@@ -63,6 +65,7 @@ impl Book {
         Self {
             registers: RwLock::new(Registers::new(None, 0)),
             folded: AtomicU64::new(NOT_BEGUN),
+            caught_up_us: AtomicU64::new(0),
             work: Mutex::default(),
             advance: Condvar::new(),
         }
@@ -101,6 +104,20 @@ impl Book {
         self.folded.store(position.as_u64(), Ordering::Release);
         let _held = self.work();
         self.advance.notify_all();
+    }
+
+    /// Everything that was durable at this moment is in the state.
+    pub(super) fn caught_up(&self, mono_us: u64) {
+        self.caught_up_us.store(mono_us, Ordering::Relaxed);
+    }
+
+    /// How many records the state is behind the watermark, and for how long it has not caught up with what was durable,
+    /// microseconds.
+    pub(crate) fn lag(&self, watermark: Lsn, mono_us: u64) -> (u64, u64) {
+        let folded = self.position().map_or(0, |it| it.lsn().get());
+        let behind = watermark.get().saturating_sub(folded);
+        let since = mono_us.saturating_sub(self.caught_up_us.load(Ordering::Relaxed));
+        (behind, if behind == 0 { 0 } else { since })
     }
 
     /// Files of events are about to be written anew.
@@ -328,5 +345,25 @@ impl Engine {
 impl std::fmt::Debug for RegisterBook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RegisterBook").field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // An alarm rests on it: it grows while nothing is folded, and is nothing as soon as all is.
+    #[test]
+    fn the_lag_is_that_of_what_was_durable() {
+        let book = Book::of(Registers::new(None, 0));
+        let at = |lsn| Position::new(Lsn::new(lsn));
+        book.folded(at(10));
+        book.caught_up(5_000);
+        assert_eq!(book.lag(Lsn::new(10), 9_000), (0, 0));
+        assert_eq!(book.lag(Lsn::new(25), 9_000), (15, 4_000));
+        book.folded(at(20));
+        assert_eq!(book.lag(Lsn::new(25), 9_500), (5, 4_500));
+        book.caught_up(9_000);
+        assert_eq!(book.lag(Lsn::new(25), 9_500), (5, 500));
     }
 }
