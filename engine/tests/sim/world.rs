@@ -2,6 +2,7 @@
 //! its turn. First everything that the seed wants goes wrong, then nothing any more, and all that is left must drain.
 
 mod folded;
+mod hearer;
 mod registers;
 mod submitter;
 
@@ -312,6 +313,7 @@ struct World<'a> {
     senders: Vec<Sender>,
     links: Vec<Option<Link>>,
     readers: Vec<Reader>,
+    hearer: hearer::Hearer,
     submitter: Submitter,
     net: Net,
     faults_off: bool,
@@ -377,6 +379,7 @@ impl<'a> World<'a> {
             readers: (0..scenario.readers)
                 .map(|at| Reader::new(format!("reader-{at}"), 1 + rng.below(40) as usize, crashes))
                 .collect(),
+            hearer: hearer::Hearer::new(scenario.seed),
             net: scenario.net.clone(),
             faults_off: false,
             clock_jumps: scenario.clock_jumps,
@@ -520,6 +523,7 @@ impl<'a> World<'a> {
         }
         self.submitter.crash();
         self.readers.iter_mut().for_each(Reader::crash);
+        self.hearer.crash();
         self.env = if power || self.env.is_off() { self.env.power_cut() } else { self.env.kill() };
         let pause = self.rng.below(2 * SECOND);
         self.env.advance(pause, pause as i64);
@@ -856,6 +860,7 @@ impl<'a> World<'a> {
         for reader in &mut self.readers {
             worked |= reader.turn(machine.engine(), &self.oracle, &mut self.rng)?;
         }
+        worked |= self.hearer.turn(machine.engine())?;
         Ok(worked)
     }
 }

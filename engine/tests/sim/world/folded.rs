@@ -75,6 +75,7 @@ impl World<'_> {
                 differs.unwrap_or_default()
             ));
         }
+        self.hearer.check(&events)?;
         self.compare_events(durable, &events)
     }
 
