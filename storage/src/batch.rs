@@ -64,8 +64,8 @@ impl Batch {
         room: usize,
         mut bytes: Filling,
     ) -> Self {
-        bytes.bytes.clear();
-        bytes.bytes.resize(BATCH_HEADER_LEN, 0);
+        bytes.bytes.set_len(0);
+        bytes.bytes.set_len(BATCH_HEADER_LEN);
         let activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;
         Self { target, offset, behind, activates, first, records: 0, room, bytes, shared: None }
     }
@@ -133,7 +133,7 @@ impl Batch {
         if let Some(room) = bytes.get_mut(..BATCH_HEADER_LEN) {
             room.copy_from_slice(&header.encode());
         }
-        bytes.resize(bytes.len().next_multiple_of(crate::segment::usize_of(block_len).max(1)), 0);
+        bytes.set_len(bytes.len().next_multiple_of(crate::segment::usize_of(block_len).max(1)));
         let shared = filling.share();
         self.shared = Some(Arc::clone(&shared));
         shared
@@ -160,7 +160,7 @@ impl Batch {
             set_crc(record);
             at = at.saturating_add(padded_len(len));
         }
-        bytes.truncate(at);
+        bytes.set_len(at);
         self.target = Arc::clone(target);
         (self.offset, self.behind) = (offset, offset);
         self.activates = u64::from(offset) == crate::format::HEADER_BLOCK_LEN;

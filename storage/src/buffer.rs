@@ -13,10 +13,97 @@
 //! - a buffer that somebody holds is not filled again: `a_held_buffer_is_not_filled_again`;
 //! - in the steady state nothing is allocated: `a_buffer_comes_back`.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A vector of bytes that begins where a page does, so that a device can take them as they lie.
+#[derive(Default)]
+pub(crate) struct PageBytes {
+    /// All of them hold something, if only zeros.
+    pages: Vec<Page>,
+    len: usize,
+}
+
+/// What the memory of a write past the page cache is aligned to; no device asks for more.
+const PAGE_LEN: usize = 4096;
+
+#[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable)]
+#[repr(C, align(4096))]
+struct Page([u8; PAGE_LEN]);
+
+impl PageBytes {
+    /// Empty, with room for `len` bytes.
+    fn with_capacity(len: usize) -> Self {
+        let mut bytes = Self::default();
+        bytes.reserve(len);
+        bytes
+    }
+
+    /// Zeros.
+    pub(crate) fn zeros(len: usize) -> Self {
+        let mut bytes = Self::with_capacity(len);
+        bytes.set_len(len);
+        bytes
+    }
+
+    /// Bytes it has room for.
+    fn capacity(&self) -> usize {
+        self.pages.len().saturating_mul(PAGE_LEN)
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        let wanted = len.div_ceil(PAGE_LEN).max(self.pages.len().saturating_mul(2));
+        self.pages.resize(wanted, Page([0; PAGE_LEN]));
+    }
+
+    /// Room for `len` bytes in all.
+    fn reserve(&mut self, len: usize) {
+        if len > self.capacity() {
+            self.grow(len);
+        }
+    }
+
+    /// Adds bytes at the end.
+    #[inline]
+    pub(crate) fn extend_from_slice(&mut self, bytes: &[u8]) {
+        let end = self.len.saturating_add(bytes.len());
+        self.reserve(end);
+        if let Some(room) = self.pages.as_mut_bytes().get_mut(self.len..end) {
+            room.copy_from_slice(bytes);
+        }
+        self.len = end;
+    }
+
+    /// Cuts it, or adds zeros.
+    pub(crate) fn set_len(&mut self, len: usize) {
+        self.reserve(len);
+        // What was cut off before may lie there.
+        if let Some(added) = self.pages.as_mut_bytes().get_mut(self.len..len) {
+            added.fill(0);
+        }
+        self.len = len;
+    }
+}
+
+impl Deref for PageBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.pages.as_bytes().get(..self.len).unwrap_or_default()
+    }
+}
+
+impl DerefMut for PageBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.pages.as_mut_bytes().get_mut(..self.len).unwrap_or_default()
+    }
+}
+
 /// Bytes that nobody changes any more.
-pub(crate) type Shared = Arc<Vec<u8>>;
+pub(crate) type Shared = Arc<PageBytes>;
 
 /// Buffers kept; more than are ever in use at once, those pinned for readers apart.
 const FREE_MAX: usize = 8;
@@ -24,15 +111,17 @@ const FREE_MAX: usize = 8;
 /// A buffer that is being filled, and the shell it will be shared in.
 #[derive(Default)]
 pub(crate) struct Filling {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: PageBytes,
     /// `None`: of bytes that did not come from the pool.
     shell: Option<Shared>,
 }
 
 impl Filling {
     /// From bytes that come from elsewhere.
-    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { bytes, shell: None }
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut filling = Self::default();
+        filling.bytes.extend_from_slice(bytes);
+        filling
     }
 
     /// Ends the filling.
@@ -67,10 +156,10 @@ impl Pool {
     pub(crate) fn take(&mut self) -> Filling {
         let unheld = self.free.iter_mut().position(|buffer| Arc::get_mut(buffer).is_some());
         let Some(mut shell) = unheld.map(|at| self.free.swap_remove(at)) else {
-            return Filling { bytes: Vec::with_capacity(self.len), shell: Some(Shared::default()) };
+            return Filling { bytes: PageBytes::with_capacity(self.len), shell: Some(Shared::default()) };
         };
         let mut bytes = Arc::get_mut(&mut shell).map(std::mem::take).unwrap_or_default();
-        bytes.clear();
+        bytes.set_len(0);
         Filling { bytes, shell: Some(shell) }
     }
 
@@ -95,7 +184,7 @@ mod tests {
         pool.give(Arc::clone(&held));
         let other = pool.take();
         assert_ne!(other.bytes.as_ptr(), held.as_ptr());
-        assert_eq!(*held, b"held");
+        assert_eq!(**held, *b"held");
     }
 
     #[test]

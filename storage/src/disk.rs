@@ -251,9 +251,7 @@ fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, how: SealHow) -> R
         } else {
             len
         };
-        let mut block = Vec::new();
-        footer.encode(&mut block);
-        env::write_all_at(file, &[&block], len.saturating_sub(FOOTER_BLOCK_LEN))?;
+        env::write_all_at(file, &[&footer.encode()], len.saturating_sub(FOOTER_BLOCK_LEN))?;
         file.sync_all()?;
     }
     Ok(footer.chain)

@@ -229,7 +229,7 @@ pub(crate) enum HeaderFault {
 
 impl SegmentHeader {
     /// The header block: two copies, zeros between.
-    pub(crate) fn encode(&self, block: &mut Vec<u8>) {
+    pub(crate) fn encode(&self) -> Block {
         let bytes = SegmentHeaderBytes {
             magic: SEGMENT_MAGIC,
             crc: U32::ZERO,
@@ -249,7 +249,7 @@ impl SegmentHeader {
             zeros: [0; 20],
         }
         .sealed();
-        twice(bytes.as_bytes(), HEADER_BLOCK_LEN, block);
+        twice(bytes.as_bytes())
     }
 
     /// Reads a header block; one good copy is enough.
@@ -316,7 +316,7 @@ pub(crate) struct SegmentFooter {
 
 impl SegmentFooter {
     /// The footer block: two copies, zeros between.
-    pub(crate) fn encode(&self, block: &mut Vec<u8>) {
+    pub(crate) fn encode(&self) -> Block {
         let bytes = SegmentFooterBytes {
             magic: FOOTER_MAGIC,
             crc: U32::ZERO,
@@ -333,7 +333,7 @@ impl SegmentFooter {
             chain: self.chain,
         }
         .sealed();
-        twice(bytes.as_bytes(), FOOTER_BLOCK_LEN, block);
+        twice(bytes.as_bytes())
     }
 
     /// Reads a footer block; one good copy is enough.
@@ -498,13 +498,19 @@ pub(crate) fn chain_block(before: &ChainHash, block: &[u8]) -> ChainHash {
     *blake3::keyed_hash(before, block).as_bytes()
 }
 
-/// A block of `len` bytes with the struct at both copy places.
-fn twice(bytes: &[u8], len: u64, block: &mut Vec<u8>) {
-    block.clear();
-    block.extend_from_slice(bytes);
-    block.resize(SECOND_COPY_AT, 0);
-    block.extend_from_slice(bytes);
-    block.resize(usize::try_from(len).unwrap_or(usize::MAX), 0);
+/// A header or a footer as it lies on the disk.
+pub(crate) type Block = [u8; HEADER_BLOCK_LEN as usize];
+const _: () = assert!(FOOTER_BLOCK_LEN == HEADER_BLOCK_LEN);
+
+/// A block with the struct at both copy places.
+fn twice(bytes: &[u8]) -> Block {
+    let mut block = [0; _];
+    for at in [0, SECOND_COPY_AT] {
+        if let Some(room) = block.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            room.copy_from_slice(bytes);
+        }
+    }
+    block
 }
 
 fn one_of_two<T: Sealed>(block: &[u8]) -> Option<&T> {
@@ -568,15 +574,14 @@ mod tests {
     // were put together by a script that knows the diagrams and a bitwise CRC, not by this code.
     #[test]
     fn the_bytes_of_v1_stay() {
-        let mut block = Vec::new();
-        header().encode(&mut block);
+        let mut block = header().encode();
         assert_eq!(block.len(), 4096);
         assert_eq!(
             hex(&block[..72]),
             "4f46447365676d01355ebc24010000010700000003000000640000000000000088776655443322110000000400000000\
              000200000600000000401e18240a06006372633332630000"
         );
-        footer().encode(&mut block);
+        block = footer().encode();
         assert_eq!(
             hex(&block[..64]),
             "4f46447365616c0134f9ebbd01000002070000000300000088776655443322116400000000000000c700000000000000\
@@ -595,8 +600,7 @@ mod tests {
 
     #[test]
     fn one_good_copy_is_enough_and_no_copy_is_refused() {
-        let mut block = Vec::new();
-        header().encode(&mut block);
+        let mut block = header().encode();
         for at in [0, SECOND_COPY_AT] {
             block[at + 30] ^= 1;
             assert_eq!(SegmentHeader::decode(&block), Ok(header()));
@@ -605,7 +609,7 @@ mod tests {
         block[30] ^= 1;
         block[SECOND_COPY_AT + 30] ^= 1;
         assert_eq!(SegmentHeader::decode(&block), Err(HeaderFault::Unreadable));
-        footer().encode(&mut block);
+        block = footer().encode();
         block[30] ^= 1;
         assert_eq!(SegmentFooter::decode(&block), Some(footer()));
     }
@@ -629,8 +633,7 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_header_is_refused() {
-        let mut block = Vec::new();
-        header().encode(&mut block);
+        let mut block = header().encode();
         for len in 0..128 {
             assert_eq!(SegmentHeader::decode(&block[..len]), Err(HeaderFault::Unreadable));
             assert_eq!(BatchHeader::decode(&batch().encode()[..len.min(63)]), None);
@@ -649,8 +652,7 @@ mod tests {
             assert!(before.reads(now.written) && now.reads(before.written) && now.reads(newest), "{newest}");
             assert!(!now.reads(newest + 2) && !now.reads(0));
         }
-        let mut block = Vec::new();
-        header().encode(&mut block);
+        let mut block = header().encode();
         assert_eq!(block[12..14], FORMAT_VERSIONS.written.to_le_bytes());
     }
 

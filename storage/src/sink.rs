@@ -55,7 +55,7 @@ impl Carried {
 
     /// The bytes, in pieces that lie one behind another.
     pub fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.buffers.iter().map(|buffer| buffer.as_slice())
+        self.buffers.iter().map(|buffer| &***buffer)
     }
 
     /// The records in it, in order.

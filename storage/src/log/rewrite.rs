@@ -233,7 +233,7 @@ impl Log {
             first,
             records: count,
             room,
-            bytes: Filling::from_bytes(records),
+            bytes: Filling::from_bytes(&records),
             shared: None,
         };
         self.state = LogState::Rewriting;

@@ -163,6 +163,7 @@ impl Maps {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
+    use crate::buffer::Filling;
 
     #[test]
     fn the_cache_of_maps_is_bounded_and_keeps_what_is_used() {
@@ -181,7 +182,7 @@ mod tests {
             let (mut pins, mut back) = (Pins::default(), 0);
             for at in 0..50 {
                 let lsn = Lsn::new(u64::from(at) + 1);
-                let pin = Pin { stamp, offset: at, first: lsn, last: lsn, bytes: vec![0; len].into() };
+                let pin = Pin { stamp, offset: at, first: lsn, last: lsn, bytes: Filling::from_bytes(&vec![0; len]).share() };
                 pins.push(pin, |_| back += 1);
             }
             assert_eq!((pins.ring.len(), back), (most, 50 - most));
