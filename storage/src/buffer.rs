@@ -6,12 +6,13 @@
 //!   └──────────────────────────give────────────────────────────────────┘
 //! ```
 //!
-//! Filling writes into a plain `Vec`, without an atomic a record; its shell, an `Arc` around an empty one, is kept
+//! Filling writes into a vector of its own, without an atomic a record; its shell, an `Arc` around an empty one, is kept
 //! beside it, so that sharing allocates nothing. What is given back while somebody still holds it waits in the pool.
 //!
 //! Invariants, with the test that holds each:
 //! - a buffer that somebody holds is not filled again: `a_held_buffer_is_not_filled_again`;
-//! - in the steady state nothing is allocated: `a_buffer_comes_back`.
+//! - in the steady state nothing is allocated: `a_buffer_comes_back`;
+//! - a buffer begins where a page does, however it has grown: `page_bytes_are_a_vector_that_begins_at_a_page`.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -174,6 +175,31 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // A write past the page cache needs the place, and what was cut off must not come back in the padding of a batch.
+    #[test]
+    fn page_bytes_are_a_vector_that_begins_at_a_page() {
+        let (mut bytes, mut model) = (PageBytes::default(), Vec::new());
+        for step in 0..2_000_usize {
+            let len = step.wrapping_mul(2_654_435_761) % 9_000;
+            match step % 4 {
+                0..=1 => {
+                    bytes.extend_from_slice(&vec![1; len]);
+                    model.extend_from_slice(&vec![1; len]);
+                }
+                2 => {
+                    bytes.set_len(model.len() + len);
+                    model.resize(model.len() + len, 0);
+                }
+                _ => {
+                    bytes.set_len(len);
+                    model.resize(len, 0);
+                }
+            }
+            assert!(*bytes == *model, "step {step}");
+            assert_eq!(bytes.as_ptr().addr() % PAGE_LEN, 0);
+        }
+    }
 
     #[test]
     fn a_held_buffer_is_not_filled_again() {

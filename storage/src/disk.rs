@@ -4,13 +4,16 @@
 //! a segment, seal one), [`execute`] does it by the synchronous calls of [`File`], and a [`Completion`] brings
 //! the result and the buffers back. The real queue runs `execute` on two threads, the simulated one inside
 //! its scheduler: the same code, so that a crash can fall between any two calls of it.
+//!
+//! All bytes of a segment go past the page cache, zeros, batches and footer, and are read back past it for the chain: nobody but a
+//! reader fills the cache with them (docs/adr/0005-past-the-page-cache.md).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use crate::buffer::Shared;
+use crate::buffer::{PageBytes, Shared};
 use crate::env::{self, Env, File};
 use crate::error::{Error, ErrorKind};
 use crate::format::{CHAIN_BLOCK_LEN, ChainHash, FOOTER_BLOCK_LEN, SegmentFooter, chain_block};
@@ -76,9 +79,7 @@ impl DiskOp {
     /// Bytes that a commit writes; `None` of other work.
     pub(crate) fn commit_len(&self) -> Option<usize> {
         match &self.work {
-            Work::Commit { buffers, .. } => {
-                Some(buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
-            }
+            Work::Commit { buffers, .. } => Some(len_of(buffers)),
             _ => None,
         }
     }
@@ -145,17 +146,20 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
 }
 
 fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Result<(), Error> {
-    let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| buffer.as_slice()).collect();
-    if !parts.is_empty() {
-        env::write_all_at(file, &parts, offset)?;
-    }
+    let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| &***buffer).collect();
     if planted!(1) {
-        return Ok(());
+        return env::write_all_direct(file, &parts, offset);
     }
     if planted!(3) {
+        env::write_all_direct(file, &parts, offset)?;
         return file.sync().or_else(|_| file.sync());
     }
-    file.sync()?;
+    if len_of(buffers) > SMALL_COMMIT_LEN_MAX {
+        file.write_through(&parts, offset)?;
+    } else {
+        env::write_all_direct(file, &parts, offset)?;
+        file.sync()?;
+    }
     if twice && !planted!(36) { file.sync() } else { Ok(()) }
 }
 
@@ -163,6 +167,14 @@ fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Resul
 pub(crate) const BUFFERS_MAX: usize = 3;
 /// What one commit writes.
 pub(crate) type Buffers = ArrayVec<Shared, BUFFERS_MAX>;
+
+fn len_of(buffers: &Buffers) -> usize {
+    buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len()))
+}
+
+/// A commit of at most so many bytes is a small one: done by the thread that polls, as a write and a sync. A larger one is
+/// a single call ([`File::write_through`]).
+pub(crate) const SMALL_COMMIT_LEN_MAX: usize = 64 * 1024;
 
 /// The low-water mark is looked at where the space is taken: it costs one call a segment.
 fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Error> {
@@ -215,11 +227,11 @@ fn write_zeros(env: &dyn Env, path: &Path, len: u64) -> Result<(), Error> {
 }
 
 fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
-    static ZEROS: [u8; CHAIN_BLOCK_LEN] = [0; CHAIN_BLOCK_LEN];
+    let zeros = PageBytes::zeros(CHAIN_BLOCK_LEN);
     let mut at = 0;
     while at < len {
-        let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(ZEROS.len());
-        env::write_all_at(file, &[ZEROS.get(..count).unwrap_or(&ZEROS)], at)?;
+        let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(zeros.len());
+        env::write_all_direct(file, &[zeros.get(..count).unwrap_or_default()], at)?;
         at = at.saturating_add(count as u64);
     }
     Ok(())
@@ -251,7 +263,9 @@ fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, how: SealHow) -> R
         } else {
             len
         };
-        env::write_all_at(file, &[&footer.encode()], len.saturating_sub(FOOTER_BLOCK_LEN))?;
+        let mut block = PageBytes::default();
+        block.extend_from_slice(&footer.encode());
+        env::write_all_direct(file, &[&block], len.saturating_sub(FOOTER_BLOCK_LEN))?;
         file.sync_all()?;
     }
     Ok(footer.chain)
@@ -263,12 +277,12 @@ const GIVE_BACK_DIVISOR: u64 = 8;
 
 /// The chain over the first `used` bytes of a file.
 pub(crate) fn chain_of(file: &dyn File, used: u64, before: &ChainHash) -> Result<ChainHash, Error> {
-    let mut block = vec![0; CHAIN_BLOCK_LEN];
+    let mut block = PageBytes::zeros(CHAIN_BLOCK_LEN);
     let (mut chain, mut at) = (*before, 0);
     while at < used {
         let count = usize::try_from(used.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         let part = block.get_mut(..count).unwrap_or_default();
-        env::read_exact_at(file, part, at)?;
+        env::read_exact_direct(file, part, at)?;
         chain = chain_block(&chain, part);
         at = at.saturating_add(count as u64);
     }

@@ -72,6 +72,34 @@ pub trait File: Send + Sync {
     /// Of the system.
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error>;
 
+    /// As [`File::read_at`], but past the system's page cache where that can be. For a buffer that begins where a page does, with a length
+    /// and an `offset` that are multiples of the device's block; others go the usual way.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn read_direct(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        self.read_at(buffer, offset)
+    }
+
+    /// As [`File::write_at`], but past the system's page cache where that can be: under the same conditions as
+    /// [`File::read_direct`]. A sync is needed all the same.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn write_direct(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
+        self.write_at(parts, offset)
+    }
+
+    /// Writes all parts one behind another and makes them durable, where the system can in one call and past its page
+    /// cache: [`write_all_direct`] and [`File::sync`] in one. An error is as final as that of a sync.
+    ///
+    /// # Errors
+    /// Of the system.
+    fn write_through(&self, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
+        write_all_direct(self, parts, offset)?;
+        self.sync()
+    }
+
     /// Makes the written bytes durable (fdatasync). An error is final for this file: the kernel has dropped
     /// the pages and the next call would report success for bytes that are not there.
     ///
@@ -245,7 +273,23 @@ const PARTS_MAX: usize = 8;
 ///
 /// # Errors
 /// Of the file; a write that takes nothing is a storage fault.
-pub fn write_all_at(file: &dyn File, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
+pub fn write_all_at<F: File + ?Sized>(file: &F, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
+    write_all(parts, offset, |rest, at| file.write_at(rest, at))
+}
+
+/// The same past the page cache where that can be: [`File::write_direct`].
+///
+/// # Errors
+/// As of [`write_all_at`].
+pub fn write_all_direct<F: File + ?Sized>(file: &F, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
+    write_all(parts, offset, |rest, at| file.write_direct(rest, at))
+}
+
+fn write_all(
+    parts: &[&[u8]],
+    offset: u64,
+    mut write: impl FnMut(&[IoSlice<'_>], u64) -> Result<usize, Error>,
+) -> Result<(), Error> {
     let mut at = offset;
     for parts in parts.chunks(PARTS_MAX) {
         let mut slices: ArrayVec<IoSlice<'_>, PARTS_MAX> =
@@ -253,7 +297,7 @@ pub fn write_all_at(file: &dyn File, parts: &[&[u8]], offset: u64) -> Result<(),
         let mut rest = slices.as_mut_slice();
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            let taken = file.write_at(rest, at)?;
+            let taken = write(rest, at)?;
             if taken == 0 {
                 return Err(Error::io("a write took no byte", io::ErrorKind::WriteZero.into()));
             }
@@ -269,9 +313,25 @@ pub fn write_all_at(file: &dyn File, parts: &[&[u8]], offset: u64) -> Result<(),
 /// # Errors
 /// Of the file; `Corrupt` when it ends before the buffer is full.
 pub fn read_exact_at(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
+    read_exact(buffer, offset, |rest, at| file.read_at(rest, at))
+}
+
+/// The same past the page cache where that can be: [`File::read_direct`].
+///
+/// # Errors
+/// As of [`read_exact_at`].
+pub fn read_exact_direct(file: &dyn File, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
+    read_exact(buffer, offset, |rest, at| file.read_direct(rest, at))
+}
+
+fn read_exact(
+    buffer: &mut [u8],
+    offset: u64,
+    mut read: impl FnMut(&mut [u8], u64) -> Result<usize, Error>,
+) -> Result<(), Error> {
     let (mut rest, mut at) = (buffer, offset);
     while !rest.is_empty() {
-        let taken = file.read_at(rest, at)?;
+        let taken = read(rest, at)?;
         if taken == 0 {
             return Err(Error::io(format!("read at byte {at}"), io::ErrorKind::UnexpectedEof.into()));
         }

@@ -1,7 +1,7 @@
 //! The bytes of a segment, format v1. The only place where they are told.
 //!
 //! ```text
-//! DIR/log/<id:016x>.seg, prewritten with zeros, so that fdatasync carries no metadata
+//! DIR/log/<id:016x>.seg, prewritten with zeros, so that a sync carries no metadata
 //!
 //!      0 ┌───────────────┐ header block: the same SegmentHeader at 0 and at 2048, each with its checksum
 //!   4096 ├───────────────┤ batch:  BatchHeader (64) │ record │ record │ … │ zeros up to a multiple of block_len

@@ -1,7 +1,7 @@
 //! The durable log of ofd-engine and its compaction to Parquet.
 //!
 //! ```text
-//! NewRecord ─▶ Log::append ─▶ Appended ─▶ batch ─▶ pwritev + fdatasync ─▶ Durable (one atomic number)
+//! NewRecord ─▶ Log::append ─▶ Appended ─▶ batch ─▶ write + sync ─▶ Durable (one atomic number)
 //!                                                        └ one write in flight, the next batch fills meanwhile
 //! crash ─▶ recover ─▶ every proven record again, the unproven write once more into a new segment ─▶ Log
 //! readers: LogReader (newest batches in memory, pread of the open segment, maps of sealed ones) · Index (drive, number) ─▶ Location

@@ -493,8 +493,7 @@ impl Log {
             let (chained, chain) = self.newest_chain;
             let Target { stamp, len, block_len, base, .. } = *target;
             let (created_at_us, before) = (now.wall_us, self.segment_before(stamp.segment, base));
-            let header =
-                SegmentHeader { stamp, base, len, block_len, created_at_us, chained, chain, before };
+            let header = SegmentHeader { stamp, base, len, block_len, created_at_us, chained, chain, before };
             block.bytes.extend_from_slice(&header.encode());
             buffers.push(block.share());
         }

@@ -20,6 +20,8 @@ const DOCUMENTS: usize = 20;
 pub(crate) const ALL: usize = REGISTERS as usize * DOCUMENTS;
 /// Documents in one call of `submit_batch`.
 const BATCH: usize = 5;
+/// The same once in a life: so many that their commit goes to the device in one call.
+const BATCH_LARGE: std::ops::Range<usize> = 60..190;
 /// A victim that takes longer hangs.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// Where the victim lives, and which life it leads: set for it alone.
@@ -40,9 +42,12 @@ pub(crate) fn builder(data: &Path) -> EngineBuilder {
 fn lead(number: u64, data: &Path, confirmed: &mut File) -> Result<(), String> {
     let engine = builder(data).open().map_err(|error| format!("open: {error}"))?;
     let mut problem = None;
-    for (turn, part) in documents(number).chunks(BATCH).enumerate() {
-        let first = turn * BATCH;
-        let mut open: Vec<(usize, Bytes)> = (first..).zip(part.iter().cloned().map(Bytes::from)).collect();
+    let documents = documents(number);
+    let small =
+        (0..ALL).step_by(BATCH).filter(|first| !BATCH_LARGE.contains(first) || *first == BATCH_LARGE.start);
+    for (turn, first) in small.enumerate() {
+        let part = if first == BATCH_LARGE.start { BATCH_LARGE } else { first..first + BATCH };
+        let mut open: Vec<(usize, Bytes)> = part.map(|at| (at, Bytes::from(documents[at].clone()))).collect();
         for attempt in 0.. {
             let frames = open.iter().map(|(_, frame)| frame.clone()).collect();
             let outcomes = engine.submit_batch(frames).map_err(|error| format!("submit: {error}"))?.wait();
@@ -68,7 +73,7 @@ fn lead(number: u64, data: &Path, confirmed: &mut File) -> Result<(), String> {
             std::thread::sleep(Duration::from_millis(20));
             open = left;
         }
-        if turn % 13 == 12 {
+        if turn % 5 == 4 {
             problem = engine.seal().err().map(|error| format!("seal: {error}")).or(problem);
         }
     }

@@ -182,7 +182,13 @@ mod tests {
             let (mut pins, mut back) = (Pins::default(), 0);
             for at in 0..50 {
                 let lsn = Lsn::new(u64::from(at) + 1);
-                let pin = Pin { stamp, offset: at, first: lsn, last: lsn, bytes: Filling::from_bytes(&vec![0; len]).share() };
+                let pin = Pin {
+                    stamp,
+                    offset: at,
+                    first: lsn,
+                    last: lsn,
+                    bytes: Filling::from_bytes(&vec![0; len]).share(),
+                };
                 pins.push(pin, |_| back += 1);
             }
             assert_eq!((pins.ring.len(), back), (most, 50 - most));
