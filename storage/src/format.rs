@@ -633,7 +633,7 @@ mod tests {
 
     #[test]
     fn every_cut_of_a_header_is_refused() {
-        let mut block = header().encode();
+        let block = header().encode();
         for len in 0..128 {
             assert_eq!(SegmentHeader::decode(&block[..len]), Err(HeaderFault::Unreadable));
             assert_eq!(BatchHeader::decode(&batch().encode()[..len.min(63)]), None);
@@ -652,7 +652,7 @@ mod tests {
             assert!(before.reads(now.written) && now.reads(before.written) && now.reads(newest), "{newest}");
             assert!(!now.reads(newest + 2) && !now.reads(0));
         }
-        let mut block = header().encode();
+        let block = header().encode();
         assert_eq!(block[12..14], FORMAT_VERSIONS.written.to_le_bytes());
     }
 
