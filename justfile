@@ -69,6 +69,10 @@ rivals:
 codecs *args:
     cargo run --release --manifest-path bench/codecs/Cargo.toml -- --json {{args}}
 
+# The codec under Criterion, with ratios against the plain walk at the end; OFD_FACTS=<folder> mixes real receipts in.
+speed *args:
+    cargo bench -p ofd-codec --bench speed -- {{args}}
+
 # Instructions of the codec beside those written down. Needs valgrind; BLESS=1 writes them anew.
 instructions:
     python3 .ci/instructions.py
