@@ -21,6 +21,8 @@ pub enum Planted {
     StoresResends,
     /// A feed stands where it has not given out anything yet, so a cursor is saved before delivery.
     SavesBeforeDelivery,
+    /// The same of a feed of events.
+    EventsSavedBeforeDelivery,
     /// A resend gets another time of acceptance.
     AnswersWithAnotherTime,
     /// A document under a number that is taken is answered 0.

@@ -9,9 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::*;
+use ofd_engine::codec::{DriveNumber, LocalSeconds};
 use ofd_engine::host::Capability;
+use ofd_engine::registers::{Event, Figures, Grain, LaneSeed, Whose};
+use ofd_engine::storage::envelope::Realm;
 use ofd_engine::storage::retain::{Hold, HoldScope, Stays};
-use ofd_engine::{Engine, EngineBuilder, ErrorKind, Position, ReadOnly};
+use ofd_engine::{Engine, EngineBuilder, ErrorKind, Position, ReadOnly, Register, Seeded};
 
 const REGISTERS: u32 = 6;
 const DOCUMENTS: usize = 700;
@@ -218,4 +221,47 @@ fn a_log_that_ends_before_the_archive_is_refused() {
     let refused = builder(dir.path()).open().unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Corrupt);
     assert!(refused.to_string().contains("lost its end"), "{refused}");
+}
+
+/// What the registers tell: cards with their drives, all events, figures of everybody by the day.
+fn told(engine: &Engine) -> (Vec<Register>, Vec<Event>, Option<Figures>) {
+    let operator = Capability::operator();
+    let book = engine.registers(&operator);
+    let durable = engine.durable();
+    assert!(book.wait(durable, Duration::from_secs(30)));
+    let mut feed = engine.events(&operator, Position::START);
+    let mut events = Vec::new();
+    while feed.position() < durable {
+        events.extend(feed.next_batch(500, Duration::from_millis(50)).unwrap());
+    }
+    let ever = LocalSeconds(0)..LocalSeconds(u32::MAX);
+    (book.iter().collect(), events, book.figures(Realm::Prod, Whose::Everybody, Grain::Day, &ever))
+}
+
+/// The fold of the registers can be thrown away for ever, not only while the log reaches back to its beginning: documents,
+/// lane seeds and figures come again from the archive, and the events are told anew as they were.
+#[test]
+fn the_registers_come_again_from_the_archive() {
+    let (dir, _) = fresh();
+    let engine = builder(dir.path()).open().unwrap();
+    let seed = LaneSeed {
+        rnm: Some("0000000000000077".to_owned()),
+        ..LaneSeed::new(DriveNumber::parse("7100000000000077").unwrap(), 346)
+    };
+    engine.seed_lanes(std::slice::from_ref(&seed)).unwrap();
+    send(&engine, &lives());
+    let before = told(&engine);
+    assert_eq!((before.0.len(), before.0[0].card.rnm.as_str()), (REGISTERS as usize + 1, "0000000000000077"));
+    let revenue = before.2.as_ref().map(Figures::revenue);
+    assert!(before.1.len() > 10 && revenue > Some(0), "{} events, {revenue:?}", before.1.len());
+    let report = engine.retain(false).unwrap();
+    assert!(report.log.dropped_through.get() > 100, "{report:?}");
+    engine.shutdown().unwrap();
+    for folder in ["registers", "events"] {
+        std::fs::remove_dir_all(dir.path().join(folder)).unwrap();
+    }
+    let engine = builder(dir.path()).open().unwrap();
+    assert_eq!(told(&engine), before);
+    assert_eq!(engine.seed_lanes(&[seed]).unwrap(), Seeded { taken: 0, known: 1 });
+    engine.shutdown().unwrap();
 }

@@ -326,6 +326,7 @@ fn every_planted_bug_is_found() {
         Planted::AnswersAtAppend,
         Planted::StoresResends,
         Planted::SavesBeforeDelivery,
+        Planted::EventsSavedBeforeDelivery,
         Planted::AnswersWithAnotherTime,
         Planted::AcceptsConflicts,
         Planted::AnswersWhileFailed,

@@ -52,7 +52,7 @@ impl Hearer {
         if !self.on {
             return Ok(false);
         }
-        if self.rng.one_in(400) {
+        if self.rng.one_in(60) {
             self.crash();
         }
         if let Some((saving, cursor, position)) = &mut self.saving {
@@ -82,7 +82,7 @@ impl Hearer {
         };
         let before = feed.position();
         // What cannot be read now is read later; what is damaged the comparison with the fold tells.
-        let Ok(batch) = feed.next_batch(1 + self.rng.below(8) as usize, Duration::ZERO) else {
+        let Ok(batch) = feed.next_batch(1 + self.rng.below(3) as usize, Duration::ZERO) else {
             self.crash();
             return Ok(false);
         };
