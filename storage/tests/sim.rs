@@ -25,7 +25,7 @@ use sim_support::{Class, Scenario, Totals, run, scenario};
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 45] = [
+const FAILED_ONCE: [u64; 46] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -101,6 +101,8 @@ const FAILED_ONCE: [u64; 45] = [
     40_091_750,
     // A late error took the first write of a segment behind a sealed one, and a log with its second write did not open.
     100_008_472,
+    // The same at the begin of the log, where no sealed segment lies before it.
+    200_067_161,
 ];
 
 fn number(name: &str) -> Option<u64> {

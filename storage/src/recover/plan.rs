@@ -112,9 +112,19 @@ impl Plan {
     }
 
     /// Rule 5 for a segment of which a later batch alone is left: with no number between the two, what is lost behind a sealed one
-    /// was in it.
+    /// was in it. So it is at the begin of a log that still has a file of each of its numbers.
     fn reach_down(&mut self, survey: &Survey) {
         let segments = &survey.segments;
+        let begin = survey.begin.through.next();
+        if let Some(first) = self.live.first_mut()
+            && let Some(seen) = segments.get(first.at)
+            && seen.life.is_some_and(|life| !life.base_known)
+            && begin == Lsn::new(1)
+            && begin < first.base
+            && (1..seen.id.get()).all(|number| !is_gone(SegmentId::new(number), survey))
+        {
+            first.base = begin;
+        }
         for at in 1..self.live.len() {
             let (Some(one), Some(next)) =
                 (self.live.get(at.saturating_sub(1)).copied(), self.live.get_mut(at))
@@ -553,6 +563,22 @@ mod tests {
         let plan = log(2).unwrap();
         assert_eq!(plan.live.last().map(|live| live.base), Some(Lsn::new(10)));
         assert_eq!(log(3).unwrap_err().kind(), ErrorKind::Corrupt, "segment 2 may have been taken away");
+    }
+
+    // The same where nothing lies before it: segment 1 held nothing that was durable, and the first write of its rewrite is lost. Found by
+    // the simulation, 200067161.
+    #[test]
+    fn what_is_lost_at_the_begin_was_in_the_first_segment_that_is_left() {
+        let log = |id| {
+            let mut last = seen(id, 4, 9, false);
+            last.life = last.life.map(|life| Life { base_known: false, ..life });
+            let torn = vec![SegmentId::new(1)];
+            plan(&Survey { segments: vec![last], torn, ..Survey::default() }).unwrap()
+        };
+        assert!(log(2).begins_behind(Lsn::NONE).is_ok());
+        assert_eq!(log(2).live.first().map(|live| live.base), Some(Lsn::new(1)));
+        let error = log(3).begins_behind(Lsn::NONE).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "segment 2 may have been taken away");
     }
 
     // Segment 2 was cut at record 10 when segment 3 took over 10..=19; without segment 3 the old records would be served.
