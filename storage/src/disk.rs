@@ -154,12 +154,8 @@ fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Resul
         env::write_all_direct(file, &parts, offset)?;
         return file.sync().or_else(|_| file.sync());
     }
-    if len_of(buffers) > SMALL_COMMIT_LEN_MAX {
-        file.write_through(&parts, offset)?;
-    } else {
-        env::write_all_direct(file, &parts, offset)?;
-        file.sync()?;
-    }
+    env::write_all_direct(file, &parts, offset)?;
+    file.sync()?;
     if twice && !planted!(36) { file.sync() } else { Ok(()) }
 }
 
@@ -171,10 +167,6 @@ pub(crate) type Buffers = ArrayVec<Shared, BUFFERS_MAX>;
 fn len_of(buffers: &Buffers) -> usize {
     buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len()))
 }
-
-/// A commit of at most so many bytes is a small one: done by the thread that polls, as a write and a sync. A larger one is
-/// a single call ([`File::write_through`]).
-pub(crate) const SMALL_COMMIT_LEN_MAX: usize = 64 * 1024;
 
 /// The low-water mark is looked at where the space is taken: it costs one call a segment.
 fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Error> {

@@ -90,16 +90,6 @@ pub trait File: Send + Sync {
         self.write_at(parts, offset)
     }
 
-    /// Writes all parts one behind another and makes them durable, where the system can in one call and past its page
-    /// cache: [`write_all_direct`] and [`File::sync`] in one. An error is as final as that of a sync.
-    ///
-    /// # Errors
-    /// Of the system.
-    fn write_through(&self, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
-        write_all_direct(self, parts, offset)?;
-        self.sync()
-    }
-
     /// Makes the written bytes durable (fdatasync). An error is final for this file: the kernel has dropped
     /// the pages and the next call would report success for bytes that are not there.
     ///

@@ -44,16 +44,13 @@ fn step() -> impl Strategy<Value = Step> {
     let place = prop_oneof![3 => aligned(LEN), 1 => 0..LEN];
     let len = prop_oneof![3 => aligned(LEN / 2), 1 => 0..LEN / 2];
     let off = prop_oneof![3 => Just(0), 1 => 1_usize..600];
-    (0..3_u8, place, len, off, 1..=255_u8).prop_map(|(how, at, len, off, fill)| {
+    (0..2_u8, place, len, off, 1..=255_u8).prop_map(|(how, at, len, off, fill)| {
         let at = at.min(LEN - 1);
         Step { how, at, len: len.min(LEN - at), off, fill }
     })
 }
 
 fn write(file: &dyn File, step: &Step, bytes: &[u8]) {
-    if step.how == 2 {
-        return file.write_through(&[bytes], step.at as u64).unwrap();
-    }
     let mut done = 0;
     while done < bytes.len() {
         let (parts, at) = ([IoSlice::new(&bytes[done..])], (step.at + done) as u64);
@@ -132,7 +129,8 @@ fn a_name_that_leads_elsewhere_does_not_lead_a_direct_write_there() {
     let mut stranger = std::fs::File::create(dir.path().join(name)).unwrap();
     stranger.write_all(&[7; 8192]).unwrap();
     room.get(8192).fill(1);
-    file.write_through(&[room.get(8192)], 0).unwrap();
+    assert_eq!(file.write_direct(&[IoSlice::new(room.get(8192))], 0).unwrap(), 8192);
+    file.sync().unwrap();
     assert!(std::fs::read(dir.path().join(moved)).unwrap() == [1; 8192]);
     assert!(std::fs::read(dir.path().join(name)).unwrap() == [7; 8192]);
 }

@@ -20,7 +20,7 @@ const DOCUMENTS: usize = 20;
 pub(crate) const ALL: usize = REGISTERS as usize * DOCUMENTS;
 /// Documents in one call of `submit_batch`.
 const BATCH: usize = 5;
-/// The same once in a life: so many that their commit goes to the device in one call.
+/// The same once in a life: so many that their commit goes to a thread of its own.
 const BATCH_LARGE: std::ops::Range<usize> = 60..190;
 /// A victim that takes longer hangs.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);

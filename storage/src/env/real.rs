@@ -1,8 +1,7 @@
 //! The machine: the only file with `std::fs`, threads, clocks and system randomness.
 //!
-//! Writes are `pwritev`, commits `fdatasync` or, when they are large, one `pwritev2` with RWF_DSYNC, everything that changes a
-//! length `fsync`: tests inject faults by these names. EINTR is taken up again; every other error goes to the caller,
-//! once, as it came.
+//! Writes are `pwritev`, commits `fdatasync`, everything that changes a length `fsync`: tests inject faults by
+//! these names. EINTR is taken up again; every other error goes to the caller, once, as it came.
 //!
 //! Direct reads and writes go over a second descriptor of the same file, opened with O_DIRECT at the first of them. Where the
 //! file system has none, or the device wants another alignment (EINVAL), they go the usual way
@@ -20,17 +19,17 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, OFlags};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 
-use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake, write_all, write_all_at};
-use crate::disk::{Completion, DiskOp, Lane, SMALL_COMMIT_LEN_MAX, execute};
+use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
+use crate::disk::{Completion, DiskOp, Lane, execute};
 use crate::error::{Error, ErrorKind};
 use crate::mmap::{self, Advice};
 
@@ -231,9 +230,7 @@ impl RealEnv {
         let task = self.spawn(
             name,
             Box::new(move || {
-                let mut lookout = false;
-                while let Some(op) = next_op(&incoming, lookout) {
-                    lookout = op.commit_len().is_some_and(|len| len > SMALL_COMMIT_LEN_MAX);
+                for op in incoming {
                     if done.send(execute(&env, op)).is_err() {
                         return;
                     }
@@ -245,27 +242,15 @@ impl RealEnv {
     }
 }
 
-/// After a commit of some length the next one is ready as soon as the writer has heard of this: a lane that looks out for it so long
-/// is not put to sleep and woken in between, some 25 µs of the 250 that such a commit takes.
-const LOOKOUT: Duration = Duration::from_micros(50);
-
-/// `None` at the end of the queue.
-fn next_op(incoming: &Receiver<DiskOp>, lookout: bool) -> Option<DiskOp> {
-    let began = Instant::now();
-    while lookout && began.elapsed() < LOOKOUT {
-        match incoming.try_recv() {
-            Ok(op) => return Some(op),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) => std::hint::spin_loop(),
-        }
-    }
-    incoming.recv().ok()
-}
-
 struct LaneThread {
     ops: Sender<DiskOp>,
     task: Box<dyn Task>,
 }
+
+/// A commit of at most so many bytes is done by the thread that polls. Handing it to the lane's thread wakes two
+/// sleepers, some 25 µs beside a sync of 100; what the caller could do meanwhile, filling the next batch, takes less
+/// for so few records. Larger ones overlap with the filling, which pays for the wakes.
+const SMALL_COMMIT_LEN_MAX: usize = 64 * 1024;
 
 /// Two threads with a channel each. Dropping the queue finishes what was submitted and joins them, so that
 /// nothing writes to a directory whose lock is about to be let go.
@@ -280,9 +265,6 @@ struct RealQueue {
     small: Option<DiskOp>,
 }
 
-// A small commit is done by the thread that polls. Handing it to the lane's thread wakes two sleepers, some 25 µs beside a sync
-// of 100; what the caller could do meanwhile, filling the next batch, takes less for so few records. Larger ones overlap with
-// the filling, which pays for the wakes.
 impl RealQueue {
     fn send(&self, op: DiskOp) {
         let lane = match op.lane() {
@@ -426,23 +408,6 @@ impl File for RealFile {
             Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::INTR) => self.write_at(parts, offset),
             taken => self.taken(taken, parts, offset),
         }
-    }
-
-    fn write_through(&self, parts: &[&[u8]], offset: u64) -> Result<(), Error> {
-        let Some(direct) = self.direct() else {
-            write_all_at(self, parts, offset)?;
-            return self.sync();
-        };
-        write_all(parts, offset, |rest, at| {
-            match rustix::io::pwritev2(direct, rest, at, ReadWriteFlags::DSYNC) {
-                Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::INTR) => {
-                    let taken = self.write_at(rest, at)?;
-                    self.sync()?;
-                    Ok(taken)
-                }
-                taken => self.taken(taken, rest, at),
-            }
-        })
     }
 
     fn sync(&self) -> Result<(), Error> {
