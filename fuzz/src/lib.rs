@@ -1,39 +1,11 @@
-//! What the targets share: ways to look at every value of a document, and the bytes that seeds are made of.
-//!
-//! A target states what must hold for any bytes at all. Beside "no panic" each has a claim of its own; it stands
-//! at the top of its file.
+//! What the targets share: the claims about the codec, which its own tests try on the kept inputs, and the bytes that seeds are
+//! made of.
 
+#[path = "../../codec/tests/common/claims.rs"]
+pub mod claims;
 pub mod log;
 
 use std::path::{Path, PathBuf};
-
-use ofd_codec::{Cp866, Tlv, Value};
-
-/// Reads a value in every way there is, right or wrong for its tag.
-pub fn touch(value: Value<'_>) {
-    let _ = (value.u8(), value.u16(), value.u32(), value.bits());
-    let _ = (value.vln(), value.kopecks(), value.fvln(), value.unixtime());
-    let _ = (value.fiscal_sign(), value.drive_number());
-    if let Ok(quantity) = value.fvln() {
-        let text = quantity.to_string();
-        assert!(text.parse::<serde_json::Number>().is_ok(), "{text} is no decimal literal");
-        for scale in [0, 3, 6, 38] {
-            let _ = quantity.to_decimal(scale);
-        }
-    }
-    let text = Cp866(value.bytes());
-    assert_eq!(text.to_cow(), text.to_string());
-}
-
-/// Walks a level and all below it, taking every value that can be read as a level for one.
-pub fn walk(level: Tlv<'_>, depth: usize) {
-    for (_, value) in level.map_while(Result::ok) {
-        touch(value);
-        if depth > 0 {
-            walk(value.children(), depth - 1);
-        }
-    }
-}
 
 /// The folder of kept inputs, a file a target with an input a line, in hexadecimal digits. They grew out of the seeds, and so out
 /// of the project's own documents alone; `cargo test -p ofd-codec --test kept` reads them without a fuzzer.

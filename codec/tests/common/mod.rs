@@ -1,6 +1,7 @@
 //! What several test files need: the folder of facts, hexadecimal, decimals compared without floats.
 #![allow(dead_code, reason = "each test file uses its own part of this module")]
 
+pub(crate) mod claims;
 pub(crate) mod documents;
 pub(crate) mod draft;
 pub(crate) mod forms;
