@@ -79,7 +79,9 @@ impl DiskOp {
     /// Bytes that a commit writes; `None` of other work.
     pub(crate) fn commit_len(&self) -> Option<usize> {
         match &self.work {
-            Work::Commit { buffers, .. } => Some(len_of(buffers)),
+            Work::Commit { buffers, .. } => {
+                Some(buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
+            }
             _ => None,
         }
     }
@@ -147,14 +149,13 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
 
 fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Result<(), Error> {
     let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| &***buffer).collect();
+    env::write_all_direct(file, &parts, offset)?;
     if planted!(1) {
-        return env::write_all_direct(file, &parts, offset);
+        return Ok(());
     }
     if planted!(3) {
-        env::write_all_direct(file, &parts, offset)?;
         return file.sync().or_else(|_| file.sync());
     }
-    env::write_all_direct(file, &parts, offset)?;
     file.sync()?;
     if twice && !planted!(36) { file.sync() } else { Ok(()) }
 }
@@ -163,10 +164,6 @@ fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Resul
 pub(crate) const BUFFERS_MAX: usize = 3;
 /// What one commit writes.
 pub(crate) type Buffers = ArrayVec<Shared, BUFFERS_MAX>;
-
-fn len_of(buffers: &Buffers) -> usize {
-    buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len()))
-}
 
 /// The low-water mark is looked at where the space is taken: it costs one call a segment.
 fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Error> {

@@ -3,11 +3,14 @@
 
 use std::io::IoSlice;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use ofd_storage::{Env, File, RealEnv};
 use proptest::prelude::*;
+use rustix::fs::OFlags;
 
 const LEN: usize = 256 * 1024;
 
@@ -133,4 +136,37 @@ fn a_name_that_leads_elsewhere_does_not_lead_a_direct_write_there() {
     file.sync().unwrap();
     assert!(std::fs::read(dir.path().join(moved)).unwrap() == [1; 8192]);
     assert!(std::fs::read(dir.path().join(name)).unwrap() == [7; 8192]);
+}
+
+/// Bytes of a file in the page cache, as util-linux counts them.
+fn cached(path: &Path) -> Option<u64> {
+    let counted =
+        Command::new("fincore").args(["--bytes", "--noheadings", "--output", "RES"]).arg(path).output();
+    String::from_utf8(counted.ok()?.stdout).ok()?.trim().parse().ok()
+}
+
+// Without this, all above would hold as well if every call fell back to the page cache.
+#[test]
+fn a_direct_write_and_a_direct_read_leave_nothing_in_the_page_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let (env, name) = (RealEnv::new(dir.path()), Path::new("file"));
+    let path = dir.path().join(name);
+    let file = env.create(name).unwrap();
+    let takes_direct = || {
+        let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap();
+        std::fs::OpenOptions::new().write(true).custom_flags(flags).open(&path).is_ok()
+    };
+    if cached(&path).is_none() || !takes_direct() {
+        eprintln!("skipped: needs fincore of util-linux, and a file system that takes O_DIRECT");
+        return;
+    }
+    let mut room = Aligned::new(LEN, 0);
+    for at in [0, LEN as u64] {
+        assert_eq!(file.write_direct(&[IoSlice::new(room.get(LEN))], at).unwrap(), LEN);
+    }
+    file.sync().unwrap();
+    assert_eq!(file.read_direct(room.get(LEN), 0).unwrap(), LEN);
+    assert_eq!(cached(&path), Some(0));
+    assert_eq!(file.read_at(room.get(LEN), 0).unwrap(), LEN);
+    assert!(cached(&path).unwrap() >= LEN as u64, "what is counted is the page cache");
 }

@@ -20,8 +20,8 @@ const DOCUMENTS: usize = 20;
 pub(crate) const ALL: usize = REGISTERS as usize * DOCUMENTS;
 /// Documents in one call of `submit_batch`.
 const BATCH: usize = 5;
-/// The same once in a life: so many that their commit goes to a thread of its own.
-const BATCH_LARGE: std::ops::Range<usize> = 60..190;
+/// Documents of one call more: so many that their commit goes to a thread of its own.
+const BATCH_LARGE: usize = 130;
 /// A victim that takes longer hangs.
 pub(crate) const HANGS_AFTER: Duration = Duration::from_secs(60);
 /// Where the victim lives, and which life it leads: set for it alone.
@@ -43,11 +43,10 @@ fn lead(number: u64, data: &Path, confirmed: &mut File) -> Result<(), String> {
     let engine = builder(data).open().map_err(|error| format!("open: {error}"))?;
     let mut problem = None;
     let documents = documents(number);
-    let small =
-        (0..ALL).step_by(BATCH).filter(|first| !BATCH_LARGE.contains(first) || *first == BATCH_LARGE.start);
-    for (turn, first) in small.enumerate() {
-        let part = if first == BATCH_LARGE.start { BATCH_LARGE } else { first..first + BATCH };
-        let mut open: Vec<(usize, Bytes)> = part.map(|at| (at, Bytes::from(documents[at].clone()))).collect();
+    let (small, large) = documents.split_at(ALL - BATCH_LARGE);
+    let mut frames = (0..).zip(documents.iter().cloned().map(Bytes::from));
+    for (turn, part) in small.chunks(BATCH).chain([large]).enumerate() {
+        let mut open: Vec<(usize, Bytes)> = frames.by_ref().take(part.len()).collect();
         for attempt in 0.. {
             let frames = open.iter().map(|(_, frame)| frame.clone()).collect();
             let outcomes = engine.submit_batch(frames).map_err(|error| format!("submit: {error}"))?.wait();
