@@ -149,7 +149,7 @@ impl Engine {
     /// Writes a command down and takes it in.
     fn hold_command(&self, command: &HoldCommand) -> Result<u64, Error> {
         let payload = command.to_payload();
-        let position = self.append_command(payload.clone())?.get();
+        let position = self.append_commands([payload.clone()])?.get();
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).fold(position, &payload);
         Ok(position)
     }

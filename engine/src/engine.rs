@@ -563,22 +563,10 @@ impl Engine {
         cursors.get(name).copied().unwrap_or(Position::START)
     }
 
-    /// Appends a command and waits until it is durable.
-    #[cfg(feature = "parquet")]
-    pub(crate) fn append_command(&self, payload: Vec<u8>) -> Result<Lsn, Error> {
-        let failed = || Error::new(ErrorKind::Reopen, "the log did not take the command");
-        let (reply, answer) = bounded(1);
-        let call = writer::Call::Append { kind: RecordKind::Command, payload, reply };
-        self.writer.send(call).map_err(|_| failed())?;
-        self.shared.writer_bell.ring();
-        let lsn = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
-        if self.shared.wait_durable(lsn, CALL_TIMEOUT) { Ok(lsn) } else { Err(failed()) }
-    }
-
-    /// Writes commands down, in order; all are durable when this returns.
-    pub(crate) fn append_commands(&self, payloads: Vec<Vec<u8>>) -> Result<(), Error> {
+    /// Writes commands down, in order, and waits until all are durable; the LSN of the last.
+    pub(crate) fn append_commands(&self, payloads: impl IntoIterator<Item = Vec<u8>>) -> Result<Lsn, Error> {
         let failed = || Error::new(ErrorKind::Reopen, "the log did not take the commands");
-        let mut answers = Vec::with_capacity(payloads.len());
+        let mut answers = Vec::new();
         for payload in payloads {
             let (reply, answer) = bounded(1);
             let call = writer::Call::Append { kind: RecordKind::Command, payload, reply };
@@ -590,7 +578,7 @@ impl Engine {
         for answer in answers {
             last = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
         }
-        if self.shared.wait_durable(last, CALL_TIMEOUT) { Ok(()) } else { Err(failed()) }
+        if self.shared.wait_durable(last, CALL_TIMEOUT) { Ok(last) } else { Err(failed()) }
     }
 
     /// Waits until the registers have folded everything up to a position.

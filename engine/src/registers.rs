@@ -176,6 +176,7 @@ impl Registers {
                 variant: envelope.variant,
                 imported: envelope.provenance == Provenance::Import,
                 view,
+                header: view.header(),
             };
             let from = out.len();
             self.take(&seen, past, out)?;
@@ -332,7 +333,7 @@ impl Registers {
         let mut sums = Totals::default();
         sums.add(paid);
         let inn = card::fixed(&seen.view, tags::USER_INN);
-        let time = Figures::time_of(&seen.view, seen.received_at_us);
+        let time = Figures::time_of(seen.header.date_time, seen.received_at_us);
         self.takings.take(seen.realm == Realm::Test, inn, time, &sums, &self.hasher);
     }
 

@@ -78,6 +78,7 @@ fn a_register_takes_few_bytes() {
                         variant: 0,
                         imported: false,
                         view,
+                        header,
                     };
                     registers.take(&seen, &Nothing, &mut events).unwrap();
                     events.clear();

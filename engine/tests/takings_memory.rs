@@ -68,6 +68,7 @@ fn lived(count: u32) -> (usize, usize) {
                 let plain = receipt(organisation, utc + 10_800, total);
                 lsn += 1;
                 sold += 2 * total;
+                let view = DocumentView::new_checked(&plain).unwrap();
                 let seen = Seen {
                     position: Position::new(Lsn::new(lsn)),
                     received_at_us: i64::from(utc) * 1_000_000,
@@ -76,7 +77,8 @@ fn lived(count: u32) -> (usize, usize) {
                     number,
                     variant: 0,
                     imported: false,
-                    view: DocumentView::new_checked(&plain).unwrap(),
+                    view,
+                    header: view.header(),
                 };
                 registers.take(&seen, &Nothing, &mut events).unwrap();
                 events.clear();

@@ -43,7 +43,7 @@ impl Engine {
                         && envelope.realm == realm
                         && view.get(tags::KKT_REG_ID).is_some_and(|it| it.text().trimmed().to_cow() == rnm);
                     let received_at_us = stored.received_at_us();
-                    if counts && times.contains(&Figures::time_of(&view, received_at_us)) {
+                    if counts && times.contains(&Figures::time_of(view.header().date_time, received_at_us)) {
                         figures.take(&view, received_at_us);
                     }
                 }

@@ -193,7 +193,7 @@ impl KeptCard {
             self.inn = inn;
         }
         if paid {
-            self.work(day_of(seen.view.header().date_time, seen.received_at_us));
+            self.work(day_of(seen.header.date_time, seen.received_at_us));
         }
     }
 
@@ -277,7 +277,7 @@ impl KeptCard {
 }
 
 fn since_of(seen: &Seen<'_>) -> u32 {
-    seen.view.header().date_time.map_or(0, |it| it.0)
+    seen.header.date_time.map_or(0, |it| it.0)
 }
 
 pub(super) fn padded<const N: usize>(text: &[u8]) -> Option<Fixed<N>> {

@@ -8,7 +8,7 @@
 //!
 //! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers/main.rs`).
 
-use ofd_codec::{DocumentView, DriveNumber, Form, LocalSeconds, tags};
+use ofd_codec::{DocumentHeader, DocumentView, DriveNumber, Form, LocalSeconds, tags};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
 
@@ -51,6 +51,8 @@ pub struct Seen<'a> {
     pub imported: bool,
     /// The document.
     pub view: DocumentView<'a>,
+    /// Its header: looked for once, asked for by everybody.
+    pub header: DocumentHeader,
 }
 
 /// The registration that a drive works under: its requisites are read from its document where somebody asks.
@@ -225,14 +227,14 @@ impl Drive {
         if let Some(registration) = registration {
             self.register(&registration, seen.position, rules, before, events);
         }
-        self.read_reports(&seen.view, arrival, events);
+        self.read_reports(seen, arrival, events);
         self.assemble(seen, arrival, paid, events);
         if form == Form::CLOSE_ARCHIVE {
             self.closed = Some(seen.number);
             events.push(EventKind::DriveClosed);
         }
         if arrival.is_newest() {
-            let at = seen.view.header().date_time;
+            let at = seen.header.date_time;
             if in_order
                 && let (Some(before), Some(at)) = (self.last.and_then(|it| it.at), at)
                 && at < before
@@ -300,14 +302,14 @@ impl Drive {
     }
 
     /// What reports say of the drive: flags, keys, backlog. Only the newest counts.
-    fn read_reports(&mut self, view: &DocumentView<'_>, arrival: Arrival, events: &mut Events<'_>) {
+    fn read_reports(&mut self, seen: &Seen<'_>, arrival: Arrival, events: &mut Events<'_>) {
+        let view = &seen.view;
         let form = view.form();
         if !arrival.is_newest() || form.is_receipt_like() {
             return;
         }
-        let at = view.header().date_time;
         if let Some(days) = view.get(tags::KEY_RESOURCE).and_then(|it| it.vln().ok()) {
-            self.key_days = u16::try_from(days).ok().map(|days| (days, at));
+            self.key_days = u16::try_from(days).ok().map(|days| (days, seen.header.date_time));
         }
         if matches!(form, Form::OPEN_SHIFT | Form::CLOSE_SHIFT) {
             let of = [
@@ -338,7 +340,7 @@ impl Drive {
     /// Puts the document into its shift.
     fn assemble(&mut self, seen: &Seen<'_>, arrival: Arrival, paid: Option<&Paid>, events: &mut Events<'_>) {
         let in_order = arrival == Arrival::Next;
-        let header = seen.view.header();
+        let header = &seen.header;
         let form = seen.view.form();
         let belongs = form.is_receipt_like()
             || matches!(form, Form::OPEN_SHIFT | Form::CLOSE_SHIFT | Form::CURRENT_STATE);
@@ -363,7 +365,7 @@ impl Drive {
         if outside && form != Form::CLOSE_SHIFT {
             return;
         }
-        shift.take(&seen.view, seen.number, paid, (!seen.imported).then_some(seen.received_at_us));
+        shift.take(seen, paid);
         let revision = shift.revision;
         match form {
             Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),

@@ -82,10 +82,9 @@ impl Figures {
         self.rows.entry(begin).or_default().add_all(more);
     }
 
-    /// When a document was made.
+    /// When a document was made, by its 1012.
     #[must_use]
-    pub fn time_of(view: &DocumentView<'_>, received_at_us: i64) -> LocalSeconds {
-        let at = view.header().date_time;
+    pub fn time_of(at: Option<LocalSeconds>, received_at_us: i64) -> LocalSeconds {
         let day = day_of(at, received_at_us);
         let received = u32::try_from(received_at_us.div_euclid(1_000_000)).unwrap_or(0);
         at.filter(|at| at.0.div_euclid(Grain::Day.seconds()) == day).unwrap_or(LocalSeconds(received))
@@ -94,7 +93,7 @@ impl Figures {
     /// Adds a document, if there is anything to add.
     pub fn take(&mut self, view: &DocumentView<'_>, received_at_us: i64) {
         let Some(paid) = Paid::of(view) else { return };
-        let begin = self.grain.begin_of(Self::time_of(view, received_at_us));
+        let begin = self.grain.begin_of(Self::time_of(view.header().date_time, received_at_us));
         self.rows.entry(begin).or_default().add(&paid);
     }
 

@@ -230,46 +230,40 @@ mod tests {
         clippy::cast_possible_truncation,
         reason = "a failed test may panic"
     )]
+    use ofd_emit::Prng;
+
     use super::*;
     use crate::registers::totals::{Paid, Sums};
-
-    /// SplitMix64.
-    fn chance(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
 
     // Money is added up in bytes that are cut and mended: a list that is simply sorted knows what has to come out.
     #[test]
     fn rows_say_what_a_list_says() {
         let mut many = 0;
         for seed in 1..=300_u64 {
-            let mut state = seed;
+            let mut prng = Prng::new(seed, 0);
             let (mut rows, mut list, mut newest) = (Rows::default(), BTreeMap::new(), 0_u32);
             if seed.is_multiple_of(10) {
                 rows = Rows::many();
             }
-            let span = 1 + chance(&mut state) % 600;
-            for _ in 0..chance(&mut state) % 900 {
-                newest = newest.saturating_add((chance(&mut state) % (1 + span / 60)) as u32);
-                let back = if chance(&mut state).is_multiple_of(3) { chance(&mut state) % span } else { 0 };
+            let span = 1 + prng.next_u64() % 600;
+            for _ in 0..prng.next_u64() % 900 {
+                newest = newest.saturating_add((prng.next_u64() % (1 + span / 60)) as u32);
+                let back = if prng.next_u64().is_multiple_of(3) { prng.next_u64() % span } else { 0 };
                 let number = newest.saturating_sub(back as u32);
                 let sums = Sums {
                     receipts: 1,
-                    total: (chance(&mut state) % (1 << (chance(&mut state) % 40))) as i64,
+                    total: (prng.next_u64() % (1 << (prng.next_u64() % 40))) as i64,
                     ..Sums::default()
                 };
                 let (direction, correction) =
-                    ((chance(&mut state) % 4) as usize, chance(&mut state).is_multiple_of(9));
+                    ((prng.next_u64() % 4) as usize, prng.next_u64().is_multiple_of(9));
                 let mut more = Totals::default();
                 more.add(&Paid { direction, correction, sums });
                 rows.add(number, &more);
                 list.entry(number).or_insert_with(Totals::default).add_all(&more);
                 assert_eq!(rows.first(), list.keys().next().copied(), "seed {seed}");
-                if chance(&mut state).is_multiple_of(150) {
-                    let from = newest.saturating_sub((chance(&mut state) % span) as u32);
+                if prng.next_u64().is_multiple_of(150) {
+                    let from = newest.saturating_sub((prng.next_u64() % span) as u32);
                     let kept = list.split_off(&from);
                     assert!(rows.take_before(from).into_iter().eq(list), "seed {seed}");
                     list = kept;

@@ -9,6 +9,7 @@ use ofd_codec::{DocumentView, Form, LocalSeconds, tags};
 
 use super::card::text;
 use super::counters::{Mismatch, compare};
+use super::drive::Seen;
 use super::seed::SeedShift;
 use super::service::{Range, Service};
 use super::totals::{Paid, Totals};
@@ -88,14 +89,8 @@ impl Shift {
     }
 
     /// Takes a document that names this shift. `paid` is what it adds, if it is a receipt.
-    pub(super) fn take(
-        &mut self,
-        view: &DocumentView<'_>,
-        number: u32,
-        paid: Option<&Paid>,
-        received_at_us: Option<i64>,
-    ) {
-        let header = view.header();
+    pub(super) fn take(&mut self, seen: &Seen<'_>, paid: Option<&Paid>) {
+        let Seen { view, header, number, .. } = *seen;
         let mark = Mark { number, at: header.date_time };
         self.documents = self.documents.saturating_add(1);
         let numbers = self.numbers.get_or_insert(Range { first: number, last: number });
@@ -103,8 +98,9 @@ impl Shift {
         self.revision = self.revision.saturating_add(u32::from(self.closed.is_some()));
         match view.form() {
             Form::OPEN_SHIFT => {
-                (self.opened, self.opened_us) = (Some(mark), received_at_us);
-                self.cashier = text(view, tags::CASHIER).map(Into::into);
+                self.opened = Some(mark);
+                self.opened_us = (!seen.imported).then_some(seen.received_at_us);
+                self.cashier = text(&view, tags::CASHIER).map(Into::into);
             }
             Form::CLOSE_SHIFT => {
                 self.closed = Some(mark);

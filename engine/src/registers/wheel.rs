@@ -138,26 +138,20 @@ mod tests {
         clippy::cast_possible_truncation,
         reason = "a failed test may panic"
     )]
-    use super::*;
+    use ofd_emit::Prng;
 
-    /// SplitMix64.
-    fn chance(state: &mut u64) -> u64 {
-        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (*state ^ (*state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
+    use super::*;
 
     // A timer that is lost is an alarm that never comes; a list of all timers knows each.
     #[test]
     fn a_wheel_gives_what_a_list_gives() {
         for seed in 1..=300 {
-            let mut state = seed;
+            let mut prng = Prng::new(seed, 0);
             let (mut wheel, mut list, mut now) = (Wheel::default(), Vec::new(), 0_u32);
             for whom in 0..200 {
-                let far = 1_u64 << (chance(&mut state) % 33);
-                let ahead = (chance(&mut state) % far) as u32;
-                if chance(&mut state).is_multiple_of(3) {
+                let far = 1_u64 << (prng.next_u64() % 33);
+                let ahead = (prng.next_u64() % far) as u32;
+                if prng.next_u64().is_multiple_of(3) {
                     now = now.saturating_add(ahead / 8);
                     let mut due = Vec::new();
                     wheel.turn(now, &mut due);

@@ -138,6 +138,7 @@ impl Sent {
     }
 
     pub(crate) fn seen(&self) -> Seen<'_> {
+        let view = DocumentView::new_checked(&self.plain).unwrap();
         Seen {
             position: Position::new(Lsn::new(self.lsn)),
             received_at_us: 1_800_000_000_000_000 + self.lsn as i64 * 1000,
@@ -146,7 +147,8 @@ impl Sent {
             number: self.made.number,
             variant: self.variant,
             imported: false,
-            view: DocumentView::new_checked(&self.plain).unwrap(),
+            view,
+            header: view.header(),
         }
     }
 }

@@ -152,6 +152,7 @@ fn live_figures_are_a_plain_sum_over_everything_sold() {
         let mut registers = Registers::new(None, SHIFTS_KEPT);
         for (at, it) in sold.iter().enumerate() {
             let plain = it.plain();
+            let view = DocumentView::new_checked(&plain).unwrap();
             let seen = Seen {
                 position: Position::new(Lsn::new(at as u64 + 1)),
                 received_at_us: i64::from(it.came) * 1_000_000 + 7,
@@ -160,7 +161,8 @@ fn live_figures_are_a_plain_sum_over_everything_sold() {
                 number: at as u32 + 1,
                 variant: it.variant,
                 imported: rng.one_in(5),
-                view: DocumentView::new_checked(&plain).unwrap(),
+                view,
+                header: view.header(),
             };
             registers.take(&seen, &Nothing, &mut Vec::new()).unwrap();
             if rng.one_in(100) {
