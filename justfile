@@ -71,7 +71,7 @@ codecs *args:
 
 # The codec under Criterion, with ratios against the plain walk at the end; OFD_FACTS=<folder> mixes real receipts in.
 speed *args:
-    cargo bench -p ofd-codec --bench speed -- {{args}}
+    cargo bench --manifest-path bench/codecs/Cargo.toml --bench speed -- {{args}}
 
 # Instructions of the codec beside those written down. Needs valgrind; BLESS=1 writes them anew.
 instructions:

@@ -1,11 +1,12 @@
 //! The codec under Criterion: views, the validated pass, frames, rules and JSON, each beside the plain walk.
 //!
-//! `cargo bench -p ofd-codec --bench speed -- [FILTER]`, or `just speed`.
+//! `cargo bench --manifest-path bench/codecs/Cargo.toml --bench speed -- [FILTER]`, or `just speed`.
 //!
 //! Hot is one receipt of five items again and again, mixed are 2,000 different documents of the generator; with OFD_FACTS real
 //! receipts take the place of as many. Every sample measures the plain walk over the same documents right behind its
 //! subject: what neighbours do to the machine spoils both alike, so that the ratios printed at the end mean something where
-//! the times of Criterion do not. Rules include the check of the structure, JSON is written from views that were checked before. They are medians over the samples, warming up left out.
+//! the times of Criterion do not; they are medians over the samples, warming up left out. Rules include the check of the structure, JSON is
+//! written from views that were checked before.
 
 #![allow(
     clippy::float_arithmetic,
@@ -25,10 +26,10 @@ use ofd_codec::{
 };
 
 #[allow(dead_code, unused_imports, reason = "shared with ofd-bench, which uses all of it and tests it")]
-#[path = "../../bench/src/corpus.rs"]
+#[path = "../../src/corpus.rs"]
 mod corpus;
 #[allow(dead_code, unused_imports, reason = "shared with ofd-bench, which uses all of it and tests it")]
-#[path = "../../bench/src/walk.rs"]
+#[path = "../../src/walk.rs"]
 mod walk;
 
 use corpus::Corpus;
