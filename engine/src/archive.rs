@@ -167,9 +167,9 @@ impl Engine {
     }
 }
 
-/// Findings of the rules of one document, by the document and its session alone: those that ask for the register's
-/// registration (B6 by the factory number, C10, C17, G1) look at the document only and so find less, never more; and a
-/// document without 1209 is measured by the P-version of its session.
+/// Findings of the rules of one document, by the document and its session alone. Rules that ask for the register's
+/// registration (B6 by the factory number, C10, C17, G1) find less here than they could, and a document without 1209
+/// is measured by the P-version of its session, which may be another than the one the register was registered with.
 fn findings(view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32> {
     let [.., major, minor] = *envelope.session.first_chunk::<8>()?;
     let version = FfdVersion::of_document(&view.header(), None, [major, minor]);
