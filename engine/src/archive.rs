@@ -3,15 +3,13 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ofd_codec::rules::{CheckContext, check};
-use ofd_codec::{DocumentView, FfdVersion};
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
-use ofd_storage::envelope::Envelope;
 use ofd_storage::retain::{
     DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
 use ofd_storage::verify::{VerifyReport, verify};
 
+use crate::derive::LiveDerive;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 
@@ -45,7 +43,7 @@ impl Engine {
         }
         let shared = self.shared();
         let options = CompactOptions {
-            inspect: Some(Arc::new(findings)),
+            derive: Some(Arc::new(LiveDerive(Arc::clone(shared)))),
             // The log comes first: compaction leaves it room for the next segments.
             free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
             stop: Some(self.closed_flag()),
@@ -165,14 +163,4 @@ impl Engine {
         let shared = self.shared();
         Ok(verify(&shared.reader, &shared.env)?)
     }
-}
-
-/// Findings of the rules of one document, by the document and its session alone. Rules that ask for the register's
-/// registration (B6 by the factory number, C10, C17, G1) find less here than they could, and a document without 1209
-/// is measured by the P-version of its session, which may be another than the one the register was registered with.
-fn findings(view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32> {
-    let [.., major, minor] = *envelope.session.first_chunk::<8>()?;
-    let version = FfdVersion::of_document(&view.header(), None, [major, minor]);
-    let found = check(view, &CheckContext::new(version));
-    u32::try_from(found.len().saturating_add(found.dropped())).ok()
 }

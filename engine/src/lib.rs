@@ -40,6 +40,8 @@ mod connection;
 #[cfg(feature = "control")]
 pub mod control;
 mod cursor;
+#[cfg(feature = "parquet")]
+mod derive;
 mod engine;
 mod error;
 mod examine;

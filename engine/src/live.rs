@@ -354,15 +354,25 @@ pub(crate) fn fold_log(
     from: From,
     tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
 ) -> Result<(Registers, LogPast), Error> {
-    let past = LogPast::new(reader.clone(), Arc::clone(env));
     let empty = || Registers::new(ours.map(str::to_owned), SHIFTS_KEPT).seeded(|| env.random());
-    let mut registers = match from {
+    let registers = match from {
         From::Checkpoint => {
             let schema = file::schema_of(ours, SHIFTS_KEPT);
             file::newest(&**env, reader, schema, &empty, &|_| Ok(true))?.unwrap_or_else(empty)
         }
         From::Beginning => empty(),
     };
+    fold_on(env, reader, registers, tell)
+}
+
+/// Folds everything behind what these registers know.
+fn fold_on(
+    env: &Arc<dyn Env>,
+    reader: &LogReader,
+    mut registers: Registers,
+    tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
+) -> Result<(Registers, LogPast), Error> {
+    let past = LogPast::new(reader.clone(), Arc::clone(env));
     from_archive(env, reader, &mut registers, &past, &|| true, tell)?;
     let mut records = reader.records_from(registers.position(), reader.durable());
     let mut events = Vec::new();
@@ -423,4 +433,68 @@ fn from_archive(
     }
     registers.pass(Position::new(before));
     Ok(())
+}
+
+/// Hands every event behind `before`, also those that are no news, to `each` until all of `through` is told, waiting for the
+/// fold where it has not come so far.
+///
+/// # Errors
+/// `Retry` when the fold does not come on for `step`; as [`EventFeed::next_batch`].
+#[cfg(feature = "parquet")]
+pub(crate) fn told_since(
+    env: &Arc<dyn Env>,
+    book: &Arc<Book>,
+    before: Position,
+    through: Position,
+    step: Duration,
+    each: &mut dyn FnMut(&Event),
+) -> Result<(), Error> {
+    let mut feed = EventFeed::of_all(Arc::clone(env), Arc::clone(book), before);
+    while feed.position() < through {
+        let at = feed.position();
+        for event in feed.next(FOLDED_AT_ONCE, step)? {
+            each(&event);
+        }
+        if feed.position() == at && !book.wait_told(step, |told| told.position > at) {
+            return Err(crate::derive::waits(through));
+        }
+    }
+    Ok(())
+}
+
+/// Hands every event of a log that nobody here writes to, behind `before`, to `each`, also those that are no news: from the
+/// files that its owner has left, and by a fold of what lies behind its newest checkpoint.
+///
+/// # Errors
+/// Of the system.
+#[cfg(feature = "parquet")]
+pub(crate) fn with_events_of_log(
+    env: &Arc<dyn Env>,
+    reader: &LogReader,
+    ours: Option<&str>,
+    before: Position,
+    each: &mut dyn FnMut(&Event),
+) -> Result<(), Error> {
+    let schema = file::schema_of(ours, SHIFTS_KEPT);
+    let empty = || Registers::new(ours.map(str::to_owned), SHIFTS_KEPT).seeded(|| env.random());
+    let has_events = |through| events::reach(&**env, through, events::schema_of(schema));
+    let kept = file::newest(&**env, reader, schema, &empty, &has_events)?;
+    let through = kept.as_ref().map_or(Lsn::NONE, |it| it.position().lsn());
+    let mut collected = Vec::new();
+    let from = match events::between(&**env, before, through, events::schema_of(schema), &mut collected) {
+        Ok(()) => kept,
+        // The owner has begun anew under our eyes, or a file is damaged: all of it is told again.
+        Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
+            tracing::warn!(%error, "files of events are passed over");
+            collected.clear();
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    collected.iter().for_each(&mut *each);
+    let mut tell = |events: &mut Vec<Event>| {
+        events.drain(..).filter(|it| it.position > before).for_each(|event| each(&event));
+        Ok(())
+    };
+    fold_on(env, reader, from.unwrap_or_else(empty), &mut tell).map(drop)
 }

@@ -112,7 +112,7 @@ impl ReadOnly {
     /// Of the system.
     pub fn fold_events(&self, ours: Option<&str>, each: &mut dyn FnMut(Event)) -> Result<(), Error> {
         let mut tell = |events: &mut Vec<Event>| {
-            events.drain(..).for_each(&mut *each);
+            events.drain(..).filter(|it| it.kind.is_news()).for_each(&mut *each);
             Ok(())
         };
         Ok(fold_log(&self.env, &self.reader, ours, From::Beginning, &mut tell).map(drop)?)

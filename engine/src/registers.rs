@@ -37,6 +37,7 @@ pub(crate) mod saved;
 mod seed;
 mod service;
 mod shift;
+mod shift_state;
 mod slab;
 mod takings;
 mod totals;
@@ -61,6 +62,7 @@ pub use self::registration::Registration;
 pub use self::seed::{LaneSeed, SeedShift};
 pub use self::service::{Arrival, Range, Service};
 pub use self::shift::{Agreement, Mark, SHIFT_SECONDS_MAX, Shift};
+pub use self::shift_state::ShiftState;
 use self::slab::Slab;
 use self::takings::Takings;
 pub use self::takings::{DAYS_KEPT, HOURS_KEPT_DAYS, Whose};
@@ -180,9 +182,10 @@ impl Registers {
             };
             let from = out.len();
             self.take(&seen, past, out)?;
-            // What an archive brings in has happened long ago, and elsewhere it was told.
+            // What an archive brings in has happened long ago, and elsewhere it was told; only the archive here has to know.
             if seen.imported {
-                out.truncate(from);
+                let new = out.split_off(from);
+                out.extend(new.into_iter().filter(|it| matches!(it.kind, EventKind::ShiftState(_))));
             }
         }
         if record.kind() == RecordKind::Command

@@ -1,8 +1,9 @@
 //! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
 //!
-//! `documents` has one row a stored document (every variant), `items` one row an item, `containers` the bytes as
-//! received, `records` one row a record that is no document. The names, types and order of columns are those of the
-//! lists in [`document`], [`item`], [`container`] and [`record`]; each column carries its Russian title.
+//! `documents` has one row a stored document (every variant), `items` one row an item, `violations` one row a finding of
+//! the rules in a document, `shifts` one row a state of a closed shift, `containers` the bytes as received, `records`
+//! one row a record that is no document. The names, types and order of columns are those of the lists in [`document`],
+//! [`item`], [`violation`], [`shift`], [`container`] and [`record`]; each column carries its Russian title.
 //!
 //! Formulas, stated once:
 //!
@@ -19,6 +20,9 @@
 //! A document that was not opened (enciphered, or not readable) has a row with what its envelope says and NULL in
 //! the rest, and no items. An amount above 999 999 999 999 999 999 kopecks does not fit its column and is NULL.
 //!
+//! What a document breaks and what a shift comes to is not in a record but made of records by the owner of the log:
+//! [`Derive`] is where it comes in, so that table, answer and live picture cannot disagree.
+//!
 //! Another table is another list of columns and another arm of [`Table`].
 
 pub mod column;
@@ -33,10 +37,13 @@ pub mod read;
 pub mod record;
 pub mod restore;
 pub mod row;
+pub mod shift;
 pub(crate) mod sums;
 pub mod vat;
+pub mod violation;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ofd_codec::DocumentView;
@@ -44,8 +51,11 @@ use ofd_codec::DocumentView;
 pub use column::{Batch, Cell, Column, Kind, Layout, TITLE_KEY, schema};
 pub use day::Day;
 pub use row::{Row, Stored};
+pub use shift::{ShiftRow, ShiftSums};
+pub use violation::Finding;
 
 use crate::envelope::{Envelope, EnvelopeError};
+use crate::error::Error;
 use crate::record::RecordKind;
 use document::Facts;
 use item::Item;
@@ -61,11 +71,16 @@ pub enum Table {
     Items,
     /// One row a record of the log that is no stored document.
     Records,
+    /// One row a closed shift, and one more when late documents have changed it.
+    Shifts,
+    /// One row a finding of the rules in a document.
+    Violations,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 4] = [Self::Documents, Self::Containers, Self::Items, Self::Records];
+    pub const ALL: [Self; 6] =
+        [Self::Documents, Self::Containers, Self::Items, Self::Records, Self::Shifts, Self::Violations];
 
     /// Name: the folder under `parquet/`.
     pub const fn name(self) -> &'static str {
@@ -74,6 +89,8 @@ impl Table {
             Self::Containers => "containers",
             Self::Items => "items",
             Self::Records => "records",
+            Self::Shifts => "shifts",
+            Self::Violations => "violations",
         }
     }
 
@@ -84,6 +101,8 @@ impl Table {
             Self::Containers => container::COLUMNS,
             Self::Items => item::COLUMNS,
             Self::Records => record::COLUMNS,
+            Self::Shifts => shift::COLUMNS,
+            Self::Violations => violation::COLUMNS,
         }
     }
 
@@ -94,6 +113,8 @@ impl Table {
             Self::Containers => &["fn", "fd", "variant", "position"],
             Self::Items => &["inn", "fn", "fd", "variant", "position", "line"],
             Self::Records => &["position"],
+            Self::Shifts => &["inn", "fn", "close_fd", "position"],
+            Self::Violations => &["inn", "fn", "fd", "variant", "position", "line"],
         }
     }
 
@@ -116,20 +137,23 @@ impl FromStr for Table {
     }
 }
 
-/// Counts what the rules find in a document. Rules belong to the host of this crate: the engine gives the ones
-/// it answers by, so that table and answer cannot disagree.
-pub trait Inspect: Send + Sync {
-    /// Findings in the document of this envelope; `None` when it was not checked.
-    fn violations(&self, view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32>;
-}
+/// What the owner of the log makes of its records, for the tables that are no plain translation of them.
+pub trait Derive: Send + Sync {
+    /// What the rules find in the document of this envelope, into `findings`, which is empty; how many there are, those
+    /// that are not told included. `None` when it was not checked.
+    fn findings(
+        &self,
+        view: &DocumentView<'_>,
+        envelope: &Envelope<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<u32>;
 
-impl<F> Inspect for F
-where
-    F: Fn(&DocumentView<'_>, &Envelope<'_>) -> Option<u32> + Send + Sync,
-{
-    fn violations(&self, view: &DocumentView<'_>, envelope: &Envelope<'_>) -> Option<u32> {
-        self(view, envelope)
-    }
+    /// The closed shifts that records at these positions have closed or changed, in any order: of each the state behind
+    /// the last of them. The same positions give the same rows.
+    ///
+    /// # Errors
+    /// When they are not known yet, or cannot be read: of kind `Retry` when that may change.
+    fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error>;
 }
 
 /// Reads stored documents into rows, one after another, in reused memory.
@@ -137,22 +161,25 @@ where
 pub struct RowReader {
     row: Row,
     items: Vec<Item>,
+    findings: Vec<Finding>,
 }
 
 impl RowReader {
-    /// Reads the document: its row, its items.
+    /// Reads the document: its row, its items and what is found in it.
     ///
     /// # Errors
     /// When the payload is no envelope of a known version. What is inside the envelope never fails.
-    pub fn read(&mut self, stored: &Stored, inspect: Option<&dyn Inspect>) -> Result<(), EnvelopeError> {
+    pub fn read(&mut self, stored: &Stored, derive: Option<&dyn Derive>) -> Result<(), EnvelopeError> {
         let envelope = stored.envelope()?;
         self.row.head = row::Head::of(stored, &envelope);
+        self.findings.clear();
         match row::view(&envelope) {
             Some(view) => {
                 let [_, _, _, _, _, _, p_major, p_minor, ..] = envelope.session;
                 self.row.facts = Facts::read(&view, [p_major, p_minor], &mut self.items);
                 self.row.items = u32::try_from(self.items.len()).ok();
-                self.row.violations = inspect.and_then(|inspect| inspect.violations(&view, &envelope));
+                self.row.violations =
+                    derive.and_then(|derive| derive.findings(&view, &envelope, &mut self.findings));
             }
             None => {
                 self.items.clear();
@@ -177,6 +204,7 @@ impl RowReader {
     pub fn read_other(&mut self, kind: RecordKind, stored: &Stored) {
         self.row = Row { head: row::Head::of_other(kind, stored), ..Row::default() };
         self.items.clear();
+        self.findings.clear();
     }
 
     /// The row of the document.
@@ -191,6 +219,18 @@ impl RowReader {
     pub fn each_item<E>(&mut self, mut each: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
         for item in &mut self.items {
             std::mem::swap(&mut self.row.item, item);
+            each(&self.row)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with the row of every finding in turn.
+    ///
+    /// # Errors
+    /// The first error of `each`.
+    pub fn each_finding<E>(&mut self, mut each: impl FnMut(&Row) -> Result<(), E>) -> Result<(), E> {
+        for (line, finding) in (1..).zip(self.findings.drain(..)) {
+            self.row.finding = Finding { line, ..finding };
             each(&self.row)?;
         }
         Ok(())

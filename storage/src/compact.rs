@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use publish::{Swept, sweep};
 pub use source::{SegmentSource, SourceRecord};
 
-use crate::columns::Inspect;
+use crate::columns::Derive;
 use crate::columns::file::FileOptions;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
@@ -56,8 +56,8 @@ pub struct CompactOptions {
     pub free_bytes_min: u64,
     /// Layout of the files.
     pub file: FileOptions,
-    /// Counts findings for `violations_n`; without it the column is NULL.
-    pub inspect: Option<Arc<dyn Inspect>>,
+    /// Makes the rows of `violations` and `shifts`; without it there are none, and `violations_n` is NULL.
+    pub derive: Option<Arc<dyn Derive>>,
     /// Once true, no further run is begun: what was committed stays, the rest is done next time.
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -119,7 +119,7 @@ pub fn compact(
             break;
         }
         leave_room(env, &segments, options.free_bytes_min)?;
-        let plan = Plan::read(source, &segments)?;
+        let plan = planned(source, &segments, options)?;
         let faults = mmap::faults();
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
@@ -137,6 +137,19 @@ pub fn compact(
     }
     report.compacted_through = Position::new(Lsn::new(manifest.compacted_through));
     Ok(report)
+}
+
+/// What a run will write.
+fn planned(
+    source: &dyn SegmentSource,
+    segments: &[SealedSegment],
+    options: &CompactOptions,
+) -> Result<Plan, Error> {
+    let mut plan = Plan::read(source, segments)?;
+    if let Some(derive) = options.derive.as_deref() {
+        plan.add_shifts(derive)?;
+    }
+    Ok(plan)
 }
 
 /// Compacts the runs of version 1 again, which left records that are no documents in the log alone: a run whose segments
@@ -163,7 +176,7 @@ fn make_whole(
             continue;
         }
         leave_room(env, &segments, options.free_bytes_min)?;
-        let plan = Plan::read(source, &segments)?;
+        let plan = planned(source, &segments, options)?;
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
         let new = plan.run(&files);

@@ -58,6 +58,8 @@ mod sink;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "columns")]
+pub mod union;
+#[cfg(feature = "columns")]
 pub mod verify;
 
 pub use begin::Begin;

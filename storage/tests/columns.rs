@@ -7,7 +7,7 @@ mod compact_support;
 use compact_support::*;
 use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
 use ofd_storage::RecordKind;
-use ofd_storage::columns::{TITLE_KEY, Table};
+use ofd_storage::columns::{Derive, Finding, ShiftRow, ShiftSums, TITLE_KEY, Table};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -60,10 +60,29 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         quantity_text:text unit:text unit_code:i32 sum:money storno:bool vat_rate:i32 vat_sum:money \
         payment_method:i32 subject:i32 agent_flag:i32 supplier_inn:text supplier_name:text gtin:text \
         code_kind:text code_raw:text mark_status:i32 check_bits:i32 country:text customs:text excise:money";
-    let place = one(&Sent::of(&receipt("7704211201", DRIVE, 1, vec![line("Чай", 100)])));
-    for (table, promised) in
-        [("documents", DOCUMENTS), ("containers", CONTAINERS), ("items", ITEMS), ("records", RECORDS)]
-    {
+    const VIOLATIONS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 variant:i32 line:i32 \
+        form:text ts_local:ms rule:text name:text level:text scope:text tag:i32 actual:text expected:text seen_at:us";
+    // Then the sums.
+    const SHIFTS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text shift:i64 revision:i64 \
+        opened_at:ms closed_at:ms open_fd:i64 close_fd:i64 received_at:us cashier:text documents:i64 receipts:i64 \
+        revenue:money state:text mismatch:bool mismatches:text stated_receipts:i64 stated_documents:i64 counters:text \
+        inexact:bool";
+    const SUMS: &str = "receipts:i64 total:money cash:money ecash:money prepaid:money credit:money provision:money \
+        vat20:money vat10:money vat20c:money vat10c:money turnover_vat0:money turnover_no_vat:money vat5:money \
+        vat7:money vat5c:money vat7c:money vat22:money vat22c:money";
+    let kinds = ["sell", "sell_return", "buy", "buy_return"];
+    let kinds = kinds.map(str::to_owned).into_iter().chain(kinds.map(|it| format!("{it}_correction")));
+    let sums = kinds.flat_map(|kind| SUMS.split_whitespace().map(move |sum| format!("{kind}_{sum}")));
+    let shifts: String = [SHIFTS.to_owned()].into_iter().chain(sums).map(|it| it + " ").collect();
+    let place = whole();
+    for (table, promised) in [
+        ("documents", DOCUMENTS),
+        ("containers", CONTAINERS),
+        ("items", ITEMS),
+        ("records", RECORDS),
+        ("violations", VIOLATIONS),
+        ("shifts", &shifts),
+    ] {
         let file = std::fs::File::open(&glob(place.dir.path(), table)[0].1).unwrap();
         let reader = SerializedFileReader::new(file).unwrap();
         let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -103,7 +122,7 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
 /// Titles are there for readers of Arrow metadata and for readers of the file's own.
 #[test]
 fn every_column_carries_its_russian_title() {
-    let place = one(&Sent::of(&receipt("7704211201", DRIVE, 1, vec![line("Чай", 100)])));
+    let place = whole();
     for table in Table::ALL {
         let file = std::fs::File::open(&glob(place.dir.path(), table.name())[0].1).unwrap();
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -529,17 +548,125 @@ fn an_imported_document_keeps_the_time_of_its_answer() {
     check(&place, "documents", &[("provenance", Some("import")), ("answered_at", Some("77"))]);
 }
 
-/// Findings are counted by the caller's rules.
-#[test]
-fn violations_are_counted_by_the_rules_given() {
+/// The owner of a log, who finds two things in every receipt of 4 roubles and knows of one shift.
+struct Owner;
+
+impl Derive for Owner {
+    fn findings(
+        &self,
+        view: &ofd_codec::DocumentView<'_>,
+        _: &ofd_storage::envelope::Envelope<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<u32> {
+        let total = view.get(ofd_codec::Tag(1020))?.kopecks().ok()?;
+        if total.0 == 400 {
+            let finding = |tag: Option<u16>, actual: Option<&str>| Finding {
+                rule: "C2",
+                name: "receipt.total-equals-payments",
+                level: "error",
+                scope: "document",
+                tag,
+                actual: actual.map(str::to_owned),
+                expected: Some("4".to_owned()),
+                ..Finding::default()
+            };
+            findings.extend([finding(Some(1020), Some("4.00")), finding(None, None)]);
+        }
+        // One more than is told.
+        Some(u32::try_from(findings.len()).unwrap() + 1)
+    }
+
+    fn shifts(&self, positions: std::ops::RangeInclusive<u64>) -> Result<Vec<ShiftRow>, ofd_storage::Error> {
+        let sums = ShiftSums { receipts: 2, total: 500, payments: [500, 0, 0, 0, 0], ..ShiftSums::default() };
+        let shift = ShiftRow {
+            position: 2,
+            realm: "prod",
+            inn: Some("7704211201".to_owned()),
+            drive: DRIVE.to_owned(),
+            shift: 7,
+            opened_at: Some(i64::from(NOON)),
+            closed_at: Some(i64::from(NOON + 60)),
+            received_at_us: NOON_US,
+            open_fd: Some(4),
+            close_fd: 7,
+            receipts: 2,
+            documents: 4,
+            revenue: 500,
+            state: "agrees",
+            sums: [None, None, None, None, Some(sums), None, None, None],
+            ..ShiftRow::default()
+        };
+        Ok(Some(shift).into_iter().filter(|it| positions.contains(&it.position)).collect())
+    }
+}
+
+fn owned() -> CompactOptions {
+    CompactOptions { derive: Some(std::sync::Arc::new(Owner)), ..CompactOptions::default() }
+}
+
+/// A directory where every table has a file.
+fn whole() -> Place {
     let place = place();
-    let log = MemoryLog::of(&[Sent::of(&receipt("7704211201", DRIVE, 5, vec![]))], 1);
-    let inspect = |view: &ofd_codec::DocumentView<'_>, _: &ofd_storage::envelope::Envelope<'_>| {
-        Some(u32::from(view.form().0) + 4)
-    };
-    let options = CompactOptions { inspect: Some(std::sync::Arc::new(inspect)), ..CompactOptions::default() };
-    compact(&log, &place.env, &options).unwrap();
-    check(&place, "documents", &[("violations_n", Some("7"))]);
+    let mut log = two_receipts();
+    log.segments[1].push(other(3, RecordKind::Command, b"a command"));
+    compact(&log, &place.env, &owned()).unwrap();
+    place
+}
+
+fn two_receipts() -> MemoryLog {
+    let sent = [(5, 400), (6, 100)]
+        .map(|(number, sum)| Sent::of(&receipt("7704211201", DRIVE, number, vec![line("Чай", sum)])));
+    MemoryLog::of(&sent, 1)
+}
+
+/// Findings are those of the caller's rules, a row each; the document counts also those that are not told.
+#[test]
+fn violations_are_those_of_the_rules_given() {
+    let place = place();
+    compact(&two_receipts(), &place.env, &owned()).unwrap();
+    let documents = &glob(place.dir.path(), "documents")[0].1;
+    assert_eq!(values(documents, "violations_n"), [Some("3".to_owned()), Some("1".to_owned())]);
+    let files = glob(place.dir.path(), "violations");
+    let all = all_values(&files[0].1);
+    let expected = [
+        ("fd", [Some("5"), Some("5")]),
+        ("line", [Some("1"), Some("2")]),
+        ("rule", [Some("C2"), Some("C2")]),
+        ("level", [Some("error"), Some("error")]),
+        ("tag", [Some("1020"), None]),
+        ("actual", [Some("4.00"), None]),
+        ("inn", [Some("7704211201"), Some("7704211201")]),
+        ("form", [Some("receipt"), Some("receipt")]),
+    ];
+    for (name, values) in expected {
+        let found: Vec<_> = all[name].iter().map(Option::as_deref).collect();
+        assert_eq!(found, values, "{name}");
+    }
+    assert_eq!(files[0].0, "2024-05-15");
+}
+
+/// Shifts are those of the caller's fold, in the run whose records have closed them.
+#[test]
+fn shifts_are_those_of_the_fold_given() {
+    let place = place();
+    compact(&two_receipts(), &place.env, &CompactOptions { run_bytes_max: Some(1), ..owned() }).unwrap();
+    let expected = [
+        ("position", Some("2")),
+        ("shift", Some("7")),
+        ("state", Some("agrees")),
+        ("mismatch", Some("false")),
+        ("revenue", Some("500")),
+        ("sell_total", None),
+        ("sell_correction_receipts", Some("2")),
+        ("sell_correction_cash", Some("500")),
+        ("sell_correction_vat20", Some("0")),
+        ("closed_at", Some("1715774460000")),
+    ];
+    check(&place, "shifts", &expected);
+    // Without anybody who knows of shifts there are none, and the archive is whole.
+    let other = self::place();
+    compact(&two_receipts(), &other.env, &CompactOptions::default()).unwrap();
+    assert!(glob(other.dir.path(), "shifts").is_empty() && glob(other.dir.path(), "violations").is_empty());
 }
 
 /// An INN of ten digits that a register padded with zeros on the left is the same INN.

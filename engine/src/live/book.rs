@@ -138,9 +138,9 @@ impl Book {
         self.work().told
     }
 
-    /// Waits until `new` says that there is more to read.
-    pub(super) fn wait_told(&self, timeout: Duration, new: impl Fn(&Told) -> bool) {
-        self.wait(timeout, |work| work.told.is_some_and(|told| new(&told)));
+    /// Waits until `new` says that there is more to read. False: time ran out, or nothing is folded any more.
+    pub(super) fn wait_told(&self, timeout: Duration, new: impl Fn(&Told) -> bool) -> bool {
+        self.wait(timeout, |work| work.told.is_some_and(|told| new(&told)))
     }
 
     /// Where the newest checkpoint ends, and whether another one is asked for.

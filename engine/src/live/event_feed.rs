@@ -29,7 +29,8 @@ const FRAMES_MAX: usize = 4_096;
 pub struct EventFeed {
     env: Arc<dyn Env>,
     book: Arc<Book>,
-    capability: Capability,
+    /// Whom it is for; `None`: for the engine itself, which wants to know what is no news as well.
+    capability: Option<Capability>,
     /// Everything up to here was given out or passed over.
     position: Position,
     reader: Option<EventReader>,
@@ -43,8 +44,13 @@ pub struct EventFeed {
 
 impl EventFeed {
     pub(crate) fn new(env: Arc<dyn Env>, book: Arc<Book>, capability: Capability, from: Position) -> Self {
+        Self { capability: Some(capability), ..Self::of_all(env, book, from) }
+    }
+
+    /// For the engine itself: everything that was told, news or not.
+    pub(crate) fn of_all(env: Arc<dyn Env>, book: Arc<Book>, from: Position) -> Self {
         let (reader, pending) = (None, VecDeque::new());
-        Self { env, book, capability, position: from, reader, epoch: 0, pending, read: from }
+        Self { env, book, capability: None, position: from, reader, epoch: 0, pending, read: from }
     }
 
     /// All events of all records up to here were given out or are out of the capability's reach.
@@ -63,6 +69,11 @@ impl EventFeed {
     /// `Corrupt` when a file of events is damaged or missing: the engine makes them anew at its next start without its
     /// checkpoints.
     pub fn next_batch(&mut self, most: usize, timeout: Duration) -> Result<Vec<Event>, Error> {
+        Ok(self.next(most, timeout)?)
+    }
+
+    /// As [`EventFeed::next_batch`].
+    pub(super) fn next(&mut self, most: usize, timeout: Duration) -> Result<Vec<Event>, ofd_storage::Error> {
         let mut batch = Vec::new();
         self.take(most.max(1), &mut batch)?;
         if batch.is_empty() && self.is_at_end() {
@@ -78,7 +89,7 @@ impl EventFeed {
         self.book.told().is_none_or(|told| told.epoch == self.epoch && Some(told.place) == at)
     }
 
-    fn take(&mut self, most: usize, batch: &mut Vec<Event>) -> Result<(), Error> {
+    fn take(&mut self, most: usize, batch: &mut Vec<Event>) -> Result<(), ofd_storage::Error> {
         for _ in 0..FRAMES_MAX {
             self.give(most, batch);
             if batch.len() >= most {
@@ -97,7 +108,7 @@ impl EventFeed {
                 self.reader = None;
                 // The fold has begun anew under our eyes.
                 if self.book.told().is_some_and(|now| now.epoch == told.epoch) {
-                    return Err(error.into());
+                    return Err(error);
                 }
             }
         }
@@ -138,8 +149,11 @@ impl EventFeed {
                 self.read = Position::new(last);
                 let events = reader.events()?;
                 let new = events.into_iter().filter(|it| it.position > self.position);
-                let capability = &self.capability;
-                self.pending.extend(new.filter(|it| capability.sees(it.inn.as_deref())));
+                let is_for = |it: &Event| match &self.capability {
+                    Some(capability) => it.kind.is_news() && capability.sees(it.inn.as_deref()),
+                    None => true,
+                };
+                self.pending.extend(new.filter(is_for));
             }
             Frame::End(last) => {
                 self.read = self.read.max(Position::new(last));

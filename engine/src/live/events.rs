@@ -19,6 +19,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+#[cfg(feature = "parquet")]
+use ofd_storage::Position;
 use ofd_storage::env::{File, read_exact_at, write_all_at};
 use ofd_storage::{Env, Error, ErrorKind, Lsn, list_lsns, lsn_path};
 
@@ -227,6 +229,43 @@ impl EventReader {
         }
         Ok(events)
     }
+}
+
+/// The events behind `before` of all records up to and with `through`, which have to be there.
+///
+/// # Errors
+/// Of the system, `is_not_found` where a file is not there; `Corrupt` when one does not hold or is of another fold.
+#[cfg(feature = "parquet")]
+pub(crate) fn between(
+    env: &dyn Env,
+    before: Position,
+    through: Lsn,
+    schema: u64,
+    into: &mut Vec<Event>,
+) -> Result<(), Error> {
+    if before.lsn() >= through {
+        return Ok(());
+    }
+    let Some(mut begin) = list(env)?.into_iter().rfind(|it| *it <= before.lsn()) else {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!("the events behind {before} are not there any more"),
+        ));
+    };
+    while begin < through {
+        let mut reader = EventReader::open(env, begin, schema)?;
+        begin = loop {
+            match reader.next()? {
+                Frame::Events(last) if last <= before.lsn() => {}
+                Frame::Events(_) => {
+                    let new = |it: &Event| it.position > before && it.position.lsn() <= through;
+                    into.extend(reader.events()?.into_iter().filter(new));
+                }
+                Frame::End(last) => break last,
+            }
+        };
+    }
+    Ok(())
 }
 
 /// Whether the events of all records up to and with this one are there, as far as the newest file before it tells.

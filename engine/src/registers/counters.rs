@@ -74,6 +74,74 @@ impl Mismatch {
     }
 }
 
+/// Names of the directions, as the columns of `shifts` have them.
+const NAMES: [&str; DIRECTIONS] = ["sell", "sell_return", "buy", "buy_return"];
+const PAYMENT_NAMES: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
+const VAT_NAMES: [&str; 6] = ["vat20", "vat10", "vat20c", "vat10c", "turnover_vat0", "turnover_no_vat"];
+
+/// The counters of a closing report as a JSON object; `None` where it has none.
+#[must_use]
+pub(super) fn stated_json(close: &DocumentView<'_>) -> Option<String> {
+    let counters = close.get(tags::SHIFT_COUNTERS)?;
+    let mut json = Json::default();
+    for (tag, value) in level(&counters) {
+        if tag == tags::ALL_RECEIPTS_COUNT {
+            json.number("receipts", &value);
+        } else if let Some(name) = name_of(&OF_RECEIPTS, &NAMES, tag) {
+            json.direction(name, "", &value);
+        } else if tag == tags::CORRECTION_COUNTERS {
+            for (tag, value) in level(&value) {
+                if tag == tags::CORRECTIONS_COUNT {
+                    json.number("corrections", &value);
+                } else if let Some(name) = name_of(&OF_CORRECTIONS, &NAMES, tag) {
+                    json.direction(name, "_correction", &value);
+                }
+            }
+        }
+    }
+    Some(json.end())
+}
+
+fn name_of(tags: &[Tag], names: &[&'static str], tag: Tag) -> Option<&'static str> {
+    tags.iter().position(|it| *it == tag).and_then(|at| names.get(at)).copied()
+}
+
+/// An object of numbers and of objects of numbers.
+#[derive(Default)]
+struct Json(String);
+
+impl Json {
+    fn key(&mut self, name: &str, suffix: &str) {
+        let begin = if self.0.is_empty() || self.0.ends_with('{') { "\"" } else { ",\"" };
+        [begin, name, suffix, "\":"].into_iter().for_each(|it| self.0.push_str(it));
+    }
+
+    fn number(&mut self, name: &str, value: &Value<'_>) {
+        if let Ok(number) = value.vln() {
+            self.key(name, "");
+            self.0.push_str(&number.to_string());
+        }
+    }
+
+    fn direction(&mut self, name: &str, suffix: &str, counters: &Value<'_>) {
+        self.key(name, suffix);
+        self.0.push('{');
+        for (tag, value) in level(counters) {
+            let named = match tag {
+                tags::RECEIPTS_COUNT => Some("receipts"),
+                tags::COUNTER_TOTAL_SUM => Some("total"),
+                _ => name_of(&PAYMENTS, &PAYMENT_NAMES, tag).or_else(|| name_of(&VAT, &VAT_NAMES, tag)),
+            };
+            named.into_iter().for_each(|name| self.number(name, &value));
+        }
+        self.0.push('}');
+    }
+
+    fn end(self) -> String {
+        ["{", &self.0, "}"].concat()
+    }
+}
+
 /// Compares the counters of a closing report with the sums of its shift.
 #[must_use]
 pub(super) fn compare(close: &DocumentView<'_>, totals: &Totals) -> Vec<Mismatch> {

@@ -8,6 +8,7 @@
 //!
 //! Invariant: a naive model of a drive's life agrees on random lives (test: `tests/registers/main.rs`).
 
+use arrayvec::ArrayVec;
 use ofd_codec::{DocumentHeader, DocumentView, DriveNumber, Form, LocalSeconds, tags};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
@@ -17,11 +18,15 @@ use super::registration::Registration;
 use super::seed::LaneSeed;
 use super::service::{Arrival, Service};
 use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
+use super::shift_state::ShiftState;
 use super::totals::Paid;
 use crate::lanes::begins_generation;
 
 /// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
 pub const WAITING_MAX: usize = 8;
+
+/// So many shifts one document can change: its own, and as many as there are where reports contradict each other.
+const TOLD_MAX: usize = WAITING_MAX + 2;
 
 /// What a fold was told at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +233,8 @@ impl Drive {
             self.register(&registration, seen.position, rules, before, events);
         }
         self.read_reports(seen, arrival, events);
-        self.assemble(seen, arrival, paid, events);
+        let mut told: ArrayVec<u32, TOLD_MAX> =
+            self.assemble(seen, arrival, paid, events).into_iter().collect();
         if form == Form::CLOSE_ARCHIVE {
             self.closed = Some(seen.number);
             events.push(EventKind::DriveClosed);
@@ -245,8 +251,9 @@ impl Drive {
         }
         // A number that comes late may complete any shift around it.
         if matches!(arrival, Arrival::Late { .. } | Arrival::Earlier) {
-            self.judge_around(seen.number, events);
+            self.judge_around(seen.number, &mut told, events);
         }
+        self.tell_shifts(seen, &told, events);
         self.forget_old_shifts(rules.keep);
     }
 
@@ -337,21 +344,27 @@ impl Drive {
         }
     }
 
-    /// Puts the document into its shift.
-    fn assemble(&mut self, seen: &Seen<'_>, arrival: Arrival, paid: Option<&Paid>, events: &mut Events<'_>) {
+    /// Puts the document into its shift; the number of that if it is closed.
+    fn assemble(
+        &mut self,
+        seen: &Seen<'_>,
+        arrival: Arrival,
+        paid: Option<&Paid>,
+        events: &mut Events<'_>,
+    ) -> Option<u32> {
         let in_order = arrival == Arrival::Next;
         let header = &seen.header;
         let form = seen.view.form();
         let belongs = form.is_receipt_like()
             || matches!(form, Form::OPEN_SHIFT | Form::CLOSE_SHIFT | Form::CURRENT_STATE);
-        let (true, Some(number)) = (belongs, header.shift) else { return };
+        let number = header.shift.filter(|_| belongs)?;
         // A report of the state made between two shifts names the last one, which is closed, and is no part of it.
         let between = form == Form::CURRENT_STATE
             && self
                 .shift(number)
                 .is_some_and(|it| it.closed.is_some_and(|closed| closed.number < seen.number));
         if between {
-            return;
+            return None;
         }
         if form == Form::OPEN_SHIFT && in_order {
             self.check_opening(number, events);
@@ -363,7 +376,7 @@ impl Drive {
         let was_closed = shift.closed.is_some();
         let outside = shift.closed.is_some_and(|closed| closed.number < seen.number);
         if outside && form != Form::CLOSE_SHIFT {
-            return;
+            return None;
         }
         shift.take(seen, paid);
         let revision = shift.revision;
@@ -377,6 +390,16 @@ impl Drive {
         }
         if was_closed && !arrival.is_newest() {
             events.push(EventKind::ShiftRevised { shift: number, revision });
+        }
+        (was_closed || form == Form::CLOSE_SHIFT).then_some(number)
+    }
+
+    /// Tells how closed shifts stand that this document has closed or changed.
+    fn tell_shifts(&mut self, seen: &Seen<'_>, numbers: &[u32], events: &mut Events<'_>) {
+        for number in numbers {
+            let Some(shift) = self.shifts.iter_mut().find(|it| it.number == *number) else { continue };
+            events.push(EventKind::ShiftState(Box::new(ShiftState::of(seen, shift))));
+            shift.settle();
         }
     }
 
@@ -454,14 +477,21 @@ impl Drive {
         }
     }
 
-    /// Judges the shifts whose reports stand on both sides of a number.
-    fn judge_around(&mut self, number: u32, events: &mut Events<'_>) {
+    /// Judges the shifts whose reports stand on both sides of a number; those that have changed by that go to `told`.
+    fn judge_around(&mut self, number: u32, told: &mut ArrayVec<u32, TOLD_MAX>, events: &mut Events<'_>) {
         let around = |it: &&Shift| {
             let opened = it.opened.is_some_and(|mark| mark.number <= number);
             opened && it.closed.is_some_and(|mark| mark.number >= number)
         };
         let numbers: Vec<u32> = self.shifts.iter().filter(around).map(|it| it.number).collect();
-        numbers.into_iter().for_each(|number| self.judge(number, events));
+        for number in numbers {
+            let before = self.shift(number).map(Shift::agreement);
+            self.judge(number, events);
+            if before != self.shift(number).map(Shift::agreement) && !told.contains(&number) {
+                // More than one can only be around it where reports contradict each other.
+                let _ = told.try_push(number);
+            }
+        }
     }
 
     fn forget_old_shifts(&mut self, keep: usize) {

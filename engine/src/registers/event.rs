@@ -9,6 +9,7 @@ use ofd_storage::Position;
 use super::counters::Mismatch;
 use super::drive::Seen;
 use super::service::Range;
+use super::shift_state::ShiftState;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +144,9 @@ pub enum EventKind {
         /// From 1.
         revision: u32,
     },
+    /// A shift that is closed, as it stands behind this document, which has closed or changed it; the last of the events of
+    /// its record.
+    ShiftState(Box<ShiftState>),
     /// 1012 is before that of the document before (D3).
     TimeBackwards {
         /// The later time.
@@ -165,6 +169,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Whether it is told to anybody: what documents of an archive bring about has happened long ago.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        !matches!(self, Self::ShiftState(state) if state.imported)
+    }
+
     /// Its stable name.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -191,6 +201,7 @@ impl EventKind {
             Self::ShiftMismatch { .. } => "shift.mismatch",
             Self::ShiftAgrees { .. } => "shift.agrees",
             Self::ShiftRevised { .. } => "shift.revised",
+            Self::ShiftState(_) => "shift.state",
             Self::TimeBackwards { .. } => "drive.time-backwards",
             Self::DriveFlags { .. } => "drive.flags",
             Self::Backlog { .. } => "drive.backlog",

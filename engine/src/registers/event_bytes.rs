@@ -12,9 +12,10 @@ use super::counters::Mismatch;
 use super::event::{Event, EventKind, Evidence};
 use super::pack::{Packer, Unpacker};
 use super::service::Range;
+use super::shift_state::ShiftState;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v1";
+pub(crate) const EVENT_SHAPE: &str = "events v2";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {
@@ -97,6 +98,10 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.optional(since.map(|it| it.0));
         }
         EventKind::ShiftOverdue { shift: it } => shift(to, 25, *it),
+        EventKind::ShiftState(state) => {
+            to.byte(26);
+            state.pack(to);
+        }
     }
 }
 
@@ -158,6 +163,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         23 => EventKind::DriveFlags { flags: from.byte()?, before: from.byte()? },
         24 => EventKind::Backlog { documents: from.small()?, since: from.optional()?.map(LocalSeconds) },
         25 => EventKind::ShiftOverdue { shift: from.small()? },
+        26 => EventKind::ShiftState(Box::new(ShiftState::unpack(from)?)),
         _ => return None,
     })
 }
@@ -175,6 +181,9 @@ pub(super) fn read_tag(from: &mut Unpacker<'_>) -> Option<Tag> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
+    use ofd_storage::envelope::Realm;
+
+    use super::super::shift::Shift;
     use super::*;
 
     // Every kind there is: what a reader gets is what the fold has told.
@@ -186,6 +195,13 @@ mod tests {
             Mismatch { tag: Tag(1118), within: Tag(0), stated: u64::MAX, counted: 0 },
             Mismatch { tag: Tag(1201), within: Tag(1129), stated: 1, counted: 2 },
         ];
+        let state = |rnm: Option<&str>, counters: Option<&str>| ShiftState {
+            realm: Realm::Test,
+            rnm: rnm.map(str::to_owned),
+            shift: Shift { number: 7, cashier: Some("Кассир".into()), revision: 2, ..Shift::default() },
+            counters: counters.map(str::to_owned),
+            imported: rnm.is_none(),
+        };
         let kinds = [
             EventKind::DriveAppeared(Evidence::Registered),
             EventKind::DriveAppeared(Evidence::Entered),
@@ -216,6 +232,8 @@ mod tests {
             EventKind::DriveFlags { flags: 15, before: 1 },
             EventKind::Backlog { documents: 14, since: Some(at) },
             EventKind::Backlog { documents: 0, since: None },
+            EventKind::ShiftState(Box::new(state(Some("0001"), None))),
+            EventKind::ShiftState(Box::new(state(None, Some("{}")))),
         ];
         let event = |(index, kind): (u16, EventKind)| Event {
             position: Position::new(Lsn::new(1000 + u64::from(index / 3))),
@@ -228,7 +246,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 25, "a kind is missing here");
+        assert_eq!(names.len(), 26, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

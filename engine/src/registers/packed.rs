@@ -93,7 +93,7 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
     to.optional(*closed);
     to.optional(*card);
     to.count(shifts.len());
-    shifts.iter().for_each(|it| shift(to, it));
+    shifts.iter().for_each(|it| pack_shift(it, to));
 }
 
 /// Reads what [`pack`] wrote.
@@ -135,7 +135,7 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
     drive.card = from.optional()?;
     for _ in 0..from.count()? {
         drive.shifts.reserve_exact(1);
-        drive.shifts.push(read_shift(from)?);
+        drive.shifts.push(unpack_shift(from)?);
     }
     Some(drive)
 }
@@ -177,7 +177,8 @@ const CLOSE: u8 = 1 << 5;
 const CASHIER: u8 = 1 << 6;
 const NUMBERS: u8 = 1 << 7;
 
-fn shift(to: &mut Packer, shift: &Shift) {
+/// Writes a shift.
+pub(super) fn pack_shift(shift: &Shift, to: &mut Packer) {
     let Shift {
         number,
         opened,
@@ -231,7 +232,8 @@ fn shift(to: &mut Packer, shift: &Shift) {
     last_in_shift.iter().for_each(|it| to.number(it.1));
 }
 
-fn read_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
+/// Reads what [`pack_shift`] wrote.
+pub(super) fn unpack_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
     let head = from.byte()?;
     let has = |bit: u8| head & bit != 0;
     let mut shift = Shift::new(from.small()?);

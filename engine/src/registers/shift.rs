@@ -145,9 +145,14 @@ impl Shift {
             self.mismatches.extend(own(tags::SHIFT_DOCUMENTS, self.stated_documents, self.documents));
             self.mismatches.extend(compare(&close, &self.totals));
         }
-        // Nothing between its reports can come any more.
-        self.close = None;
         self.agreement()
+    }
+
+    /// Forgets the closing report when nothing between its reports can come any more.
+    pub(super) fn settle(&mut self) {
+        if self.whole {
+            self.close = None;
+        }
     }
 
     /// Every document between its reports is here: nothing more can come for it.

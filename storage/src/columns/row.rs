@@ -7,10 +7,13 @@
 use bytes::Bytes;
 use ofd_codec::{DocumentView, Form};
 
+use super::Day;
 use super::document::Facts;
 use super::item::Item;
 use super::record;
 use super::restore::makes_up;
+use super::shift::ShiftRow;
+use super::violation::Finding;
 use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance, Realm};
 use crate::record::{NO_PARTITION, RecordKind};
 
@@ -178,4 +181,15 @@ pub struct Row {
     pub items: Option<u32>,
     /// The item, in the rows of `items`.
     pub item: Item,
+    /// The finding, in the rows of `violations`.
+    pub finding: Finding,
+    /// The shift, in the rows of `shifts`.
+    pub shift: ShiftRow,
+}
+
+impl Row {
+    /// The day the document lies under.
+    pub fn day(&self) -> Day {
+        Day::of(self.facts.local_seconds, self.head.received_at_us)
+    }
 }

@@ -12,7 +12,7 @@ use super::write::staged_path;
 use crate::columns::read::{column, damaged, each_batch};
 use crate::columns::restore::{Restored, each_restored};
 use crate::columns::sums::Sums;
-use crate::columns::{Stored, Table};
+use crate::columns::{ShiftRow, Stored, Table};
 use crate::env::Env;
 use crate::envelope::ENVELOPE_HEAD_LEN;
 use crate::error::Error;
@@ -33,7 +33,10 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
                 (Some(file), Table::Documents) => rows(env, &staged_path(file), documents, &mut sums)?,
                 (Some(file), Table::Items) => items(env, &staged_path(file), &mut sums)?,
                 (Some(file), Table::Records) => records(env, &staged_path(file), &documents.others)?,
-                (None, Table::Items) => {}
+                (Some(file), Table::Shifts) => shifts(env, &staged_path(file), &documents.shifts)?,
+                (Some(file), Table::Violations) => violations(env, file, documents)?,
+                (None, Table::Items | Table::Violations) => {}
+                (None, Table::Shifts) if documents.shifts.is_empty() => {}
                 (None, Table::Records) if documents.others.is_empty() => {}
                 (None, Table::Documents | Table::Containers) if !documents.has_documents() => {}
                 (None, table) => return Err(missing(table)),
@@ -136,6 +139,57 @@ fn rows(env: &dyn Env, path: &Path, documents: &DayPlan, sums: &mut Sums) -> Res
         ));
     }
     Ok(())
+}
+
+/// Every shift, in order, with its sums.
+fn shifts(env: &dyn Env, path: &Path, shifts: &[ShiftRow]) -> Result<(), Error> {
+    let mut expected = shifts.iter();
+    each_batch(env, path, &["position", "shift", "revenue", "sell_total"], |batch| {
+        let positions = column::<Int64Array>(batch, path, "position")?;
+        let numbers = column::<Int64Array>(batch, path, "shift")?;
+        let revenues = column::<Decimal128Array>(batch, path, "revenue")?;
+        let sold = column::<Decimal128Array>(batch, path, "sell_total")?;
+        for at in 0..batch.num_rows() {
+            let shift = expected.next().ok_or_else(|| damaged(path, "more rows than shifts"))?;
+            let [sell, ..] = shift.sums;
+            let same = u64::try_from(positions.value(at)) == Ok(shift.position)
+                && numbers.value(at) == i64::from(shift.shift)
+                && (revenues.is_null(at) || revenues.value(at) == i128::from(shift.revenue))
+                && (sold.is_null(at) || Some(sold.value(at)) == sell.map(|it| i128::from(it.total)));
+            if !same {
+                return Err(damaged(path, format!("shift {} reads back otherwise", shift.shift)));
+            }
+        }
+        Ok(())
+    })?;
+    match expected.next() {
+        None => Ok(()),
+        Some(shift) => Err(damaged(path, format!("shift {} is missing", shift.shift))),
+    }
+}
+
+/// As many findings as were written, each of a document of this day, in the order of the documents.
+fn violations(env: &dyn Env, file: &FileEntry, documents: &DayPlan) -> Result<(), Error> {
+    let path = &staged_path(file);
+    let mut of = documents.sorted(Table::Violations).into_iter().map(|entry| entry.stored.position);
+    let mut current = None;
+    let rows = each_batch(env, path, &["position"], |batch| {
+        for position in column::<Int64Array>(batch, path, "position")?.values() {
+            let position = u64::try_from(*position).ok();
+            if current != position {
+                current = of.find(|it| Some(*it) == position);
+                if current.is_none() {
+                    return Err(damaged(path, "a finding out of the order of its documents"));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if rows == file.rows {
+        Ok(())
+    } else {
+        Err(damaged(path, format!("{rows} rows, {} were written", file.rows)))
+    }
 }
 
 fn items(env: &dyn Env, path: &Path, sums: &mut Sums) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use super::source::{SegmentSource, SourceRecord};
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
 use crate::columns::sums::Sums;
-use crate::columns::{Day, Stored, Table};
+use crate::columns::{Day, Derive, ShiftRow, Stored, Table};
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Run, file_name};
@@ -45,6 +45,8 @@ pub(super) struct DayPlan {
     entries: Vec<Entry>,
     /// Records that are no documents, received on this day, in the order of the log.
     pub(super) others: Vec<(RecordKind, Stored)>,
+    /// Shifts that were closed on this day, in the order of their table.
+    pub(super) shifts: Vec<ShiftRow>,
     pub(super) sums: Sums,
 }
 
@@ -68,7 +70,9 @@ impl DayPlan {
             };
             match table {
                 Table::Containers => by_drive(),
-                Table::Documents | Table::Items | Table::Records => a.inn.cmp(&b.inn).then_with(by_drive),
+                Table::Documents | Table::Items | Table::Records | Table::Shifts | Table::Violations => {
+                    a.inn.cmp(&b.inn).then_with(by_drive)
+                }
             }
         });
         entries
@@ -120,6 +124,18 @@ impl Plan {
         }
         plan.note_gap(next, plan.last.saturating_add(1));
         Ok(plan)
+    }
+
+    /// Takes the shifts that the records of the run have closed or changed.
+    pub(super) fn add_shifts(&mut self, derive: &dyn Derive) -> Result<(), Error> {
+        for shift in derive.shifts(self.first..=self.last)? {
+            self.days.entry(shift.day()).or_default().shifts.push(shift);
+        }
+        for day in self.days.values_mut() {
+            let key = |it: &ShiftRow| (it.inn.clone(), it.drive.clone(), it.close_fd, it.position);
+            day.shifts.sort_by_cached_key(key);
+        }
+        Ok(())
     }
 
     /// Positions `next..position` could not be read.

@@ -8,7 +8,7 @@ use super::CompactOptions;
 use super::plan::{DayPlan, Entry, Plan};
 use crate::columns::file::TableWriter;
 use crate::columns::read::{Chunks, wrong};
-use crate::columns::{Day, RowReader, Table};
+use crate::columns::{Day, Row, RowReader, Table};
 use crate::env::{Env, FileWriter};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, STAGING_DIR};
@@ -28,6 +28,7 @@ pub(super) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Res
         write_rows(env, plan, *day, documents, options, &mut open)?;
         write_containers(env, plan, *day, documents, options, &mut open)?;
         write_records(env, plan, *day, documents, options, &mut open)?;
+        write_shifts(env, plan, *day, documents, options, &mut open)?;
         for (_, file) in open {
             files.push(file.finish(env)?);
         }
@@ -38,7 +39,7 @@ pub(super) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Res
 
 type Open = BTreeMap<Table, OpenFile>;
 
-/// `documents` and `items` have the same order: one pass.
+/// `documents`, `items` and `violations` have the same order: one pass.
 fn write_rows(
     env: &dyn Env,
     plan: &Plan,
@@ -49,10 +50,13 @@ fn write_rows(
 ) -> Result<(), Error> {
     let mut reader = RowReader::default();
     for entry in documents.sorted(Table::Documents) {
-        reader.read(&entry.stored, options.inspect.as_deref()).map_err(|error| defect(entry, error))?;
+        reader.read(&entry.stored, options.derive.as_deref()).map_err(|error| defect(entry, error))?;
         let keys = Keys::of(entry);
         file_of(open, env, plan, day, Table::Documents, options)?.push(&keys, reader.row())?;
         reader.each_item(|row| file_of(open, env, plan, day, Table::Items, options)?.push(&keys, row))?;
+        reader.each_finding(|row| {
+            file_of(open, env, plan, day, Table::Violations, options)?.push(&keys, row)
+        })?;
     }
     Ok(())
 }
@@ -89,6 +93,23 @@ fn write_records(
         reader.read_other(*kind, stored);
         let keys = Keys { position: stored.position, drive: None, inn: None };
         file_of(open, env, plan, day, Table::Records, options)?.push(&keys, reader.row())?;
+    }
+    Ok(())
+}
+
+/// Shifts, as the fold of the owner tells them.
+fn write_shifts(
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    documents: &DayPlan,
+    options: &CompactOptions,
+    open: &mut Open,
+) -> Result<(), Error> {
+    for shift in &documents.shifts {
+        let row = Row { shift: shift.clone(), ..Row::default() };
+        let keys = Keys { position: shift.position, drive: Some(&shift.drive), inn: shift.inn.as_deref() };
+        file_of(open, env, plan, day, Table::Shifts, options)?.push(&keys, &row)?;
     }
     Ok(())
 }
@@ -155,7 +176,7 @@ impl OpenFile {
         Ok(Self { path, writer, entry })
     }
 
-    fn push(&mut self, keys: &Keys<'_>, row: &crate::columns::Row) -> Result<(), Error> {
+    fn push(&mut self, keys: &Keys<'_>, row: &Row) -> Result<(), Error> {
         self.writer.push(row).map_err(|error| wrong(&self.path, error))?;
         let (least, most) = &mut self.entry.positions;
         *least = (*least).min(keys.position);

@@ -131,6 +131,10 @@ impl<'r> RunCheck<'r> {
                 name if name == Table::Items.name() => items(env, &path, &mut found).inspect(|rows| {
                     found.items = found.items.saturating_add(*rows);
                 }),
+                name if [Table::Shifts, Table::Violations].iter().any(|it| it.name() == name) => {
+                    // Made by the owner of the log from its records: their checksum is all there is to compare.
+                    each_batch(env, &path, &["position"], |_| Ok(()))
+                }
                 // Of a newer version: its checksum has been compared, its contents are not ours to judge.
                 _ => continue,
             };

@@ -1,0 +1,205 @@
+//! What the engine makes of its records for the tables of the archive: findings of the rules, and closed shifts.
+//!
+//! ```text
+//! document ─▶ check ─▶ Finding                                      a pure function of the document and its session
+//! documents ─▶ Registers ─▶ shift.state (events) ─▶ ShiftRow        by the fold behind the watermark; a row a run and shift
+//! ```
+//!
+//! A shift is told with the record that has changed it ([`crate::registers::EventKind::ShiftState`]), so that the rows of some
+//! positions are the same whenever they are asked for (test: `tests/archive.rs`).
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ofd_codec::rules::{CheckContext, Datum, check};
+use ofd_codec::{DocumentView, FfdVersion};
+use ofd_storage::columns::{Derive, Finding, ShiftRow, ShiftSums};
+use ofd_storage::envelope::{Envelope, Realm};
+use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position};
+
+use crate::live::{told_since, with_events_of_log};
+use crate::registers::{Agreement, DIRECTIONS, Event, EventKind, ShiftState, Sums, Totals};
+use crate::shared::Shared;
+
+/// How long compaction waits for the registers to come on by a single record; they are at most seconds behind.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// By the fold of a running engine.
+pub(crate) struct LiveDerive(pub(crate) Arc<Shared>);
+
+impl Derive for LiveDerive {
+    fn findings(
+        &self,
+        view: &DocumentView<'_>,
+        envelope: &Envelope<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<u32> {
+        find(view, envelope, findings)
+    }
+
+    fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
+        let shared = &self.0;
+        if !shared.options.registers {
+            return Ok(Vec::new());
+        }
+        let mut rows = Rows::new(positions);
+        told_since(&shared.env, &shared.book, rows.before(), rows.last(), STEP_TIMEOUT, &mut |event| {
+            rows.take(event);
+        })?;
+        Ok(rows.end())
+    }
+}
+
+/// By the files of the owner and a fold of what lies behind them: of a process that reads beside it.
+pub(crate) struct LogDerive {
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) reader: LogReader,
+    /// INN of this operator (1017).
+    pub(crate) ours: Option<String>,
+}
+
+impl Derive for LogDerive {
+    fn findings(
+        &self,
+        view: &DocumentView<'_>,
+        envelope: &Envelope<'_>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<u32> {
+        find(view, envelope, findings)
+    }
+
+    fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
+        let mut rows = Rows::new(positions);
+        let before = rows.before();
+        with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
+            rows.take(event);
+        })?;
+        Ok(rows.end())
+    }
+}
+
+/// Findings of the rules of one document, by the document and its session alone. Rules that ask for the register's
+/// registration (B6 by the factory number, C10, C17, G1) find less here than they could, and a document without 1209
+/// is measured by the P-version of its session, which may be another than the one the register was registered with.
+fn find(view: &DocumentView<'_>, envelope: &Envelope<'_>, findings: &mut Vec<Finding>) -> Option<u32> {
+    let [.., major, minor] = *envelope.session.first_chunk::<8>()?;
+    let version = FfdVersion::of_document(&view.header(), None, [major, minor]);
+    let found = check(view, &CheckContext::new(version));
+    let told = |datum: &Datum| match datum {
+        Datum::Absent => None,
+        other => Some(other.to_string()),
+    };
+    findings.extend(found.iter().map(|it| Finding {
+        line: 0,
+        rule: it.rule.key,
+        name: it.rule.name,
+        level: it.level().as_str(),
+        scope: "document",
+        tag: it.tag.map(|tag| tag.0),
+        actual: told(&it.actual),
+        expected: told(&it.expected),
+    }));
+    u32::try_from(found.len().saturating_add(found.dropped())).ok()
+}
+
+/// Of each shift the last state that was told at some positions.
+struct Rows {
+    positions: RangeInclusive<u64>,
+    rows: BTreeMap<(String, u32, u32), ShiftRow>,
+}
+
+impl Rows {
+    fn new(positions: RangeInclusive<u64>) -> Self {
+        Self { positions, rows: BTreeMap::new() }
+    }
+
+    fn before(&self) -> Position {
+        Position::new(Lsn::new(self.positions.start().saturating_sub(1)))
+    }
+
+    fn last(&self) -> Position {
+        Position::new(Lsn::new(*self.positions.end()))
+    }
+
+    fn take(&mut self, event: &Event) {
+        let EventKind::ShiftState(state) = &event.kind else { return };
+        if !self.positions.contains(&event.position.as_u64()) {
+            return;
+        }
+        if let Some(row) = row_of(event, state) {
+            self.rows.insert((row.drive.clone(), row.shift, row.close_fd), row);
+        }
+    }
+
+    fn end(self) -> Vec<ShiftRow> {
+        self.rows.into_values().collect()
+    }
+}
+
+/// The row of a state; `None` of a shift that is not closed.
+fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
+    let shift = &state.shift;
+    let closed = shift.closed?;
+    let mismatches: Vec<_> = shift
+        .mismatches
+        .iter()
+        .map(|it| {
+            serde_json::json!({
+                "tag": it.tag.number(),
+                "within": it.within.number(),
+                "stated": it.stated,
+                "counted": it.counted,
+            })
+        })
+        .collect();
+    Some(ShiftRow {
+        position: event.position.as_u64(),
+        received_at_us: event.received_at_us,
+        realm: match state.realm {
+            Realm::Prod => "prod",
+            Realm::Test => "test",
+        },
+        inn: event.inn.clone(),
+        rnm: state.rnm.clone(),
+        drive: event.drive.as_str().to_owned(),
+        shift: shift.number,
+        opened_at: shift.opened.and_then(|it| it.at).map(|it| i64::from(it.0)),
+        closed_at: closed.at.map(|it| i64::from(it.0)),
+        open_fd: shift.opened.map(|it| it.number),
+        close_fd: closed.number,
+        cashier: shift.cashier.as_deref().map(str::to_owned),
+        documents: shift.documents,
+        receipts: shift.totals.count(),
+        revenue: shift.totals.revenue(),
+        state: match shift.agreement() {
+            Agreement::Agrees => "agrees",
+            Agreement::Differs => "differs",
+            Agreement::Incomplete | Agreement::Open => "incomplete",
+        },
+        inexact: shift.totals.inexact,
+        revision: shift.revision,
+        stated_receipts: shift.stated_receipts,
+        stated_documents: shift.stated_documents,
+        counters: state.counters.clone(),
+        mismatches: (!mismatches.is_empty()).then(|| serde_json::Value::from(mismatches).to_string()),
+        sums: sums_of(&shift.totals),
+    })
+}
+
+/// Directions of receipts, then of corrections.
+fn sums_of(totals: &Totals) -> [Option<ShiftSums>; ofd_storage::columns::shift::SHIFT_KINDS] {
+    std::array::from_fn(|at| {
+        let Sums { receipts, total, payments, vat } = match at.checked_sub(DIRECTIONS) {
+            None => totals.receipts(at),
+            Some(direction) => totals.corrections(direction),
+        };
+        (receipts > 0).then_some(ShiftSums { receipts, total, payments, vat })
+    })
+}
+
+/// Why nothing can be said of shifts now.
+pub(crate) fn waits(last: Position) -> Error {
+    Error::new(ErrorKind::Retry, format!("the registers do not come on to position {last}"))
+}

@@ -1,0 +1,188 @@
+//! One truth: the archive and the tail of the log behind it, as of one moment, every stored row once.
+//!
+//! ```text
+//!  positions  1 ……………………………… compacted_through │ +1 ……………………………… through
+//!             files that the manifest names       │ records of the log, as the rows they will become
+//! ```
+//!
+//! A snapshot is one manifest and one watermark that is not before it, so that the two parts meet and never overlap,
+//! whatever compaction does meanwhile: the next run makes another manifest, which this snapshot does not look at. The
+//! tail is made by the code that compaction writes files with, so that a row is the same before and after it.
+//!
+//! A snapshot holds nothing back. Files that are taken away while somebody reads (a run that is replaced by one without
+//! rows whose years are over) and segments that leave the log are `is_not_found` for a reader that comes too late: it takes
+//! another snapshot and begins again.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+
+use crate::columns::read::damaged;
+use crate::columns::row::Row;
+use crate::columns::{Batch, Day, Derive, RowReader, Table};
+use crate::compact::SourceRecord;
+use crate::env::Env;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::Archive;
+use crate::position::Position;
+use crate::reader::LogReader;
+
+/// Rows of the tail handed out at once.
+pub const TAIL_BATCH_ROWS: usize = 8192;
+/// Bytes of containers handed out at once, about.
+const TAIL_BATCH_BYTES: usize = 8 << 20;
+
+/// The archive and the tail of the log.
+#[derive(Clone)]
+pub struct Snapshot {
+    archive: Archive,
+    reader: LogReader,
+    through: Position,
+    derive: Option<Arc<dyn Derive>>,
+}
+
+impl Snapshot {
+    /// What is durable now. `derive` makes the rows of `violations` and `shifts` in the tail; without it there are none.
+    ///
+    /// # Errors
+    /// As [`Archive::open`]; `Corrupt` when the archive reaches further than the log.
+    pub fn take(
+        reader: &LogReader,
+        env: &Arc<dyn Env>,
+        derive: Option<Arc<dyn Derive>>,
+    ) -> Result<Self, Error> {
+        // In this order: what a compaction has taken was durable before.
+        let archive = Archive::open(env)?;
+        let through = Position::new(reader.durable());
+        if through < archive.compacted_through() {
+            let text =
+                format!("the archive reaches to {}, the log ends at {through}", archive.compacted_through());
+            return Err(Error::new(ErrorKind::Corrupt, text));
+        }
+        Ok(Self { archive, reader: reader.clone(), through, derive })
+    }
+
+    /// The compacted part: files to read by name.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// The last position of the tail.
+    pub fn through(&self) -> Position {
+        self.through
+    }
+
+    /// Hands the rows of the tail to `each`, as batches in the schema of the table ([`crate::columns::schema`]), all rows of a
+    /// batch of the one day. Rows are in the order of the log, days by turns. A part of the log that cannot be read is
+    /// passed over, as compaction does.
+    ///
+    /// # Errors
+    /// `is_not_found` when a segment has left the log meanwhile; those of [`Derive::shifts`]; the first error of `each`.
+    pub fn tail(
+        &self,
+        table: Table,
+        each: &mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut out = Collector { table, days: BTreeMap::new(), each };
+        if table == Table::Shifts {
+            let first = self.archive.compacted_through().as_u64().saturating_add(1);
+            let known = self.derive.as_deref().filter(|_| first <= self.through.as_u64());
+            for shift in known.map_or(Ok(Vec::new()), |it| it.shifts(first..=self.through.as_u64()))? {
+                let day = shift.day();
+                out.push(day, &Row { shift, ..Row::default() }, 0)?;
+            }
+            return out.finish();
+        }
+        let mut reader = RowReader::default();
+        let mut records = self.reader.records_from(self.archive.compacted_through(), self.through.lsn());
+        loop {
+            match records.next() {
+                Ok(Some((record, _))) => {
+                    let payload = || bytes::Bytes::copy_from_slice(record.payload());
+                    out.take(&mut reader, &SourceRecord::of(&record, payload), self.derive.as_deref())?;
+                }
+                Ok(None) => return out.finish(),
+                Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
+                    tracing::warn!(%error, "a part of the log cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let compacted_through = self.archive.compacted_through();
+        f.debug_struct("Snapshot")
+            .field("compacted_through", &compacted_through)
+            .field("through", &self.through)
+            .finish()
+    }
+}
+
+/// Rows on their way into batches.
+struct Collector<'e> {
+    table: Table,
+    days: BTreeMap<Day, (Batch, usize)>,
+    each: &'e mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
+}
+
+impl Collector<'_> {
+    fn take(
+        &mut self,
+        reader: &mut RowReader,
+        record: &SourceRecord,
+        derive: Option<&dyn Derive>,
+    ) -> Result<(), Error> {
+        let stored = match record {
+            SourceRecord::Other(kind, stored) => {
+                if self.table == Table::Records {
+                    reader.read_other(*kind, stored);
+                    self.push(Day::of(None, stored.received_at_us), reader.row(), stored.payload.len())?;
+                }
+                return Ok(());
+            }
+            SourceRecord::Document(stored) => stored,
+        };
+        if self.table == Table::Records {
+            return Ok(());
+        }
+        // What nobody asks for is not looked for: rules take longer than all the rest.
+        let derive = derive.filter(|_| matches!(self.table, Table::Documents | Table::Violations));
+        reader
+            .read(stored, derive)
+            .map_err(|error| Error::new(ErrorKind::Fix, format!("position {}: {error}", stored.position)))?;
+        let day = reader.row().day();
+        match self.table {
+            Table::Items => reader.each_item(|row| self.push(day, row, 0)),
+            Table::Violations => reader.each_finding(|row| self.push(day, row, 0)),
+            _ => self.push(day, reader.row(), stored.payload.len()),
+        }
+    }
+
+    fn push(&mut self, day: Day, row: &Row, bytes: usize) -> Result<(), Error> {
+        let fresh = || (Batch::new(self.table.columns()), 0);
+        let (batch, held) = self.days.entry(day).or_insert_with(fresh);
+        batch.push(row);
+        *held = held.saturating_add(bytes);
+        if batch.rows() >= TAIL_BATCH_ROWS || *held >= TAIL_BATCH_BYTES {
+            *held = 0;
+            let rows = batch.take().map_err(|error| damaged(Path::new(self.table.name()), error))?;
+            (self.each)(day, rows)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        for (day, (mut batch, _)) in self.days {
+            if batch.rows() > 0 {
+                let rows = batch.take().map_err(|error| damaged(Path::new(self.table.name()), error))?;
+                (self.each)(day, rows)?;
+            }
+        }
+        Ok(())
+    }
+}
