@@ -7,6 +7,7 @@ use ofd_storage::compact::{CompactOptions, CompactReport, compact};
 use ofd_storage::retain::{
     DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
+use ofd_storage::union::Snapshot;
 use ofd_storage::verify::{VerifyReport, verify};
 
 use crate::derive::LiveDerive;
@@ -150,6 +151,17 @@ impl Engine {
         let position = self.append_commands([payload.clone()])?.get();
         self.holds.lock().unwrap_or_else(PoisonError::into_inner).fold(position, &payload);
         Ok(position)
+    }
+
+    /// Archive and tail of the log as one, as of now: every stored row once, seconds fresh, whatever compaction does meanwhile.
+    /// Shows everything: what a capability may see of it is for the reader to say, see [`crate::host::Capability`].
+    ///
+    /// # Errors
+    /// As [`Snapshot::take`].
+    pub fn snapshot(&self) -> Result<Snapshot, Error> {
+        let shared = self.shared();
+        let derive = Arc::new(LiveDerive(Arc::clone(shared)));
+        Ok(Snapshot::take(&shared.reader, &shared.env, Some(derive))?)
     }
 
     /// Reads everything that is durable back: checksums, order, log against Parquet. Registers are served

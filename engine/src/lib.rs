@@ -45,6 +45,8 @@ mod derive;
 mod engine;
 mod error;
 mod examine;
+#[cfg(feature = "parquet")]
+mod excerpt;
 mod feed;
 mod gate;
 mod handover;
@@ -89,6 +91,8 @@ pub use builder::{EngineBuilder, OPERATOR_INN_STAND_IN, PORTS_MAX, WORKERS_MAX};
 pub use cursor::{CURSOR_NAME_LEN_MAX, Cursor};
 pub use engine::{Engine, Status};
 pub use error::{Error, ErrorKind};
+#[cfg(feature = "parquet")]
+pub use excerpt::Export;
 pub use feed::Feed;
 pub use handover::Unanswered;
 pub use import::{Imported, NotImported, OriginalAnswer, Seeded};
@@ -97,6 +101,8 @@ pub use live::{EventFeed, Register, RegisterBook, RegisterPage};
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;
+#[cfg(feature = "parquet")]
+pub use ofd_storage::union::StoredFinding;
 pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;
 pub use query::StoredDocument;

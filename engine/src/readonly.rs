@@ -13,11 +13,15 @@ use ofd_storage::envelope::Envelope;
 use ofd_storage::manifest::Archive;
 use ofd_storage::scrub::{Scrub, ScrubOptions};
 #[cfg(feature = "parquet")]
+use ofd_storage::union::Snapshot;
+#[cfg(feature = "parquet")]
 use ofd_storage::verify::{VerifyReport, verify};
 use ofd_storage::{
     Env, ErrorKind, LogReader, OwnedRecord, Position, RealEnv, RecordKind, SideEntry, SideIndex,
 };
 
+#[cfg(feature = "parquet")]
+use crate::derive::LogDerive;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
 use crate::live::{Book, From, RegisterBook, fold_log};
@@ -236,6 +240,33 @@ impl ReadOnly {
     #[expect(clippy::unused_self, reason = "the archive is read through it")]
     fn archived(&self, _drive: DriveNumber, entry: &SideEntry) -> Result<Option<OwnedRecord>, Error> {
         Err(crate::stored::without_archive(entry.lsn).into())
+    }
+
+    /// Archive and tail of the log as one, as [`crate::Engine::snapshot`] gives them. `ours` is the INN of this operator (1017):
+    /// with the one that the owner works with its files are used, with another one shifts are folded from the beginning.
+    ///
+    /// # Errors
+    /// As [`Snapshot::take`].
+    #[cfg(feature = "parquet")]
+    pub fn snapshot(&self, ours: Option<&str>) -> Result<Snapshot, Error> {
+        // The owner may have compacted what came after this was opened.
+        let opened = match Archive::open(&self.env)?.compacted_through().lsn() <= self.reader.durable() {
+            true => self.reader.clone(),
+            false => LogReader::open_read_only(Arc::clone(&self.env))?,
+        };
+        let take = |reader: LogReader| {
+            let ours = ours.map(str::to_owned);
+            let derive = LogDerive { env: Arc::clone(&self.env), reader: reader.clone(), ours };
+            Snapshot::take(&reader, &self.env, Some(Arc::new(derive)))
+        };
+        let taken = match take(opened) {
+            // And once more between the two looks.
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                take(LogReader::open_read_only(Arc::clone(&self.env))?)
+            }
+            taken => taken,
+        };
+        Ok(taken?)
     }
 
     /// Reads everything back: checksums, order, log against Parquet.

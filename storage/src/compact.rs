@@ -25,7 +25,7 @@
 //! back from it as it lay in the log. No segment is dropped by this module.
 
 mod check;
-mod plan;
+pub(crate) mod plan;
 pub(crate) mod publish;
 mod source;
 pub(crate) mod write;
@@ -147,7 +147,8 @@ fn planned(
 ) -> Result<Plan, Error> {
     let mut plan = Plan::read(source, segments)?;
     if let Some(derive) = options.derive.as_deref() {
-        plan.add_shifts(derive)?;
+        let shifts = derive.shifts(plan.positions())?;
+        plan.add_shifts(shifts);
     }
     Ok(plan)
 }

@@ -31,6 +31,8 @@ mod driver;
 pub mod env;
 pub mod envelope;
 mod error;
+#[cfg(feature = "columns")]
+pub mod export;
 mod format;
 mod index;
 mod log;

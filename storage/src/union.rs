@@ -13,20 +13,28 @@
 //! rows whose years are over) and segments that leave the log are `is_not_found` for a reader that comes too late: it takes
 //! another snapshot and begins again.
 
+mod findings;
+mod scan;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 
+pub use findings::StoredFinding;
+pub use scan::{Part, Scan};
+
 use crate::columns::read::damaged;
 use crate::columns::row::Row;
-use crate::columns::{Batch, Day, Derive, RowReader, Table};
+use crate::columns::{Batch, Day, Derive, RowReader, ShiftRow, Table};
 use crate::compact::SourceRecord;
+use crate::compact::plan::Plan;
 use crate::env::Env;
+use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Archive;
-use crate::position::Position;
+use crate::position::{Lsn, Position};
 use crate::reader::LogReader;
 
 /// Rows of the tail handed out at once.
@@ -85,7 +93,16 @@ impl Snapshot {
         table: Table,
         each: &mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut out = Collector { table, days: BTreeMap::new(), each };
+        self.tail_of(table, &Scan::default(), each)
+    }
+
+    fn tail_of(
+        &self,
+        table: Table,
+        scan: &Scan,
+        each: &mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut out = Collector { table, scan, days: BTreeMap::new(), each };
         if table == Table::Shifts {
             let first = self.archive.compacted_through().as_u64().saturating_add(1);
             let known = self.derive.as_deref().filter(|_| first <= self.through.as_u64());
@@ -96,7 +113,8 @@ impl Snapshot {
             return out.finish();
         }
         let mut reader = RowReader::default();
-        let mut records = self.reader.records_from(self.archive.compacted_through(), self.through.lsn());
+        let after = self.archive.compacted_through().max(Position::new(Lsn::new(scan.after)));
+        let mut records = self.reader.records_from(after, self.through.lsn());
         loop {
             match records.next() {
                 Ok(Some((record, _))) => {
@@ -113,6 +131,48 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The documents of the tail, and its shifts, as compaction would write them.
+    pub(crate) fn plan(&self, scan: &Scan) -> Result<Plan, Error> {
+        let after = self.archive.compacted_through().as_u64().max(scan.after);
+        let through = self.through.as_u64();
+        let mut plan = Plan::of(after.saturating_add(1), through);
+        let mut reader = RowReader::default();
+        let mut records = self.reader.records_from(Position::new(Lsn::new(after)), self.through.lsn());
+        loop {
+            match records.next() {
+                Ok(Some((record, location))) => {
+                    let payload = || bytes::Bytes::copy_from_slice(record.payload());
+                    let SourceRecord::Document(stored) = SourceRecord::of(&record, payload) else { continue };
+                    reader.read(&stored, None).map_err(|error| unreadable(stored.position, error))?;
+                    if scan.takes(Table::Documents, reader.row()) {
+                        plan.add(stored, location.segment)?;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
+                    tracing::warn!(%error, "a part of the log cannot be read");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(derive) = self.derive.as_deref().filter(|_| after < through) {
+            let takes =
+                |shift: &ShiftRow| scan.takes(Table::Shifts, &Row { shift: shift.clone(), ..Row::default() });
+            plan.add_shifts(derive.shifts(after.saturating_add(1)..=through)?.into_iter().filter(takes));
+        }
+        Ok(plan)
+    }
+
+    pub(crate) fn derive(&self) -> Option<Arc<dyn Derive>> {
+        self.derive.clone()
+    }
+}
+
+fn unreadable(position: u64, error: EnvelopeError) -> Error {
+    Error::new(ErrorKind::Fix, format!("position {position}: {error}"))
+}
+
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let compacted_through = self.archive.compacted_through();
@@ -126,6 +186,7 @@ impl std::fmt::Debug for Snapshot {
 /// Rows on their way into batches.
 struct Collector<'e> {
     table: Table,
+    scan: &'e Scan,
     days: BTreeMap<Day, (Batch, usize)>,
     each: &'e mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
 }
@@ -152,9 +213,7 @@ impl Collector<'_> {
         }
         // What nobody asks for is not looked for: rules take longer than all the rest.
         let derive = derive.filter(|_| matches!(self.table, Table::Documents | Table::Violations));
-        reader
-            .read(stored, derive)
-            .map_err(|error| Error::new(ErrorKind::Fix, format!("position {}: {error}", stored.position)))?;
+        reader.read(stored, derive).map_err(|error| unreadable(stored.position, error))?;
         let day = reader.row().day();
         match self.table {
             Table::Items => reader.each_item(|row| self.push(day, row, 0)),
@@ -164,6 +223,9 @@ impl Collector<'_> {
     }
 
     fn push(&mut self, day: Day, row: &Row, bytes: usize) -> Result<(), Error> {
+        if !self.scan.takes(self.table, row) {
+            return Ok(());
+        }
         let fresh = || (Batch::new(self.table.columns()), 0);
         let (batch, held) = self.days.entry(day).or_insert_with(fresh);
         batch.push(row);

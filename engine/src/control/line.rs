@@ -4,9 +4,11 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use ofd_codec::{Civil, LocalSeconds};
 use ofd_storage::compact::CompactReport;
 use ofd_storage::envelope::Realm;
 use ofd_storage::retain::{Hold, Holds};
+use ofd_storage::union::StoredFinding;
 use ofd_storage::verify::VerifyReport;
 use serde_json::json;
 
@@ -45,6 +47,32 @@ pub fn document_line(document: &StoredDocument) -> String {
 /// The container as received, in hex.
 pub fn raw_line(document: &StoredDocument) -> String {
     ofd_codec::to_hex(document.container())
+}
+
+/// A finding: `{"position":…,"realm":"…","inn":…,"rnm":…,"fn":"…","fd":…,"form":…,"at":…,"rule":"C2","name":"…","level":"…",
+/// "scope":"document","tag":…,"actual":…,"expected":…,"seen_at":"…"}`. `at` is the clock of the register, without a zone.
+pub fn finding_line(finding: &StoredFinding) -> String {
+    let seconds = finding.local_seconds.and_then(|at| u32::try_from(at).ok());
+    json!({
+        "position": finding.position,
+        "variant": finding.variant,
+        "realm": finding.realm,
+        "inn": finding.inn,
+        "rnm": finding.rnm,
+        "fn": finding.drive,
+        "fd": finding.number,
+        "form": finding.form,
+        "at": seconds.map(|at| Civil::from(LocalSeconds(at)).to_string()),
+        "rule": finding.rule,
+        "name": finding.name,
+        "level": finding.level,
+        "scope": finding.scope,
+        "tag": finding.tag,
+        "actual": finding.actual,
+        "expected": finding.expected,
+        "seen_at": time(finding.seen_at_us),
+    })
+    .to_string()
 }
 
 /// What compaction did.

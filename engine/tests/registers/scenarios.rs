@@ -84,6 +84,7 @@ fn a_drive_appears_and_works() {
         (1, "registration.changed"),
         (2, "shift.opened"),
         (5, "shift.closed"),
+        (5, "shift.state"),
         (6, "drive.closed"),
         (7, "drive.after-closed"),
         (7, "shift.opened"),
@@ -144,6 +145,7 @@ fn a_shift_that_was_not_closed_and_one_that_was_skipped() {
         (2, "shift.not-closed"),
         (2, "shift.opened"),
         (3, "shift.closed"),
+        (3, "shift.state"),
         (4, "shift.number"),
         (4, "shift.opened"),
     ];
@@ -160,8 +162,13 @@ fn receipts_outside_of_a_shift_and_out_of_their_order() {
         in_shift(5, RECEIPT, 1, 4),
         in_shift(6, RECEIPT, 2, 1),
     ];
-    let expected =
-        [(3, "shift.number-inside"), (4, "shift.closed"), (5, "shift.outside"), (6, "shift.outside")];
+    let expected = [
+        (3, "shift.number-inside"),
+        (4, "shift.closed"),
+        (4, "shift.state"),
+        (5, "shift.outside"),
+        (6, "shift.outside"),
+    ];
     assert_eq!(after(1, told(life)), expected);
 }
 
@@ -212,9 +219,10 @@ fn a_shift_that_stays_open_is_told_by_a_tick() {
 #[test]
 fn counters_that_differ() {
     let wrong = |close: Made| vec![in_shift(1, OPEN, 1, 0), in_shift(2, RECEIPT, 1, 1), close];
-    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 3)))), [(3, "shift.closed")]);
-    assert_eq!(after(1, told(wrong(closing(3, 1, 2, 3)))), [(3, "shift.closed"), (3, "shift.mismatch")]);
-    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 4)))), [(3, "shift.closed"), (3, "shift.mismatch")]);
+    let (closed, mismatch, state) = ((3, "shift.closed"), (3, "shift.mismatch"), (3, "shift.state"));
+    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 3)))), [closed, state]);
+    assert_eq!(after(1, told(wrong(closing(3, 1, 2, 3)))), [closed, mismatch, state]);
+    assert_eq!(after(1, told(wrong(closing(3, 1, 1, 4)))), [closed, mismatch, state]);
 }
 
 // A queue that arrives after the shift was closed: nothing is said of its counters until it is whole.
@@ -228,10 +236,12 @@ fn a_late_document_revises_a_closed_shift() {
             in_shift(2, RECEIPT, 1, 1),
         ]
     };
-    let late = |receipts| after(1, told(life(receipts))).split_off(2);
+    // The opening of a gap, the closing of the shift and its state come before.
+    let late = |receipts| after(1, told(life(receipts))).split_off(3);
     let revised = [(2, "gap.closed"), (2, "shift.revised")];
-    assert_eq!(late(2), [&revised[..], &[(2, "shift.agrees")]].concat());
-    assert_eq!(late(3), [&revised[..], &[(2, "shift.mismatch")]].concat());
+    let state = (2, "shift.state");
+    assert_eq!(late(2), [&revised[..], &[(2, "shift.agrees"), state]].concat());
+    assert_eq!(late(3), [&revised[..], &[(2, "shift.mismatch"), state]].concat());
 }
 
 #[test]
@@ -258,11 +268,13 @@ fn flags_of_the_drive_and_its_backlog() {
     let expected = [
         (2, "drive.flags"),
         (2, "shift.closed"),
+        (2, "shift.state"),
         (3, "drive.backlog"),
         (3, "shift.opened"),
         (4, "drive.flags"),
         (4, "drive.backlog"),
         (4, "shift.closed"),
+        (4, "shift.state"),
         (5, "shift.opened"),
     ];
     assert_eq!(after(1, told(life)), expected);

@@ -136,6 +136,8 @@ pub struct Column {
     pub nullable: bool,
     /// Layout in the file.
     pub layout: Layout,
+    /// Whether it holds personal data and may be left out of an export.
+    pub personal: bool,
     /// The cell of a row.
     pub cell: for<'r> fn(&'r Row) -> Cell<'r>,
 }
@@ -148,7 +150,7 @@ impl Column {
         title: &'static str,
         cell: for<'r> fn(&'r Row) -> Cell<'r>,
     ) -> Self {
-        Self { name, kind, title, nullable: true, layout: Layout::Dictionary, cell }
+        Self { name, kind, title, nullable: true, layout: Layout::Dictionary, personal: false, cell }
     }
 
     /// The same, never NULL.
@@ -160,6 +162,12 @@ impl Column {
     /// The same, laid out so.
     pub const fn laid_out(mut self, layout: Layout) -> Self {
         self.layout = layout;
+        self
+    }
+
+    /// The same, holding personal data.
+    pub const fn personal(mut self) -> Self {
+        self.personal = true;
         self
     }
 

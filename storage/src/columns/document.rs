@@ -315,8 +315,9 @@ pub const COLUMNS: &[Column] = &[
         "Система налогообложения, биты (1055; при регистрации 1062)",
         |r| r.facts.tax_system.into(),
     ),
-    Column::new("cashier", Kind::Text, "Кассир (1021)", |r| (&r.facts.cashier).into()),
-    Column::new("cashier_inn", Kind::Text, "ИНН кассира (1203)", |r| (&r.facts.cashier_inn).into()),
+    Column::new("cashier", Kind::Text, "Кассир (1021)", |r| (&r.facts.cashier).into()).personal(),
+    Column::new("cashier_inn", Kind::Text, "ИНН кассира (1203)", |r| (&r.facts.cashier_inn).into())
+        .personal(),
     Column::new("automat", Kind::Text, "Номер автомата (1036)", |r| (&r.facts.automat).into()),
     Column::new("internet", Kind::Flag, "Расчёт в «Интернет» (1125, 1108)", |r| {
         r.facts.internet.into()
@@ -329,11 +330,13 @@ pub const COLUMNS: &[Column] = &[
         Kind::Text,
         "Телефон или адрес покупателя (1008)",
         |r| (&r.facts.buyer_contact).into(),
-    ),
-    Column::new("buyer_name", Kind::Text, "Покупатель (1227)", |r| (&r.facts.buyer_name).into()),
+    )
+    .personal(),
+    Column::new("buyer_name", Kind::Text, "Покупатель (1227)", |r| (&r.facts.buyer_name).into()).personal(),
     Column::new("buyer_inn", Kind::Text, "ИНН покупателя (1228)", |r| {
         (&r.facts.buyer_inn).into()
-    }),
+    })
+    .personal(),
     Column::new("correction_type", Kind::Int32, "Тип коррекции (1173)", |r| {
         r.facts.correction_type.into()
     }),

@@ -50,11 +50,13 @@ pub struct FileOptions {
     pub row_group_bytes: usize,
     /// ZSTD level; default 3, 1..=9. Above 3 a file shrinks by a few per cent and takes several times as long.
     pub zstd_level: i32,
+    /// Columns that are marked as personal are left out; default false.
+    pub without_personal: bool,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { row_group_rows: 131_072, row_group_bytes: 64 << 20, zstd_level: 3 }
+        Self { row_group_rows: 131_072, row_group_bytes: 64 << 20, zstd_level: 3, without_personal: false }
     }
 }
 
@@ -77,7 +79,9 @@ impl<W: Write + Send> TableWriter<W> {
         options: FileOptions,
         facts: &[(&str, String)],
     ) -> Result<Self, ParquetError> {
-        let batch = Batch::new(table.columns());
+        let kept = |it: &&Column| !(options.without_personal && it.personal);
+        let columns: Vec<Column> = table.columns().iter().filter(kept).copied().collect();
+        let batch = Batch::new(&columns);
         let properties = properties(table, options, facts)?;
         let writer = ArrowWriter::try_new_with_options(
             sink,
@@ -149,7 +153,7 @@ fn properties(
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(group_rows))
         .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_sorting_columns(Some(sorting(table)))
+        .set_sorting_columns(Some(sorting(table, options.without_personal)))
         .set_key_value_metadata(Some(metadata(table, facts)));
     if matches!(table, Table::Containers | Table::Records) {
         builder = builder
@@ -188,8 +192,10 @@ fn delta(column: &Column) -> Encoding {
     }
 }
 
-fn sorting(table: Table) -> Vec<SortingColumn> {
-    let place = |name: &&str| i32::try_from(table.column_index(name)?).ok();
+fn sorting(table: Table, without_personal: bool) -> Vec<SortingColumn> {
+    let kept = table.columns().iter().filter(|it| !(without_personal && it.personal));
+    let names: Vec<&str> = kept.map(|it| it.name).collect();
+    let place = |name: &&str| i32::try_from(names.iter().position(|it| it == name)?).ok();
     table
         .sorted_by()
         .iter()

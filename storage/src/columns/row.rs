@@ -188,6 +188,18 @@ pub struct Row {
 }
 
 impl Row {
+    pub(crate) fn inn(&self) -> Option<&str> {
+        self.facts.inn.as_deref()
+    }
+
+    pub(crate) fn drive(&self) -> &str {
+        &self.head.drive
+    }
+
+    pub(crate) fn position(&self) -> u64 {
+        u64::try_from(self.head.position).unwrap_or_default()
+    }
+
     /// The day the document lies under.
     pub fn day(&self) -> Day {
         Day::of(self.facts.local_seconds, self.head.received_at_us)

@@ -198,7 +198,7 @@ pub const COLUMNS: &[Column] = columns! {
         })
         .required()
         .laid_out(Layout::Delta),
-        Column::new("cashier", Kind::Text, "Кассир, открывший смену (1021)", |r| (&r.shift.cashier).into()),
+        Column::new("cashier", Kind::Text, "Кассир, открывший смену (1021)", |r| (&r.shift.cashier).into()).personal(),
         Column::new("documents", Kind::Int64, "Документов, с отчётами", |r| Cell::Int(i64::from(r.shift.documents)))
             .required(),
         Column::new("receipts", Kind::Int64, "Чеков, БСО и коррекций", |r| Cell::Int(i64::from(r.shift.receipts)))

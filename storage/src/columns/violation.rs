@@ -77,8 +77,8 @@ pub const COLUMNS: &[Column] = &[
     )
     .required(),
     Column::new("tag", Kind::Int32, "Реквизит", |r| r.finding.tag.map(i64::from).into()),
-    Column::new("actual", Kind::Text, "Что есть", |r| (&r.finding.actual).into()),
-    Column::new("expected", Kind::Text, "Что должно быть", |r| (&r.finding.expected).into()),
+    Column::new("actual", Kind::Text, "Что есть", |r| (&r.finding.actual).into()).personal(),
+    Column::new("expected", Kind::Text, "Что должно быть", |r| (&r.finding.expected).into()).personal(),
     Column::new(
         "seen_at",
         Kind::UtcTime,

@@ -5,6 +5,7 @@
 //! two ways of reading.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use ofd_codec::Tag;
 
@@ -12,7 +13,7 @@ use super::source::{SegmentSource, SourceRecord};
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
 use crate::columns::sums::Sums;
-use crate::columns::{Day, Derive, ShiftRow, Stored, Table};
+use crate::columns::{Day, ShiftRow, Stored, Table};
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Run, file_name};
@@ -81,7 +82,7 @@ impl DayPlan {
 
 /// A run before it is written.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     first: u64,
     last: u64,
     segments: Vec<u32>,
@@ -90,18 +91,18 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Of these positions, nothing in it yet.
+    pub(crate) fn of(first: u64, last: u64) -> Self {
+        Self { first, last, segments: Vec::new(), damaged: Vec::new(), days: BTreeMap::new() }
+    }
+
     /// Reads the segments.
     pub(super) fn read(source: &dyn SegmentSource, segments: &[SealedSegment]) -> Result<Self, Error> {
         let (Some(head), Some(tail)) = (segments.first(), segments.last()) else {
             return Err(Error::new(ErrorKind::Fix, "a run without segments"));
         };
-        let mut plan = Self {
-            first: head.base.get(),
-            last: tail.last.get(),
-            segments: segments.iter().map(|segment| segment.id.get()).collect(),
-            damaged: Vec::new(),
-            days: BTreeMap::new(),
-        };
+        let mut plan = Self::of(head.base.get(), tail.last.get());
+        plan.segments = segments.iter().map(|segment| segment.id.get()).collect();
         let mut next = plan.first;
         for segment in segments {
             source.records(segment.id, &mut |record| {
@@ -127,15 +128,19 @@ impl Plan {
     }
 
     /// Takes the shifts that the records of the run have closed or changed.
-    pub(super) fn add_shifts(&mut self, derive: &dyn Derive) -> Result<(), Error> {
-        for shift in derive.shifts(self.first..=self.last)? {
+    pub(crate) fn add_shifts(&mut self, shifts: impl IntoIterator<Item = ShiftRow>) {
+        for shift in shifts {
             self.days.entry(shift.day()).or_default().shifts.push(shift);
         }
         for day in self.days.values_mut() {
             let key = |it: &ShiftRow| (it.inn.clone(), it.drive.clone(), it.close_fd, it.position);
             day.shifts.sort_by_cached_key(key);
         }
-        Ok(())
+    }
+
+    /// Its positions.
+    pub(super) fn positions(&self) -> RangeInclusive<u64> {
+        self.first..=self.last
     }
 
     /// Positions `next..position` could not be read.
@@ -145,7 +150,7 @@ impl Plan {
         }
     }
 
-    fn add(&mut self, stored: Stored, segment: SegmentId) -> Result<(), Error> {
+    pub(crate) fn add(&mut self, stored: Stored, segment: SegmentId) -> Result<(), Error> {
         let envelope = stored.envelope().map_err(|error| unreadable(segment, stored.position, error))?;
         let view = view(&envelope);
         let inn = view.as_ref().and_then(inn_of).map(String::into_boxed_str);
@@ -172,7 +177,7 @@ impl Plan {
     }
 
     /// The run as the manifest keeps it.
-    pub(super) fn run(&self, files: &[FileEntry]) -> Run {
+    pub(crate) fn run(&self, files: &[FileEntry]) -> Run {
         let mut run = Run {
             first: self.first,
             last: self.last,

@@ -46,7 +46,7 @@ pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
 }
 
 /// Publishes a run: renames, syncs, marks, commits. After an error or a crash in between the next [`sweep`] undoes it.
-pub(super) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+pub(crate) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
     let mut folders = BTreeSet::new();
     for file in &run.files {
         let folder = file.folder();

@@ -20,13 +20,15 @@ pub(crate) fn staged_path(file: &FileEntry) -> PathBuf {
 }
 
 /// Writes all files of the run and makes them durable; their entries, by date and table.
-pub(super) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Result<Vec<FileEntry>, Error> {
+pub(crate) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Result<Vec<FileEntry>, Error> {
     env.create_dir_all(Path::new(STAGING_DIR))?;
     let mut files = Vec::new();
     for (day, documents) in &plan.days {
         let mut open = BTreeMap::new();
         write_rows(env, plan, *day, documents, options, &mut open)?;
-        write_containers(env, plan, *day, documents, options, &mut open)?;
+        if !options.file.without_personal {
+            write_containers(env, plan, *day, documents, options, &mut open)?;
+        }
         write_records(env, plan, *day, documents, options, &mut open)?;
         write_shifts(env, plan, *day, documents, options, &mut open)?;
         for (_, file) in open {

@@ -13,6 +13,7 @@ mod data;
 mod decode;
 mod emit;
 mod encode;
+mod export;
 mod failure;
 mod find;
 mod hold;
@@ -29,6 +30,7 @@ mod scrub;
 mod serve;
 mod shifts;
 mod verify;
+mod violations;
 
 use std::process::ExitCode;
 
@@ -55,7 +57,9 @@ enum Command {
     Import(import::Import),
     Registers(registers::RegistersCommand),
     Shifts(shifts::Shifts),
+    Violations(violations::Violations),
     Compact(compact::Compact),
+    Export(export::ExportCommand),
     Verify(verify::Verify),
     Scrub(scrub::Scrub),
     Retain(retain::Retain),
@@ -78,7 +82,9 @@ fn main() -> ExitCode {
             Command::Import(it) => it.run(),
             Command::Registers(it) => it.run(),
             Command::Shifts(it) => it.run(),
+            Command::Violations(it) => it.run(),
             Command::Compact(it) => it.run(),
+            Command::Export(it) => it.run(),
             Command::Verify(it) => it.run(),
             Command::Scrub(it) => it.run(),
             Command::Retain(it) => it.run(),

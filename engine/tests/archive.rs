@@ -1,0 +1,402 @@
+//! The tables of the archive and the tail behind them, by a running engine: one truth, whenever it is asked.
+#![cfg(feature = "parquet")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "a failed unwrap is a failed test"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Decimal128Type, Int32Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
+use bytes::Bytes;
+use ofd_emit::{Prng, ProfileOptions, Register as Till};
+use ofd_engine::codec::rules::{CheckContext, check};
+use ofd_engine::codec::{DocumentView, FfdVersion, Message};
+use ofd_engine::host::Capability;
+use ofd_engine::registers::{Agreement, Shift};
+use ofd_engine::storage::columns::Table;
+use ofd_engine::storage::columns::read::each_batch;
+use ofd_engine::storage::union::Snapshot;
+use ofd_engine::{Engine, Export, ReadOnly};
+
+const OURS: &str = "7700000190";
+
+fn open(dir: &Path) -> Engine {
+    Engine::builder(dir).operator_inn(OURS).segment_len_bytes(1 << 20).checkpoint_after(150).open().unwrap()
+}
+
+fn submit(engine: &Engine, messages: &[Vec<u8>]) {
+    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
+    engine.submit_batch(frames).unwrap().wait();
+}
+
+/// A cell as text; NULL is empty.
+fn cell(array: &dyn Array, at: usize) -> String {
+    use arrow_array::types::TimestampMillisecondType as Millis;
+    if array.is_null(at) {
+        return String::new();
+    }
+    let number = || array.as_primitive_opt::<Int64Type>().map(|it| it.value(at).to_string());
+    let small = || array.as_primitive_opt::<Int32Type>().map(|it| it.value(at).to_string());
+    let money = || array.as_primitive_opt::<Decimal128Type>().map(|it| it.value(at).to_string());
+    let local = || array.as_primitive_opt::<Millis>().map(|it| it.value(at).to_string());
+    let text = || array.as_string_opt::<i32>().map(|it| it.value(at).to_owned());
+    number().or_else(small).or_else(money).or_else(local).or_else(text).unwrap()
+}
+
+/// Rows of a table, archive first.
+fn rows(snapshot: &Snapshot, table: Table, columns: &[&str]) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut take = |batch: &RecordBatch| {
+        let arrays: Vec<_> = columns.iter().map(|it| batch.column_by_name(it).unwrap()).collect();
+        rows.extend((0..batch.num_rows()).map(|at| arrays.iter().map(|it| cell(it, at)).collect::<Vec<_>>()));
+    };
+    let archive = snapshot.archive();
+    for file in archive.files(table) {
+        each_batch(&**archive.env(), &file.path(), columns, |batch| {
+            take(batch);
+            Ok(())
+        })
+        .unwrap();
+    }
+    snapshot
+        .tail(table, &mut |_, batch| {
+            take(&batch);
+            Ok(())
+        })
+        .unwrap();
+    rows
+}
+
+const SHIFT: [&str; 14] = [
+    "fn",
+    "shift",
+    "revision",
+    "open_fd",
+    "close_fd",
+    "documents",
+    "receipts",
+    "revenue",
+    "state",
+    "opened_at",
+    "closed_at",
+    "sell_total",
+    "sell_cash",
+    "sell_return_vat10",
+];
+
+/// The newest state of each shift.
+fn shifts(snapshot: &Snapshot) -> BTreeMap<(String, u32), Vec<String>> {
+    let mut newest = BTreeMap::new();
+    for row in rows(snapshot, Table::Shifts, &SHIFT) {
+        let key = (row[0].clone(), row[1].parse().unwrap());
+        let revision = |row: &[String]| row[2].parse::<u32>().unwrap();
+        let older = newest.get(&key).is_none_or(|it: &Vec<String>| revision(it) <= revision(&row));
+        if older {
+            newest.insert(key, row);
+        }
+    }
+    newest
+}
+
+/// The same by a fold of the whole log that keeps every shift.
+fn folded(dir: &Path) -> BTreeMap<(String, u32), Vec<String>> {
+    let log = ReadOnly::open(dir).unwrap();
+    let all = log.fold_registers(&Capability::operator(), Some(OURS.to_owned()), usize::MAX).unwrap();
+    let row = |drive: &str, it: &Shift| {
+        let closed = it.closed?;
+        let millis = |at: Option<ofd_engine::codec::LocalSeconds>| {
+            at.map_or(String::new(), |at| format!("{}000", at.0))
+        };
+        let sums = |direction: usize, of: &dyn Fn(&ofd_engine::registers::Sums) -> i64| {
+            let sums = it.totals.receipts(direction);
+            if sums.receipts == 0 { String::new() } else { of(&sums).to_string() }
+        };
+        let state = match it.agreement() {
+            Agreement::Agrees => "agrees",
+            Agreement::Differs => "differs",
+            Agreement::Incomplete | Agreement::Open => "incomplete",
+        };
+        Some(vec![
+            drive.to_owned(),
+            it.number.to_string(),
+            it.revision.to_string(),
+            it.opened.map_or(String::new(), |it| it.number.to_string()),
+            closed.number.to_string(),
+            it.documents.to_string(),
+            it.totals.count().to_string(),
+            it.totals.revenue().to_string(),
+            state.to_owned(),
+            millis(it.opened.and_then(|it| it.at)),
+            millis(closed.at),
+            sums(0, &|it| it.total),
+            sums(0, &|it| it.payments[0]),
+            sums(1, &|it| it.vat[1]),
+        ])
+    };
+    let of_drive = |drive: ofd_engine::registers::Drive| {
+        let name = drive.number.as_str().to_owned();
+        let rows = drive.shifts.iter().filter_map(|it| Some(((name.clone(), it.number), row(&name, it)?)));
+        rows.collect::<Vec<_>>()
+    };
+    all.drives().flat_map(of_drive).collect()
+}
+
+/// The message with a total that is no sum of its payments, where it has one.
+fn with_another_total(message: &[u8]) -> Vec<u8> {
+    const TOTAL: [u8; 2] = 1020_u16.to_le_bytes();
+    let mut plain = message[30 + 32..message.len() - 10].to_vec();
+    if let Some(at) = plain.windows(2).position(|it| it == TOTAL) {
+        plain[at + 4] ^= 1;
+    }
+    let view = DocumentView::new_checked(&plain).unwrap();
+    let (header, version) = (view.header(), [message[6], message[7]]);
+    let number = header.number.unwrap().0;
+    let mut out = Vec::new();
+    Message::from_register(version, header.drive.unwrap(), number, view.form(), &plain)
+        .encode_into(&mut out)
+        .unwrap();
+    out
+}
+
+/// Lives of registers by turns, some of whose documents come late and some of which break a rule.
+fn late_lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
+    let mut rng = Prng::new(7, 0);
+    let options = ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
+    let life = |register: u32| {
+        let mut register = Till::new(21, register, &options);
+        let message = |at| {
+            let mut message = Vec::new();
+            register.next_message(&mut message).unwrap();
+            if at % 5 == 3 { with_another_total(&message) } else { message }
+        };
+        (0..documents).map(message).collect::<Vec<_>>()
+    };
+    let lives: Vec<_> = (0..registers).map(life).collect();
+    let mut out: Vec<(usize, Vec<u8>)> = Vec::new();
+    for at in 0..documents {
+        for life in &lives {
+            let late = if rng.below(9) == 0 { 20 + rng.below(200) as usize } else { 0 };
+            out.push((out.len() + late, life[at].clone()));
+        }
+    }
+    out.sort_by_key(|(at, _)| *at);
+    out.into_iter().map(|(_, message)| message).collect()
+}
+
+// A report over shifts must not depend on when somebody compacted, restarted or asked.
+#[test]
+fn shifts_are_the_same_wherever_runs_are_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut revised = 0;
+    for (at, part) in late_lives(7, 120).chunks(130).enumerate() {
+        let engine = open(dir.path());
+        submit(&engine, part);
+        if at % 3 != 1 {
+            engine.compact(true).unwrap();
+        }
+        let expected = folded(dir.path());
+        let here = engine.snapshot().unwrap();
+        assert_eq!(shifts(&here), expected, "part {at}");
+        revised += expected.values().filter(|row| row[2] != "0").count();
+        // A reader beside it, who may or may not know whose engine it is.
+        let beside = ReadOnly::open(dir.path()).unwrap();
+        for ours in [Some(OURS), None] {
+            assert_eq!(shifts(&beside.snapshot(ours).unwrap()), expected, "part {at}, beside");
+        }
+        assert!(engine.verify().unwrap().ok, "part {at}");
+        engine.shutdown().unwrap();
+    }
+    assert!(revised > 3, "nothing came late");
+    let engine = open(dir.path());
+    engine.compact(true).unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    assert_eq!(shifts(&snapshot), folded(dir.path()));
+    assert!(snapshot.archive().files(Table::Shifts).count() > 3);
+    engine.shutdown().unwrap();
+}
+
+// What merchants are told of must be what the rules say, before and after compaction.
+#[test]
+fn findings_are_those_of_the_rules_in_both_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let messages = late_lives(5, 60);
+    submit(&engine, &messages[..150]);
+    engine.compact(true).unwrap();
+    submit(&engine, &messages[150..]);
+    let mut expected = Vec::new();
+    let log = ReadOnly::open(dir.path()).unwrap();
+    let mut feed = engine.feed(&Capability::operator(), ofd_engine::Position::START);
+    loop {
+        let batch = feed.next_batch(1000, std::time::Duration::ZERO).unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        for document in &batch {
+            let envelope = document.envelope().unwrap();
+            let view = DocumentView::new_checked(envelope.plain).unwrap();
+            let version =
+                FfdVersion::of_document(&view.header(), None, [envelope.session[6], envelope.session[7]]);
+            for (line, it) in (1..).zip(check(&view, &CheckContext::new(version)).iter()) {
+                let (at, tag) =
+                    (document.position().as_u64(), it.tag.map_or(String::new(), |it| it.0.to_string()));
+                let line: i32 = line;
+                expected.push(vec![at.to_string(), line.to_string(), it.rule.key.to_owned(), tag]);
+            }
+        }
+    }
+    let sorted = |mut rows: Vec<Vec<String>>| {
+        rows.sort();
+        rows
+    };
+    let columns = ["position", "line", "rule", "tag"];
+    let found = sorted(rows(&engine.snapshot().unwrap(), Table::Violations, &columns));
+    assert!(found.len() > 20, "{}", found.len());
+    assert_eq!(found, sorted(expected));
+    assert_eq!(found, sorted(rows(&log.snapshot(None).unwrap(), Table::Violations, &columns)));
+    engine.shutdown().unwrap();
+}
+
+// Somebody who asks while compaction runs must see every document once.
+#[test]
+fn a_snapshot_shows_every_document_once_while_compaction_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Arc::new(open(dir.path()));
+    let done = Arc::new(AtomicBool::new(false));
+    let asking = {
+        let (engine, done) = (Arc::clone(&engine), Arc::clone(&done));
+        std::thread::spawn(move || {
+            let (mut looks, mut mixed) = (0, 0);
+            while !done.load(Ordering::Acquire) || looks < 3 {
+                let snapshot = engine.snapshot().unwrap();
+                let (after, through) = (snapshot.archive().compacted_through(), snapshot.through());
+                let mut seen: Vec<u64> = [Table::Documents, Table::Records]
+                    .into_iter()
+                    .flat_map(|table| rows(&snapshot, table, &["position"]))
+                    .map(|row| row[0].parse().unwrap())
+                    .collect();
+                seen.sort_unstable();
+                assert!(seen.iter().copied().eq(1..=through.as_u64()), "{after}..{through}: {seen:?}");
+                looks += 1;
+                mixed += usize::from(after.as_u64() > 0 && after < through);
+            }
+            (looks, mixed)
+        })
+    };
+    for part in late_lives(6, 150).chunks(60) {
+        submit(&engine, part);
+        engine.compact(true).unwrap();
+    }
+    done.store(true, Ordering::Release);
+    let (looks, mixed) = asking.join().unwrap();
+    println!("{looks} looks, {mixed} of them at archive and tail");
+    assert!(mixed > 0);
+    Arc::into_inner(engine).unwrap().shutdown().unwrap();
+}
+
+/// Rows of an export by position and what tells them apart, as its files hold them.
+fn exported(dir: &Path, table: Table, columns: &[&str]) -> Vec<Vec<String>> {
+    let env: Arc<dyn ofd_engine::storage::Env> = Arc::new(ofd_engine::storage::RealEnv::new(dir));
+    let archive = ofd_engine::storage::manifest::Archive::open(&env).unwrap();
+    let mut rows = Vec::new();
+    for file in archive.files(table) {
+        each_batch(&*env, &file.path(), columns, |batch| {
+            let arrays: Vec<_> = columns.iter().map(|it| batch.column_by_name(it).unwrap()).collect();
+            let row = |at: usize| arrays.iter().map(|it| cell(it, at)).collect::<Vec<_>>();
+            rows.extend((0..batch.num_rows()).map(row));
+            Ok(())
+        })
+        .unwrap();
+    }
+    rows.sort();
+    rows
+}
+
+// A merchant who is given his data must get all of it, once, and nothing of anybody else, however often he fetches it.
+#[test]
+fn an_export_in_increments_holds_what_the_tables_hold_of_the_merchant() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, open) = (dir.path().join("whole"), dir.path().join("open"));
+    let data = dir.path().join("data");
+    let engine = self::open(&data);
+    let operator = Capability::operator();
+    let messages = late_lives(6, 100);
+    submit(&engine, &messages[..30]);
+    let inn = rows(&engine.snapshot().unwrap(), Table::Documents, &["inn"])[0][0].clone();
+    let what = |without_personal| Export { inn: inn.clone(), since: None, without_personal };
+    let mut increments = 0;
+    for (at, part) in messages[30..].chunks(80).enumerate() {
+        submit(&engine, part);
+        if at % 3 == 1 {
+            engine.compact(true).unwrap();
+        }
+        // Half of an increment that a crash has left.
+        std::fs::create_dir_all(whole.join(".staging")).unwrap();
+        std::fs::write(whole.join(".staging/documents-2026-01-01-p-1-2.parquet"), b"half").unwrap();
+        let report = engine.export(&operator, &whole, &what(false)).unwrap();
+        increments += usize::from(report.documents > 0);
+        let again = engine.export(&operator, &whole, &what(false)).unwrap();
+        assert_eq!((again.documents, again.files), (0, 0));
+    }
+    assert!(increments > 3);
+    engine.export(&operator, &open, &what(true)).unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    for (table, columns) in [
+        (Table::Documents, &["position", "variant", "inn", "fn", "fd", "total", "violations_n"][..]),
+        (Table::Items, &["position", "line", "inn", "name", "sum"]),
+        (Table::Violations, &["position", "line", "inn", "rule", "tag"]),
+    ] {
+        let at = columns.iter().position(|it| *it == "inn").unwrap();
+        let mut expected = rows(&snapshot, table, columns);
+        expected.retain(|row| row[at] == inn);
+        expected.sort();
+        assert!(!expected.is_empty(), "{table}");
+        assert_eq!(exported(&whole, table, columns), expected, "{table}");
+        assert_eq!(exported(&open, table, columns), expected, "{table}, without personal data");
+    }
+    // Its containers, and nobody else's.
+    let documents = exported(&whole, Table::Documents, &["position", "fn", "fd"]);
+    assert_eq!(exported(&whole, Table::Containers, &["position", "fn", "fd"]), documents);
+    // Of a shift every state that an increment has met; the newest is the one that stands.
+    let mut newest = BTreeMap::new();
+    for row in exported(&whole, Table::Shifts, &SHIFT) {
+        let key = (row[0].clone(), row[1].parse::<u32>().unwrap());
+        let revision: u32 = row[2].parse().unwrap();
+        let before = newest.entry(key).or_insert_with(|| (revision, row.clone()));
+        if before.0 <= revision {
+            *before = (revision, row);
+        }
+    }
+    let drives: std::collections::BTreeSet<_> = documents.iter().map(|row| row[1].clone()).collect();
+    let mut expected = folded(&data);
+    expected.retain(|(drive, _), _| drives.contains(drive));
+    assert!(expected.len() > 3);
+    assert_eq!(newest.into_iter().map(|(key, (_, row))| (key, row)).collect::<BTreeMap<_, _>>(), expected);
+    // Without personal data there are no such columns, and no bytes that hold them.
+    assert!(!open.join("parquet/containers").exists() && !open.join("parquet/records").exists());
+    let mut names = std::collections::BTreeSet::new();
+    let env: Arc<dyn ofd_engine::storage::Env> = Arc::new(ofd_engine::storage::RealEnv::new(&open));
+    let archive = ofd_engine::storage::manifest::Archive::open(&env).unwrap();
+    for file in Table::ALL.into_iter().flat_map(|table| archive.files(table)) {
+        let builder = ofd_engine::storage::columns::read::open(&*env, &file.path()).unwrap();
+        names.extend(builder.schema().fields().iter().map(|it| it.name().clone()));
+    }
+    let personal = |it: &&String| it.starts_with("buyer") || it.starts_with("cashier") || *it == "actual";
+    assert!(names.contains("total") && !names.iter().any(|it| personal(&it)), "{names:?}");
+    // What would make holes or doubles is refused, as is what is not his.
+    let since = Some(ofd_engine::Position::new(ofd_engine::Lsn::new(5)));
+    assert!(engine.export(&operator, &whole, &Export { since, ..what(false) }).is_err());
+    assert!(engine.export(&operator, &whole, &what(true)).is_err());
+    assert!(engine.export(&operator, &whole, &Export { inn: "0000000000".into(), ..what(false) }).is_err());
+    assert!(engine.export(&Capability::users(["1".to_owned()]), &open, &what(true)).is_err());
+    engine.shutdown().unwrap();
+}
