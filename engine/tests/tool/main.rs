@@ -4,6 +4,7 @@
 #![cfg(feature = "tool")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
+mod archive;
 mod config;
 mod documents;
 mod emit;
