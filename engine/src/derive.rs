@@ -14,13 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ofd_codec::rules::{CheckContext, Datum, check};
-use ofd_codec::{DocumentView, FfdVersion};
-use ofd_storage::columns::{Derive, Finding, ShiftRow, ShiftSums};
+use ofd_codec::{DocumentView, FfdVersion, Tag, tags};
+use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums};
 use ofd_storage::envelope::{Envelope, Realm};
 use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position};
 
 use crate::live::{told_since, with_events_of_log};
-use crate::registers::{Agreement, DIRECTIONS, Event, EventKind, ShiftState, Sums, Totals};
+use crate::registers::{Agreement, DIRECTIONS, Event, EventKind, RegisterStatus, ShiftState, Sums, Totals};
 use crate::shared::Shared;
 
 /// How long compaction waits for the registers to come on by a single record; they are at most seconds behind.
@@ -44,11 +44,25 @@ impl Derive for LiveDerive {
         if !shared.options.registers {
             return Ok(Vec::new());
         }
+        let (before, last) = around(&positions);
         let mut rows = Rows::new(positions);
-        told_since(&shared.env, &shared.book, rows.before(), rows.last(), STEP_TIMEOUT, &mut |event| {
-            rows.take(event);
-        })?;
+        self.told(before, last, &mut |event| rows.take(event))?;
         Ok(rows.end())
+    }
+
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error> {
+        let (before, last) = around(&positions);
+        let mut rows = Vec::new();
+        if self.0.options.registers {
+            self.told(before, last, &mut |event| rows.extend(register_of(event, &positions)))?;
+        }
+        Ok(rows)
+    }
+}
+
+impl LiveDerive {
+    fn told(&self, before: Position, last: Position, each: &mut dyn FnMut(&Event)) -> Result<(), Error> {
+        told_since(&self.0.env, &self.0.book, before, last, STEP_TIMEOUT, each)
     }
 }
 
@@ -71,12 +85,21 @@ impl Derive for LogDerive {
     }
 
     fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
+        let (before, _) = around(&positions);
         let mut rows = Rows::new(positions);
-        let before = rows.before();
         with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
             rows.take(event);
         })?;
         Ok(rows.end())
+    }
+
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error> {
+        let (before, _) = around(&positions);
+        let mut rows = Vec::new();
+        with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
+            rows.extend(register_of(event, &positions));
+        })?;
+        Ok(rows)
     }
 }
 
@@ -104,6 +127,69 @@ fn find(view: &DocumentView<'_>, envelope: &Envelope<'_>, findings: &mut Vec<Fin
     u32::try_from(found.len().saturating_add(found.dropped())).ok()
 }
 
+/// The record before some positions, and the last of them.
+fn around(positions: &RangeInclusive<u64>) -> (Position, Position) {
+    let at = |lsn| Position::new(Lsn::new(lsn));
+    (at(positions.start().saturating_sub(1)), at(*positions.end()))
+}
+
+/// The state of a register that is told at these positions.
+fn register_of(event: &Event, positions: &RangeInclusive<u64>) -> Option<RegisterRow> {
+    let EventKind::RegisterState(state) = &event.kind else { return None };
+    let (rnm, position) = (state.rnm.clone(), event.position.as_u64());
+    positions.contains(&position).then(|| RegisterRow {
+        position,
+        received_at_us: event.received_at_us,
+        realm: realm_of(state.realm).to_owned(),
+        rnm,
+        inn: event.inn.clone(),
+        drive: event.drive.as_str().to_owned(),
+        number: event.number,
+        valid_from: state.at.map(|it| i64::from(it.0)),
+        status: match state.status {
+            RegisterStatus::Working => "working",
+            RegisterStatus::Left => "left",
+            RegisterStatus::Closed => "closed",
+        }
+        .to_owned(),
+        registers: state.registers,
+        texts: TEXTS.map(|tag| state.text(tag).map(str::to_owned)),
+        numbers: NUMBERS.map(|tag| state.number(tag).map(i64::from)),
+        ..RegisterRow::default()
+    })
+}
+
+const fn realm_of(realm: Realm) -> &'static str {
+    match realm {
+        Realm::Prod => "prod",
+        Realm::Test => "test",
+    }
+}
+
+/// Requisites in the order of `register::TEXTS` and `register::NUMBERS`.
+const TEXTS: [Tag; 7] = [
+    tags::USER_NAME,
+    tags::RETAIL_PLACE_ADDRESS,
+    tags::RETAIL_PLACE,
+    tags::KKT_NUMBER,
+    tags::KKT_VERSION,
+    tags::MACHINE_NUMBER,
+    tags::OFD_INN,
+];
+const NUMBERS: [Tag; 11] = [
+    tags::CHANGE_REASONS,
+    tags::FFD_VERSION,
+    tags::TAXATION_TYPES,
+    tags::OFFLINE_MODE,
+    tags::AUTO_MODE,
+    tags::INTERNET_SIGN,
+    tags::EXCISE_DUTY_PRODUCT_SIGN,
+    tags::GAMBLING_SIGN,
+    tags::LOTTERY_SIGN,
+    tags::SERVICE_SIGN,
+    tags::BSO_SIGN,
+];
+
 /// Of each shift the last state that was told at some positions.
 struct Rows {
     positions: RangeInclusive<u64>,
@@ -113,14 +199,6 @@ struct Rows {
 impl Rows {
     fn new(positions: RangeInclusive<u64>) -> Self {
         Self { positions, rows: BTreeMap::new() }
-    }
-
-    fn before(&self) -> Position {
-        Position::new(Lsn::new(self.positions.start().saturating_sub(1)))
-    }
-
-    fn last(&self) -> Position {
-        Position::new(Lsn::new(*self.positions.end()))
     }
 
     fn take(&mut self, event: &Event) {
@@ -157,10 +235,7 @@ fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
     Some(ShiftRow {
         position: event.position.as_u64(),
         received_at_us: event.received_at_us,
-        realm: match state.realm {
-            Realm::Prod => "prod",
-            Realm::Test => "test",
-        },
+        realm: realm_of(state.realm),
         inn: event.inn.clone(),
         rnm: state.rnm.clone(),
         drive: event.drive.as_str().to_owned(),

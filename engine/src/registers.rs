@@ -31,6 +31,7 @@ pub(crate) mod event_bytes;
 mod figures;
 pub(crate) mod pack;
 mod packed;
+mod register_state;
 mod registration;
 mod rows;
 pub(crate) mod saved;
@@ -58,6 +59,7 @@ use self::event::Events;
 pub use self::event::{Event, EventKind, Evidence};
 pub use self::figures::{Figures, Grain};
 use self::pack::{Packer, Unpacker};
+pub use self::register_state::{RegisterState, RegisterStatus};
 pub use self::registration::Registration;
 pub use self::seed::{LaneSeed, SeedShift};
 pub use self::service::{Arrival, Range, Service};
@@ -185,7 +187,7 @@ impl Registers {
             // What an archive brings in has happened long ago, and elsewhere it was told; only the archive here has to know.
             if seen.imported {
                 let new = out.split_off(from);
-                out.extend(new.into_iter().filter(|it| matches!(it.kind, EventKind::ShiftState(_))));
+                out.extend(new.into_iter().filter(|it| !it.kind.is_news()));
             }
         }
         if record.kind() == RecordKind::Command
@@ -224,7 +226,15 @@ impl Registers {
         });
         let card = match outcome {
             Ok(next) if seen.variant == 0 && !seen.view.form().is_marking() => {
-                self.take_card(seen, at, paid.is_some(), &mut Events::going_on(out, seen, next))
+                let mut events = Events::going_on(out, seen, next);
+                let card = self.take_card(seen, at, paid.is_some(), &mut events);
+                let next = events.next();
+                let changed =
+                    out.get(from..).is_some_and(|new| new.iter().any(|it| it.kind.changes_register()));
+                if let Some(state) = card.filter(|_| changed).and_then(|card| self.state_of(seen, at, card)) {
+                    Events::going_on(out, seen, next).push(EventKind::RegisterState(Box::new(state)));
+                }
+                card
             }
             _ => None,
         };
@@ -268,6 +278,10 @@ impl Registers {
             let from = out.len();
             let mut events = Events::of_record(out, position, received_at_us, seed.drive);
             events.push(EventKind::DriveAppeared(Evidence::Seeded));
+            if let Some(rnm) = seed.rnm.clone().filter(|_| card.is_some()) {
+                let state = RegisterState::of(realm, rnm, RegisterStatus::Working, false, None);
+                events.push(EventKind::RegisterState(Box::new(state)));
+            }
             out.iter_mut().skip(from).for_each(|event| event.inn.clone_from(&seed.inn));
         }
     }
@@ -329,6 +343,19 @@ impl Registers {
         let card = self.cards.get_mut(at)?;
         card.take(seen, drive, paid, |it| drives.get(it).and_then(KeptDrive::number), events);
         Some(at)
+    }
+
+    /// The register as it stands from a document of its drive on; `None` while another drive is the one it works with.
+    fn state_of(&self, seen: &Seen<'_>, drive: u32, card: u32) -> Option<RegisterState> {
+        let card = self.cards.get(card).filter(|it| it.current() == drive)?;
+        let State::Live(drive) = &self.drives.get(drive)?.state else { return None };
+        let status = match (drive.closed, drive.service.has_left()) {
+            (Some(_), _) => RegisterStatus::Closed,
+            (None, true) => RegisterStatus::Left,
+            (None, false) => RegisterStatus::Working,
+        };
+        let rnm = self.shown(card).rnm;
+        Some(RegisterState::of(seen.realm, rnm, status, seen.imported, Some(&seen.view)))
     }
 
     /// Adds a receipt to the takings of its organisation and of everybody.

@@ -400,3 +400,42 @@ fn an_export_in_increments_holds_what_the_tables_hold_of_the_merchant() {
     assert!(engine.export(&Capability::users(["1".to_owned()]), &open, &what(true)).is_err());
     engine.shutdown().unwrap();
 }
+
+// The registers of a day, as analysts find them, are those the cards show.
+#[test]
+fn the_snapshot_of_a_day_names_every_register_as_its_card_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    submit(&engine, &late_lives(5, 40));
+    engine.compact(true).unwrap();
+    // The same day: no second one.
+    submit(&engine, &late_lives(6, 41));
+    engine.compact(true).unwrap();
+    let snapshot = engine.snapshot().unwrap();
+    let files: Vec<_> = snapshot.archive().files(Table::Registers).collect();
+    assert_eq!(files.len(), 1, "the test ran over midnight");
+    let columns = ["rnm", "fn", "inn", "realm", "status", "address"];
+    let mut found = rows(&snapshot, Table::Registers, &columns);
+    found.sort();
+    let as_of: u64 = rows(&snapshot, Table::Registers, &["as_of"])[0][0].parse().unwrap();
+    assert_eq!(as_of, snapshot.archive().runs()[0].last);
+    let book = engine.registers(&Capability::operator());
+    let mut expected: Vec<Vec<String>> = Vec::new();
+    for register in book.iter().take(5) {
+        let card = register.card;
+        let registration = book.registration(&register.drive).unwrap();
+        let address = registration.and_then(|it| it.text(ofd_engine::codec::tags::RETAIL_PLACE_ADDRESS));
+        expected.push(vec![
+            card.rnm,
+            card.drives.last().unwrap().drive.as_str().to_owned(),
+            card.inn.unwrap_or_default(),
+            "prod".to_owned(),
+            "working".to_owned(),
+            address.unwrap_or_default(),
+        ]);
+    }
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(engine.verify().unwrap().ok);
+    engine.shutdown().unwrap();
+}

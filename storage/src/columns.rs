@@ -1,7 +1,7 @@
 //! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
 //!
 //! `documents` has one row a stored document (every variant), `items` one row an item, `violations` one row a finding of
-//! the rules in a document, `shifts` one row a state of a closed shift, `containers` the bytes as received, `records`
+//! the rules in a document, `shifts` one row a state of a closed shift, `registers` one row a register and day, `containers` the bytes as received, `records`
 //! one row a record that is no document. The names, types and order of columns are those of the lists in [`document`],
 //! [`item`], [`violation`], [`shift`], [`container`] and [`record`]; each column carries its Russian title.
 //!
@@ -35,6 +35,7 @@ pub mod item;
 pub mod product_code;
 pub mod read;
 pub mod record;
+pub mod register;
 pub mod restore;
 pub mod row;
 pub mod shift;
@@ -50,6 +51,7 @@ use ofd_codec::DocumentView;
 
 pub use column::{Batch, Cell, Column, Kind, Layout, TITLE_KEY, schema};
 pub use day::Day;
+pub use register::RegisterRow;
 pub use row::{Row, Stored};
 pub use shift::{ShiftRow, ShiftSums};
 pub use violation::Finding;
@@ -71,6 +73,8 @@ pub enum Table {
     Items,
     /// One row a record of the log that is no stored document.
     Records,
+    /// A snapshot a day: one row a register, and one a state that has ended since the day before.
+    Registers,
     /// One row a closed shift, and one more when late documents have changed it.
     Shifts,
     /// One row a finding of the rules in a document.
@@ -79,8 +83,15 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 6] =
-        [Self::Documents, Self::Containers, Self::Items, Self::Records, Self::Shifts, Self::Violations];
+    pub const ALL: [Self; 7] = [
+        Self::Documents,
+        Self::Containers,
+        Self::Items,
+        Self::Records,
+        Self::Registers,
+        Self::Shifts,
+        Self::Violations,
+    ];
 
     /// Name: the folder under `parquet/`.
     pub const fn name(self) -> &'static str {
@@ -89,6 +100,7 @@ impl Table {
             Self::Containers => "containers",
             Self::Items => "items",
             Self::Records => "records",
+            Self::Registers => "registers",
             Self::Shifts => "shifts",
             Self::Violations => "violations",
         }
@@ -101,6 +113,7 @@ impl Table {
             Self::Containers => container::COLUMNS,
             Self::Items => item::COLUMNS,
             Self::Records => record::COLUMNS,
+            Self::Registers => register::COLUMNS,
             Self::Shifts => shift::COLUMNS,
             Self::Violations => violation::COLUMNS,
         }
@@ -113,6 +126,7 @@ impl Table {
             Self::Containers => &["fn", "fd", "variant", "position"],
             Self::Items => &["inn", "fn", "fd", "variant", "position", "line"],
             Self::Records => &["position"],
+            Self::Registers => &["rnm", "realm", "position"],
             Self::Shifts => &["inn", "fn", "close_fd", "position"],
             Self::Violations => &["inn", "fn", "fd", "variant", "position", "line"],
         }
@@ -154,6 +168,13 @@ pub trait Derive: Send + Sync {
     /// # Errors
     /// When they are not known yet, or cannot be read: of kind `Retry` when that may change.
     fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error>;
+
+    /// The states of registers that records at these positions have brought about, in any order, as their documents tell
+    /// them: what follows from the state before is filled in by who writes them.
+    ///
+    /// # Errors
+    /// As [`Derive::shifts`].
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error>;
 }
 
 /// Reads stored documents into rows, one after another, in reused memory.

@@ -27,6 +27,7 @@
 mod check;
 pub(crate) mod plan;
 pub(crate) mod publish;
+mod registers;
 mod source;
 pub(crate) mod write;
 
@@ -119,7 +120,7 @@ pub fn compact(
             break;
         }
         leave_room(env, &segments, options.free_bytes_min)?;
-        let plan = planned(source, &segments, options)?;
+        let plan = planned(source, env, &manifest, &segments, options)?;
         let faults = mmap::faults();
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
@@ -142,6 +143,8 @@ pub fn compact(
 /// What a run will write.
 fn planned(
     source: &dyn SegmentSource,
+    env: &dyn Env,
+    manifest: &Manifest,
     segments: &[SealedSegment],
     options: &CompactOptions,
 ) -> Result<Plan, Error> {
@@ -149,6 +152,7 @@ fn planned(
     if let Some(derive) = options.derive.as_deref() {
         let shifts = derive.shifts(plan.positions())?;
         plan.add_shifts(shifts);
+        plan.add_registers(env, manifest, derive)?;
     }
     Ok(plan)
 }
@@ -177,7 +181,7 @@ fn make_whole(
             continue;
         }
         leave_room(env, &segments, options.free_bytes_min)?;
-        let plan = planned(source, &segments, options)?;
+        let plan = planned(source, env, manifest, &segments, options)?;
         let files = write::stage(env, &plan, options)?;
         check::staged(env, &plan, &files)?;
         let new = plan.run(&files);

@@ -7,7 +7,7 @@ mod compact_support;
 use compact_support::*;
 use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
 use ofd_storage::RecordKind;
-use ofd_storage::columns::{Derive, Finding, ShiftRow, ShiftSums, TITLE_KEY, Table};
+use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums, TITLE_KEY, Table};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -62,6 +62,11 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         code_kind:text code_raw:text mark_status:i32 check_bits:i32 country:text customs:text excise:money";
     const VIOLATIONS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 variant:i32 line:i32 \
         form:text ts_local:ms rule:text name:text level:text scope:text tag:i32 actual:text expected:text seen_at:us";
+    const REGISTERS: &str = "position:i64 as_of:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 \
+        received_at:us valid_from:ms valid_to:ms ended:bool status:text registration:bool user_name:text address:text \
+        place:text kkt_number:text kkt_version:text machine_number:text operator_inn:text reasons:i64 ffd_code:i64 \
+        tax_systems:i64 autonomous:bool automat:bool internet:bool excise:bool gambling:bool lottery:bool \
+        services:bool bso:bool";
     // Then the sums.
     const SHIFTS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text shift:i64 revision:i64 \
         opened_at:ms closed_at:ms open_fd:i64 close_fd:i64 received_at:us cashier:text documents:i64 receipts:i64 \
@@ -82,6 +87,7 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         ("records", RECORDS),
         ("violations", VIOLATIONS),
         ("shifts", &shifts),
+        ("registers", REGISTERS),
     ] {
         let file = std::fs::File::open(&glob(place.dir.path(), table)[0].1).unwrap();
         let reader = SerializedFileReader::new(file).unwrap();
@@ -598,6 +604,21 @@ impl Derive for Owner {
         };
         Ok(Some(shift).into_iter().filter(|it| positions.contains(&it.position)).collect())
     }
+
+    fn registers(
+        &self,
+        positions: std::ops::RangeInclusive<u64>,
+    ) -> Result<Vec<RegisterRow>, ofd_storage::Error> {
+        let register = RegisterRow {
+            position: 1,
+            realm: "prod".to_owned(),
+            rnm: "0000000001012345".to_owned(),
+            drive: DRIVE.to_owned(),
+            status: "working".to_owned(),
+            ..RegisterRow::default()
+        };
+        Ok(Some(register).into_iter().filter(|it| positions.contains(&it.position)).collect())
+    }
 }
 
 fn owned() -> CompactOptions {
@@ -678,4 +699,100 @@ fn an_inn_padded_on_the_left_is_the_same_inn() {
         let place = one(&Sent::of(&receipt(on_wire, DRIVE, 5, vec![])));
         check(&place, "documents", &[("inn", Some(column))]);
     }
+}
+
+/// The life of three registers over days: what each state was filled in with, and when it ended.
+#[test]
+fn registers_have_a_snapshot_a_day_and_the_states_that_ended() {
+    struct Lives;
+    impl Derive for Lives {
+        fn findings(
+            &self,
+            _: &ofd_codec::DocumentView<'_>,
+            _: &ofd_storage::envelope::Envelope<'_>,
+            _: &mut Vec<Finding>,
+        ) -> Option<u32> {
+            None
+        }
+        fn shifts(&self, _: std::ops::RangeInclusive<u64>) -> Result<Vec<ShiftRow>, ofd_storage::Error> {
+            Ok(Vec::new())
+        }
+        fn registers(
+            &self,
+            positions: std::ops::RangeInclusive<u64>,
+        ) -> Result<Vec<RegisterRow>, ofd_storage::Error> {
+            let state = |position: u64, rnm: &str, registers: bool, status: &str, place: Option<&str>| {
+                let mut row = RegisterRow {
+                    position,
+                    realm: "prod".to_owned(),
+                    rnm: rnm.to_owned(),
+                    drive: DRIVE.to_owned(),
+                    valid_from: Some(position as i64 * 100),
+                    status: status.to_owned(),
+                    registers,
+                    ..RegisterRow::default()
+                };
+                row.texts[1] = place.map(str::to_owned);
+                row
+            };
+            let all = [
+                state(1, "b", true, "working", Some("Москва")),
+                state(2, "a", true, "working", Some("Тверь")),
+                // On the second day b moves, and its drive is closed afterwards: that document knows no address.
+                state(4, "b", true, "working", Some("Псков")),
+                state(5, "b", false, "closed", None),
+                // A third register on the third day; a is registered anew, without an address.
+                state(8, "c", true, "working", None),
+                state(8, "a", true, "working", None),
+            ];
+            Ok(all.into_iter().filter(|it| positions.contains(&it.position)).collect())
+        }
+    }
+    let place = place();
+    let days = [0, 0, 1, 1, 1, 1, 2, 2, 2];
+    let sent = |(at, day): (usize, u32)| {
+        let mut receipt = receipt("7704211201", DRIVE, at as u32 + 1, vec![line("Чай", 100)]);
+        receipt.at = NOON + day * DAY_S;
+        Sent { received_us: NOON_US + i64::from(day * DAY_S) * 1_000_000, ..Sent::of(&receipt) }
+    };
+    let sent: Vec<Sent> = days.into_iter().enumerate().map(sent).collect();
+    let options = CompactOptions { derive: Some(std::sync::Arc::new(Lives)), ..small_runs() };
+    let log = MemoryLog::of(&sent, 1);
+    compact(&log, &place.env, &options).unwrap();
+    let mut found = Vec::new();
+    for (date, file) in glob(place.dir.path(), "registers") {
+        let all = all_values(&file);
+        let row = |at: usize| {
+            let of = |name: &str| all[name][at].clone().unwrap_or_default();
+            let row = ["rnm", "status", "address", "position", "valid_to", "as_of"].map(of).join(" ");
+            format!("{date} {row}")
+        };
+        found.extend((0..all["rnm"].len()).map(row));
+    }
+    let expected = [
+        // The first run that ends on a day knows what came up to then.
+        "2024-05-15 b working Москва 1  1",
+        "2024-05-16 a working Тверь 2  3",
+        "2024-05-16 b working Москва 1  3",
+        "2024-05-17 a working Тверь 2  7",
+        "2024-05-17 b working Москва 1 400000 7",
+        "2024-05-17 b working Псков 4 500000 7",
+        "2024-05-17 b closed Псков 5  7",
+    ];
+    assert_eq!(found, expected);
+    // A snapshot that has rotted is made anew from the changes.
+    let rotten = glob(place.dir.path(), "registers").pop().unwrap().1;
+    let mut bytes = std::fs::read(&rotten).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let mut receipt = receipt("7704211201", DRIVE, 10, vec![line("Чай", 100)]);
+    receipt.at = NOON + 3 * DAY_S;
+    let mut longer = sent.clone();
+    longer.push(Sent { received_us: NOON_US + i64::from(3 * DAY_S) * 1_000_000, ..Sent::of(&receipt) });
+    compact(&MemoryLog::of(&longer, 1), &place.env, &options).unwrap();
+    let all = all_values(&glob(place.dir.path(), "registers").pop().unwrap().1);
+    let column = |name: &str| all[name].iter().map(|it| it.clone().unwrap_or_default()).collect::<Vec<_>>();
+    assert_eq!(column("rnm"), ["a", "a", "b", "b", "b", "c"]);
+    assert_eq!(column("address"), ["Тверь", "", "Москва", "Псков", "Псков", ""]);
+    assert_eq!(column("ended"), ["true", "false", "true", "true", "false", "false"]);
 }

@@ -8,6 +8,7 @@ use ofd_storage::Position;
 
 use super::counters::Mismatch;
 use super::drive::Seen;
+use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
 
@@ -144,9 +145,12 @@ pub enum EventKind {
         /// From 1.
         revision: u32,
     },
-    /// A shift that is closed, as it stands behind this document, which has closed or changed it; the last of the events of
-    /// its record.
+    /// A shift that is closed, as it stands behind this document, which has closed or changed it; told
+    /// behind what it brought about.
     ShiftState(Box<ShiftState>),
+    /// A register as it stands from this document on, which has registered or changed it, brought, closed or taken away its
+    /// drive; the last of the events of its record.
+    RegisterState(Box<RegisterState>),
     /// 1012 is before that of the document before (D3).
     TimeBackwards {
         /// The later time.
@@ -172,7 +176,25 @@ impl EventKind {
     /// Whether it is told to anybody: what documents of an archive bring about has happened long ago.
     #[must_use]
     pub fn is_news(&self) -> bool {
-        !matches!(self, Self::ShiftState(state) if state.imported)
+        match self {
+            Self::ShiftState(state) => !state.imported,
+            Self::RegisterState(state) => !state.imported,
+            _ => true,
+        }
+    }
+
+    /// Whether a register is another one than before.
+    pub(super) const fn changes_register(&self) -> bool {
+        matches!(
+            self,
+            Self::DriveAppeared(_)
+                | Self::ServiceResumed
+                | Self::ServiceLeft
+                | Self::GenerationBegan
+                | Self::RegistrationChanged { .. }
+                | Self::DriveReplaced { .. }
+                | Self::DriveClosed
+        )
     }
 
     /// Its stable name.
@@ -202,6 +224,7 @@ impl EventKind {
             Self::ShiftAgrees { .. } => "shift.agrees",
             Self::ShiftRevised { .. } => "shift.revised",
             Self::ShiftState(_) => "shift.state",
+            Self::RegisterState(_) => "register.state",
             Self::TimeBackwards { .. } => "drive.time-backwards",
             Self::DriveFlags { .. } => "drive.flags",
             Self::Backlog { .. } => "drive.backlog",

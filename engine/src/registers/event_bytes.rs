@@ -11,11 +11,12 @@ use ofd_storage::{Lsn, Position};
 use super::counters::Mismatch;
 use super::event::{Event, EventKind, Evidence};
 use super::pack::{Packer, Unpacker};
+use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v2";
+pub(crate) const EVENT_SHAPE: &str = "events v3";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {
@@ -102,6 +103,10 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.byte(26);
             state.pack(to);
         }
+        EventKind::RegisterState(state) => {
+            to.byte(27);
+            state.pack(to);
+        }
     }
 }
 
@@ -163,6 +168,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         23 => EventKind::DriveFlags { flags: from.byte()?, before: from.byte()? },
         24 => EventKind::Backlog { documents: from.small()?, since: from.optional()?.map(LocalSeconds) },
         25 => EventKind::ShiftOverdue { shift: from.small()? },
+        27 => EventKind::RegisterState(Box::new(RegisterState::unpack(from)?)),
         26 => EventKind::ShiftState(Box::new(ShiftState::unpack(from)?)),
         _ => return None,
     })
@@ -183,6 +189,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
     use ofd_storage::envelope::Realm;
 
+    use ofd_codec::{DocumentView, TlvWriter, tags};
+
+    use super::super::register_state::RegisterStatus;
     use super::super::shift::Shift;
     use super::*;
 
@@ -202,6 +211,23 @@ mod tests {
             counters: counters.map(str::to_owned),
             imported: rnm.is_none(),
         };
+        let mut registration = Vec::new();
+        TlvWriter::new(&mut registration)
+            .document(Form::REREGISTRATION, |w| {
+                w.text(tags::USER_NAME, "ООО Ромашка")?;
+                w.unixtime(tags::DATE_TIME, at);
+                w.u8(tags::OFFLINE_MODE, 1);
+                w.u32(tags::CHANGE_REASONS, 1 << 31);
+                Ok(())
+            })
+            .unwrap();
+        let registration = DocumentView::new_checked(&registration).unwrap();
+        let register = |view: Option<&DocumentView<'_>>| {
+            let status = if view.is_some() { RegisterStatus::Closed } else { RegisterStatus::Left };
+            RegisterState::of(Realm::Test, "0001".to_owned(), status, view.is_none(), view)
+        };
+        assert_eq!(register(Some(&registration)).text(tags::USER_NAME), Some("ООО Ромашка"));
+        assert_eq!(register(Some(&registration)).number(tags::OFFLINE_MODE), Some(1));
         let kinds = [
             EventKind::DriveAppeared(Evidence::Registered),
             EventKind::DriveAppeared(Evidence::Entered),
@@ -234,6 +260,8 @@ mod tests {
             EventKind::Backlog { documents: 0, since: None },
             EventKind::ShiftState(Box::new(state(Some("0001"), None))),
             EventKind::ShiftState(Box::new(state(None, Some("{}")))),
+            EventKind::RegisterState(Box::new(register(None))),
+            EventKind::RegisterState(Box::new(register(Some(&registration)))),
         ];
         let event = |(index, kind): (u16, EventKind)| Event {
             position: Position::new(Lsn::new(1000 + u64::from(index / 3))),
@@ -246,7 +274,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 26, "a kind is missing here");
+        assert_eq!(names.len(), 27, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

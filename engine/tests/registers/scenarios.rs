@@ -1,7 +1,7 @@
 //! One small life for every kind of event: what the documents are, what is said of them.
 
-use ofd_engine::codec::{DriveNumber, Form};
-use ofd_engine::registers::{Registers, Seen};
+use ofd_engine::codec::{DriveNumber, Form, tags};
+use ofd_engine::registers::{Event, EventKind, RegisterStatus, Registers, Seen};
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{Lsn, Position};
 
@@ -44,7 +44,8 @@ fn closing(number: u32, shift: u32, receipts: u32, documents: u32) -> Made {
     }
 }
 
-/// Names of the events, with the number of the document that brought each.
+/// Names of the events, with the number of the document that brought each. How a register stands is told behind every one
+/// that changes it, which has a scenario of its own.
 fn told(documents: Vec<Made>) -> Vec<(u32, &'static str)> {
     told_with(documents.into_iter().map(|made| (made, 0)).collect())
 }
@@ -56,7 +57,35 @@ fn told_with(documents: Vec<(Made, u8)>) -> Vec<(u32, &'static str)> {
     for sent_one in &sent {
         registers.take(&sent_one.seen(), &Delivered(&sent), &mut events).unwrap();
     }
-    events.iter().map(|it| (it.number, it.kind.name())).collect()
+    named(&events)
+}
+
+fn named(events: &[Event]) -> Vec<(u32, &'static str)> {
+    let named = events.iter().map(|it| (it.number, it.kind.name()));
+    named.filter(|(_, name)| *name != "register.state").collect()
+}
+
+/// How registers stand behind the documents that changed them: number, status, whether it is a registration, operator.
+fn stands(documents: Vec<Made>) -> Vec<(u32, RegisterStatus, bool, Option<String>)> {
+    let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+    let sent: Vec<Sent> = (1..).zip(documents).map(|(lsn, made)| Sent::new(made, 0, lsn)).collect();
+    for sent_one in &sent {
+        let from = events.len();
+        registers.take(&sent_one.seen(), &Delivered(&sent), &mut events).unwrap();
+        // The last of its record, at a place of its own.
+        let new = &events[from..];
+        assert!(new.iter().map(|it: &Event| it.index).eq(0..new.len() as u16), "{new:?}");
+        let states = new.iter().filter(|it| it.kind.name() == "register.state").count();
+        assert!(states == 0 || states == 1 && new.last().unwrap().kind.name() == "register.state");
+    }
+    let state = |event: &Event| match &event.kind {
+        EventKind::RegisterState(it) => {
+            assert_eq!(it.at.map(|it| it.0), Some(FROM + 60 * event.number));
+            Some((event.number, it.status, it.registers, it.text(tags::OFD_INN).map(str::to_owned)))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(state).collect()
 }
 
 /// Without what the first document says.
@@ -90,6 +119,31 @@ fn a_drive_appears_and_works() {
         (7, "shift.opened"),
     ];
     assert_eq!(told(life), expected);
+}
+
+// What `registers` shows of a day: every state from the document on that began it.
+#[test]
+fn a_register_is_told_as_it_stands_with_every_change() {
+    let change = |number, operator| registration(number, Form::REREGISTRATION, operator, 2);
+    let life = vec![
+        registration(1, REGISTRATION, OURS, 0),
+        in_shift(2, OPEN, 1, 0),
+        in_shift(3, RECEIPT, 1, 1),
+        change(4, THEIRS),
+        change(40, OURS),
+        closing(41, 1, 1, 3),
+        document(42, Form::CLOSE_ARCHIVE),
+    ];
+    let (ours, theirs) = (Some(OURS.to_owned()), Some(THEIRS.to_owned()));
+    let expected = [
+        (1, RegisterStatus::Working, true, ours.clone()),
+        (4, RegisterStatus::Left, true, theirs),
+        (40, RegisterStatus::Working, true, ours),
+        (42, RegisterStatus::Closed, false, None),
+    ];
+    assert_eq!(stands(life), expected);
+    // A drive that begins in the middle is told by what its first document says.
+    assert_eq!(stands(vec![in_shift(7, RECEIPT, 1, 1)]), [(7, RegisterStatus::Working, false, None)]);
 }
 
 #[test]
@@ -289,7 +343,7 @@ fn a_test_drive_begins_anew() {
         let sent = Sent { realm: Realm::Test, ..Sent::new(made, 0, lsn) };
         registers.take(&sent.seen(), &Delivered(&[]), &mut events).unwrap();
     }
-    let names: Vec<_> = events.iter().map(|it| (it.number, it.kind.name())).collect();
+    let names: Vec<_> = named(&events);
     let once = [(1, "drive.appeared"), (1, "registration.changed"), (2, "shift.opened")];
     assert_eq!(names, [&once[..], &[(1, "drive.generation")], &once[..]].concat());
     let drive = registers.drives().next().unwrap();

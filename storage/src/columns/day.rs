@@ -14,7 +14,7 @@ pub const FIRST_DAY: i64 = 17_045;
 pub const AHEAD_DAYS_MAX: i64 = 2;
 
 /// Days since 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i32);
 
 impl Day {

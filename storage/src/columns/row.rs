@@ -11,6 +11,7 @@ use super::Day;
 use super::document::Facts;
 use super::item::Item;
 use super::record;
+use super::register::RegisterRow;
 use super::restore::makes_up;
 use super::shift::ShiftRow;
 use super::violation::Finding;
@@ -185,6 +186,8 @@ pub struct Row {
     pub finding: Finding,
     /// The shift, in the rows of `shifts`.
     pub shift: ShiftRow,
+    /// The register, in the rows of `registers`.
+    pub register: RegisterRow,
 }
 
 impl Row {

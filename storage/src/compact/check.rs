@@ -35,6 +35,8 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
                 (Some(file), Table::Records) => records(env, &staged_path(file), &documents.others)?,
                 (Some(file), Table::Shifts) => shifts(env, &staged_path(file), &documents.shifts)?,
                 (Some(file), Table::Violations) => violations(env, file, documents)?,
+                // They are a table of the run, not of a day: below.
+                (_, Table::Registers) => {}
                 (None, Table::Items | Table::Violations) => {}
                 (None, Table::Shifts) if documents.shifts.is_empty() => {}
                 (None, Table::Records) if documents.others.is_empty() => {}
@@ -48,6 +50,14 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
                 format!("{date}: the files hold {sums:?}, the log {:?}", documents.sums),
             ));
         }
+    }
+    if let Some(registers) = &plan.registers {
+        let date = registers.day.to_string();
+        let of = |file: &&FileEntry| file.date == date && file.table == Table::Registers.name();
+        let missing =
+            || damaged(Path::new(Table::Registers.name()), format!("no file of {date} was written"));
+        let path = staged_path(files.iter().find(of).ok_or_else(missing)?);
+        registers.same(env, &path)?;
     }
     Ok(())
 }

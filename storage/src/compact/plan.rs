@@ -9,14 +9,16 @@ use std::ops::RangeInclusive;
 
 use ofd_codec::Tag;
 
+use super::registers::Snapshot;
 use super::source::{SegmentSource, SourceRecord};
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
 use crate::columns::sums::Sums;
-use crate::columns::{Day, ShiftRow, Stored, Table};
+use crate::columns::{Day, Derive, ShiftRow, Stored, Table};
+use crate::env::Env;
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{FileEntry, Run, file_name};
+use crate::manifest::{FileEntry, Manifest, Run, file_name};
 use crate::position::SegmentId;
 use crate::reader::SealedSegment;
 use crate::record::RecordKind;
@@ -71,9 +73,12 @@ impl DayPlan {
             };
             match table {
                 Table::Containers => by_drive(),
-                Table::Documents | Table::Items | Table::Records | Table::Shifts | Table::Violations => {
-                    a.inn.cmp(&b.inn).then_with(by_drive)
-                }
+                Table::Documents
+                | Table::Items
+                | Table::Records
+                | Table::Registers
+                | Table::Shifts
+                | Table::Violations => a.inn.cmp(&b.inn).then_with(by_drive),
             }
         });
         entries
@@ -88,12 +93,24 @@ pub(crate) struct Plan {
     segments: Vec<u32>,
     damaged: Vec<(u64, u64)>,
     pub(super) days: BTreeMap<Day, DayPlan>,
+    /// When its last record came.
+    received_at_us: i64,
+    /// The registers, when it is their time.
+    pub(super) registers: Option<Snapshot>,
 }
 
 impl Plan {
     /// Of these positions, nothing in it yet.
     pub(crate) fn of(first: u64, last: u64) -> Self {
-        Self { first, last, segments: Vec::new(), damaged: Vec::new(), days: BTreeMap::new() }
+        Self {
+            first,
+            last,
+            segments: Vec::new(),
+            damaged: Vec::new(),
+            days: BTreeMap::new(),
+            received_at_us: 0,
+            registers: None,
+        }
     }
 
     /// Reads the segments.
@@ -113,6 +130,7 @@ impl Plan {
                 }
                 plan.note_gap(next, position);
                 next = position.saturating_add(1);
+                plan.received_at_us = record.received_at_us();
                 match record {
                     SourceRecord::Document(stored) => plan.add(stored, segment.id),
                     SourceRecord::Other(kind, stored) => {
@@ -136,6 +154,18 @@ impl Plan {
             let key = |it: &ShiftRow| (it.inn.clone(), it.drive.clone(), it.close_fd, it.position);
             day.shifts.sort_by_cached_key(key);
         }
+    }
+
+    /// Takes the registers if it is their time.
+    pub(super) fn add_registers(
+        &mut self,
+        env: &dyn Env,
+        manifest: &Manifest,
+        derive: &dyn Derive,
+    ) -> Result<(), Error> {
+        let (positions, last) = (self.positions(), self.received_at_us);
+        self.registers = Snapshot::due(env, manifest, &positions, last, derive)?;
+        Ok(())
     }
 
     /// Its positions.

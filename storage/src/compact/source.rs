@@ -26,6 +26,15 @@ impl SourceRecord {
     }
 }
 
+impl SourceRecord {
+    /// When it came, microseconds UTC.
+    pub fn received_at_us(&self) -> i64 {
+        match self {
+            Self::Document(stored) | Self::Other(_, stored) => stored.received_at_us,
+        }
+    }
+}
+
 /// Sealed segments of a log.
 pub trait SegmentSource {
     /// The sealed segments, in any order.

@@ -8,7 +8,7 @@ use super::CompactOptions;
 use super::plan::{DayPlan, Entry, Plan};
 use crate::columns::file::TableWriter;
 use crate::columns::read::{Chunks, wrong};
-use crate::columns::{Day, Row, RowReader, Table};
+use crate::columns::{Day, RegisterRow, Row, RowReader, Table};
 use crate::env::{Env, FileWriter};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, STAGING_DIR};
@@ -35,6 +35,7 @@ pub(crate) fn stage(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Res
             files.push(file.finish(env)?);
         }
     }
+    files.extend(write_registers(env, plan, options)?);
     env.sync_dir(Path::new(STAGING_DIR))?;
     Ok(files)
 }
@@ -114,6 +115,19 @@ fn write_shifts(
         file_of(open, env, plan, day, Table::Shifts, options)?.push(&keys, &row)?;
     }
     Ok(())
+}
+
+/// The snapshot of the registers, when it is their time.
+fn write_registers(env: &dyn Env, plan: &Plan, options: &CompactOptions) -> Result<Option<FileEntry>, Error> {
+    let Some(registers) = &plan.registers else { return Ok(None) };
+    let mut file = OpenFile::create(env, plan, registers.day, Table::Registers, options)?;
+    registers.rows(env, &mut |register| {
+        let row = Row { register, ..Row::default() };
+        let RegisterRow { position, drive, inn, .. } = &row.register;
+        let keys = Keys { position: *position, drive: Some(drive), inn: inn.as_deref() };
+        file.push(&keys, &row)
+    })?;
+    file.finish(env).map(Some)
 }
 
 /// What the manifest keeps the reach of.

@@ -1,0 +1,255 @@
+//! `registers`: a snapshot a day of every register, with the states that have ended since the one before.
+//!
+//! ```text
+//! snapshot of day D-1 ─┐                       ┌ one row a register as it stands: valid_to NULL
+//! changes since ───────┴─▶ snapshot of day D ──┴ one row a state that has ended: valid_to
+//! ```
+//!
+//! A snapshot is written with the first run that ends on another day than the last one did (time of receipt, UTC), and
+//! stands behind the last record of that run (`as_of`). So the registers of a day are the rows of its folder with `valid_to`
+//! NULL, and the history of a register its rows with `valid_to` of all folders and the one without of the newest.
+//!
+//! A register is told by realm and registration number (РНМ, 1037). What a state holds is what the document says that has
+//! brought it about; a registration says all of it, other documents leave what they do not say as it was.
+
+use std::path::Path;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Int32Type, Int64Type, TimestampMicrosecondType as Micros, TimestampMillisecondType as Millis,
+};
+use arrow_array::{Array, RecordBatch};
+
+use super::Table;
+use super::column::{Cell, Column, Kind, Layout};
+use super::read::damaged;
+use super::row::Row;
+use crate::error::Error;
+
+/// Texts of a state, in the order of their columns.
+pub const TEXTS: [&str; 7] =
+    ["user_name", "address", "place", "kkt_number", "kkt_version", "machine_number", "operator_inn"];
+/// Numbers of a state, in the order of their columns.
+pub const NUMBERS: [&str; 11] = [
+    "reasons",
+    "ffd_code",
+    "tax_systems",
+    "autonomous",
+    "automat",
+    "internet",
+    "excise",
+    "gambling",
+    "lottery",
+    "services",
+    "bso",
+];
+
+/// A state of a register, as a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegisterRow {
+    /// The record that has brought it about.
+    pub position: u64,
+    /// When that came, microseconds UTC.
+    pub received_at_us: i64,
+    /// The last record that the snapshot knows.
+    pub as_of: u64,
+    /// `prod` or `test`.
+    pub realm: String,
+    /// 1037.
+    pub rnm: String,
+    /// 1018.
+    pub inn: Option<String>,
+    /// The drive it works with (1041).
+    pub drive: String,
+    /// Number of the document.
+    pub number: u32,
+    /// When it began, and ended: 1012 of its document and of the next, seconds on the clock of the till.
+    pub valid_from: Option<i64>,
+    /// See there.
+    pub valid_to: Option<i64>,
+    /// It has ended, though nobody knows when.
+    pub ended: bool,
+    /// `working`, `left` or `closed`.
+    pub status: String,
+    /// The document is a registration.
+    pub registers: bool,
+    /// In the order of [`TEXTS`].
+    pub texts: [Option<String>; TEXTS.len()],
+    /// In the order of [`NUMBERS`].
+    pub numbers: [Option<i64>; NUMBERS.len()],
+}
+
+impl RegisterRow {
+    /// What tells a register from others, in the order of the table.
+    pub(crate) fn key(&self) -> (&str, &str) {
+        (&self.rnm, &self.realm)
+    }
+
+    /// The state behind this one.
+    pub(crate) fn followed_by(&self, next: Self) -> Self {
+        if next.registers {
+            return next;
+        }
+        let mut texts = self.texts.clone();
+        let mut numbers = self.numbers;
+        texts.iter_mut().zip(next.texts).for_each(|(old, new)| *old = new.or(old.take()));
+        numbers.iter_mut().zip(next.numbers).for_each(|(old, new)| *old = new.or(*old));
+        Self { texts, numbers, inn: next.inn.or_else(|| self.inn.clone()), ..next }
+    }
+}
+
+fn text<const AT: usize>(row: &Row) -> Cell<'_> {
+    row.register.texts.get(AT).and_then(Option::as_deref).into()
+}
+
+fn number<const AT: usize>(row: &Row) -> Cell<'_> {
+    row.register.numbers.get(AT).copied().flatten().into()
+}
+
+fn sign<const AT: usize>(row: &Row) -> Cell<'_> {
+    row.register.numbers.get(AT).copied().flatten().map(|it| it != 0).into()
+}
+
+fn position(value: u64) -> Cell<'static> {
+    i64::try_from(value).ok().into()
+}
+
+fn millis(seconds: Option<i64>) -> Option<i64> {
+    seconds.map(|seconds| seconds.saturating_mul(1000))
+}
+
+/// Columns of `registers`, in order.
+pub const COLUMNS: &[Column] = &[
+    Column::new(
+        "position",
+        Kind::Int64,
+        "Позиция документа, с которого действует",
+        |r| position(r.register.position),
+    )
+    .required()
+    .laid_out(Layout::Delta),
+    Column::new("as_of", Kind::Int64, "Позиция, на которую сделан снимок", |r| {
+        position(r.register.as_of)
+    })
+    .required(),
+    Column::new("realm", Kind::Text, "Мир: prod или test", |r| Cell::Text(&r.register.realm)).required(),
+    Column::new("tenant", Kind::Text, "Арендатор", |_| Cell::Null),
+    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| (&r.register.inn).into()),
+    Column::new("rnm", Kind::Text, "Регистрационный номер ККТ (1037)", |r| {
+        Cell::Text(&r.register.rnm)
+    })
+    .required(),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.register.drive)).required(),
+    Column::new("fd", Kind::Int64, "Номер ФД, с которого действует (1040)", |r| {
+        Cell::Int(i64::from(r.register.number))
+    })
+    .required(),
+    Column::new(
+        "received_at",
+        Kind::UtcTime,
+        "Документ принят оператором, UTC",
+        |r| Cell::Int(r.register.received_at_us),
+    )
+    .required()
+    .laid_out(Layout::Delta),
+    Column::new(
+        "valid_from",
+        Kind::LocalTime,
+        "Действует с, по часам ККТ, без зоны",
+        |r| millis(r.register.valid_from).into(),
+    )
+    .laid_out(Layout::Delta),
+    Column::new(
+        "valid_to",
+        Kind::LocalTime,
+        "Действует до; пусто, пока действует",
+        |r| millis(r.register.valid_to).into(),
+    ),
+    Column::new("ended", Kind::Flag, "Больше не действует", |r| {
+        Cell::Flag(r.register.ended)
+    })
+    .required(),
+    Column::new("status", Kind::Text, "Состояние: working, left, closed", |r| {
+        Cell::Text(&r.register.status)
+    })
+    .required(),
+    Column::new(
+        "registration",
+        Kind::Flag,
+        "Документ — отчёт о регистрации или её изменении",
+        |r| Cell::Flag(r.register.registers),
+    )
+    .required(),
+    Column::new("user_name", Kind::Text, "Наименование пользователя (1048)", text::<0>),
+    Column::new("address", Kind::Text, "Адрес расчётов (1009)", text::<1>),
+    Column::new("place", Kind::Text, "Место расчётов (1187)", text::<2>),
+    Column::new("kkt_number", Kind::Text, "Заводской номер ККТ (1013)", text::<3>),
+    Column::new("kkt_version", Kind::Text, "Версия ККТ (1188)", text::<4>),
+    Column::new("machine_number", Kind::Text, "Номер автомата (1036)", text::<5>),
+    Column::new("operator_inn", Kind::Text, "ИНН оператора (1017)", text::<6>),
+    Column::new("reasons", Kind::Int64, "Причины изменения сведений, биты (1205)", number::<0>),
+    Column::new("ffd_code", Kind::Int64, "Версия ФФД, код (1209)", number::<1>),
+    Column::new("tax_systems", Kind::Int64, "Системы налогообложения, биты (1062)", number::<2>),
+    Column::new("autonomous", Kind::Flag, "Автономный режим (1002)", sign::<3>),
+    Column::new("automat", Kind::Flag, "Автоматический режим (1001)", sign::<4>),
+    Column::new("internet", Kind::Flag, "Расчёты только в «Интернет» (1108)", sign::<5>),
+    Column::new("excise", Kind::Flag, "Подакцизные товары (1207)", sign::<6>),
+    Column::new("gambling", Kind::Flag, "Азартные игры (1193)", sign::<7>),
+    Column::new("lottery", Kind::Flag, "Лотерея (1126)", sign::<8>),
+    Column::new("services", Kind::Flag, "Расчёты за услуги (1109)", sign::<9>),
+    Column::new("bso", Kind::Flag, "АС БСО (1110)", sign::<10>),
+];
+
+/// The rows of a batch of the table.
+///
+/// # Errors
+/// `Corrupt` when a column is missing.
+pub(crate) fn read(path: &Path, batch: &RecordBatch) -> Result<Vec<RegisterRow>, Error> {
+    let array = |name: &str| {
+        let found = Table::Registers.column_index(name).and_then(|_| batch.column_by_name(name));
+        found.ok_or_else(|| damaged(path, format!("no column {name}")))
+    };
+    let texts = |name: &str| array(name).map(|it| it.as_string::<i32>().clone());
+    let (realm, rnm, inn, drive) = (texts("realm")?, texts("rnm")?, texts("inn")?, texts("fn")?);
+    let status = texts("status")?;
+    let long = |name: &str| array(name).map(|it| it.as_primitive::<Int64Type>().clone());
+    let (positions, as_of, fd) = (long("position")?, long("as_of")?, long("fd")?);
+    let received = array("received_at")?.as_primitive::<Micros>().clone();
+    let (from, to) =
+        (array("valid_from")?.as_primitive::<Millis>(), array("valid_to")?.as_primitive::<Millis>());
+    let (ended, registers) = (array("ended")?.as_boolean(), array("registration")?.as_boolean());
+    let of = |at: usize| -> Result<RegisterRow, Error> {
+        let text = |array: &arrow_array::StringArray| array.is_valid(at).then(|| array.value(at).to_owned());
+        let seconds = |array: &arrow_array::TimestampMillisecondArray| {
+            array.is_valid(at).then(|| array.value(at).div_euclid(1000))
+        };
+        let mut row = RegisterRow {
+            position: u64::try_from(positions.value(at)).unwrap_or_default(),
+            received_at_us: received.value(at),
+            as_of: u64::try_from(as_of.value(at)).unwrap_or_default(),
+            realm: realm.value(at).to_owned(),
+            rnm: rnm.value(at).to_owned(),
+            inn: text(&inn),
+            drive: drive.value(at).to_owned(),
+            number: u32::try_from(fd.value(at)).unwrap_or_default(),
+            valid_from: seconds(from),
+            valid_to: seconds(to),
+            ended: ended.value(at),
+            status: status.value(at).to_owned(),
+            registers: registers.value(at),
+            ..RegisterRow::default()
+        };
+        for (slot, name) in row.texts.iter_mut().zip(TEXTS) {
+            *slot = text(array(name)?.as_string::<i32>());
+        }
+        for (slot, name) in row.numbers.iter_mut().zip(NUMBERS) {
+            let array = array(name)?;
+            let number = array.as_primitive_opt::<Int64Type>().map(|it| it.value(at));
+            let small = array.as_primitive_opt::<Int32Type>().map(|it| i64::from(it.value(at)));
+            let flag = array.as_boolean_opt().map(|it| i64::from(it.value(at)));
+            *slot = number.or(small).or(flag).filter(|_| array.is_valid(at));
+        }
+        Ok(row)
+    };
+    (0..batch.num_rows()).map(of).collect()
+}
