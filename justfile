@@ -77,9 +77,14 @@ speed *args:
 instructions:
     python3 .ci/instructions.py
 
-# Write the files that are generated from codec/dictionary/.
+# The snippets of docs/analytics.md with every tool, PySpark too. Needs what .ci/requirements*.txt name, and Java 17.
+analytics ofd="target/release/ofd":
+    python3 .ci/analytics.py {{ofd}}
+
+# Write the files that are generated from codec/dictionary/, and the tables of docs/analytics.md.
 gen:
     cargo run -p ofd-dictgen
+    BLESS=1 cargo test -p ofd-storage --test analytics
 
 # Everything CI does.
 ci:

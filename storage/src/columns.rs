@@ -11,7 +11,11 @@
 //!   1054 = 1 (income, приход) count +1, with 1054 = 2 (return of income) −1; 1054 = 3 and 4 are money the shop
 //!   pays out and takes back, no revenue: 0. Every other document: 0. So `sum(total * revenue_sign)` over
 //!   `realm = 'prod' and variant = 0` is revenue. In `items` a storno (1071) has the opposite sign.
-//! - `vat_rate_guess`: see [`vat`]. - `date` of the folder: see [`day`].
+//! - Rows that count: `variant = 0` is the document that counts under its drive and number, any other a different
+//!   document that came under the same number; `realm = 'test'` are drives of rehearsals (9999…). What is asked about
+//!   trade is asked with `realm = 'prod' and variant = 0`.
+//! - `vat_rate_guess`: see [`vat`].
+//! - `date` of the folder: see [`day`]; a shift lies under the date of its closing, `records` under the date received.
 //! - `late_s` is `received_at` minus `ts_local` in the zone of the place; with the zone unknown
 //!   (`zone_min` NULL) it is NULL.
 //! - `ffd` is tag 1209; without one the P-version of the session header; else 1.0.
