@@ -26,6 +26,7 @@ mod event_feed;
 mod events;
 mod figures;
 mod file;
+mod operator;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,6 +68,8 @@ const RETRY_US: u64 = 1_000_000;
 pub(crate) struct Live {
     shared: Arc<Shared>,
     past: LogPast,
+    /// INN of this operator, as registrations name it; `None` while nobody has said it.
+    ours: Option<String>,
     schema: u64,
     /// The walk along the log; `None` until it has begun, and after an error.
     records: Option<Records>,
@@ -96,7 +99,9 @@ impl Live {
     /// `writer_calls` reach the writer, who appends ticks.
     pub(crate) fn new(shared: Arc<Shared>, writer_calls: Sender<writer::Call>) -> Self {
         let past = LogPast::new(shared.reader.clone(), Arc::clone(&shared.env));
-        let schema = file::schema_of(ours(&shared).as_deref(), SHIFTS_KEPT);
+        let told = ours(&shared);
+        let ours = told.or_else(|| operator::known(&*shared.env));
+        let schema = file::schema_of(ours.as_deref(), SHIFTS_KEPT);
         // A start counts as behind from its begin.
         let begun_us = shared.now().mono_us;
         shared.book.caught_up(begun_us);
@@ -104,6 +109,7 @@ impl Live {
         Self {
             shared,
             past,
+            ours,
             schema,
             records: None,
             begun: false,
@@ -212,7 +218,8 @@ impl Live {
     /// From the newest checkpoint, or from the archive.
     fn begin(&mut self) -> Result<(), Error> {
         let Shared { env, reader, book, .. } = &*self.shared;
-        let empty = || Registers::new(ours(&self.shared), SHIFTS_KEPT).seeded(|| env.random());
+        let empty = || Registers::new(self.ours.clone(), SHIFTS_KEPT).seeded(|| env.random());
+        self.ours.iter().for_each(|inn| operator::keep(&**env, inn));
         let schema = events::schema_of(self.schema);
         let has_events = |through| events::reach(&**env, through, schema);
         let kept = file::newest(&**env, reader, self.schema, &empty, &has_events)?;
@@ -331,7 +338,7 @@ fn opened<'w>(
     }
 }
 
-/// INN of this operator, as registrations name it; `None` while the host has not said it.
+/// INN of this operator, as the host has told it.
 fn ours(shared: &Shared) -> Option<String> {
     let inn = String::from_utf8_lossy(&shared.options.operator_inn).trim_end().to_owned();
     (inn != OPERATOR_INN_STAND_IN).then_some(inn)
@@ -354,10 +361,11 @@ pub(crate) fn fold_log(
     from: From,
     tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
 ) -> Result<(Registers, LogPast), Error> {
-    let empty = || Registers::new(ours.map(str::to_owned), SHIFTS_KEPT).seeded(|| env.random());
+    let ours = ours.map(str::to_owned).or_else(|| operator::known(&**env));
+    let empty = || Registers::new(ours.clone(), SHIFTS_KEPT).seeded(|| env.random());
     let registers = match from {
         From::Checkpoint => {
-            let schema = file::schema_of(ours, SHIFTS_KEPT);
+            let schema = file::schema_of(ours.as_deref(), SHIFTS_KEPT);
             file::newest(&**env, reader, schema, &empty, &|_| Ok(true))?.unwrap_or_else(empty)
         }
         From::Beginning => empty(),
@@ -475,8 +483,9 @@ pub(crate) fn with_events_of_log(
     before: Position,
     each: &mut dyn FnMut(&Event),
 ) -> Result<(), Error> {
-    let schema = file::schema_of(ours, SHIFTS_KEPT);
-    let empty = || Registers::new(ours.map(str::to_owned), SHIFTS_KEPT).seeded(|| env.random());
+    let ours = ours.map(str::to_owned).or_else(|| operator::known(&**env));
+    let schema = file::schema_of(ours.as_deref(), SHIFTS_KEPT);
+    let empty = || Registers::new(ours.clone(), SHIFTS_KEPT).seeded(|| env.random());
     let has_events = |through| events::reach(&**env, through, events::schema_of(schema));
     let kept = file::newest(&**env, reader, schema, &empty, &has_events)?;
     let through = kept.as_ref().map_or(Lsn::NONE, |it| it.position().lsn());

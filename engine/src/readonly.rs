@@ -92,7 +92,7 @@ impl ReadOnly {
     }
 
     /// The registers that a capability shows, as [`crate::Engine::registers`] tells them, as of [`ReadOnly::durable`]. `ours` is
-    /// the INN of this operator (1017).
+    /// the INN of this operator (1017); `None`: the one that the owner works with.
     ///
     /// Goes on from the newest checkpoint that the owner has left, if it was folded with the same INN; otherwise from the
     /// beginning, archive included. A part that cannot be read is passed over: its numbers are missing.
@@ -242,8 +242,8 @@ impl ReadOnly {
         Err(crate::stored::without_archive(entry.lsn).into())
     }
 
-    /// Archive and tail of the log as one, as [`crate::Engine::snapshot`] gives them. `ours` is the INN of this operator (1017):
-    /// with the one that the owner works with its files are used, with another one shifts are folded from the beginning.
+    /// Archive and tail of the log as one, as [`crate::Engine::snapshot`] gives them. `ours` is the INN of this operator (1017);
+    /// `None`: the one that the owner works with. With another one shifts are folded from the beginning.
     ///
     /// # Errors
     /// As [`Snapshot::take`].

@@ -439,3 +439,28 @@ fn the_snapshot_of_a_day_names_every_register_as_its_card_does() {
     assert!(engine.verify().unwrap().ok);
     engine.shutdown().unwrap();
 }
+
+// A tool that knows nothing of the operator must not throw away what the server has folded, nor fold it all again.
+#[test]
+fn who_is_not_told_the_operator_goes_on_from_the_files_of_the_owner() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    submit(&engine, &late_lives(5, 80));
+    let book = engine.registers(&Capability::operator());
+    assert!(book.wait(engine.durable(), std::time::Duration::from_secs(20)));
+    engine.shutdown().unwrap();
+    let folds = || {
+        let mut names: Vec<_> =
+            std::fs::read_dir(dir.path().join("registers")).unwrap().map(|it| it.unwrap().path()).collect();
+        names.sort();
+        names.into_iter().map(|it| (std::fs::read(&it).unwrap(), it)).collect::<Vec<_>>()
+    };
+    let before = folds();
+    assert!(before.len() >= 2, "no checkpoint was written");
+    let untold =
+        Engine::builder(dir.path()).segment_len_bytes(1 << 20).checkpoint_after(1_000_000).open().unwrap();
+    untold.compact(true).unwrap();
+    assert_eq!(shifts(&untold.snapshot().unwrap()), folded(dir.path()));
+    untold.shutdown().unwrap();
+    assert_eq!(folds(), before, "the checkpoints of the owner fit");
+}

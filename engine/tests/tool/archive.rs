@@ -83,3 +83,105 @@ fn a_merchant_is_exported_in_increments() {
     assert_ne!(whole["total"], Value::from(0));
     export(&out, &["--since", "3"]).expect(1);
 }
+
+/// What readers see: documents and their total, by the manifest with the log behind it; and that readers by pattern see whole
+/// files and no position twice.
+fn seen(data: &Path) -> (u64, i128) {
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::{Decimal128Type, Int64Type};
+    use ofd_engine::storage::columns::Table;
+    use ofd_engine::storage::columns::read::open;
+    use ofd_engine::storage::{Env, RealEnv};
+    use std::sync::Arc;
+
+    let log = ofd_engine::ReadOnly::open(data).unwrap();
+    let snapshot = log.snapshot(None).unwrap();
+    let (mut positions, mut total) = (Vec::new(), 0_i128);
+    let everything = ofd_engine::storage::union::Scan::default();
+    for table in [Table::Documents, Table::Records] {
+        snapshot
+            .scan(table, &everything, None, &mut |_, batch| {
+                let at = batch.column_by_name("position").unwrap().as_primitive::<Int64Type>();
+                positions.extend(at.values().iter().map(|it| *it as u64));
+                if table == Table::Documents {
+                    let totals = batch.column_by_name("total").unwrap().as_primitive::<Decimal128Type>();
+                    total += totals.iter().flatten().sum::<i128>();
+                }
+                Ok(())
+            })
+            .unwrap();
+    }
+    let documents = positions.len() as u64;
+    positions.sort_unstable();
+    assert!(
+        positions.iter().copied().eq(1..=snapshot.through().as_u64()),
+        "a position is missing or there twice"
+    );
+    let env: Arc<dyn Env> = Arc::new(RealEnv::new(data));
+    let mut met = std::collections::BTreeSet::new();
+    let dates = std::fs::read_dir(data.join("parquet/documents")).into_iter().flatten();
+    for date in dates.map(|it| it.unwrap().path()) {
+        for file in std::fs::read_dir(&date).into_iter().flatten().map(|it| it.unwrap().path()) {
+            if file.extension().is_some_and(|it| it == "parquet") {
+                let path = file.strip_prefix(data).unwrap();
+                for batch in open(&*env, path).unwrap().build().unwrap() {
+                    let batch = batch.unwrap();
+                    let at = batch.column_by_name("position").unwrap().as_primitive::<Int64Type>();
+                    at.values().iter().for_each(|it| assert!(met.insert(*it), "position {it} twice"));
+                }
+            }
+        }
+    }
+    (documents, total)
+}
+
+// Whoever asks sees the same sums, whatever is killed in whatever moment: compaction, retention, or the server with both.
+#[test]
+fn totals_stay_the_same_through_a_hundred_kills() {
+    const KILLS: u64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let config = crate::support::small_segments(folder.path(), "log.keep_days = 0\n");
+    let config = config.to_str().unwrap();
+    let mut rng = ofd_emit::Prng::new(100, 0);
+    let mut expected = (0, 0);
+    let mut cut = 0;
+    for kill in 0..KILLS {
+        if kill % 10 == 0 {
+            let server = Server::start(&data, &["--config", config]);
+            server.feed(8, 30, 500 + kill);
+            server.stop();
+            let now = seen(&data);
+            assert!(now.0 > expected.0 && now.1 > expected.1);
+            expected = now;
+        }
+        let words: &[&str] = match kill % 3 {
+            2 => &["retain", "--config", config],
+            _ => &["compact", "--all"],
+        };
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_ofd"))
+            .args(words)
+            .arg("--data")
+            .arg(&data)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(rng.below(120)));
+        // Somebody who asks while it works.
+        let during = (kill % 4 == 0).then(|| seen(&data));
+        cut += u64::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for (documents, total) in during.into_iter().chain([seen(&data)]) {
+            // A process that opens the log writes markers of its own, which are records as well.
+            assert!(documents >= expected.0, "{documents} of {}", expected.0);
+            assert_eq!(total, expected.1, "after kill {kill} of {words:?}");
+        }
+    }
+    assert!(cut > KILLS / 4, "only {cut} were cut off at work");
+    ofd(["compact", "--all", "--data", data.to_str().unwrap()]).expect(0);
+    assert_eq!(seen(&data).1, expected.1);
+    let verified = ofd(["verify", "--json", "--data", data.to_str().unwrap()]).expect(0).json().remove(0);
+    assert_eq!((&verified["ok"], &verified["missing"]), (&true.into(), &0.into()), "{verified}");
+}
