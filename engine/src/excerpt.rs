@@ -3,11 +3,13 @@
 //! Both read a [`Snapshot`], and take another one when a file went away under their eyes: compaction may thin out the
 //! archive meanwhile.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use ofd_codec::DriveNumber;
+use ofd_storage::columns::ShiftRow;
 use ofd_storage::columns::file::FileOptions;
 use ofd_storage::export::{ExportOptions, ExportReport, export};
 use ofd_storage::union::{Scan, Snapshot, StoredFinding};
@@ -48,6 +50,20 @@ impl Engine {
         exported(&|| self.snapshot(), capability, folder, what)
     }
 
+    /// Hands every closed shift that the capability shows to `each`, as it stands now: of one drive, or of all. Open ones are told by
+    /// [`Engine::registers`].
+    ///
+    /// # Errors
+    /// As [`Engine::findings`].
+    pub fn shifts(
+        &self,
+        capability: &Capability,
+        drive: Option<DriveNumber>,
+        each: &mut dyn FnMut(ShiftRow),
+    ) -> Result<(), Error> {
+        shifts(&|| self.snapshot(), capability, drive, each)
+    }
+
     /// Hands every finding of the rules in documents that the capability shows to `each`: of one drive, or of all.
     ///
     /// # Errors
@@ -75,6 +91,20 @@ impl ReadOnly {
         what: &Export,
     ) -> Result<ExportReport, Error> {
         exported(&|| self.snapshot(ours), capability, folder, what)
+    }
+
+    /// As [`Engine::shifts`]; `ours` as for [`ReadOnly::snapshot`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shifts(
+        &self,
+        capability: &Capability,
+        ours: Option<&str>,
+        drive: Option<DriveNumber>,
+        each: &mut dyn FnMut(ShiftRow),
+    ) -> Result<(), Error> {
+        shifts(&|| self.snapshot(ours), capability, drive, each)
     }
 
     /// As [`Engine::findings`].
@@ -111,29 +141,69 @@ fn exported(
     again(&mut || Ok(export(&snapshot()?, &out, &options)?))
 }
 
+/// What a capability shows, of one drive or of all.
+fn scan_of(capability: &Capability, drive: Option<DriveNumber>) -> Scan {
+    let inns: Option<BTreeSet<String>> = match capability.scope() {
+        Scope::Operator => None,
+        Scope::Users(inns) => Some(inns.iter().cloned().collect()),
+    };
+    Scan { inns, drive: drive.map(|it| it.as_str().to_owned()), ..Scan::default() }
+}
+
 fn found(
     snapshot: &dyn Fn() -> Result<Snapshot, Error>,
     capability: &Capability,
     drive: Option<DriveNumber>,
     each: &mut dyn FnMut(StoredFinding),
 ) -> Result<(), Error> {
-    let inns: Option<BTreeSet<String>> = match capability.scope() {
-        Scope::Operator => None,
-        Scope::Users(inns) => Some(inns.iter().cloned().collect()),
-    };
-    let scan = Scan { inns, drive: drive.map(|it| it.as_str().to_owned()), ..Scan::default() };
-    // What was told cannot be taken back: then it is for the caller to begin again.
-    let mut told = false;
-    again(&mut || match snapshot()?.findings(&scan, &mut |finding| {
-        told = true;
-        each(finding);
+    let scan = scan_of(capability, drive);
+    once(each, |each| {
+        snapshot()?.findings(&scan, &mut |finding| {
+            each(finding);
+            Ok(())
+        })?;
         Ok(())
-    }) {
-        Err(error) if told && error.is_not_found() => {
-            Err(Error::new(ErrorKind::Retry, format!("the archive has changed while it was read: {error}")))
-        }
-        other => Ok(other?),
     })
+}
+
+fn shifts(
+    snapshot: &dyn Fn() -> Result<Snapshot, Error>,
+    capability: &Capability,
+    drive: Option<DriveNumber>,
+    each: &mut dyn FnMut(ShiftRow),
+) -> Result<(), Error> {
+    let scan = scan_of(capability, drive);
+    once(each, |each| {
+        snapshot()?.shifts(&scan, &mut |shift| {
+            each(shift);
+            Ok(())
+        })?;
+        Ok(())
+    })
+}
+
+/// Tells everything once: what was told cannot be taken back, so that then it is for the caller to begin again.
+fn once<T>(
+    each: &mut dyn FnMut(T),
+    mut read: impl FnMut(&mut dyn FnMut(T)) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let told = Cell::new(false);
+    let mut tell = |it| {
+        told.set(true);
+        each(it);
+    };
+    for _ in 1..ATTEMPTS {
+        match read(&mut tell) {
+            Err(Error::Storage(error)) if error.is_not_found() => {
+                tracing::info!(%error, "the archive has changed: beginning again");
+            }
+            other => return other,
+        }
+        if told.get() {
+            return Err(Error::new(ErrorKind::Retry, "the archive has changed while it was read"));
+        }
+    }
+    read(&mut tell)
 }
 
 /// Does it again with another snapshot when a file has gone.

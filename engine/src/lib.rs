@@ -102,6 +102,8 @@ pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;
 #[cfg(feature = "parquet")]
+pub use ofd_storage::columns::ShiftRow;
+#[cfg(feature = "parquet")]
 pub use ofd_storage::union::StoredFinding;
 pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;

@@ -220,6 +220,34 @@ fn shifts_are_the_same_wherever_runs_are_cut() {
     engine.compact(true).unwrap();
     let snapshot = engine.snapshot().unwrap();
     assert_eq!(shifts(&snapshot), folded(dir.path()));
+    // As values, each once, with what the columns hold.
+    let mut values = BTreeMap::new();
+    engine
+        .shifts(&Capability::operator(), None, &mut |it| {
+            let sum = |of: &dyn Fn(&ofd_engine::storage::columns::ShiftSums) -> i64, kind: usize| {
+                it.sums[kind].as_ref().map_or(String::new(), |it| of(it).to_string())
+            };
+            let millis = |at: Option<i64>| at.map_or(String::new(), |at| format!("{at}000"));
+            let row = vec![
+                it.drive.clone(),
+                it.shift.to_string(),
+                it.revision.to_string(),
+                it.open_fd.map_or(String::new(), |it| it.to_string()),
+                it.close_fd.to_string(),
+                it.documents.to_string(),
+                it.receipts.to_string(),
+                it.revenue.to_string(),
+                it.state.to_owned(),
+                millis(it.opened_at),
+                millis(it.closed_at),
+                sum(&|it| it.total, 0),
+                sum(&|it| it.payments[0], 0),
+                sum(&|it| it.vat[1], 1),
+            ];
+            assert!(values.insert((it.drive.clone(), it.shift), row).is_none(), "told twice");
+        })
+        .unwrap();
+    assert_eq!(values, folded(dir.path()));
     assert!(snapshot.archive().files(Table::Shifts).count() > 3);
     engine.shutdown().unwrap();
 }

@@ -15,6 +15,7 @@
 
 mod findings;
 mod scan;
+mod shifts;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,6 +3,7 @@
 //! Local times of a register have no zone: `2026-03-02T10:00:00`. Money in kopecks.
 
 use ofd_codec::{Civil, LocalSeconds, tags};
+use ofd_storage::columns::{ShiftRow, ShiftSums};
 use ofd_storage::envelope::Realm;
 use serde_json::{Map, Value, json};
 
@@ -131,6 +132,46 @@ pub fn shift_line(drive: &Drive, rnm: Option<&str>, inn: Option<&str>, shift: &S
         line.extend(rest);
     }
     Value::Object(line).to_string()
+}
+
+/// A closed shift of the archive, as [`shift_line`] tells one.
+#[must_use]
+pub fn closed_shift_line(shift: &ShiftRow) -> String {
+    let at = |seconds: Option<i64>| local(seconds.and_then(|it| u32::try_from(it).ok()).map(LocalSeconds));
+    let kinds = |from: usize| {
+        let of = |at: usize| shift.sums.get(from.saturating_add(at)).copied().flatten().unwrap_or_default();
+        let named = DIRECTIONS.iter().enumerate();
+        let sums = |at| {
+            let ShiftSums { receipts, total, payments, vat } = of(at);
+            Sums { receipts, total, payments, vat }
+        };
+        named.map(|(at, name)| ((*name).to_owned(), sums_json(&sums(at)))).collect::<Map<_, _>>()
+    };
+    let mismatches = shift.mismatches.as_deref().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    json!({
+        "shift": shift.shift,
+        "opened_at": at(shift.opened_at),
+        "closed_at": at(shift.closed_at),
+        "open_fd": shift.open_fd,
+        "close_fd": shift.close_fd,
+        "cashier": shift.cashier,
+        "documents": shift.documents,
+        "receipts": shift.receipts,
+        "revenue": shift.revenue,
+        "state": shift.state,
+        "fn": shift.drive,
+        "rnm": shift.rnm,
+        "inn": shift.inn,
+        "realm": shift.realm,
+        "totals": kinds(0),
+        "corrections": kinds(DIRECTIONS.len()),
+        "inexact": shift.inexact,
+        "stated_receipts": shift.stated_receipts,
+        "stated_documents": shift.stated_documents,
+        "revision": shift.revision,
+        "mismatches": mismatches.unwrap_or_else(|| json!([])),
+    })
+    .to_string()
 }
 
 fn shift_head(shift: &Shift) -> Value {

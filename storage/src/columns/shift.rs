@@ -17,6 +17,34 @@ use super::row::Row;
 
 /// Kinds of sums: four directions of receipts (1054), four of corrections.
 pub const SHIFT_KINDS: usize = 8;
+/// What the columns of each kind begin with.
+pub const SUM_PREFIXES: [&str; SHIFT_KINDS] = [
+    "sell",
+    "sell_return",
+    "buy",
+    "buy_return",
+    "sell_correction",
+    "sell_return_correction",
+    "buy_correction",
+    "buy_return_correction",
+];
+/// Payment forms, in the order of [`ShiftSums::payments`], as columns end.
+pub const PAYMENT_COLUMNS: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
+/// Taxes, in the order of [`ShiftSums::vat`].
+pub const VAT_COLUMNS: [&str; 12] = [
+    "vat20",
+    "vat10",
+    "vat20c",
+    "vat10c",
+    "turnover_vat0",
+    "turnover_no_vat",
+    "vat5",
+    "vat7",
+    "vat5c",
+    "vat7c",
+    "vat22",
+    "vat22c",
+];
 
 /// Sums of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

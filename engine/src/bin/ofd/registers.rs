@@ -6,7 +6,7 @@ use clap::Args;
 use ofd_engine::codec::{DriveNumber, tags};
 use ofd_engine::control::card_line;
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Card, Registers};
+use ofd_engine::registers::Card;
 use ofd_engine::{OPERATOR_INN_STAND_IN, ReadOnly, Register, RegisterBook};
 
 use crate::config::Config;
@@ -18,7 +18,7 @@ use crate::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Reads by itself, beside a running server too, and sees what is durable now: from the newest checkpoint of the server,
-when --config names the same operator, and the log behind it; otherwise from the beginning. Money in JSON is kopecks, times of a register have no zone. Exit code 4 when --fn or
+unless --config names another operator, and the log behind it. Money in JSON is kopecks, times of a register have no zone. Exit code 4 when --fn or
 --inn find nothing.
 
 Examples:
@@ -49,7 +49,8 @@ pub(crate) struct What {
 }
 
 impl What {
-    fn ours(&self) -> Result<Option<String>, Failure> {
+    /// INN of this operator, where the configuration names it.
+    pub(crate) fn ours(&self) -> Result<Option<String>, Failure> {
         let config = self.config.as_ref().map(|file| Config::load(file)).transpose()?;
         Ok(config.map(|it| it.operator_inn).filter(|inn| inn != OPERATOR_INN_STAND_IN))
     }
@@ -60,10 +61,19 @@ impl What {
         Ok(ReadOnly::open(self.data.existing()?)?.registers(&Capability::operator(), ours.as_deref())?)
     }
 
-    /// Folds the log with all its shifts.
-    pub(crate) fn shifts(&self) -> Result<Registers, Failure> {
-        let dir = self.data.existing()?;
-        Ok(ReadOnly::open(dir)?.fold_registers(&Capability::operator(), self.ours()?, usize::MAX)?)
+    /// The directory, opened for reading.
+    pub(crate) fn reader(&self) -> Result<ReadOnly, Failure> {
+        Ok(ReadOnly::open(self.data.existing()?)?)
+    }
+
+    /// What is shown.
+    pub(crate) fn capability(&self) -> Capability {
+        self.inn.as_ref().map_or_else(Capability::operator, |inn| Capability::users([inn.clone()]))
+    }
+
+    /// The drive that is asked for.
+    pub(crate) fn drive(&self) -> Option<DriveNumber> {
+        self.drive
     }
 
     /// Whether this register is asked for.
