@@ -81,6 +81,10 @@ instructions:
 analytics ofd="target/release/ofd":
     python3 .ci/analytics.py {{ofd}}
 
+# Bytes a document in each table of a compacted data directory, beside DuckDB's and Polars' files of the same rows.
+sizes dir *args:
+    python3 bench/sizes.py {{dir}} {{args}}
+
 # Write the files that are generated from codec/dictionary/, and the tables of docs/analytics.md.
 gen:
     cargo run -p ofd-dictgen

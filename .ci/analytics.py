@@ -283,6 +283,12 @@ def warnings(tools, data, file):
          "THEN ts_local::DATE ELSE (received_at AT TIME ZONE 'UTC')::DATE END")
     none("tenant IS NOT NULL OR zone_min IS NOT NULL OR late_s IS NOT NULL")
     none("(realm = 'test') <> starts_with(fn, '9999')")
+    # One row a register as it stands, in each snapshot.
+    registers = f"'{data}/parquet/registers/*/*.parquet'"
+    stand = duckdb.sql(f"SELECT count(*), count(DISTINCT (date, realm, rnm)), count(address) FROM {registers} WHERE NOT ended")
+    rows, distinct, addresses = stand.fetchall()[0]
+    assert rows == distinct > 0 < addresses, (rows, distinct, addresses)
+    # Items add up to their receipts, but for roundings of whole receipts.
     both = duckdb.sql(f"SELECT sum(d.total * d.revenue_sign), sum(i.revenue) FROM {documents} d JOIN (SELECT position, "
                       f"sum(sum * revenue_sign) AS revenue FROM {items} GROUP BY position) i USING (position) "
                       "WHERE d.realm = 'prod' AND d.variant = 0 AND d.fn <> '7380229500000002'").fetchall()[0]

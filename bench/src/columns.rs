@@ -168,6 +168,7 @@ fn properties(table: Table) -> anyhow::Result<WriterProperties> {
         let path = || ColumnPath::from(column.name);
         builder = match column.layout {
             Layout::Dictionary => builder,
+            Layout::Words => builder.set_column_dictionary_page_size_limit(path(), 4 << 20),
             Layout::Bulk => builder
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::PLAIN)

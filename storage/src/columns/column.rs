@@ -113,9 +113,14 @@ impl<'a> From<Option<&'a str>> for Cell<'a> {
 /// How a column is laid out in the file, where the default (dictionary, falling back to plain) is not best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Dictionary pages: names, codes, everything that repeats.
+    /// Dictionary pages: names, codes, prices of goods, everything that repeats; delta encoding would hide from ZSTD that
+    /// it does.
     Dictionary,
-    /// DELTA_BINARY_PACKED, no dictionary: numbers that mostly grow or rarely repeat.
+    /// The same, with a dictionary of up to [`super::file::WORDS_PAGE_BYTES`]: long texts that repeat, of which a row group
+    /// has tens of thousands. With a shorter one half of them would be written out again and again.
+    Words,
+    /// DELTA_BINARY_PACKED, no dictionary: numbers that mostly grow, or rarely repeat. The totals of receipts are longer
+    /// by a twentieth so than with a dictionary, and a reader is through with them in two thirds of the time.
     Delta,
     /// Plain, no dictionary, no statistics: bulk bytes that nobody compares.
     Bulk,

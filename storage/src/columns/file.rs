@@ -2,8 +2,9 @@
 //!
 //! Layout, by what readers of all kinds were measured to do well with: ZSTD; row groups of 128 k rows; page
 //! index; statistics on every column but bulk bytes; DELTA_BINARY_PACKED without dictionary for numbers that
-//! grow or rarely repeat; a bloom filter on the fiscal sign; `sorting_columns` as the rows really lie. In
-//! `containers` and `records` pages are small, so that one document is read without unpacking its neighbours.
+//! grow or rarely repeat; a dictionary for the rest, of up to 4 MiB for names of items; a bloom filter on the fiscal
+//! sign; `sorting_columns` as the rows really lie. In `containers` and `records` pages are small, so that one document
+//! is read without unpacking its neighbours.
 //!
 //! Titles reach every reader: those of Arrow (pyarrow, Polars, pandas) as metadata of the field (`title_ru`), the
 //! others as the file's own metadata (`ofd.titles`, a JSON object; DuckDB: `parquet_kv_metadata`).
@@ -38,6 +39,8 @@ const CONTAINER_BATCH_ROWS: usize = 16;
 /// Bytes of a data page of bulk bytes, before compression: some tens of documents, well under a millisecond to
 /// unpack. The columns that are searched keep large pages, or their index would outweigh them.
 const BULK_PAGE_BYTES: usize = 32 << 10;
+/// Bytes of the dictionary of a column of [`Layout::Words`] in a row group; bounds the memory of the writer, and of a reader.
+pub const WORDS_PAGE_BYTES: usize = 4 << 20;
 /// Rows of a data page elsewhere.
 const PAGE_ROWS: usize = 8192;
 
@@ -165,6 +168,7 @@ fn properties(
         let path = || ColumnPath::from(column.name);
         builder = match column.layout {
             Layout::Dictionary => builder,
+            Layout::Words => builder.set_column_dictionary_page_size_limit(path(), WORDS_PAGE_BYTES),
             Layout::Delta => builder
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), delta(column)),
@@ -215,4 +219,34 @@ fn metadata(table: Table, facts: &[(&str, String)]) -> Vec<KeyValue> {
     ];
     pairs.extend(facts.iter().map(|(key, value)| KeyValue::new((*key).to_owned(), value.clone())));
     pairs
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+
+    /// Why: a full dictionary makes the writer fall back to whole values without a word; of names that was a quarter of
+    /// the column.
+    #[test]
+    fn names_and_prices_of_a_row_group_stay_in_the_dictionary() -> Result<(), ParquetError> {
+        let mut writer = TableWriter::new(Table::Items, Vec::new(), FileOptions::default(), &[])?;
+        for at in 0..120_000_i64 {
+            let mut row = Row::default();
+            row.item.name = Some(format!("Предмет расчёта, каких у лавки {:05}", at % 40_000));
+            row.item.price = Some(at.rem_euclid(900));
+            writer.push(&row)?;
+        }
+        let (bytes, rows) = writer.finish()?;
+        assert_eq!(rows, 120_000);
+        let reader = SerializedFileReader::new(bytes::Bytes::from(bytes))?;
+        let group = reader.metadata().row_group(0);
+        for name in ["name", "price"] {
+            let column = group.columns().iter().find(|it| it.column_descr().name() == name);
+            let mask = column.and_then(|it| it.page_encoding_stats_mask());
+            assert!(mask.is_some_and(|it| it.is_only(Encoding::RLE_DICTIONARY)), "{name}: {mask:?}");
+        }
+        Ok(())
+    }
 }

@@ -197,9 +197,7 @@ pub const COLUMNS: &[Column] = &[
     Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
         .required()
         .laid_out(Layout::Delta),
-    Column::new("line", Kind::Int32, "Номер строки в чеке, с 1", |r| Cell::Int(r.item.line))
-        .required()
-        .laid_out(Layout::Delta),
+    Column::new("line", Kind::Int32, "Номер строки в чеке, с 1", |r| Cell::Int(r.item.line)).required(),
     Column::new(
         "variant",
         Kind::Int32,
@@ -233,14 +231,14 @@ pub const COLUMNS: &[Column] = &[
     .required(),
     Column::new("name", Kind::Text, "Наименование предмета расчёта (1030)", |r| {
         (&r.item.name).into()
-    }),
+    })
+    .laid_out(Layout::Words),
     Column::new(
         "price",
         Kind::Money,
         "Цена за единицу с учётом скидок и наценок (1079)",
         |r| r.item.price.into(),
-    )
-    .laid_out(Layout::Delta),
+    ),
     Column::new("quantity", Kind::Quantity, "Количество (1023)", |r| r.item.quantity.into()),
     Column::new(
         "quantity_text",
@@ -254,8 +252,7 @@ pub const COLUMNS: &[Column] = &[
     Column::new("unit_code", Kind::Int32, "Мера количества, код (2108)", |r| {
         r.item.unit_code.into()
     }),
-    Column::new("sum", Kind::Money, "Стоимость с учётом скидок и наценок (1043)", |r| r.item.sum.into())
-        .laid_out(Layout::Delta),
+    Column::new("sum", Kind::Money, "Стоимость с учётом скидок и наценок (1043)", |r| r.item.sum.into()),
     Column::new("storno", Kind::Flag, "Сторно товара (1071)", |r| Cell::Flag(r.item.storno)),
     Column::new("vat_rate", Kind::Int32, "Ставка НДС, код (1199)", |r| r.item.vat_rate.into()),
     Column::new("vat_sum", Kind::Money, "Сумма НДС за предмет расчёта (1200)", |r| {
