@@ -93,3 +93,8 @@ gen:
 # Everything CI does.
 ci:
     bash .ci/run
+
+# What so many documents add up to, by a plain fold over the log, the tables, the live figures and DuckDB; the files stay in DIR.
+one-truth documents dir:
+    OFD_ONE_TRUTH={{documents}} OFD_ONE_TRUTH_DIR={{dir}} cargo test --release -p ofd-engine --features testing,control --test one_truth -- --nocapture
+    python3 .ci/one_truth.py {{dir}}
