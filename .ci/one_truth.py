@@ -10,9 +10,9 @@ import sys
 
 import duckdb
 
-DOCUMENTS = """SELECT realm, count(*) AS documents, count(*) FILTER (form_code IN (3, 4, 31, 41)) AS receipts,
-  CAST(sum(total * revenue_sign) FILTER (form_code IN (3, 4, 31, 41)) * 100 AS BIGINT) AS revenue,
-  CAST(sum(cash) FILTER (form_code IN (3, 4, 31, 41)) * 100 AS BIGINT) AS cash
+DOCUMENTS = """SELECT realm, count(*) AS documents, count(*) FILTER (WHERE form_code IN (3, 4, 31, 41)) AS receipts,
+  CAST(sum(total * revenue_sign) FILTER (WHERE form_code IN (3, 4, 31, 41)) * 100 AS BIGINT) AS revenue,
+  CAST(sum(cash) FILTER (WHERE form_code IN (3, 4, 31, 41)) * 100 AS BIGINT) AS cash
   FROM {documents} WHERE variant = 0 GROUP BY realm"""
 ITEMS = """SELECT realm, count(*) AS items, CAST(sum(sum) * 100 AS BIGINT) AS items_sum
   FROM {items} WHERE variant = 0 GROUP BY realm"""
@@ -34,7 +34,7 @@ def main(folder, ofd):
     if ofd:
         found = {realm: {} for realm in expected}
         for query in (DOCUMENTS, ITEMS):
-            query = query.format(documents="documents", items="items").replace("FILTER (form", "FILTER (WHERE form")
+            query = query.format(documents="documents", items="items")
             lines = subprocess.run([ofd, "sql", "--data", folder, query, "--json"], check=True, capture_output=True, text=True)
             for line in lines.stdout.splitlines():
                 row = json.loads(line)
