@@ -13,6 +13,7 @@ use ofd_storage::verify::{VerifyReport, verify};
 use crate::derive::LiveDerive;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::live::drop_events;
 
 const DAY_US: i64 = 86_400_000_000;
 /// How long a retention waits for a checkpoint of the registers; without one it keeps what the last one has not seen.
@@ -112,6 +113,9 @@ impl Engine {
             checked => checked,
         };
         let log = drop_segments_after(&shared.reader, &shared.env, &rules, &mut last_look)?;
+        if !dry_run {
+            drop_events(&*shared.env, shared.reader.first().prev())?;
+        }
         Ok(RetainReport { log, archive })
     }
 

@@ -1,9 +1,12 @@
-//! Following the log: documents behind a position, as soon as they are durable, without touching the writer.
+//! Following the log: documents behind a position, as soon as they are durable, without touching the writer. What has left the
+//! log comes from the archive, in the same order: a run of it in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use ofd_storage::{Position, RecordKind, Records};
+#[cfg(feature = "parquet")]
+use ofd_storage::manifest::{Archive, Walk};
+use ofd_storage::{OwnedRecord, Position, RecordKind, Records};
 
 use crate::error::Error;
 use crate::host::{Capability, Scope};
@@ -17,6 +20,9 @@ pub struct Feed {
     shared: Arc<Shared>,
     capability: Capability,
     records: Records,
+    /// Documents that have left the log, while the walk is among them.
+    #[cfg(feature = "parquet")]
+    archived: Option<Walk>,
     /// An error that came behind documents already taken: they are given out first.
     error: Option<ofd_storage::Error>,
 }
@@ -27,13 +33,29 @@ const LOOKED_AT_MAX: usize = 65_536;
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>, capability: Capability, from: Position) -> Self {
         let records = shared.reader.records_from(from, shared.watermark.load());
-        Self { shared, capability, records, error: None }
+        #[cfg(feature = "parquet")]
+        let archived = {
+            let before = Position::new(shared.reader.first().prev());
+            (from < before).then(|| Walk::new(&shared.env, from, before))
+        };
+        Self {
+            shared,
+            capability,
+            records,
+            #[cfg(feature = "parquet")]
+            archived,
+            error: None,
+        }
     }
 
     /// Everything up to here has been given out or passed over.
     pub fn position(&self) -> Position {
         if is(Planted::SavesBeforeDelivery) {
             return Position::new(self.shared.watermark.load());
+        }
+        #[cfg(feature = "parquet")]
+        if let Some(walk) = &self.archived {
+            return walk.position();
         }
         self.records.position()
     }
@@ -63,6 +85,10 @@ impl Feed {
         if self.error.is_some() {
             return;
         }
+        #[cfg(feature = "parquet")]
+        if !self.take_archived(most, batch) {
+            return;
+        }
         self.records.extend(self.shared.watermark.load());
         for _ in 0..LOOKED_AT_MAX {
             if batch.len() >= most {
@@ -77,12 +103,62 @@ impl Feed {
                 }
             };
             if record.kind() == RecordKind::Document {
-                let document = StoredDocument::new(record.to_owned_record());
-                let everything = *self.capability.scope() == Scope::Operator;
-                if everything || self.capability.sees(document.inn().as_deref()) {
-                    batch.push(document);
+                let document = record.to_owned_record();
+                self.give(document, batch);
+            }
+        }
+    }
+
+    fn give(&self, record: OwnedRecord, batch: &mut Vec<StoredDocument>) {
+        let document = StoredDocument::new(record);
+        let everything = *self.capability.scope() == Scope::Operator;
+        if everything || self.capability.sees(document.inn().as_deref()) {
+            batch.push(document);
+        }
+    }
+
+    /// Takes what has left the log; true when nothing of that is left.
+    #[cfg(feature = "parquet")]
+    fn take_archived(&mut self, most: usize, batch: &mut Vec<StoredDocument>) -> bool {
+        let Some(mut walk) = self.archived.take() else { return true };
+        for _ in 0..LOOKED_AT_MAX {
+            if batch.len() >= most {
+                self.archived = Some(walk);
+                return false;
+            }
+            match walk.next_record() {
+                Ok(Some(record)) if record.record().kind() == RecordKind::Document => {
+                    self.give(record, batch)
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    // What the archive has not either, the log says is missing. It may have dropped more meanwhile.
+                    let before = Position::new(self.shared.reader.first().prev());
+                    if walk.position() < before {
+                        let longer = Walk::new(&self.shared.env, walk.position(), before);
+                        if longer.position() < before && self.is_archived(walk.position()) {
+                            walk = longer;
+                            continue;
+                        }
+                    }
+                    self.records =
+                        self.shared.reader.records_from(walk.position(), self.shared.watermark.load());
+                    return true;
+                }
+                Err(error) => {
+                    self.error = Some(error);
+                    self.archived = Some(walk);
+                    return false;
                 }
             }
         }
+        self.archived = Some(walk);
+        false
+    }
+
+    /// Whether the archive has anything behind this position.
+    #[cfg(feature = "parquet")]
+    fn is_archived(&self, position: Position) -> bool {
+        Archive::open(&self.shared.env).is_ok_and(|it| it.compacted_through() > position)
     }
 }

@@ -27,6 +27,8 @@ mod events;
 mod figures;
 mod file;
 mod operator;
+#[cfg(feature = "parquet")]
+mod retold;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -441,6 +443,15 @@ fn from_archive(
     }
     registers.pass(Position::new(before));
     Ok(())
+}
+
+/// Removes the files of events that have left the log for the archive, from which they can be told again.
+///
+/// # Errors
+/// Of the system.
+#[cfg(feature = "parquet")]
+pub(crate) fn drop_events(env: &dyn Env, through: Lsn) -> Result<usize, Error> {
+    events::remove_through(env, through)
 }
 
 /// Hands every event behind `before`, also those that are no news, to `each` until all of `through` is told, waiting for the

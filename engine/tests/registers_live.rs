@@ -57,6 +57,7 @@ fn folded(dir: &Path) -> Vec<Register> {
 fn checkpoints(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir.join("registers")) else { return Vec::new() };
     let mut found: Vec<_> = entries.map(|it| it.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|it| it == "fold"));
     found.sort();
     found
 }

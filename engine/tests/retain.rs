@@ -20,7 +20,7 @@ const REGISTERS: u32 = 6;
 const DOCUMENTS: usize = 700;
 
 fn builder(dir: &Path) -> EngineBuilder {
-    Engine::builder(dir).segment_len_bytes(1 << 20).log_keep_days(0).workers(2)
+    Engine::builder(dir).segment_len_bytes(1 << 20).log_keep_days(0).workers(2).checkpoint_after(500)
 }
 
 /// Lives of some registers.
@@ -48,6 +48,33 @@ fn send(engine: &Engine, lives: &[Vec<Vec<u8>>]) -> Vec<Vec<Vec<u8>>> {
     answers
 }
 
+/// Everything behind a position that feeds tell: documents with their bytes, and events.
+fn fed(engine: &Engine, from: Position) -> (Vec<(Position, bytes::Bytes)>, Vec<Event>) {
+    let operator = Capability::operator();
+    let (mut documents, mut events) = (Vec::new(), Vec::new());
+    let mut feed = engine.feed(&operator, from);
+    loop {
+        let batch = feed.next_batch(100, Duration::ZERO).unwrap();
+        if batch.is_empty() {
+            break;
+        }
+        documents.extend(batch.iter().map(|it| (it.position(), it.payload())));
+    }
+    let durable = engine.durable();
+    let mut feed = engine.events(&operator, from);
+    while feed.position() < durable {
+        events.extend(feed.next_batch(100, Duration::from_secs(5)).unwrap());
+    }
+    (documents, events)
+}
+
+/// The record behind which the oldest file of events begins.
+fn oldest_events(dir: &Path) -> u64 {
+    let names = std::fs::read_dir(dir.join("events")).unwrap().map(|it| it.unwrap().path());
+    let begin = |path: std::path::PathBuf| u64::from_str_radix(path.file_stem()?.to_str()?, 16).ok();
+    names.filter_map(begin).min().unwrap()
+}
+
 fn segments(dir: &Path) -> usize {
     let names = std::fs::read_dir(dir.join("log")).unwrap();
     names.filter(|it| it.as_ref().unwrap().file_name().to_str().unwrap().ends_with(".seg")).count()
@@ -72,9 +99,11 @@ fn a_document_that_left_the_log_is_known_found_and_answered_as_before() {
         .collect();
     engine.cursor("reports").save(Position::new(ofd_engine::Lsn::new(9))).unwrap();
     let files = segments(dir.path());
+    let told_before = fed(&engine, Position::START);
     let report = engine.retain(false).unwrap();
     assert!(!report.log.segments.is_empty(), "{report:?}");
     assert!(segments(dir.path()) < files);
+    assert!(oldest_events(dir.path()) > 100, "files of events leave with the log");
     assert!(report.log.dropped_through.get() > 100, "{report:?}");
 
     for start in 0..2 {
@@ -112,13 +141,21 @@ fn a_document_that_left_the_log_is_known_found_and_answered_as_before() {
         let verified = engine.verify().unwrap();
         assert!(verified.ok, "{:?}", verified.problems);
         assert_eq!(verified.documents, stored + 1);
-        // A feed from the beginning is told where the log begins, and goes on from there.
-        let mut feed = engine.feed(&operator, Position::START);
-        let gone = feed.next_batch(10, Duration::ZERO).unwrap_err();
-        assert_eq!(gone.kind(), ErrorKind::Corrupt);
-        let first = report.log.dropped_through.next();
-        assert!(gone.to_string().contains(&format!("begins with record {first}")), "{gone}");
-        assert!(feed.next_batch(1, Duration::ZERO).unwrap()[0].position().lsn() >= first);
+        // A feed from the beginning, or from anywhere, goes through the archive into the log.
+        let (documents, events) = fed(&engine, Position::START);
+        assert_eq!(documents.get(..told_before.0.len()), Some(&told_before.0[..]), "start {start}");
+        assert_eq!(events.get(..told_before.1.len()), Some(&told_before.1[..]), "start {start}");
+        assert_eq!(documents.len() as u64, stored + 1);
+        let middle = told_before.0[told_before.0.len() / 4].0;
+        let (documents, events) = fed(&engine, middle);
+        assert!(
+            documents.iter().map(|it| it.0).eq(fed(&engine, Position::START)
+                .0
+                .iter()
+                .map(|it| it.0)
+                .filter(|it| *it > middle))
+        );
+        assert!(events.iter().all(|it| it.position > middle) && events.len() < told_before.1.len());
         if start < 1 {
             engine.shutdown().unwrap();
             drop(engine);

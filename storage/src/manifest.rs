@@ -7,6 +7,8 @@
 //!
 //! It carries a checksum of itself: a number changed by a bad disk must not send a reader past records.
 
+mod walk;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::env::{Env, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::position::{Lsn, Position};
 use crate::record::OwnedRecord;
+
+pub use walk::Walk;
 
 /// Name of the manifest in the data directory.
 pub const MANIFEST_FILE: &str = "archive.json";
@@ -323,25 +327,27 @@ impl Archive {
         each: &mut dyn FnMut(OwnedRecord) -> Result<(), Error>,
     ) -> Result<(), Error> {
         for run in self.runs().iter().take_while(|run| run.first <= through.as_u64()) {
-            let mut records = Vec::new();
-            for (table, file) in run.kept_files() {
-                each_restored(&*self.env, &file.path(), table, |restored| {
-                    if !restored.whole {
-                        let text = "an archive of version 1 does not restore the log: compact again";
-                        return Err(Error::new(
-                            ErrorKind::Corrupt,
-                            format!("{}: {text}", file.path().display()),
-                        ));
-                    }
-                    records.push(restored);
-                    Ok(())
-                })?;
-            }
-            records.sort_by_key(|restored| restored.stored.position);
-            let wanted = records.iter().filter(|it| it.stored.position <= through.as_u64());
-            wanted.map(Restored::record).try_for_each(&mut *each)?;
+            let records = self.records_of(run)?.into_iter();
+            records.filter(|it| it.record().lsn() <= through.lsn()).try_for_each(&mut *each)?;
         }
         Ok(())
+    }
+
+    /// The records of a run, in the order of the log.
+    fn records_of(&self, run: &Run) -> Result<Vec<OwnedRecord>, Error> {
+        let mut records = Vec::new();
+        for (table, file) in run.kept_files() {
+            each_restored(&*self.env, &file.path(), table, |restored| {
+                if !restored.whole {
+                    let text = "an archive of version 1 does not restore the log: compact again";
+                    return Err(Error::new(ErrorKind::Corrupt, format!("{}: {text}", file.path().display())));
+                }
+                records.push(restored);
+                Ok(())
+            })?;
+        }
+        records.sort_by_key(|restored| restored.stored.position);
+        Ok(records.iter().map(Restored::record).collect())
     }
 
     /// Where the files are.

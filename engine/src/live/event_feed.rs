@@ -12,10 +12,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ofd_storage::{Env, ErrorKind, Lsn, Position};
+use ofd_storage::{Env, ErrorKind, LogReader, Lsn, Position};
 
 use super::book::{Book, Told};
 use super::events::{EventReader, Frame, list};
+#[cfg(feature = "parquet")]
+use super::retold::Retold;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
@@ -24,6 +26,9 @@ use crate::registers::Event;
 
 /// Frames looked at in one call: a feed of one merchant does not walk all files at a stretch.
 const FRAMES_MAX: usize = 4_096;
+/// Records of the archive folded at once, for the same reason.
+#[cfg(feature = "parquet")]
+const RETOLD_AT_ONCE: usize = 256;
 
 /// A walk along the events.
 pub struct EventFeed {
@@ -40,17 +45,39 @@ pub struct EventFeed {
     pending: VecDeque<Event>,
     /// With them everything up to here is given out.
     read: Position,
+    /// Where the files do not reach back: of whom the fold of the archive asks, and the fold.
+    log: Option<LogReader>,
+    #[cfg(feature = "parquet")]
+    retold: Option<Box<Retold>>,
 }
 
 impl EventFeed {
-    pub(crate) fn new(env: Arc<dyn Env>, book: Arc<Book>, capability: Capability, from: Position) -> Self {
-        Self { capability: Some(capability), ..Self::of_all(env, book, from) }
+    pub(crate) fn new(
+        env: Arc<dyn Env>,
+        book: Arc<Book>,
+        log: LogReader,
+        capability: Capability,
+        from: Position,
+    ) -> Self {
+        Self { capability: Some(capability), log: Some(log), ..Self::of_all(env, book, from) }
     }
 
     /// For the engine itself: everything that was told, news or not.
     pub(crate) fn of_all(env: Arc<dyn Env>, book: Arc<Book>, from: Position) -> Self {
         let (reader, pending) = (None, VecDeque::new());
-        Self { env, book, capability: None, position: from, reader, epoch: 0, pending, read: from }
+        Self {
+            env,
+            book,
+            capability: None,
+            position: from,
+            reader,
+            epoch: 0,
+            pending,
+            read: from,
+            log: None,
+            #[cfg(feature = "parquet")]
+            retold: None,
+        }
     }
 
     /// All events of all records up to here were given out or are out of the capability's reach.
@@ -99,6 +126,10 @@ impl EventFeed {
             if told.epoch != self.epoch {
                 (self.epoch, self.reader, self.read) = (told.epoch, None, self.position);
                 self.pending.clear();
+                #[cfg(feature = "parquet")]
+                {
+                    self.retold = None;
+                }
             }
             if self.reader.as_ref().is_some_and(|it| it.place() == told.place) {
                 self.position = self.position.max(told.position);
@@ -128,6 +159,16 @@ impl EventFeed {
         self.position = self.position.max(self.read);
     }
 
+    /// Those that are for this reader.
+    fn queue(&mut self, events: impl Iterator<Item = Event>) {
+        let capability = &self.capability;
+        let is_for = |it: &Event| match capability {
+            Some(capability) => it.kind.is_news() && capability.sees(it.inn.as_deref()),
+            None => true,
+        };
+        self.pending.extend(events.filter(is_for));
+    }
+
     /// Opens the file of the position, or reads the next frame.
     fn read(&mut self, told: &Told) -> Result<(), ofd_storage::Error> {
         let &Told { schema, place: end, .. } = told;
@@ -135,7 +176,13 @@ impl EventFeed {
             let files = list(&*self.env)?;
             // A newer one may be there already, of which nothing is told yet.
             let begins = |begin: &&Lsn| **begin <= self.position.lsn() && **begin <= end.file;
-            let begin = files.iter().rfind(begins).ok_or_else(|| {
+            let begin = files.iter().rfind(begins);
+            #[cfg(feature = "parquet")]
+            if let (None, Some(log), Some(oldest)) = (begin, &self.log, files.first()) {
+                self.retell(&log.clone(), Position::new(*oldest))?;
+                return Ok(());
+            }
+            let begin = begin.ok_or_else(|| {
                 let text = format!("the events behind {} are not there any more", self.position);
                 ofd_storage::Error::new(ErrorKind::Corrupt, text)
             })?;
@@ -148,16 +195,33 @@ impl EventFeed {
             Frame::Events(last) => {
                 self.read = Position::new(last);
                 let events = reader.events()?;
-                let new = events.into_iter().filter(|it| it.position > self.position);
-                let is_for = |it: &Event| match &self.capability {
-                    Some(capability) => it.kind.is_news() && capability.sees(it.inn.as_deref()),
-                    None => true,
-                };
-                self.pending.extend(new.filter(is_for));
+                let from = self.position;
+                self.queue(events.into_iter().filter(|it| it.position > from));
             }
             Frame::End(last) => {
                 self.read = self.read.max(Position::new(last));
                 self.reader = Some(EventReader::open(&*self.env, last, schema)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "parquet")]
+impl EventFeed {
+    /// Tells by the archive what the files no longer tell, some of it in a call.
+    fn retell(&mut self, log: &LogReader, oldest: Position) -> Result<(), ofd_storage::Error> {
+        let retold = self.retold.get_or_insert_with(|| Box::new(Retold::new(&self.env, log, oldest)));
+        match retold.next(RETOLD_AT_ONCE)? {
+            Some(events) => {
+                self.read = self.read.max(retold.position());
+                let from = self.position;
+                self.queue(events.into_iter().filter(|it| it.position > from));
+            }
+            None => {
+                // Whatever is missing behind it, the files go on from here.
+                self.read = self.read.max(oldest);
+                self.retold = None;
             }
         }
         Ok(())
@@ -187,7 +251,8 @@ impl Engine {
     /// ```
     pub fn events(&self, capability: &Capability, from: Position) -> EventFeed {
         let shared = self.shared();
-        EventFeed::new(Arc::clone(&shared.env), Arc::clone(&shared.book), capability.clone(), from)
+        let (env, book) = (Arc::clone(&shared.env), Arc::clone(&shared.book));
+        EventFeed::new(env, book, shared.reader.clone(), capability.clone(), from)
     }
 }
 

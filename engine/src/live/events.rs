@@ -231,6 +231,23 @@ impl EventReader {
     }
 }
 
+/// Removes the files of which every event is of a record up to and with `through`; how many.
+///
+/// # Errors
+/// Of the system.
+#[cfg(feature = "parquet")]
+pub(crate) fn remove_through(env: &dyn Env, through: Lsn) -> Result<usize, Error> {
+    let files = list(env)?;
+    let behind = files.iter().skip(1);
+    let gone: Vec<_> =
+        files.iter().zip(behind).filter(|(_, next)| **next <= through).map(|(it, _)| *it).collect();
+    gone.iter().try_for_each(|it| env.remove(&path_of(*it)))?;
+    if !gone.is_empty() {
+        env.sync_dir(Path::new(DIR))?;
+    }
+    Ok(gone.len())
+}
+
 /// The events behind `before` of all records up to and with `through`, which have to be there.
 ///
 /// # Errors

@@ -1,0 +1,96 @@
+//! A walk along the records of the archive, in the order of the log, at the reader's own pace.
+//!
+//! Memory: the records of one run. A run whose files were replaced under the eyes of the reader is read by the manifest of
+//! then; what was given out is not given out again.
+
+use std::sync::Arc;
+
+use super::Archive;
+use crate::env::Env;
+use crate::error::Error;
+use crate::position::{Lsn, Position};
+use crate::record::OwnedRecord;
+
+/// The walk.
+pub struct Walk {
+    env: Arc<dyn Env>,
+    /// Everything up to here was given out, or is not there any more.
+    position: Position,
+    /// Nothing behind this is given out.
+    through: Position,
+    records: std::vec::IntoIter<OwnedRecord>,
+    /// The run of `records` ends here.
+    run_last: Option<u64>,
+}
+
+impl Walk {
+    /// Of the records behind `from`, up to and with `through`.
+    pub fn new(env: &Arc<dyn Env>, from: Position, through: Position) -> Self {
+        Self {
+            env: Arc::clone(env),
+            position: from,
+            through,
+            records: Vec::new().into_iter(),
+            run_last: None,
+        }
+    }
+
+    /// Everything up to here was given out, or is not there any more.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The next record; `None` at the end of the walk or of the archive, whichever comes first.
+    ///
+    /// # Errors
+    /// As [`Archive::replay`]; the same call may be made again.
+    pub fn next_record(&mut self) -> Result<Option<OwnedRecord>, Error> {
+        loop {
+            if let Some(record) = self.records.next() {
+                self.position = Position::new(record.record().lsn());
+                return Ok(Some(record));
+            }
+            if let Some(last) = self.run_last.take() {
+                self.position = self.position.max(Position::new(Lsn::new(last))).min(self.through);
+            }
+            if self.position >= self.through || !self.read()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads the run behind the position; false: the archive has none.
+    fn read(&mut self) -> Result<bool, Error> {
+        let run_of = |archive: &Archive| {
+            let behind = self.position.as_u64();
+            archive.runs().iter().find(|run| run.last > behind).cloned()
+        };
+        let mut archive = Archive::open(&self.env)?;
+        let Some(mut run) = run_of(&archive) else { return Ok(false) };
+        let records = match archive.records_of(&run) {
+            Err(error) if error.is_not_found() => {
+                archive = Archive::open(&self.env)?;
+                let Some(again) = run_of(&archive) else { return Ok(false) };
+                run = again;
+                archive.records_of(&run)?
+            }
+            read => read?,
+        };
+        let wanted = records.into_iter().filter(|it| {
+            let position = Position::new(it.record().lsn());
+            self.position < position && position <= self.through
+        });
+        self.records = wanted.collect::<Vec<_>>().into_iter();
+        self.run_last = Some(run.last);
+        Ok(true)
+    }
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walk")
+            .field("position", &self.position)
+            .field("through", &self.through)
+            .finish_non_exhaustive()
+    }
+}
