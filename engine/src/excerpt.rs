@@ -207,7 +207,7 @@ fn once<T>(
 }
 
 /// Does it again with another snapshot when a file has gone.
-fn again<T>(read: &mut dyn FnMut() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn again<T>(read: &mut dyn FnMut() -> Result<T, Error>) -> Result<T, Error> {
     for _ in 1..ATTEMPTS {
         match read() {
             Err(Error::Storage(error)) if error.is_not_found() => {

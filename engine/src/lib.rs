@@ -71,6 +71,8 @@ mod refusal;
 pub mod registers;
 mod replay;
 mod scrubber;
+#[cfg(feature = "parquet")]
+mod search;
 mod seat;
 mod shared;
 mod sides;
@@ -104,7 +106,9 @@ pub use ofd_storage as storage;
 #[cfg(feature = "parquet")]
 pub use ofd_storage::columns::ShiftRow;
 #[cfg(feature = "parquet")]
-pub use ofd_storage::union::StoredFinding;
+pub use ofd_storage::union::{
+    ItemSearch, Payment, SEARCH_LIMIT_MAX, Search, SearchCursor, SearchHit, SearchPage, StoredFinding,
+};
 pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;
 pub use query::StoredDocument;

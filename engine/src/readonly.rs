@@ -75,7 +75,7 @@ impl ReadOnly {
         drive: DriveNumber,
         number: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.search(capability, drive, Some(number), |_| true)
+        self.look_up(capability, drive, Some(number), |_| true)
     }
 
     /// The documents of a drive with this printed fiscal sign, as [`crate::Engine::find_by_sign`] gives them.
@@ -88,7 +88,7 @@ impl ReadOnly {
         drive: DriveNumber,
         sign: u32,
     ) -> Result<Vec<StoredDocument>, Error> {
-        self.search(capability, drive, None, |document| document.has_sign(sign))
+        self.look_up(capability, drive, None, |document| document.has_sign(sign))
     }
 
     /// The registers that a capability shows, as [`crate::Engine::registers`] tells them, as of [`ReadOnly::durable`]. `ours` is
@@ -164,7 +164,7 @@ impl ReadOnly {
         }
     }
 
-    fn search(
+    fn look_up(
         &self,
         capability: &Capability,
         drive: DriveNumber,

@@ -29,6 +29,7 @@
 //!
 //! Another table is another list of columns and another arm of [`Table`].
 
+pub(crate) mod cells;
 pub mod column;
 pub mod container;
 pub mod day;

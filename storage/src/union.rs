@@ -15,6 +15,7 @@
 
 mod findings;
 mod scan;
+mod search;
 mod shifts;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use arrow_array::RecordBatch;
 
 pub use findings::StoredFinding;
 pub use scan::{Part, Scan};
+pub use search::{ItemSearch, Payment, SEARCH_LIMIT_MAX, Search, SearchCursor, SearchHit, SearchPage};
 
 use crate::columns::read::damaged;
 use crate::columns::row::Row;
