@@ -8,11 +8,12 @@ use ofd_codec::{Civil, LocalSeconds};
 use ofd_storage::compact::CompactReport;
 use ofd_storage::envelope::Realm;
 use ofd_storage::retain::{Hold, Holds};
-use ofd_storage::union::StoredFinding;
+use ofd_storage::union::{SearchHit, StoredFinding};
 use ofd_storage::verify::VerifyReport;
 use serde_json::json;
 
 use crate::archive::RetainReport;
+use crate::lanes::stored_code;
 use crate::query::StoredDocument;
 
 /// A stored document: `{"position":…,"variant":…,"answer_code":…,"received_at":"…","answered_at":"…","realm":"…",
@@ -71,6 +72,58 @@ pub fn finding_line(finding: &StoredFinding) -> String {
         "actual": finding.actual,
         "expected": finding.expected,
         "seen_at": time(finding.seen_at_us),
+    })
+    .to_string()
+}
+
+/// A document of a list: `{"position":…,"variant":0,"realm":"prod","inn":…,"rnm":…,"fn":"…","fd":…,"fpd":…,"form":…,"at":…,
+/// "received_at":"…",…}`. Sums in kopecks; `at` is the clock of the register, without a zone; `vat` by codes of 1199.
+pub fn receipt_line(hit: &SearchHit) -> String {
+    let seconds = hit.local_seconds.and_then(|at| u32::try_from(at).ok());
+    let code = stored_code(hit.answer_code);
+    let vat: serde_json::Map<_, _> =
+        hit.vat.iter().map(|(code, sum)| (code.to_string(), json!(sum))).collect();
+    json!({
+        "position": hit.position.as_u64(),
+        "variant": hit.variant,
+        "realm": hit.realm,
+        "inn": hit.inn,
+        "rnm": hit.rnm,
+        "fn": hit.drive,
+        "fd": hit.number,
+        "fpd": hit.sign,
+        "form": hit.form,
+        "at": seconds.map(|at| Civil::from(LocalSeconds(at)).to_string()),
+        "received_at": time(hit.received_at_us),
+        "answer_code": code,
+        "answered_at": code.map(|_| time(hit.answered_at_us)),
+        "provenance": hit.provenance,
+        "shift": hit.shift,
+        "number_in_shift": hit.number_in_shift,
+        "direction": hit.direction,
+        "revenue_sign": hit.revenue_sign,
+        "total": hit.total,
+        "cash": hit.cash,
+        "ecash": hit.ecash,
+        "prepaid": hit.prepaid,
+        "credit": hit.credit,
+        "provision": hit.provision,
+        "vat": vat,
+        "tax_system": hit.tax_system,
+        "user_name": hit.user_name,
+        "address": hit.address,
+        "place": hit.place,
+        "cashier": hit.cashier,
+        "cashier_inn": hit.cashier_inn,
+        "automat": hit.automat,
+        "internet": hit.internet,
+        "agent_flags": hit.agent_flags,
+        "buyer_contact": hit.buyer_contact,
+        "buyer_name": hit.buyer_name,
+        "buyer_inn": hit.buyer_inn,
+        "correction_type": hit.correction_type,
+        "items": hit.items,
+        "violations": hit.findings,
     })
     .to_string()
 }

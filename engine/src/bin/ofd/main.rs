@@ -24,6 +24,7 @@ mod known;
 mod logging;
 mod output;
 mod paint;
+mod receipts;
 mod registers;
 mod retain;
 mod scrub;
@@ -54,6 +55,7 @@ enum Command {
     Serve(serve::Serve),
     Emit(emit::Emit),
     Find(find::Find),
+    Receipts(Box<receipts::Receipts>),
     Import(import::Import),
     Registers(registers::RegistersCommand),
     Shifts(shifts::Shifts),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
             Command::Check(it) => it.run(),
             Command::Emit(it) => it.run(),
             Command::Find(it) => it.run(),
+            Command::Receipts(it) => it.run(),
             Command::Import(it) => it.run(),
             Command::Registers(it) => it.run(),
             Command::Shifts(it) => it.run(),
