@@ -11,13 +11,20 @@ import ast
 import datetime
 import importlib.metadata
 import json
+import os
 import pathlib
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from decimal import Decimal
+
+# Far from UTC and from Moscow: a tool that shifted local times into the zone of the machine would give other hours. Before
+# the tools are loaded, for they look at it once.
+os.environ["TZ"] = "Asia/Vladivostok"
+time.tzset()
 
 import duckdb
 import pandas as pd
@@ -131,6 +138,7 @@ class Spark:
         if cls.session is None:
             from pyspark.sql import SparkSession
             cls.session = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+                           .config("spark.ui.showConsoleProgress", "false")
                            .config("spark.sql.shuffle.partitions", "2").getOrCreate())
             cls.session.sparkContext.setLogLevel("ERROR")
         return cls.session
