@@ -13,6 +13,7 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicate, ArrowPredicateFn, ArrowReaderMetadata, ArrowReaderOptions,
     ParquetRecordBatchReaderBuilder, RowFilter, RowSelection,
 };
+use parquet::bloom_filter::Sbbf;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
@@ -144,11 +145,11 @@ impl SearchedFile {
         else {
             return Ok(());
         };
-        let builder = self.builder()?;
         let mut groups = Vec::with_capacity(self.groups.len());
         for &group in &self.groups {
-            let filter = builder.get_row_group_column_bloom_filter(group, place);
-            let filter = filter.map_err(|error| wrong(&self.path, error))?;
+            let chunk = self.metadata.row_groups().get(group).and_then(|it| it.columns().get(place));
+            let filter = chunk.map(|it| Sbbf::read_from_column_chunk(it, &self.chunks)).transpose();
+            let filter = filter.map_err(|error| wrong(&self.path, error))?.flatten();
             if filter.is_none_or(|it| numbers.iter().any(|number| it.check(number))) {
                 groups.push(group);
             }
