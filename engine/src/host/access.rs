@@ -39,11 +39,18 @@ impl Capability {
         &self.scope
     }
 
-    /// May the holder see a document of this user? A document whose user is unknown is the operator's only.
+    /// May the holder see a document of this user? A document whose user is unknown is the operator's only. Some registers pad an
+    /// INN of ten digits to twelve with zeros on the left: that is the same user, as it is in the tables of the archive.
     pub fn sees(&self, inn: Option<&str>) -> bool {
         match &self.scope {
             Scope::Operator => true,
-            Scope::Users(inns) => inn.is_some_and(|inn| inns.contains(inn.trim_end())),
+            Scope::Users(inns) => inn.is_some_and(|inn| {
+                let inn = inn.trim_end();
+                // Twelve zeros mean that there is no INN.
+                let padded = inn.len() == 12 && inn.bytes().any(|it| it != b'0');
+                let short = inn.strip_prefix("00").filter(|_| padded);
+                inns.contains(inn) || short.is_some_and(|it| inns.contains(it))
+            }),
         }
     }
 }
@@ -75,5 +82,15 @@ mod tests {
         assert!(!one.sees(Some("7704211201")));
         assert!(!one.sees(None));
         assert!(Capability::operator().sees(None));
+    }
+
+    // He finds in lists what his register has padded, so he must be able to open it.
+    #[test]
+    fn a_padded_inn_is_the_same_user() {
+        let one = Capability::users(["7707083893".to_owned(), "0000000000".to_owned()]);
+        assert!(one.sees(Some("007707083893")));
+        assert!(!one.sees(Some("017707083893")) && !one.sees(Some("000000000000")));
+        assert!(!one.sees(Some("00770708389")) && !one.sees(Some("0007707083893")));
+        assert!(Capability::users(["007707083893".to_owned()]).sees(Some("007707083893")));
     }
 }
