@@ -25,6 +25,7 @@ mod nats;
 mod raw;
 mod recover;
 mod rig;
+mod search;
 mod server;
 mod walk;
 
@@ -149,7 +150,7 @@ fn main() -> anyhow::Result<()> {
         (Room::Server, &[server::run]),
         (Room::Door, &[door::run]),
         (Room::Parquet, &[columns::run]),
-        (Room::Query, &[find::run]),
+        (Room::Query, &[find::run, search::run]),
         (Room::Choice, &[choice::run]),
         (Room::Big, &[big::run]),
     ];
