@@ -3,7 +3,10 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use ofd_storage::Lsn;
+use ofd_storage::columns::Table;
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
+use ofd_storage::manifest::Archive;
 use ofd_storage::retain::{
     DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
@@ -45,7 +48,7 @@ impl Engine {
         }
         let shared = self.shared();
         let options = CompactOptions {
-            derive: Some(Arc::new(LiveDerive(Arc::clone(shared)))),
+            derive: Some(Arc::new(LiveDerive::new(shared, Some(self.closed_flag())))),
             // The log comes first: compaction leaves it room for the next segments.
             free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
             stop: Some(self.closed_flag()),
@@ -114,7 +117,12 @@ impl Engine {
         };
         let log = drop_segments_after(&shared.reader, &shared.env, &rules, &mut last_look)?;
         if !dry_run {
-            drop_events(&*shared.env, shared.reader.first().prev())?;
+            // The next snapshot of the registers is made of what has changed since the last one.
+            let archive = Archive::open(&shared.env)?;
+            let mut runs = archive.runs().iter().rev();
+            let last = runs.find(|run| run.files.iter().any(|it| it.table == Table::Registers.name()));
+            let told = last.map_or(Lsn::NONE, |run| Lsn::new(run.last));
+            drop_events(&*shared.env, told.min(shared.reader.first().prev()))?;
         }
         Ok(RetainReport { log, archive })
     }
@@ -164,7 +172,7 @@ impl Engine {
     /// As [`Snapshot::take`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         let shared = self.shared();
-        let derive = Arc::new(LiveDerive(Arc::clone(shared)));
+        let derive = Arc::new(LiveDerive::new(shared, None));
         Ok(Snapshot::take(&shared.reader, &shared.env, Some(derive))?)
     }
 

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ofd_codec::rules::{CheckContext, Datum, check};
@@ -23,11 +24,16 @@ use crate::live::{told_since, with_events_of_log};
 use crate::registers::{Agreement, DIRECTIONS, Event, EventKind, RegisterStatus, ShiftState, Sums, Totals};
 use crate::shared::Shared;
 
-/// How long compaction waits for the registers to come on by a single record; they are at most seconds behind.
+/// How long compaction waits for the registers to come on by a single record: they are seconds behind, if they are not made
+/// anew from the archive.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// By the fold of a running engine.
-pub(crate) struct LiveDerive(pub(crate) Arc<Shared>);
+pub(crate) struct LiveDerive {
+    shared: Arc<Shared>,
+    /// Once true, nobody waits for the fold any more.
+    closed: Option<Arc<AtomicBool>>,
+}
 
 impl Derive for LiveDerive {
     fn findings(
@@ -40,29 +46,61 @@ impl Derive for LiveDerive {
     }
 
     fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
-        let shared = &self.0;
-        if !shared.options.registers {
+        if !self.shared.options.registers {
             return Ok(Vec::new());
         }
-        let (before, last) = around(&positions);
-        let mut rows = Rows::new(positions);
-        self.told(before, last, &mut |event| rows.take(event))?;
+        let is_one = |event: &Event| matches!(event.kind, EventKind::ShiftState(_));
+        let mut rows = Rows::new(positions.clone());
+        self.told(&positions, &is_one)?.iter().for_each(|event| rows.take(event));
         Ok(rows.end())
     }
 
-    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error> {
-        let (before, last) = around(&positions);
-        let mut rows = Vec::new();
-        if self.0.options.registers {
-            self.told(before, last, &mut |event| rows.extend(register_of(event, &positions)))?;
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error> {
+        if !self.shared.options.registers {
+            return Ok(None);
         }
-        Ok(rows)
+        let is_one = |event: &Event| matches!(event.kind, EventKind::RegisterState(_));
+        let told = self.told(&positions, &is_one)?;
+        Ok(Some(told.iter().filter_map(|event| register_of(event, &positions)).collect()))
     }
 }
 
 impl LiveDerive {
-    fn told(&self, before: Position, last: Position, each: &mut dyn FnMut(&Event)) -> Result<(), Error> {
-        told_since(&self.0.env, &self.0.book, before, last, STEP_TIMEOUT, each)
+    /// `closed` tells that the engine is about to end.
+    pub(crate) fn new(shared: &Arc<Shared>, closed: Option<Arc<AtomicBool>>) -> Self {
+        Self { shared: Arc::clone(shared), closed }
+    }
+
+    /// The events of these positions that are wanted. Where their files do not hold they are folded from the archive and the log:
+    /// the archive must not wait for what can be made again.
+    fn told(
+        &self,
+        positions: &RangeInclusive<u64>,
+        wanted: &dyn Fn(&Event) -> bool,
+    ) -> Result<Vec<Event>, Error> {
+        let Shared { env, reader, book, .. } = &*self.shared;
+        let (before, last) = around(positions);
+        let mut events = Vec::new();
+        let ended = || self.closed.as_ref().is_some_and(|it| it.load(Ordering::Acquire));
+        let mut take = |event: &Event| {
+            if positions.contains(&event.position.as_u64()) && wanted(event) {
+                events.push(event.clone());
+            }
+        };
+        match told_since(env, book, reader, before, last, STEP_TIMEOUT, &ended, &mut take) {
+            Err(error) if error.kind() == ErrorKind::Corrupt || error.is_not_found() => {
+                tracing::error!(%error, "alarm: events cannot be read, they are folded again");
+                events.clear();
+                let mut take = |event: &Event| {
+                    if positions.contains(&event.position.as_u64()) && wanted(event) {
+                        events.push(event.clone());
+                    }
+                };
+                with_events_of_log(env, reader, None, before, &mut take)?;
+            }
+            other => other?,
+        }
+        Ok(events)
     }
 }
 
@@ -93,13 +131,13 @@ impl Derive for LogDerive {
         Ok(rows.end())
     }
 
-    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error> {
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error> {
         let (before, _) = around(&positions);
         let mut rows = Vec::new();
         with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
             rows.extend(register_of(event, &positions));
         })?;
-        Ok(rows)
+        Ok(Some(rows))
     }
 }
 
@@ -236,7 +274,7 @@ fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
         position: event.position.as_u64(),
         received_at_us: event.received_at_us,
         realm: realm_of(state.realm),
-        inn: event.inn.clone(),
+        inn: state.inn.clone(),
         rnm: state.rnm.clone(),
         drive: event.drive.as_str().to_owned(),
         shift: shift.number,

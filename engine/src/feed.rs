@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "parquet")]
+use ofd_storage::ErrorKind;
+#[cfg(feature = "parquet")]
 use ofd_storage::manifest::{Archive, Walk};
 use ofd_storage::{OwnedRecord, Position, RecordKind, Records};
 
@@ -94,11 +96,17 @@ impl Feed {
             if batch.len() >= most {
                 return;
             }
+            let behind = self.records.position();
             let record = match self.records.next() {
-                Ok(Some((record, _))) => record,
+                Ok(Some((record, _))) => Ok(Some(record)),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            let record = match record {
+                Ok(Some(record)) => record,
                 Ok(None) => return,
                 Err(error) => {
-                    self.error = Some(error);
+                    self.failed(behind, error);
                     return;
                 }
             };
@@ -107,6 +115,21 @@ impl Feed {
                 self.give(document, batch);
             }
         }
+    }
+
+    /// What could not be read behind a position. Where retention has overtaken this walk it is in the archive; else it is told.
+    fn failed(&mut self, behind: Position, error: ofd_storage::Error) {
+        #[cfg(feature = "parquet")]
+        {
+            let before = self.before_log();
+            if behind < before && self.is_archived(behind) {
+                self.archived = Some(Walk::new(&self.shared.env, behind, before));
+                return;
+            }
+        }
+        #[cfg(not(feature = "parquet"))]
+        let _ = behind;
+        self.error = Some(error);
     }
 
     fn give(&self, record: OwnedRecord, batch: &mut Vec<StoredDocument>) {
@@ -133,7 +156,7 @@ impl Feed {
                 Ok(Some(_)) => {}
                 Ok(None) => {
                     // What the archive has not either, the log says is missing. It may have dropped more meanwhile.
-                    let before = Position::new(self.shared.reader.first().prev());
+                    let before = self.before_log();
                     if walk.position() < before {
                         let longer = Walk::new(&self.shared.env, walk.position(), before);
                         if longer.position() < before && self.is_archived(walk.position()) {
@@ -146,6 +169,10 @@ impl Feed {
                     return true;
                 }
                 Err(error) => {
+                    // Told once; the next call goes on behind what is lost.
+                    if error.kind() == ErrorKind::Corrupt {
+                        walk.pass();
+                    }
                     self.error = Some(error);
                     self.archived = Some(walk);
                     return false;
@@ -154,6 +181,12 @@ impl Feed {
         }
         self.archived = Some(walk);
         false
+    }
+
+    /// The last position that has left the log.
+    #[cfg(feature = "parquet")]
+    fn before_log(&self) -> Position {
+        Position::new(self.shared.reader.first().prev())
     }
 
     /// Whether the archive has anything behind this position.

@@ -460,21 +460,24 @@ pub(crate) fn drop_events(env: &dyn Env, through: Lsn) -> Result<usize, Error> {
 /// # Errors
 /// `Retry` when the fold does not come on for `step`; as [`EventFeed::next_batch`].
 #[cfg(feature = "parquet")]
+#[expect(clippy::too_many_arguments, reason = "one caller, who has all of them")]
 pub(crate) fn told_since(
     env: &Arc<dyn Env>,
     book: &Arc<Book>,
+    reader: &LogReader,
     before: Position,
     through: Position,
     step: Duration,
+    ended: &dyn Fn() -> bool,
     each: &mut dyn FnMut(&Event),
 ) -> Result<(), Error> {
-    let mut feed = EventFeed::of_all(Arc::clone(env), Arc::clone(book), before);
+    let mut feed = EventFeed::of_all(Arc::clone(env), Arc::clone(book), Some(reader.clone()), before);
     while feed.position() < through {
         let at = feed.position();
-        for event in feed.next(FOLDED_AT_ONCE, step)? {
-            each(&event);
-        }
-        if feed.position() == at && !book.wait_told(step, |told| told.position > at) {
+        let events = feed.next(FOLDED_AT_ONCE, Duration::ZERO)?;
+        events.iter().for_each(&mut *each);
+        let waits = events.is_empty() && feed.position() == at;
+        if ended() || waits && !book.wait_told(step, |told| told.position > at) {
             return Err(crate::derive::waits(through));
         }
     }

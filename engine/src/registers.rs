@@ -251,7 +251,12 @@ impl Registers {
         }
         if let Some(new) = out.get_mut(from..).filter(|new| !new.is_empty()) {
             let inn = card::text(&seen.view, tags::USER_INN);
-            new.iter_mut().for_each(|event| event.inn.clone_from(&inn));
+            for event in new {
+                event.inn.clone_from(match &event.kind {
+                    EventKind::ShiftState(state) => &state.inn,
+                    _ => &inn,
+                });
+            }
         }
         Ok(())
     }

@@ -473,7 +473,7 @@ fn the_snapshot_of_a_day_names_every_register_as_its_card_does() {
 fn who_is_not_told_the_operator_goes_on_from_the_files_of_the_owner() {
     let dir = tempfile::tempdir().unwrap();
     let engine = open(dir.path());
-    submit(&engine, &late_lives(5, 80));
+    submit(&engine, &late_lives(14, 40));
     let book = engine.registers(&Capability::operator());
     assert!(book.wait(engine.durable(), std::time::Duration::from_secs(20)));
     engine.shutdown().unwrap();

@@ -177,9 +177,11 @@ pub trait Derive: Send + Sync {
     /// The states of registers that records at these positions have brought about, in any order, as their documents tell
     /// them: what follows from the state before is filled in by who writes them.
     ///
+    /// `None`: nobody looks at registers here, and there is no snapshot of them.
+    ///
     /// # Errors
     /// As [`Derive::shifts`].
-    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, Error>;
+    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error>;
 }
 
 /// Reads stored documents into rows, one after another, in reused memory.

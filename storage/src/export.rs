@@ -10,7 +10,7 @@
 //! manifest in the same way, so that a crash leaves the export as it was, and readers by pattern see every row once. A file
 //! of the archive gives one of the export, in the same order; what is not compacted yet gives one a table and day.
 //!
-//! Not in an export: `records`, which are of the operator and not of a merchant; and with
+//! Not in an export: `records`, which are of the operator and not of a merchant, `registers`, and with
 //! [`ExportOptions::without_personal`] the columns that are marked as personal, and `containers` as a whole, which hold
 //! them all.
 
@@ -32,7 +32,7 @@ use crate::compact::write::staged_path;
 use crate::compact::{CompactOptions, sweep, write};
 use crate::env::{Env, FileWriter, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{FileEntry, Manifest, Run, STAGING_DIR, file_name};
+use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR};
 use crate::position::{Lsn, Position};
 use crate::union::{Scan, Snapshot};
 
@@ -100,8 +100,15 @@ pub fn export(
     sweep(out, &manifest)?;
     let after = begin(&mut manifest, options.since)?;
     let through = snapshot.through().as_u64();
-    let mut report = ExportReport { after, through: after.max(through), ..ExportReport::default() };
-    if through <= after {
+    if through < after {
+        let text = format!(
+            "the export reaches to position {after}, the log ends at {through}: it is another log, or an older one"
+        );
+        return Err(Error::new(ErrorKind::Corrupt, text));
+    }
+    let mut report = ExportReport { after, through, ..ExportReport::default() };
+    if through == after {
+        manifest.store(out)?;
         return Ok(report);
     }
     let mut run = Run { first: after.saturating_add(1), last: through, records: Some(0), ..Run::default() };
@@ -153,6 +160,14 @@ fn belongs(out: &dyn Env, options: &ExportOptions) -> Result<(), Error> {
             ))
         }
         Err(error) if error.is_not_found() => {
+            // The folder of an engine, or of somebody else's archive, is never written into.
+            for other in [MANIFEST_FILE, "log", PARQUET_DIR] {
+                if out.exists(Path::new(other))? {
+                    let text =
+                        format!("there is {other} in this folder and no {EXPORT_FILE}: it is no export");
+                    return Err(Error::new(ErrorKind::Fix, text));
+                }
+            }
             let text = serde_json::to_vec(&whose)
                 .map_err(|error| Error::new(ErrorKind::Fix, format!("{EXPORT_FILE}: {error}")))?;
             replace_file(out, path, &text)
@@ -198,7 +213,8 @@ impl Copy<'_> {
         let archive = self.snapshot.archive();
         for source in archive.files(table).filter(|file| scan.reaches(table, file)) {
             let mut positions = BTreeSet::new();
-            let entry = self.file(table, &scan, source, &mut |batch| {
+            let number = run.files.len();
+            let entry = self.file(table, &scan, source, number, &mut |batch| {
                 if table == Table::Documents {
                     run.documents = run.documents.saturating_add(batch.num_rows() as u64);
                     run.total_kopecks = run.total_kopecks.saturating_add(sum_of(batch, "total"));
@@ -215,7 +231,8 @@ impl Copy<'_> {
             let kept = |file: &&FileEntry| file.name == source.name && file.date == source.date;
             let scan = Scan { positions: Some(Arc::new(positions)), after: self.after, ..Scan::default() };
             for containers in archive.files(Table::Containers).filter(kept) {
-                run.files.extend(self.file(Table::Containers, &scan, containers, &mut |_| {})?);
+                let number = run.files.len();
+                run.files.extend(self.file(Table::Containers, &scan, containers, number, &mut |_| {})?);
             }
         }
         Ok(())
@@ -227,6 +244,7 @@ impl Copy<'_> {
         table: Table,
         scan: &Scan,
         source: &FileEntry,
+        number: usize,
         each: &mut dyn FnMut(&RecordBatch),
     ) -> Result<Option<FileEntry>, Error> {
         let mut file: Option<Writing> = None;
@@ -235,7 +253,7 @@ impl Copy<'_> {
             each(&batch);
             let file = match &mut file {
                 Some(file) => file,
-                None => file.insert(Writing::begin(self, table, source, &batch)?),
+                None => file.insert(Writing::begin(self, table, source, number, &batch)?),
             };
             file.put(&batch)
         })?;
@@ -274,11 +292,27 @@ struct Writing {
 }
 
 impl Writing {
-    fn begin(copy: &Copy<'_>, table: Table, source: &FileEntry, batch: &RecordBatch) -> Result<Self, Error> {
-        let (least, most) = source.positions;
-        // The part of a run that an earlier increment has had is not in this one.
-        let name = file_name(least.max(copy.after.saturating_add(1)), most);
-        let entry = FileEntry { name, rows: 0, positions: (u64::MAX, 0), ..source.clone() };
+    fn begin(
+        copy: &Copy<'_>,
+        table: Table,
+        source: &FileEntry,
+        number: usize,
+        batch: &RecordBatch,
+    ) -> Result<Self, Error> {
+        // Nothing of a name or a reach tells of others: the number is that of the file within this increment.
+        let (first, last) = (copy.after.saturating_add(1), copy.snapshot.through());
+        let name = format!("p-{first:016}-{:016}-{number:05}.parquet", last.as_u64());
+        let entry = FileEntry {
+            table: source.table.clone(),
+            date: source.date.clone(),
+            name,
+            rows: 0,
+            bytes: 0,
+            blake3: String::new(),
+            positions: (u64::MAX, 0),
+            fns: (String::new(), String::new()),
+            inns: (table != Table::Containers).then(|| (copy.options.inn.clone(), copy.options.inn.clone())),
+        };
         let path = staged_path(&entry);
         let sink = FileWriter::new(copy.out.create(&path)?);
         let facts = [("ofd.date", entry.date.clone()), ("ofd.inn", copy.options.inn.clone())];
@@ -292,6 +326,16 @@ impl Writing {
         for position in positions_of(batch) {
             let (least, most) = &mut self.entry.positions;
             (*least, *most) = ((*least).min(position), (*most).max(position));
+        }
+        let drives = batch.column_by_name("fn").and_then(|it| it.as_string_opt::<i32>());
+        for drive in drives.into_iter().flatten().flatten() {
+            let (least, most) = &mut self.entry.fns;
+            if least.is_empty() || drive < least.as_str() {
+                drive.clone_into(least);
+            }
+            if drive > most.as_str() {
+                drive.clone_into(most);
+            }
         }
         self.writer.write(batch).map_err(|error| wrong(&staged_path(&self.entry), error))
     }

@@ -128,8 +128,12 @@ impl Snapshot {
                     let payload = || bytes::Bytes::copy_from_slice(record.payload());
                     out.take(&mut reader, &SourceRecord::of(&record, payload), self.derive.as_deref())?;
                 }
-                Ok(None) => return out.finish(),
+                Ok(None) => {
+                    self.is_there(after)?;
+                    return out.finish();
+                }
                 Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
+                    self.is_there(after)?;
                     tracing::warn!(%error, "a part of the log cannot be read");
                 }
                 Err(error) => return Err(error),
@@ -158,17 +162,28 @@ impl Snapshot {
                 }
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
+                    self.is_there(Position::new(Lsn::new(after)))?;
                     tracing::warn!(%error, "a part of the log cannot be read");
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.is_there(Position::new(Lsn::new(after)))?;
         if let Some(derive) = self.derive.as_deref().filter(|_| after < through) {
             let takes =
                 |shift: &ShiftRow| scan.takes(Table::Shifts, &Row { shift: shift.clone(), ..Row::default() });
             plan.add_shifts(derive.shifts(after.saturating_add(1)..=through)?.into_iter().filter(takes));
         }
         Ok(plan)
+    }
+
+    /// Sees that nothing behind this position has left the log since the snapshot was taken: it would be missing.
+    pub(crate) fn is_there(&self, after: Position) -> Result<(), Error> {
+        if after >= self.through || self.reader.first() <= after.lsn().next() {
+            return Ok(());
+        }
+        let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+        Err(Error::io(format!("records behind {after} have left the log since"), gone))
     }
 
     pub(crate) fn derive(&self) -> Option<Arc<dyn Derive>> {

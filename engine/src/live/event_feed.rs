@@ -59,11 +59,11 @@ impl EventFeed {
         capability: Capability,
         from: Position,
     ) -> Self {
-        Self { capability: Some(capability), log: Some(log), ..Self::of_all(env, book, from) }
+        Self { capability: Some(capability), ..Self::of_all(env, book, Some(log), from) }
     }
 
     /// For the engine itself: everything that was told, news or not.
-    pub(crate) fn of_all(env: Arc<dyn Env>, book: Arc<Book>, from: Position) -> Self {
+    pub(crate) fn of_all(env: Arc<dyn Env>, book: Arc<Book>, log: Option<LogReader>, from: Position) -> Self {
         let (reader, pending) = (None, VecDeque::new());
         Self {
             env,
@@ -74,7 +74,7 @@ impl EventFeed {
             epoch: 0,
             pending,
             read: from,
-            log: None,
+            log,
             #[cfg(feature = "parquet")]
             retold: None,
         }
@@ -212,7 +212,17 @@ impl EventFeed {
     /// Tells by the archive what the files no longer tell, some of it in a call.
     fn retell(&mut self, log: &LogReader, oldest: Position) -> Result<(), ofd_storage::Error> {
         let retold = self.retold.get_or_insert_with(|| Box::new(Retold::new(&self.env, log, oldest)));
-        match retold.next(RETOLD_AT_ONCE)? {
+        let told = match retold.next(RETOLD_AT_ONCE) {
+            Ok(told) => told,
+            Err(error) => {
+                // What the fold has told so far and nobody has taken is lost with it: it begins again.
+                self.retold = None;
+                self.pending.clear();
+                self.read = self.position;
+                return Err(error);
+            }
+        };
+        match told {
             Some(events) => {
                 self.read = self.read.max(retold.position());
                 let from = self.position;

@@ -38,6 +38,8 @@ const HEADER_LEN: usize = 32;
 const FRAME_HEAD_LEN: usize = 16;
 /// A frame is at most so long: a length field of a damaged file allocates no more.
 const FRAME_LEN_MAX: u32 = 64 << 20;
+/// Events of a frame, and those of its last record.
+const FRAME_EVENTS: usize = 4_096;
 
 /// A place in the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,14 +111,17 @@ impl EventWriter {
     /// # Errors
     /// Of the system.
     pub(crate) fn put(&mut self, events: &[Event]) -> Result<(), Error> {
-        let Some(last) = events.last().map(|it| it.position.lsn()) else { return Ok(()) };
-        self.scratch.0.clear();
-        let mut before = self.place.file;
-        for event in events {
-            pack_event(event, before, &mut self.scratch);
-            before = event.position.lsn();
+        for events in frames_of(events) {
+            let Some(last) = events.last().map(|it| it.position.lsn()) else { continue };
+            self.scratch.0.clear();
+            let mut before = self.place.file;
+            for event in events {
+                pack_event(event, before, &mut self.scratch);
+                before = event.position.lsn();
+            }
+            self.frame(last)?;
         }
-        self.frame(last)
+        Ok(())
     }
 
     /// What stands in the scratch.
@@ -148,6 +153,17 @@ impl EventWriter {
         *self = Self::begin(env, last, self.schema)?;
         Ok(())
     }
+}
+
+/// Some events at a time, never those of one record apart: a disk that took nothing for long has left many.
+fn frames_of(events: &[Event]) -> impl Iterator<Item = &[Event]> {
+    let mut rest = events;
+    std::iter::from_fn(move || {
+        let at = rest.get(FRAME_EVENTS.checked_sub(1)?).or(rest.last())?.position;
+        let (frame, behind) = rest.split_at(rest.partition_point(|it| it.position <= at));
+        rest = behind;
+        Some(frame)
+    })
 }
 
 /// Reads files of events, frame by frame.

@@ -488,6 +488,10 @@ impl Drive {
             let before = self.shift(number).map(Shift::agreement);
             self.judge(number, events);
             if before != self.shift(number).map(Shift::agreement) && !told.contains(&number) {
+                // It is another row than the one before, also where the document names no shift.
+                if let Some(shift) = self.shifts.iter_mut().find(|it| it.number == number) {
+                    shift.revision = shift.revision.saturating_add(1);
+                }
                 // More than one can only be around it where reports contradict each other.
                 let _ = told.try_push(number);
             }

@@ -16,7 +16,7 @@ use super::service::Range;
 use super::shift_state::ShiftState;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v3";
+pub(crate) const EVENT_SHAPE: &str = "events v4";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {
@@ -206,6 +206,7 @@ mod tests {
         ];
         let state = |rnm: Option<&str>, counters: Option<&str>| ShiftState {
             realm: Realm::Test,
+            inn: rnm.map(str::to_owned),
             rnm: rnm.map(str::to_owned),
             shift: Shift { number: 7, cashier: Some("Кассир".into()), revision: 2, ..Shift::default() },
             counters: counters.map(str::to_owned),

@@ -70,7 +70,7 @@ pub struct Shift {
     pub(super) whole: bool,
     /// Counters that differ.
     pub mismatches: Vec<Mismatch>,
-    /// How often documents came after it was closed.
+    /// How often documents have changed it after it was closed.
     pub revision: u32,
     /// The greatest 1042 and the number of its document.
     pub(super) last_in_shift: Option<(u32, u32)>,

@@ -15,7 +15,9 @@ use super::shift::Shift;
 pub struct ShiftState {
     /// Production or test.
     pub realm: Realm,
-    /// Registration number (1037), by the document that it is told with.
+    /// INN of the user (1018) by its closing report: a document that came late may name another.
+    pub inn: Option<String>,
+    /// Registration number (1037), likewise.
     pub rnm: Option<String>,
     /// The shift behind that document.
     pub shift: Shift,
@@ -29,13 +31,16 @@ const TEST: u8 = 1;
 const IMPORTED: u8 = 1 << 1;
 const RNM: u8 = 1 << 2;
 const COUNTERS: u8 = 1 << 3;
+const INN: u8 = 1 << 4;
 
 impl ShiftState {
     pub(super) fn of(seen: &Seen<'_>, shift: &Shift) -> Self {
         let close = shift.close.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
+        let own = |tag| text(close.as_ref().unwrap_or(&seen.view), tag);
         Self {
             realm: seen.realm,
-            rnm: text(&seen.view, tags::KKT_REG_ID),
+            inn: own(tags::USER_INN),
+            rnm: own(tags::KKT_REG_ID),
             shift: Shift { close: None, ..shift.clone() },
             counters: close.as_ref().and_then(stated_json),
             imported: seen.imported,
@@ -43,15 +48,16 @@ impl ShiftState {
     }
 
     pub(super) fn pack(&self, to: &mut Packer) {
-        let Self { realm, rnm, shift, counters, imported } = self;
+        let Self { realm, inn, rnm, shift, counters, imported } = self;
         let flag = |set: bool, bit: u8| if set { bit } else { 0 };
         to.byte(
             flag(*realm == Realm::Test, TEST)
                 | flag(*imported, IMPORTED)
+                | flag(inn.is_some(), INN)
                 | flag(rnm.is_some(), RNM)
                 | flag(counters.is_some(), COUNTERS),
         );
-        [rnm, counters].into_iter().flatten().for_each(|it| to.bytes(it.as_bytes()));
+        [inn, rnm, counters].into_iter().flatten().for_each(|it| to.bytes(it.as_bytes()));
         packed::pack_shift(shift, to);
     }
 
@@ -61,9 +67,10 @@ impl ShiftState {
             let held = (head & bit != 0).then(|| core::str::from_utf8(from.bytes()?).ok().map(str::to_owned));
             held.map_or(Some(None), |text| text.map(Some))
         };
-        let (rnm, counters) = (text(RNM)?, text(COUNTERS)?);
+        let (inn, rnm, counters) = (text(INN)?, text(RNM)?, text(COUNTERS)?);
         Some(Self {
             realm: if head & TEST != 0 { Realm::Test } else { Realm::Prod },
+            inn,
             rnm,
             counters,
             imported: head & IMPORTED != 0,

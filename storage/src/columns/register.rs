@@ -209,15 +209,30 @@ pub(crate) fn read(path: &Path, batch: &RecordBatch) -> Result<Vec<RegisterRow>,
         let found = Table::Registers.column_index(name).and_then(|_| batch.column_by_name(name));
         found.ok_or_else(|| damaged(path, format!("no column {name}")))
     };
-    let texts = |name: &str| array(name).map(|it| it.as_string::<i32>().clone());
+    let other = |name: &str| damaged(path, format!("the column {name} is of another type"));
+    let texts = |name: &str| {
+        let array = array(name)?.as_string_opt::<i32>().ok_or_else(|| other(name))?;
+        Ok::<_, Error>(array.clone())
+    };
     let (realm, rnm, inn, drive) = (texts("realm")?, texts("rnm")?, texts("inn")?, texts("fn")?);
     let status = texts("status")?;
-    let long = |name: &str| array(name).map(|it| it.as_primitive::<Int64Type>().clone());
+    let long = |name: &str| {
+        let array = array(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name))?;
+        Ok::<_, Error>(array.clone())
+    };
     let (positions, as_of, fd) = (long("position")?, long("as_of")?, long("fd")?);
-    let received = array("received_at")?.as_primitive::<Micros>().clone();
-    let (from, to) =
-        (array("valid_from")?.as_primitive::<Millis>(), array("valid_to")?.as_primitive::<Millis>());
-    let (ended, registers) = (array("ended")?.as_boolean(), array("registration")?.as_boolean());
+    let received =
+        array("received_at")?.as_primitive_opt::<Micros>().ok_or_else(|| other("received_at"))?.clone();
+    let local = |name: &str| {
+        let array = array(name)?.as_primitive_opt::<Millis>().ok_or_else(|| other(name))?;
+        Ok::<_, Error>(array.clone())
+    };
+    let (from, to) = (local("valid_from")?, local("valid_to")?);
+    let flag = |name: &str| {
+        let array = array(name)?.as_boolean_opt().ok_or_else(|| other(name))?;
+        Ok::<_, Error>(array.clone())
+    };
+    let (ended, registers) = (flag("ended")?, flag("registration")?);
     let of = |at: usize| -> Result<RegisterRow, Error> {
         let text = |array: &arrow_array::StringArray| array.is_valid(at).then(|| array.value(at).to_owned());
         let seconds = |array: &arrow_array::TimestampMillisecondArray| {
@@ -232,15 +247,15 @@ pub(crate) fn read(path: &Path, batch: &RecordBatch) -> Result<Vec<RegisterRow>,
             inn: text(&inn),
             drive: drive.value(at).to_owned(),
             number: u32::try_from(fd.value(at)).unwrap_or_default(),
-            valid_from: seconds(from),
-            valid_to: seconds(to),
+            valid_from: seconds(&from),
+            valid_to: seconds(&to),
             ended: ended.value(at),
             status: status.value(at).to_owned(),
             registers: registers.value(at),
             ..RegisterRow::default()
         };
         for (slot, name) in row.texts.iter_mut().zip(TEXTS) {
-            *slot = text(array(name)?.as_string::<i32>());
+            *slot = text(&texts(name)?);
         }
         for (slot, name) in row.numbers.iter_mut().zip(NUMBERS) {
             let array = array(name)?;

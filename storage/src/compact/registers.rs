@@ -13,7 +13,7 @@ use crate::columns::read::{damaged, open, wrong};
 use crate::columns::register::read;
 use crate::columns::{Day, Derive, RegisterRow, Table};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::manifest::{FileEntry, Manifest};
 use crate::retain::segments::as_published;
 
@@ -28,6 +28,8 @@ pub(crate) struct Snapshot {
     before: Option<FileEntry>,
     /// What has changed since, by registration number, then in the order of the log.
     changes: Vec<RegisterRow>,
+    /// States that have ended are told.
+    history: bool,
 }
 
 impl Snapshot {
@@ -45,26 +47,29 @@ impl Snapshot {
             Some((it.last, file))
         });
         let date = day.to_string();
-        if last.is_some_and(|(_, file)| file.date >= date) {
+        if last.is_some_and(|(_, file)| file.date == date) {
             return Ok(None);
         }
         let (after, before) = match last {
             Some((through, file)) => match as_published(env, file) {
                 Ok(()) => (through, Some(file.clone())),
-                Err(error) if error.kind() == ErrorKind::Corrupt || error.is_not_found() => {
+                Err(error) => {
                     tracing::error!(%error, "alarm: a snapshot of the registers cannot be read, it is made anew");
                     (0, None)
                 }
-                Err(error) => return Err(error),
             },
             None => (0, None),
         };
-        let mut changes = derive.registers(after.saturating_add(1)..=*run.end())?;
+        let Some(mut changes) = derive.registers(after.saturating_add(1)..=*run.end())? else {
+            return Ok(None);
+        };
         changes.sort_by(|a, b| (a.key(), a.position).cmp(&(b.key(), b.position)));
         if changes.is_empty() && before.is_none() {
             return Ok(None);
         }
-        Ok(Some(Self { day, as_of: *run.end(), before, changes }))
+        // What has ended before stands in the snapshots before, also in those behind one that is made anew.
+        let history = before.is_some() || last.is_none();
+        Ok(Some(Self { day, as_of: *run.end(), before, changes, history }))
     }
 
     /// Compares a file with the rows, made once more.
@@ -111,7 +116,7 @@ impl Snapshot {
                         let next = state.followed_by(change.clone());
                         // A document that came late began before: what was taken for the state never was.
                         let was = state.valid_from.zip(next.valid_from).is_none_or(|(it, end)| it < end);
-                        if was {
+                        if was && self.history {
                             put(RegisterRow { valid_to: next.valid_from, ended: true, ..state })?;
                         }
                         next

@@ -21,6 +21,8 @@ pub struct Walk {
     records: std::vec::IntoIter<OwnedRecord>,
     /// The run of `records` ends here.
     run_last: Option<u64>,
+    /// The run that could not be read ends here.
+    unread_last: Option<u64>,
 }
 
 impl Walk {
@@ -32,6 +34,7 @@ impl Walk {
             through,
             records: Vec::new().into_iter(),
             run_last: None,
+            unread_last: None,
         }
     }
 
@@ -67,11 +70,13 @@ impl Walk {
         };
         let mut archive = Archive::open(&self.env)?;
         let Some(mut run) = run_of(&archive) else { return Ok(false) };
+        self.unread_last = Some(run.last);
         let records = match archive.records_of(&run) {
             Err(error) if error.is_not_found() => {
                 archive = Archive::open(&self.env)?;
                 let Some(again) = run_of(&archive) else { return Ok(false) };
                 run = again;
+                self.unread_last = Some(run.last);
                 archive.records_of(&run)?
             }
             read => read?,
@@ -82,7 +87,15 @@ impl Walk {
         });
         self.records = wanted.collect::<Vec<_>>().into_iter();
         self.run_last = Some(run.last);
+        self.unread_last = None;
         Ok(true)
+    }
+
+    /// Goes on behind the run that could not be read, if the last call has failed for one.
+    pub fn pass(&mut self) {
+        if let Some(last) = self.unread_last.take() {
+            self.position = self.position.max(Position::new(Lsn::new(last))).min(self.through);
+        }
     }
 }
 
