@@ -9,6 +9,8 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use ofd_engine::host::Capability;
+
 use common::{Till, code_and_time, fresh, life};
 use rustix::net::{AddressFamily, SocketType, connect, socket};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,6 +32,11 @@ fn without_descriptors_the_port_neither_hangs_nor_spins() {
     let mut till = Till::connect(address);
     assert_eq!(code_and_time(&till.ask(&messages[0]).unwrap()).0, 0);
 
+    // Threads behind the port open files of their own at the start; a descriptor that one of them gives back later would let a
+    // connection in.
+    let book = engine.registers(&Capability::operator());
+    assert!(book.wait(engine.durable(), Duration::from_secs(20)));
+    std::thread::sleep(Duration::from_millis(500));
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(100), maximum: limit.maximum }).unwrap();
     let waiting: Vec<_> =
