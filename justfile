@@ -6,12 +6,18 @@ _list:
 # Format, lints and generated files, as CI wants them.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --all-targets --features everything -- -D warnings
     cargo run --quiet -p ofd-dictgen -- --check
 
 # All tests of the workspace. With OFD_FACTS=<folder> also those that need real documents.
 test:
-    cargo test --workspace --all-features
+    cargo test --features everything
+
+# The crate of SQL and its command, which compile DataFusion: half an hour the first time on two cores.
+sql:
+    cargo clippy --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --all-targets -- -D warnings
+    cargo test --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --lib --test isolation --test limits --test union --test views
+    cargo test --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --test tool sql
 
 # The log on a disk that lies. `OFD_SEED=…` replays one seed, `OFD_SIM_SECONDS=…` adds fresh ones for so long.
 sim:
@@ -23,7 +29,7 @@ powercut cuts="5000" seed="1":
 
 # A sector that cannot be read, under every way of reading the log and under the tool. Needs root.
 bad-sector:
-    cargo build --release -p ofd-engine --features full --bin ofd
+    cargo build --release -p ofd-engine --features tool --bin ofd
     cargo run --release -p ofd-powercut -- --bad-sector --ofd target/release/ofd
 
 # Every system call of a run of 200 documents fails, lies or is the last, one after another. Needs strace; 10 minutes.

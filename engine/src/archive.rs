@@ -17,6 +17,7 @@ use crate::derive::LiveDerive;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::live::drop_events;
+use crate::shared::Shared;
 
 const DAY_US: i64 = 86_400_000_000;
 /// How long a retention waits for a checkpoint of the registers; without one it keeps what the last one has not seen.
@@ -171,9 +172,7 @@ impl Engine {
     /// # Errors
     /// As [`Snapshot::take`].
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
-        let shared = self.shared();
-        let derive = Arc::new(LiveDerive::new(shared, None));
-        Ok(Snapshot::take(&shared.reader, &shared.env, Some(derive))?)
+        Ok(snapshot(self.shared())?)
     }
 
     /// Reads everything that is durable back: checksums, order, log against Parquet. Registers are served
@@ -187,4 +186,10 @@ impl Engine {
         let shared = self.shared();
         Ok(verify(&shared.reader, &shared.env)?)
     }
+}
+
+/// See [`Engine::snapshot`].
+pub(crate) fn snapshot(shared: &Arc<Shared>) -> Result<Snapshot, ofd_storage::Error> {
+    let derive = Arc::new(LiveDerive::new(shared, None));
+    Snapshot::take(&shared.reader, &shared.env, Some(derive))
 }

@@ -76,6 +76,8 @@ mod search;
 mod seat;
 mod shared;
 mod sides;
+#[cfg(feature = "sql")]
+pub mod sql;
 mod stored;
 mod stream;
 #[cfg(feature = "testing")]

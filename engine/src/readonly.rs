@@ -55,6 +55,12 @@ impl ReadOnly {
         &self.dir
     }
 
+    /// Its files, and the log as it was seen.
+    #[cfg(feature = "sql")]
+    pub(crate) fn parts(&self) -> (Arc<dyn Env>, LogReader) {
+        (Arc::clone(&self.env), self.reader.clone())
+    }
+
     /// Everything up to here was durable when it was opened.
     pub fn durable(&self) -> Position {
         Position::new(self.reader.durable())
@@ -249,24 +255,7 @@ impl ReadOnly {
     /// As [`Snapshot::take`].
     #[cfg(feature = "parquet")]
     pub fn snapshot(&self, ours: Option<&str>) -> Result<Snapshot, Error> {
-        // The owner may have compacted what came after this was opened.
-        let opened = match Archive::open(&self.env)?.compacted_through().lsn() <= self.reader.durable() {
-            true => self.reader.clone(),
-            false => LogReader::open_read_only(Arc::clone(&self.env))?,
-        };
-        let take = |reader: LogReader| {
-            let ours = ours.map(str::to_owned);
-            let derive = LogDerive { env: Arc::clone(&self.env), reader: reader.clone(), ours };
-            Snapshot::take(&reader, &self.env, Some(Arc::new(derive)))
-        };
-        let taken = match take(opened) {
-            // And once more between the two looks.
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                take(LogReader::open_read_only(Arc::clone(&self.env))?)
-            }
-            taken => taken,
-        };
-        Ok(taken?)
+        Ok(snapshot(&self.env, &self.reader, ours)?)
     }
 
     /// Reads everything back: checksums, order, log against Parquet.
@@ -285,6 +274,30 @@ impl ReadOnly {
             reader = LogReader::open_read_only(Arc::clone(&self.env))?;
         }
         Ok(verify(&reader, &self.env)?)
+    }
+}
+
+/// See [`ReadOnly::snapshot`]; `reader` is the log as it was seen some time ago.
+#[cfg(feature = "parquet")]
+pub(crate) fn snapshot(
+    env: &Arc<dyn Env>,
+    reader: &LogReader,
+    ours: Option<&str>,
+) -> Result<Snapshot, ofd_storage::Error> {
+    // The owner may have compacted what came after this was opened.
+    let opened = match Archive::open(env)?.compacted_through().lsn() <= reader.durable() {
+        true => reader.clone(),
+        false => LogReader::open_read_only(Arc::clone(env))?,
+    };
+    let take = |reader: LogReader| {
+        let derive =
+            LogDerive { env: Arc::clone(env), reader: reader.clone(), ours: ours.map(str::to_owned) };
+        Snapshot::take(&reader, env, Some(Arc::new(derive)))
+    };
+    match take(opened) {
+        // And once more between the two looks.
+        Err(error) if error.kind() == ErrorKind::Corrupt => take(LogReader::open_read_only(Arc::clone(env))?),
+        taken => taken,
     }
 }
 

@@ -15,4 +15,6 @@ mod receipts;
 mod registers;
 mod retain;
 mod serve;
+#[cfg(feature = "sql")]
+mod sql;
 mod support;

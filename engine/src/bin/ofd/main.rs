@@ -30,6 +30,8 @@ mod retain;
 mod scrub;
 mod serve;
 mod shifts;
+#[cfg(feature = "sql")]
+mod sql;
 mod verify;
 mod violations;
 
@@ -60,6 +62,8 @@ enum Command {
     Registers(registers::RegistersCommand),
     Shifts(shifts::Shifts),
     Violations(violations::Violations),
+    #[cfg(feature = "sql")]
+    Sql(sql::SqlCommand),
     Compact(compact::Compact),
     Export(export::ExportCommand),
     Verify(verify::Verify),
@@ -86,6 +90,8 @@ fn main() -> ExitCode {
             Command::Registers(it) => it.run(),
             Command::Shifts(it) => it.run(),
             Command::Violations(it) => it.run(),
+            #[cfg(feature = "sql")]
+            Command::Sql(it) => it.run(),
             Command::Compact(it) => it.run(),
             Command::Export(it) => it.run(),
             Command::Verify(it) => it.run(),
