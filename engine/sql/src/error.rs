@@ -134,7 +134,14 @@ impl Error {
                 let first = first.lines().next().unwrap_or_default();
                 format!("the question needs more memory than it may have: {first}")
             }
-            _ => root.message().into_owned(),
+            _ => {
+                let text = root.message();
+                // The name that is guessed is another each time.
+                let text = text.strip_prefix("Invalid function").map_or(text.as_ref(), |_| {
+                    text.split_once("\nDid you mean").map_or(text.as_ref(), |(before, _)| before)
+                });
+                text.to_owned()
+            }
         };
         Self::new(kind, text)
     }

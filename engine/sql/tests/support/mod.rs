@@ -167,9 +167,11 @@ impl Derive for Rules {
         Ok(rows)
     }
 
-    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Vec<RegisterRow>, ofd_storage::Error> {
-        let _ = positions;
-        Ok(Vec::new())
+    fn registers(
+        &self,
+        _positions: RangeInclusive<u64>,
+    ) -> Result<Option<Vec<RegisterRow>>, ofd_storage::Error> {
+        Ok(Some(Vec::new()))
     }
 }
 
