@@ -104,3 +104,7 @@ ci:
 one-truth documents dir:
     OFD_ONE_TRUTH={{documents}} OFD_ONE_TRUTH_DIR={{dir}} cargo test --release -p ofd-engine --features testing,control --test one_truth -- --nocapture
     python3 .ci/one_truth.py {{dir}}
+
+# What three questions cost `ofd sql` beside DuckDB, over what `just one-truth` left. Needs the tool with SQL and DuckDB for Python.
+questions dir ofd="target/release/ofd":
+    python3 bench/questions.py {{dir}} {{ofd}}

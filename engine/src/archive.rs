@@ -13,7 +13,7 @@ use ofd_storage::retain::{
 use ofd_storage::union::Snapshot;
 use ofd_storage::verify::{VerifyReport, verify};
 
-use crate::derive::LiveDerive;
+use crate::derive::EngineDerive;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::live::drop_events;
@@ -49,7 +49,7 @@ impl Engine {
         }
         let shared = self.shared();
         let options = CompactOptions {
-            derive: Some(Arc::new(LiveDerive::new(shared, Some(self.closed_flag())))),
+            derive: Some(Arc::new(EngineDerive::of_owner(shared, Some(self.closed_flag())))),
             // The log comes first: compaction leaves it room for the next segments.
             free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
             stop: Some(self.closed_flag()),
@@ -190,6 +190,6 @@ impl Engine {
 
 /// See [`Engine::snapshot`].
 pub(crate) fn snapshot(shared: &Arc<Shared>) -> Result<Snapshot, ofd_storage::Error> {
-    let derive = Arc::new(LiveDerive::new(shared, None));
+    let derive = Arc::new(EngineDerive::of_owner(shared, None));
     Snapshot::take(&shared.reader, &shared.env, Some(derive))
 }

@@ -12,107 +12,61 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use ofd_codec::rules::{CheckContext, Datum, check};
-use ofd_codec::{DocumentView, FfdVersion, Tag, tags};
+use ofd_codec::{DocumentView, FfdVersion, Tag};
+use ofd_storage::columns::register::{NUMBERS, TEXTS};
 use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums};
-use ofd_storage::envelope::{Envelope, Realm};
-use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position};
+use ofd_storage::envelope::Envelope;
+use ofd_storage::{Env, Error, LogReader};
 
-use crate::live::{told_since, with_events_of_log};
-use crate::registers::{Agreement, DIRECTIONS, Event, EventKind, RegisterStatus, ShiftState, Sums, Totals};
+use crate::live::told;
+use crate::registers::{DIRECTIONS, Event, EventKind, Sums, Totals};
 use crate::shared::Shared;
 
-/// How long compaction waits for the registers to come on by a single record: they are seconds behind, if they are not made
-/// anew from the archive.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// By the fold of a running engine.
-pub(crate) struct LiveDerive {
-    shared: Arc<Shared>,
-    /// Once true, nobody waits for the fold any more.
-    closed: Option<Arc<AtomicBool>>,
+/// Who tells the events.
+enum Source {
+    /// The fold of a running engine. Once `closed` is true nobody waits for it any more.
+    Owner { shared: Arc<Shared>, closed: Option<Arc<AtomicBool>> },
+    /// The files of the owner and a fold of what lies behind them: of a process that reads beside it.
+    Reader { env: Arc<dyn Env>, reader: LogReader, ours: Option<String> },
 }
 
-impl Derive for LiveDerive {
-    fn findings(
-        &self,
-        view: &DocumentView<'_>,
-        envelope: &Envelope<'_>,
-        findings: &mut Vec<Finding>,
-    ) -> Option<u32> {
-        find(view, envelope, findings)
+/// What rules and registers make of the log.
+pub(crate) struct EngineDerive(Source);
+
+impl EngineDerive {
+    /// Of a running engine; `closed` tells that it is about to end.
+    pub(crate) fn of_owner(shared: &Arc<Shared>, closed: Option<Arc<AtomicBool>>) -> Self {
+        Self(Source::Owner { shared: Arc::clone(shared), closed })
     }
 
-    fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
-        if !self.shared.options.registers {
-            return Ok(Vec::new());
-        }
-        let is_one = |event: &Event| matches!(event.kind, EventKind::ShiftState(_));
-        let mut rows = Rows::new(positions.clone());
-        self.told(&positions, &is_one)?.iter().for_each(|event| rows.take(event));
-        Ok(rows.end())
+    /// Of a reader; `ours` is the INN of this operator (1017), `None`: the one that the owner works with.
+    pub(crate) fn of_reader(env: &Arc<dyn Env>, reader: &LogReader, ours: Option<&str>) -> Self {
+        Self(Source::Reader { env: Arc::clone(env), reader: reader.clone(), ours: ours.map(str::to_owned) })
     }
 
-    fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error> {
-        if !self.shared.options.registers {
-            return Ok(None);
-        }
-        let is_one = |event: &Event| matches!(event.kind, EventKind::RegisterState(_));
-        let told = self.told(&positions, &is_one)?;
-        Ok(Some(told.iter().filter_map(|event| register_of(event, &positions)).collect()))
-    }
-}
-
-impl LiveDerive {
-    /// `closed` tells that the engine is about to end.
-    pub(crate) fn new(shared: &Arc<Shared>, closed: Option<Arc<AtomicBool>>) -> Self {
-        Self { shared: Arc::clone(shared), closed }
-    }
-
-    /// The events of these positions that are wanted. Where their files do not hold they are folded from the archive and the log:
-    /// the archive must not wait for what can be made again.
+    /// The events at these positions; `None`: nobody looks at registers here.
     fn told(
         &self,
         positions: &RangeInclusive<u64>,
-        wanted: &dyn Fn(&Event) -> bool,
-    ) -> Result<Vec<Event>, Error> {
-        let Shared { env, reader, book, .. } = &*self.shared;
-        let (before, last) = around(positions);
-        let mut events = Vec::new();
-        let ended = || self.closed.as_ref().is_some_and(|it| it.load(Ordering::Acquire));
-        let mut take = |event: &Event| {
-            if positions.contains(&event.position.as_u64()) && wanted(event) {
-                events.push(event.clone());
+        is: &dyn Fn(&Event) -> bool,
+    ) -> Result<Option<Vec<Event>>, Error> {
+        let wanted = told::Wanted { positions, is };
+        match &self.0 {
+            Source::Owner { shared, .. } if !shared.options.registers => Ok(None),
+            Source::Owner { shared, closed } => {
+                let ended = || closed.as_ref().is_some_and(|it| it.load(Ordering::Acquire));
+                told::by_owner(shared, &wanted, &ended).map(Some)
             }
-        };
-        match told_since(env, book, reader, before, last, STEP_TIMEOUT, &ended, &mut take) {
-            Err(error) if error.kind() == ErrorKind::Corrupt || error.is_not_found() => {
-                tracing::error!(%error, "alarm: events cannot be read, they are folded again");
-                events.clear();
-                let mut take = |event: &Event| {
-                    if positions.contains(&event.position.as_u64()) && wanted(event) {
-                        events.push(event.clone());
-                    }
-                };
-                with_events_of_log(env, reader, None, before, &mut take)?;
+            Source::Reader { env, reader, ours } => {
+                told::by_reader(env, reader, ours.as_deref(), &wanted).map(Some)
             }
-            other => other?,
         }
-        Ok(events)
     }
 }
 
-/// By the files of the owner and a fold of what lies behind them: of a process that reads beside it.
-pub(crate) struct LogDerive {
-    pub(crate) env: Arc<dyn Env>,
-    pub(crate) reader: LogReader,
-    /// INN of this operator (1017).
-    pub(crate) ours: Option<String>,
-}
-
-impl Derive for LogDerive {
+impl Derive for EngineDerive {
     fn findings(
         &self,
         view: &DocumentView<'_>,
@@ -123,21 +77,18 @@ impl Derive for LogDerive {
     }
 
     fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error> {
-        let (before, _) = around(&positions);
-        let mut rows = Rows::new(positions);
-        with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
-            rows.take(event);
-        })?;
-        Ok(rows.end())
+        let told = self.told(&positions, &|event| matches!(event.kind, EventKind::ShiftState(_)))?;
+        // Of each shift the last state.
+        let mut rows = BTreeMap::new();
+        for row in told.iter().flatten().filter_map(shift_of) {
+            rows.insert((row.drive.clone(), row.shift, row.close_fd), row);
+        }
+        Ok(rows.into_values().collect())
     }
 
     fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error> {
-        let (before, _) = around(&positions);
-        let mut rows = Vec::new();
-        with_events_of_log(&self.env, &self.reader, self.ours.as_deref(), before, &mut |event| {
-            rows.extend(register_of(event, &positions));
-        })?;
-        Ok(Some(rows))
+        let told = self.told(&positions, &|event| matches!(event.kind, EventKind::RegisterState(_)))?;
+        Ok(told.map(|events| events.iter().filter_map(register_of).collect()))
     }
 }
 
@@ -165,97 +116,29 @@ fn find(view: &DocumentView<'_>, envelope: &Envelope<'_>, findings: &mut Vec<Fin
     u32::try_from(found.len().saturating_add(found.dropped())).ok()
 }
 
-/// The record before some positions, and the last of them.
-fn around(positions: &RangeInclusive<u64>) -> (Position, Position) {
-    let at = |lsn| Position::new(Lsn::new(lsn));
-    (at(positions.start().saturating_sub(1)), at(*positions.end()))
-}
-
-/// The state of a register that is told at these positions.
-fn register_of(event: &Event, positions: &RangeInclusive<u64>) -> Option<RegisterRow> {
+/// The state of a register that is told.
+fn register_of(event: &Event) -> Option<RegisterRow> {
     let EventKind::RegisterState(state) = &event.kind else { return None };
-    let (rnm, position) = (state.rnm.clone(), event.position.as_u64());
-    positions.contains(&position).then(|| RegisterRow {
-        position,
+    Some(RegisterRow {
+        position: event.position.as_u64(),
         received_at_us: event.received_at_us,
-        realm: realm_of(state.realm).to_owned(),
-        rnm,
+        realm: state.realm.as_str().to_owned(),
+        rnm: state.rnm.clone(),
         inn: event.inn.clone(),
         drive: event.drive.as_str().to_owned(),
         number: event.number,
         valid_from: state.at.map(|it| i64::from(it.0)),
-        status: match state.status {
-            RegisterStatus::Working => "working",
-            RegisterStatus::Left => "left",
-            RegisterStatus::Closed => "closed",
-        }
-        .to_owned(),
+        status: state.status.as_str().to_owned(),
         registers: state.registers,
-        texts: TEXTS.map(|tag| state.text(tag).map(str::to_owned)),
-        numbers: NUMBERS.map(|tag| state.number(tag).map(i64::from)),
+        texts: TEXTS.map(|(_, tag)| state.text(Tag(tag)).map(str::to_owned)),
+        numbers: NUMBERS.map(|(_, tag)| state.number(Tag(tag)).map(i64::from)),
         ..RegisterRow::default()
     })
 }
 
-const fn realm_of(realm: Realm) -> &'static str {
-    match realm {
-        Realm::Prod => "prod",
-        Realm::Test => "test",
-    }
-}
-
-/// Requisites in the order of `register::TEXTS` and `register::NUMBERS`.
-const TEXTS: [Tag; 7] = [
-    tags::USER_NAME,
-    tags::RETAIL_PLACE_ADDRESS,
-    tags::RETAIL_PLACE,
-    tags::KKT_NUMBER,
-    tags::KKT_VERSION,
-    tags::MACHINE_NUMBER,
-    tags::OFD_INN,
-];
-const NUMBERS: [Tag; 11] = [
-    tags::CHANGE_REASONS,
-    tags::FFD_VERSION,
-    tags::TAXATION_TYPES,
-    tags::OFFLINE_MODE,
-    tags::AUTO_MODE,
-    tags::INTERNET_SIGN,
-    tags::EXCISE_DUTY_PRODUCT_SIGN,
-    tags::GAMBLING_SIGN,
-    tags::LOTTERY_SIGN,
-    tags::SERVICE_SIGN,
-    tags::BSO_SIGN,
-];
-
-/// Of each shift the last state that was told at some positions.
-struct Rows {
-    positions: RangeInclusive<u64>,
-    rows: BTreeMap<(String, u32, u32), ShiftRow>,
-}
-
-impl Rows {
-    fn new(positions: RangeInclusive<u64>) -> Self {
-        Self { positions, rows: BTreeMap::new() }
-    }
-
-    fn take(&mut self, event: &Event) {
-        let EventKind::ShiftState(state) = &event.kind else { return };
-        if !self.positions.contains(&event.position.as_u64()) {
-            return;
-        }
-        if let Some(row) = row_of(event, state) {
-            self.rows.insert((row.drive.clone(), row.shift, row.close_fd), row);
-        }
-    }
-
-    fn end(self) -> Vec<ShiftRow> {
-        self.rows.into_values().collect()
-    }
-}
-
-/// The row of a state; `None` of a shift that is not closed.
-fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
+/// The state of a shift that is told; `None` of one that is not closed.
+fn shift_of(event: &Event) -> Option<ShiftRow> {
+    let EventKind::ShiftState(state) = &event.kind else { return None };
     let shift = &state.shift;
     let closed = shift.closed?;
     let mismatches: Vec<_> = shift
@@ -273,7 +156,7 @@ fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
     Some(ShiftRow {
         position: event.position.as_u64(),
         received_at_us: event.received_at_us,
-        realm: realm_of(state.realm),
+        realm: state.realm.as_str(),
         inn: state.inn.clone(),
         rnm: state.rnm.clone(),
         drive: event.drive.as_str().to_owned(),
@@ -286,11 +169,7 @@ fn row_of(event: &Event, state: &ShiftState) -> Option<ShiftRow> {
         documents: shift.documents,
         receipts: shift.totals.count(),
         revenue: shift.totals.revenue(),
-        state: match shift.agreement() {
-            Agreement::Agrees => "agrees",
-            Agreement::Differs => "differs",
-            Agreement::Incomplete | Agreement::Open => "incomplete",
-        },
+        state: shift.agreement().as_str(),
         inexact: shift.totals.inexact,
         revision: shift.revision,
         stated_receipts: shift.stated_receipts,
@@ -312,7 +191,21 @@ fn sums_of(totals: &Totals) -> [Option<ShiftSums>; ofd_storage::columns::shift::
     })
 }
 
-/// Why nothing can be said of shifts now.
-pub(crate) fn waits(last: Position) -> Error {
-    Error::new(ErrorKind::Retry, format!("the registers do not come on to position {last}"))
+#[cfg(test)]
+mod tests {
+    use ofd_storage::columns::shift::{PAYMENT_COLUMNS, SUM_PREFIXES, VAT_COLUMNS};
+
+    use super::*;
+    use crate::registers::{DIRECTION_NAMES, PAYMENT_NAMES, RegisterState, VAT_NAMES};
+
+    // A sum or a requisite under another name is a wrong sum in every report.
+    #[test]
+    fn columns_are_named_as_the_registers_name_their_sums_and_requisites() {
+        assert_eq!((PAYMENT_COLUMNS, VAT_COLUMNS), (PAYMENT_NAMES, VAT_NAMES));
+        let corrections = DIRECTION_NAMES.map(|it| format!("{it}_correction"));
+        let names = DIRECTION_NAMES.map(str::to_owned).into_iter().chain(corrections);
+        assert!(names.eq(SUM_PREFIXES));
+        assert!(TEXTS.iter().all(|(_, tag)| RegisterState::has_text(Tag(*tag))));
+        assert!(NUMBERS.iter().all(|(_, tag)| RegisterState::has_number(Tag(*tag))));
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ofd_storage::ErrorKind;
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::{Archive, Walk};
-use ofd_storage::{OwnedRecord, Position, RecordKind, Records};
+use ofd_storage::{OwnedRecord, Position, RecordKind, RecordRef, Records};
 
 use crate::error::Error;
 use crate::host::{Capability, Scope};
@@ -31,6 +31,11 @@ pub struct Feed {
 
 /// Records looked at in one call: a feed of one merchant does not walk the whole log at a stretch.
 const LOOKED_AT_MAX: usize = 65_536;
+
+/// The record, if it is a document.
+fn record_of(record: &RecordRef<'_>) -> Option<OwnedRecord> {
+    (record.kind() == RecordKind::Document).then(|| record.to_owned_record())
+}
 
 impl Feed {
     pub(crate) fn new(shared: Arc<Shared>, capability: Capability, from: Position) -> Self {
@@ -97,22 +102,11 @@ impl Feed {
                 return;
             }
             let behind = self.records.position();
-            let record = match self.records.next() {
-                Ok(Some((record, _))) => Ok(Some(record)),
-                Ok(None) => Ok(None),
-                Err(error) => Err(error),
-            };
-            let record = match record {
-                Ok(Some(record)) => record,
+            let next = self.records.next().map(|next| next.map(|(record, _)| record_of(&record)));
+            match next {
+                Ok(Some(record)) => record.into_iter().for_each(|it| self.give(it, batch)),
                 Ok(None) => return,
-                Err(error) => {
-                    self.failed(behind, error);
-                    return;
-                }
-            };
-            if record.kind() == RecordKind::Document {
-                let document = record.to_owned_record();
-                self.give(document, batch);
+                Err(error) => return self.failed(behind, error),
             }
         }
     }
@@ -150,22 +144,17 @@ impl Feed {
                 return false;
             }
             match walk.next_record() {
-                Ok(Some(record)) if record.record().kind() == RecordKind::Document => {
-                    self.give(record, batch)
+                Ok(Some(record)) => {
+                    record_of(&record.record()).into_iter().for_each(|it| self.give(it, batch))
                 }
-                Ok(Some(_)) => {}
                 Ok(None) => {
-                    // What the archive has not either, the log says is missing. It may have dropped more meanwhile.
-                    let before = self.before_log();
-                    if walk.position() < before {
-                        let longer = Walk::new(&self.shared.env, walk.position(), before);
-                        if longer.position() < before && self.is_archived(walk.position()) {
-                            walk = longer;
-                            continue;
-                        }
+                    // Retention may have gone on meanwhile. What the archive has not either, the log says is missing.
+                    let (at, before) = (walk.position(), self.before_log());
+                    if at < before && self.is_archived(at) {
+                        walk = Walk::new(&self.shared.env, at, before);
+                        continue;
                     }
-                    self.records =
-                        self.shared.reader.records_from(walk.position(), self.shared.watermark.load());
+                    self.records = self.shared.reader.records_from(at, self.shared.watermark.load());
                     return true;
                 }
                 Err(error) => {
@@ -174,8 +163,7 @@ impl Feed {
                         walk.pass();
                     }
                     self.error = Some(error);
-                    self.archived = Some(walk);
-                    return false;
+                    break;
                 }
             }
         }

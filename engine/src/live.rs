@@ -7,7 +7,8 @@
 //!          └── from the newest checkpoint on; from the archive where the log no longer reaches back
 //! ```
 //!
-//! Nobody waits for it: neither writer nor ports know that it is there, and it takes the watermark as it finds it. What it
+//! Nothing on the way to an answer waits for it: neither writer nor ports know that it is there, and it takes the watermark as it
+//! finds it. Compaction does, and a query over shifts: what a table says of them is what it tells (told.rs). What it
 //! lags behind it reads from the log, so that nothing is lost and no queue grows; a query says up to where it has folded.
 //!
 //! The state is shared behind a lock that the fold holds for [`FOLDED_AT_ONCE`] records, and a query for one page.
@@ -29,13 +30,15 @@ mod file;
 mod operator;
 #[cfg(feature = "parquet")]
 mod retold;
+#[cfg(feature = "parquet")]
+pub(crate) mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 #[cfg(feature = "parquet")]
-use ofd_storage::manifest::Archive;
+use ofd_storage::manifest::Walk;
 use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, RecordKind, Records};
 
 pub(crate) use self::book::Book;
@@ -417,23 +420,14 @@ fn from_archive(
     {
         tracing::info!(%before, "the registers are folded from the archive: they have no checkpoint");
         let mut events = Vec::new();
-        let after = registers.position().lsn();
-        let read = Archive::open(env)?.replay(Position::new(before), &mut |record| {
+        let mut walk = Walk::new(env, registers.position(), Position::new(before));
+        let mut more = true;
+        while more {
             if !goes_on() {
                 return Err(Error::new(ErrorKind::Retry, "the engine ends"));
             }
-            let record = record.record();
-            if record.lsn() > after {
-                registers.fold(&record, past, &mut events)?;
-            }
-            if events.len() >= FOLDED_AT_ONCE { tell(&mut events) } else { Ok(()) }
-        });
-        tell(&mut events)?;
-        match read {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                tracing::error!(%error, "alarm: the registers lack a part of the archive");
-            }
-            other => other?,
+            more = retold::fold_archived(&mut walk, registers, past, FOLDED_AT_ONCE, &mut events)?;
+            tell(&mut events)?;
         }
     }
     #[cfg(not(feature = "parquet"))]
@@ -452,72 +446,4 @@ fn from_archive(
 #[cfg(feature = "parquet")]
 pub(crate) fn drop_events(env: &dyn Env, through: Lsn) -> Result<usize, Error> {
     events::remove_through(env, through)
-}
-
-/// Hands every event behind `before`, also those that are no news, to `each` until all of `through` is told, waiting for the
-/// fold where it has not come so far.
-///
-/// # Errors
-/// `Retry` when the fold does not come on for `step`; as [`EventFeed::next_batch`].
-#[cfg(feature = "parquet")]
-#[expect(clippy::too_many_arguments, reason = "one caller, who has all of them")]
-pub(crate) fn told_since(
-    env: &Arc<dyn Env>,
-    book: &Arc<Book>,
-    reader: &LogReader,
-    before: Position,
-    through: Position,
-    step: Duration,
-    ended: &dyn Fn() -> bool,
-    each: &mut dyn FnMut(&Event),
-) -> Result<(), Error> {
-    let mut feed = EventFeed::of_all(Arc::clone(env), Arc::clone(book), Some(reader.clone()), before);
-    while feed.position() < through {
-        let at = feed.position();
-        let events = feed.next(FOLDED_AT_ONCE, Duration::ZERO)?;
-        events.iter().for_each(&mut *each);
-        let waits = events.is_empty() && feed.position() == at;
-        if ended() || waits && !book.wait_told(step, |told| told.position > at) {
-            return Err(crate::derive::waits(through));
-        }
-    }
-    Ok(())
-}
-
-/// Hands every event of a log that nobody here writes to, behind `before`, to `each`, also those that are no news: from the
-/// files that its owner has left, and by a fold of what lies behind its newest checkpoint.
-///
-/// # Errors
-/// Of the system.
-#[cfg(feature = "parquet")]
-pub(crate) fn with_events_of_log(
-    env: &Arc<dyn Env>,
-    reader: &LogReader,
-    ours: Option<&str>,
-    before: Position,
-    each: &mut dyn FnMut(&Event),
-) -> Result<(), Error> {
-    let ours = ours.map(str::to_owned).or_else(|| operator::known(&**env));
-    let schema = file::schema_of(ours.as_deref(), SHIFTS_KEPT);
-    let empty = || Registers::new(ours.clone(), SHIFTS_KEPT).seeded(|| env.random());
-    let has_events = |through| events::reach(&**env, through, events::schema_of(schema));
-    let kept = file::newest(&**env, reader, schema, &empty, &has_events)?;
-    let through = kept.as_ref().map_or(Lsn::NONE, |it| it.position().lsn());
-    let mut collected = Vec::new();
-    let from = match events::between(&**env, before, through, events::schema_of(schema), &mut collected) {
-        Ok(()) => kept,
-        // The owner has begun anew under our eyes, or a file is damaged: all of it is told again.
-        Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
-            tracing::warn!(%error, "files of events are passed over");
-            collected.clear();
-            None
-        }
-        Err(error) => return Err(error),
-    };
-    collected.iter().for_each(&mut *each);
-    let mut tell = |events: &mut Vec<Event>| {
-        events.drain(..).filter(|it| it.position > before).for_each(|event| each(&event));
-        Ok(())
-    };
-    fold_on(env, reader, from.unwrap_or_else(empty), &mut tell).map(drop)
 }

@@ -21,7 +21,7 @@ use ofd_storage::{
 };
 
 #[cfg(feature = "parquet")]
-use crate::derive::LogDerive;
+use crate::derive::EngineDerive;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
 use crate::live::{Book, From, RegisterBook, fold_log};
@@ -290,8 +290,7 @@ pub(crate) fn snapshot(
         false => LogReader::open_read_only(Arc::clone(env))?,
     };
     let take = |reader: LogReader| {
-        let derive =
-            LogDerive { env: Arc::clone(env), reader: reader.clone(), ours: ours.map(str::to_owned) };
+        let derive = EngineDerive::of_reader(env, &reader, ours);
         Snapshot::take(&reader, env, Some(Arc::new(derive)))
     };
     match take(opened) {

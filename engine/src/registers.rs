@@ -68,7 +68,10 @@ pub use self::shift_state::ShiftState;
 use self::slab::Slab;
 use self::takings::Takings;
 pub use self::takings::{DAYS_KEPT, HOURS_KEPT_DAYS, Whose};
-pub use self::totals::{DIRECTIONS, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals, VAT_CODES};
+pub use self::totals::{
+    DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals,
+    VAT_CODES, VAT_NAMES,
+};
 use self::wheel::Wheel;
 
 /// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
@@ -220,26 +223,33 @@ impl Registers {
         let from = out.len();
         let paid = if seen.variant == 0 { Paid::of(&seen.view) } else { None };
         let outcome = before(drive, seen, past).map(|before| {
-            let mut events = Events::of(out, seen);
-            drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), &mut events);
-            events.next()
+            drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), &mut Events::of(out, seen))
         });
-        let card = match outcome {
-            Ok(next) if seen.variant == 0 && !seen.view.form().is_marking() => {
-                let mut events = Events::going_on(out, seen, next);
-                let card = self.take_card(seen, at, paid.is_some(), &mut events);
-                let next = events.next();
-                let changed =
-                    out.get(from..).is_some_and(|new| new.iter().any(|it| it.kind.changes_register()));
-                if let Some(state) = card.filter(|_| changed).and_then(|card| self.state_of(seen, at, card)) {
-                    Events::going_on(out, seen, next).push(EventKind::RegisterState(Box::new(state)));
-                }
-                card
+        let changed = match outcome {
+            Ok(changed) => changed,
+            Err(error) => {
+                self.put_away(at, None);
+                return Err(error);
             }
-            _ => None,
         };
+        // Places in the record go on from what was told of it so far.
+        let told = |out: &[Event]| u16::try_from(out.len().saturating_sub(from)).unwrap_or(u16::MAX);
+        let mut card = None;
+        if seen.variant == 0 && !seen.view.form().is_marking() {
+            let next = told(out);
+            card = self.take_card(seen, at, paid.is_some(), &mut Events::going_on(out, seen, next));
+        }
+        // States come behind everything that has brought them about.
+        let next = told(out);
+        if let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) {
+            drive.tell_shifts(seen, &self.rules, &changed, &mut Events::going_on(out, seen, next));
+        }
+        let moves = out.get(from..).is_some_and(|new| new.iter().any(|it| it.kind.changes_register()));
+        if let Some(state) = card.filter(|_| moves).and_then(|card| self.state_of(seen, at, card)) {
+            let next = told(out);
+            Events::going_on(out, seen, next).push(EventKind::RegisterState(Box::new(state)));
+        }
         self.put_away(at, card);
-        outcome?;
         if let Some(paid) = &paid {
             self.take_paid(seen, paid);
         }

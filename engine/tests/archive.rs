@@ -8,6 +8,8 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Decimal128Type, Int32Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
-use bytes::Bytes;
-use ofd_emit::{Prng, ProfileOptions, Register as Till};
+use common::{changed, lives_of, submit};
+use ofd_emit::{Prng, ProfileOptions};
 use ofd_engine::codec::rules::{CheckContext, check};
-use ofd_engine::codec::{DocumentView, FfdVersion, Message};
+use ofd_engine::codec::{DocumentView, FfdVersion};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::{Agreement, Shift};
+use ofd_engine::registers::Shift;
 use ofd_engine::storage::columns::Table;
 use ofd_engine::storage::columns::read::each_batch;
 use ofd_engine::storage::union::Snapshot;
@@ -31,11 +33,6 @@ const OURS: &str = "7700000190";
 
 fn open(dir: &Path) -> Engine {
     Engine::builder(dir).operator_inn(OURS).segment_len_bytes(1 << 20).checkpoint_after(150).open().unwrap()
-}
-
-fn submit(engine: &Engine, messages: &[Vec<u8>]) {
-    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
-    engine.submit_batch(frames).unwrap().wait();
 }
 
 /// A cell as text; NULL is empty.
@@ -120,11 +117,7 @@ fn folded(dir: &Path) -> BTreeMap<(String, u32), Vec<String>> {
             let sums = it.totals.receipts(direction);
             if sums.receipts == 0 { String::new() } else { of(&sums).to_string() }
         };
-        let state = match it.agreement() {
-            Agreement::Agrees => "agrees",
-            Agreement::Differs => "differs",
-            Agreement::Incomplete | Agreement::Open => "incomplete",
-        };
+        let state = it.agreement().as_str();
         Some(vec![
             drive.to_owned(),
             it.number.to_string(),
@@ -150,37 +143,16 @@ fn folded(dir: &Path) -> BTreeMap<(String, u32), Vec<String>> {
     all.drives().flat_map(of_drive).collect()
 }
 
-/// The message with a total that is no sum of its payments, where it has one.
-fn with_another_total(message: &[u8]) -> Vec<u8> {
-    const TOTAL: [u8; 2] = 1020_u16.to_le_bytes();
-    let mut plain = message[30 + 32..message.len() - 10].to_vec();
-    if let Some(at) = plain.windows(2).position(|it| it == TOTAL) {
-        plain[at + 4] ^= 1;
-    }
-    let view = DocumentView::new_checked(&plain).unwrap();
-    let (header, version) = (view.header(), [message[6], message[7]]);
-    let number = header.number.unwrap().0;
-    let mut out = Vec::new();
-    Message::from_register(version, header.drive.unwrap(), number, view.form(), &plain)
-        .encode_into(&mut out)
-        .unwrap();
-    out
-}
-
 /// Lives of registers by turns, some of whose documents come late and some of which break a rule.
 fn late_lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
     let mut rng = Prng::new(7, 0);
-    let options = ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
-    let life = |register: u32| {
-        let mut register = Till::new(21, register, &options);
-        let message = |at| {
-            let mut message = Vec::new();
-            register.next_message(&mut message).unwrap();
-            if at % 5 == 3 { with_another_total(&message) } else { message }
-        };
-        (0..documents).map(message).collect::<Vec<_>>()
-    };
-    let lives: Vec<_> = (0..registers).map(life).collect();
+    let options = |_| ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
+    let mut lives = lives_of(21, registers, documents, options);
+    for life in &mut lives {
+        for message in life.iter_mut().skip(3).step_by(5) {
+            *message = changed(message, 1020, |value| value[0] ^= 1);
+        }
+    }
     let mut out: Vec<(usize, Vec<u8>)> = Vec::new();
     for at in 0..documents {
         for life in &lives {

@@ -11,9 +11,8 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
-use common::life;
-use ofd_emit::{ProfileOptions, Register as Till};
+use common::{life, lives_of, submit};
+use ofd_emit::ProfileOptions;
 use ofd_engine::codec::{DriveNumber, LocalSeconds, tags};
 use ofd_engine::host::Capability;
 use ofd_engine::registers::{
@@ -29,11 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 fn open(dir: &Path, checkpoint_after: u64) -> Engine {
     let builder = Engine::builder(dir).operator_inn(OURS).segment_len_bytes(1 << 20);
     builder.checkpoint_after(checkpoint_after).open().unwrap()
-}
-
-fn submit(engine: &Engine, messages: &[Vec<u8>]) {
-    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
-    engine.submit_batch(frames).unwrap().wait();
 }
 
 /// The registers of an engine, as soon as they hold everything.
@@ -64,17 +58,8 @@ fn checkpoints(dir: &Path) -> Vec<PathBuf> {
 
 /// The lives of some registers, mixed.
 fn lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
-    let options = ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
-    let life = |register: u32| {
-        let mut register = Till::new(11, register, &options);
-        let message = |_| {
-            let mut message = Vec::new();
-            register.next_message(&mut message).unwrap();
-            message
-        };
-        (0..documents).map(message).collect::<Vec<_>>()
-    };
-    let lives: Vec<_> = (0..registers).map(life).collect();
+    let options = |_| ProfileOptions { receipts_per_shift: Some(3), ..ProfileOptions::default() };
+    let lives = lives_of(11, registers, documents, options);
     (0..documents).flat_map(|at| lives.iter().map(move |life| life[at].clone())).collect()
 }
 

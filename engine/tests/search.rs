@@ -8,16 +8,18 @@
     reason = "a failed unwrap is a failed test"
 )]
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use ofd_emit::{Prng, ProfileOptions, Register as Till};
+use common::{changed, lives_of, submit};
+use ofd_emit::{Prng, ProfileOptions};
 use ofd_engine::codec::rules::{CheckContext, check};
-use ofd_engine::codec::{DocumentView, DriveNumber, FfdVersion, Message, Tag, Value};
+use ofd_engine::codec::{DriveNumber, FfdVersion, Tag, Value};
 use ofd_engine::host::Capability;
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{
@@ -29,48 +31,17 @@ fn open(dir: &Path) -> Engine {
     Engine::builder(dir).segment_len_bytes(1 << 20).open().unwrap()
 }
 
-fn submit(engine: &Engine, messages: &[Vec<u8>]) {
-    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
-    engine.submit_batch(frames).unwrap().wait();
-}
-
-/// The message with the value of a tag changed, where it has one.
-fn changed(message: &[u8], tag: u16, change: impl Fn(&mut [u8])) -> Vec<u8> {
-    let mut plain = message[30 + 32..message.len() - 10].to_vec();
-    if let Some(at) = plain.windows(2).position(|it| it == tag.to_le_bytes()) {
-        let len = usize::from(u16::from_le_bytes([plain[at + 2], plain[at + 3]]));
-        change(&mut plain[at + 4..at + 4 + len]);
-    }
-    let view = DocumentView::new_checked(&plain).unwrap();
-    let (header, version) = (view.header(), [message[6], message[7]]);
-    let number = header.number.unwrap().0;
-    let mut out = Vec::new();
-    Message::from_register(version, header.drive.unwrap(), number, view.form(), &plain)
-        .encode_into(&mut out)
-        .unwrap();
-    out
-}
-
 /// Lives of registers by turns: some documents come late, some twice with another contents, some break a rule, some have a clock
 /// without reason, and some are of test drives.
 fn lives(registers: u32, documents: usize) -> Vec<Vec<u8>> {
     let mut rng = Prng::new(5, 0);
     let mut out: Vec<(usize, Vec<u8>)> = Vec::new();
-    let life = |register: u32| {
-        let options = ProfileOptions {
-            receipts_per_shift: Some(4),
-            test_drives: register == 0,
-            ..ProfileOptions::default()
-        };
-        let mut till = Till::new(31, register, &options);
-        let message = move |_| {
-            let mut message = Vec::new();
-            till.next_message(&mut message).unwrap();
-            message
-        };
-        (0..documents).map(message).collect::<Vec<_>>()
+    let options = |register: u32| ProfileOptions {
+        receipts_per_shift: Some(4),
+        test_drives: register == 0,
+        ..ProfileOptions::default()
     };
-    let lives: Vec<_> = (0..registers).map(life).collect();
+    let lives = lives_of(31, registers, documents, options);
     for at in 0..documents {
         for life in &lives {
             let late = if rng.below(9) == 0 { 20 + rng.below(200) as usize } else { 0 };

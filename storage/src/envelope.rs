@@ -52,6 +52,16 @@ pub enum Realm {
     Test = 1,
 }
 
+impl Realm {
+    /// `prod` or `test`, as tables and lines of JSON have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prod => "prod",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// What the crypto module said of the message sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -28,13 +28,13 @@ use crate::columns::Table;
 use crate::columns::file::{FileOptions, rewriter};
 use crate::columns::read::{Chunks, wrong};
 use crate::compact::publish::{open_for_writing, publish};
-use crate::compact::write::staged_path;
+use crate::compact::write::{staged_path, widen};
 use crate::compact::{CompactOptions, sweep, write};
 use crate::env::{Env, FileWriter, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR};
-use crate::position::{Lsn, Position};
-use crate::union::{Scan, Snapshot};
+use crate::position::Position;
+use crate::union::{Scan, Snapshot, Wanted};
 
 /// Name of the file that says whose an export is.
 pub const EXPORT_FILE: &str = "export.json";
@@ -128,15 +128,6 @@ pub fn export(
     Ok(report)
 }
 
-/// Where the last increment of an export ended; `None` when there is no export.
-///
-/// # Errors
-/// As [`Manifest::load`].
-pub fn exported_through(out: &dyn Env) -> Result<Option<Position>, Error> {
-    let manifest = Manifest::load(out)?;
-    Ok(manifest.map(|it| Position::new(Lsn::new(it.compacted_through))))
-}
-
 /// Notes whose the export is, or sees that it is.
 fn belongs(out: &dyn Env, options: &ExportOptions) -> Result<(), Error> {
     let whose = Whose {
@@ -210,11 +201,12 @@ impl Copy<'_> {
     /// The rows of a table in files of the archive; with those of `documents` their containers.
     fn archived(&self, table: Table, run: &mut Run) -> Result<(), Error> {
         let scan = self.scan();
+        let wanted = scan.of(table)?;
         let archive = self.snapshot.archive();
         for source in archive.files(table).filter(|file| scan.reaches(table, file)) {
             let mut positions = BTreeSet::new();
             let number = run.files.len();
-            let entry = self.file(table, &scan, source, number, &mut |batch| {
+            let entry = self.file(table, &wanted, source, number, &mut |batch| {
                 if table == Table::Documents {
                     run.documents = run.documents.saturating_add(batch.num_rows() as u64);
                     run.total_kopecks = run.total_kopecks.saturating_add(sum_of(batch, "total"));
@@ -229,10 +221,10 @@ impl Copy<'_> {
                 continue;
             }
             let kept = |file: &&FileEntry| file.name == source.name && file.date == source.date;
-            let scan = Scan { positions: Some(Arc::new(positions)), after: self.after, ..Scan::default() };
+            let his = Scan { positions: Some(positions), ..Scan::default() }.of(Table::Containers)?;
             for containers in archive.files(Table::Containers).filter(kept) {
                 let number = run.files.len();
-                run.files.extend(self.file(Table::Containers, &scan, containers, number, &mut |_| {})?);
+                run.files.extend(self.file(Table::Containers, &his, containers, number, &mut |_| {})?);
             }
         }
         Ok(())
@@ -242,20 +234,20 @@ impl Copy<'_> {
     fn file(
         &self,
         table: Table,
-        scan: &Scan,
+        wanted: &Wanted,
         source: &FileEntry,
         number: usize,
         each: &mut dyn FnMut(&RecordBatch),
     ) -> Result<Option<FileEntry>, Error> {
         let mut file: Option<Writing> = None;
         let columns = columns_of(table, self.options.without_personal);
-        self.snapshot.scan_file(table, scan, Some(&columns), &source.path(), &mut |batch| {
-            each(&batch);
+        self.snapshot.scan_file(wanted, &columns, &source.path(), &mut |batch| {
+            each(batch);
             let file = match &mut file {
                 Some(file) => file,
-                None => file.insert(Writing::begin(self, table, source, number, &batch)?),
+                None => file.insert(Writing::begin(self, table, source, number, batch)?),
             };
-            file.put(&batch)
+            file.put(batch)
         })?;
         file.map(|file| file.end(self.out)).transpose()
     }
@@ -302,17 +294,9 @@ impl Writing {
         // Nothing of a name or a reach tells of others: the number is that of the file within this increment.
         let (first, last) = (copy.after.saturating_add(1), copy.snapshot.through());
         let name = format!("p-{first:016}-{:016}-{number:05}.parquet", last.as_u64());
-        let entry = FileEntry {
-            table: source.table.clone(),
-            date: source.date.clone(),
-            name,
-            rows: 0,
-            bytes: 0,
-            blake3: String::new(),
-            positions: (u64::MAX, 0),
-            fns: (String::new(), String::new()),
-            inns: (table != Table::Containers).then(|| (copy.options.inn.clone(), copy.options.inn.clone())),
-        };
+        let mut entry = FileEntry::new(table, &source.date, name);
+        let inn = &copy.options.inn;
+        entry.inns = (table != Table::Containers).then(|| (inn.clone(), inn.clone()));
         let path = staged_path(&entry);
         let sink = FileWriter::new(copy.out.create(&path)?);
         let facts = [("ofd.date", entry.date.clone()), ("ofd.inn", copy.options.inn.clone())];
@@ -322,6 +306,7 @@ impl Writing {
     }
 
     fn put(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        let mut fresh = self.entry.rows == 0;
         self.entry.rows = self.entry.rows.saturating_add(batch.num_rows() as u64);
         for position in positions_of(batch) {
             let (least, most) = &mut self.entry.positions;
@@ -329,13 +314,8 @@ impl Writing {
         }
         let drives = batch.column_by_name("fn").and_then(|it| it.as_string_opt::<i32>());
         for drive in drives.into_iter().flatten().flatten() {
-            let (least, most) = &mut self.entry.fns;
-            if least.is_empty() || drive < least.as_str() {
-                drive.clone_into(least);
-            }
-            if drive > most.as_str() {
-                drive.clone_into(most);
-            }
+            widen(&mut self.entry.fns, drive, fresh);
+            fresh = false;
         }
         self.writer.write(batch).map_err(|error| wrong(&staged_path(&self.entry), error))
     }

@@ -120,6 +120,21 @@ impl Run {
 }
 
 impl FileEntry {
+    /// A file with nothing in it yet.
+    pub(crate) fn new(table: Table, date: &str, name: String) -> Self {
+        Self {
+            table: table.name().to_owned(),
+            date: date.to_owned(),
+            name,
+            rows: 0,
+            bytes: 0,
+            blake3: String::new(),
+            positions: (u64::MAX, 0),
+            fns: (String::new(), String::new()),
+            inns: None,
+        }
+    }
+
     /// Folder of the file, in the data directory.
     pub fn folder(&self) -> PathBuf {
         folder(&self.table, &self.date)
@@ -313,24 +328,6 @@ impl Archive {
     ) -> Result<Vec<OwnedRecord>, Error> {
         let found = find::find_records(self, drive, number, 0..=through.as_u64())?;
         Ok(found.iter().map(Restored::record).collect())
-    }
-
-    /// Every record of the archive up to and with a position, in the order of the log: how a fold is rebuilt where the
-    /// log no longer reaches back. Holds the records of one run in memory.
-    ///
-    /// # Errors
-    /// `Corrupt` when a file cannot be read as it should, or an archive of version 1 holds no whole records; the first
-    /// error of `each`.
-    pub fn replay(
-        &self,
-        through: Position,
-        each: &mut dyn FnMut(OwnedRecord) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        for run in self.runs().iter().take_while(|run| run.first <= through.as_u64()) {
-            let records = self.records_of(run)?.into_iter();
-            records.filter(|it| it.record().lsn() <= through.lsn()).try_for_each(&mut *each)?;
-        }
-        Ok(())
     }
 
     /// The records of a run, in the order of the log.

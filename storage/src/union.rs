@@ -13,9 +13,11 @@
 //! rows whose years are over) and segments that leave the log are `is_not_found` for a reader that comes too late: it takes
 //! another snapshot and begins again.
 
+mod condition;
 mod findings;
 mod scan;
 mod search;
+mod searched_file;
 mod shifts;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 
 pub use findings::StoredFinding;
+pub(crate) use scan::Wanted;
 pub use scan::{Part, Scan};
 pub use search::{ItemSearch, Payment, SEARCH_LIMIT_MAX, Search, SearchCursor, SearchHit, SearchPage};
 
@@ -37,8 +40,9 @@ use crate::env::Env;
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Archive;
-use crate::position::{Lsn, Position};
+use crate::position::{Lsn, Position, SegmentId};
 use crate::reader::LogReader;
+use crate::record::RecordRef;
 
 /// Rows of the tail handed out at once.
 pub const TAIL_BATCH_ROWS: usize = 8192;
@@ -105,7 +109,7 @@ impl Snapshot {
         scan: &Scan,
         each: &mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut out = Collector { table, scan, days: BTreeMap::new(), each };
+        let mut out = Collector { table, wanted: scan.of(table)?, days: BTreeMap::new(), each };
         if table == Table::Registers {
             // A table of days: what they are now the live picture tells.
             return Ok(());
@@ -121,64 +125,35 @@ impl Snapshot {
         }
         let mut reader = RowReader::default();
         let after = self.archive.compacted_through().max(Position::new(Lsn::new(scan.after)));
-        let mut records = self.reader.records_from(after, self.through.lsn());
-        loop {
-            match records.next() {
-                Ok(Some((record, _))) => {
-                    let payload = || bytes::Bytes::copy_from_slice(record.payload());
-                    out.take(&mut reader, &SourceRecord::of(&record, payload), self.derive.as_deref())?;
-                }
-                Ok(None) => {
-                    self.is_there(after)?;
-                    return out.finish();
-                }
-                Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
-                    self.is_there(after)?;
-                    tracing::warn!(%error, "a part of the log cannot be read");
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        self.each_tail(after, self.through.lsn(), &mut |record, _| {
+            out.take(&mut reader, &owned(record), self.derive.as_deref())
+        })?;
+        out.finish()
     }
-}
 
-impl Snapshot {
-    /// The documents of the tail, and its shifts, as compaction would write them.
-    pub(crate) fn plan(&self, scan: &Scan) -> Result<Plan, Error> {
-        let after = self.archive.compacted_through().as_u64().max(scan.after);
-        let through = self.through.as_u64();
-        let mut plan = Plan::of(after.saturating_add(1), through);
-        let mut reader = RowReader::default();
-        let mut records = self.reader.records_from(Position::new(Lsn::new(after)), self.through.lsn());
+    /// Hands the records behind `after`, up to and with `through`, to `each`, in the order of the log.
+    fn each_tail(
+        &self,
+        after: Position,
+        through: Lsn,
+        each: &mut dyn FnMut(&RecordRef<'_>, SegmentId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut records = self.reader.records_from(after, through);
         loop {
             match records.next() {
-                Ok(Some((record, location))) => {
-                    let payload = || bytes::Bytes::copy_from_slice(record.payload());
-                    let SourceRecord::Document(stored) = SourceRecord::of(&record, payload) else { continue };
-                    reader.read(&stored, None).map_err(|error| unreadable(stored.position, error))?;
-                    if scan.takes(Table::Documents, reader.row()) {
-                        plan.add(stored, location.segment)?;
-                    }
-                }
-                Ok(None) => break,
+                Ok(Some((record, location))) => each(&record, location.segment)?,
+                Ok(None) => return self.is_there(after),
                 Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
-                    self.is_there(Position::new(Lsn::new(after)))?;
+                    self.is_there(after)?;
                     tracing::warn!(%error, "a part of the log cannot be read");
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.is_there(Position::new(Lsn::new(after)))?;
-        if let Some(derive) = self.derive.as_deref().filter(|_| after < through) {
-            let takes =
-                |shift: &ShiftRow| scan.takes(Table::Shifts, &Row { shift: shift.clone(), ..Row::default() });
-            plan.add_shifts(derive.shifts(after.saturating_add(1)..=through)?.into_iter().filter(takes));
-        }
-        Ok(plan)
     }
 
     /// Sees that nothing behind this position has left the log since the snapshot was taken: it would be missing.
-    pub(crate) fn is_there(&self, after: Position) -> Result<(), Error> {
+    fn is_there(&self, after: Position) -> Result<(), Error> {
         if after >= self.through || self.reader.first() <= after.lsn().next() {
             return Ok(());
         }
@@ -186,9 +161,34 @@ impl Snapshot {
         Err(Error::io(format!("records behind {after} have left the log since"), gone))
     }
 
+    /// The documents of the tail, and its shifts, as compaction would write them.
+    pub(crate) fn plan(&self, scan: &Scan) -> Result<Plan, Error> {
+        let after = self.archive.compacted_through().as_u64().max(scan.after);
+        let through = self.through.as_u64();
+        let mut plan = Plan::of(after.saturating_add(1), through);
+        let mut reader = RowReader::default();
+        let documents = scan.of(Table::Documents)?;
+        self.each_tail(Position::new(Lsn::new(after)), self.through.lsn(), &mut |record, segment| {
+            let SourceRecord::Document(stored) = owned(record) else { return Ok(()) };
+            reader.read(&stored, None).map_err(|error| unreadable(stored.position, error))?;
+            if documents.takes(reader.row()) { plan.add(stored, segment) } else { Ok(()) }
+        })?;
+        if let Some(derive) = self.derive.as_deref().filter(|_| after < through) {
+            let shifts = scan.of(Table::Shifts)?;
+            let takes = |shift: &ShiftRow| shifts.takes(&Row { shift: shift.clone(), ..Row::default() });
+            plan.add_shifts(derive.shifts(after.saturating_add(1)..=through)?.into_iter().filter(takes));
+        }
+        Ok(plan)
+    }
+
     pub(crate) fn derive(&self) -> Option<Arc<dyn Derive>> {
         self.derive.clone()
     }
+}
+
+/// The record with a copy of its payload.
+fn owned(record: &RecordRef<'_>) -> SourceRecord {
+    SourceRecord::of(record, || bytes::Bytes::copy_from_slice(record.payload()))
 }
 
 fn unreadable(position: u64, error: EnvelopeError) -> Error {
@@ -208,7 +208,7 @@ impl std::fmt::Debug for Snapshot {
 /// Rows on their way into batches.
 struct Collector<'e> {
     table: Table,
-    scan: &'e Scan,
+    wanted: Wanted,
     days: BTreeMap<Day, (Batch, usize)>,
     each: &'e mut dyn FnMut(Day, RecordBatch) -> Result<(), Error>,
 }
@@ -245,7 +245,7 @@ impl Collector<'_> {
     }
 
     fn push(&mut self, day: Day, row: &Row, bytes: usize) -> Result<(), Error> {
-        if !self.scan.takes(self.table, row) {
+        if !self.wanted.takes(row) {
             return Ok(());
         }
         let fresh = || (Batch::new(self.table.columns()), 0);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use compact_support::*;
 use ofd_storage::compact::{CompactOptions, compact};
-use ofd_storage::manifest::Archive;
+use ofd_storage::manifest::{Archive, Walk};
 use ofd_storage::verify::verify;
 use ofd_storage::{
     Appended, Driver, Env, ErrorKind, LogOptions, LogReader, NO_PARTITION, NewRecord, Position, RealEnv,
@@ -169,12 +169,10 @@ fn every_record_of_every_kind_comes_back_from_the_archive() {
     let archive = Archive::open(&env).unwrap();
     let through = archive.compacted_through();
     assert_eq!(through.lsn(), reader.durable());
-    archive
-        .replay(through, &mut |record| {
-            found.push(facts(&record.record()));
-            Ok(())
-        })
-        .unwrap();
+    let mut walk = Walk::new(&env, Position::START, through);
+    while let Some(record) = walk.next_record().unwrap() {
+        found.push(facts(&record.record()));
+    }
     assert_eq!(found.len(), expected.len());
     assert!(found == expected);
     let verified = verify(&reader, &env).unwrap();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use compact_support::*;
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::env::read_file;
-use ofd_storage::manifest::{Archive, MANIFEST_FILE, Manifest};
+use ofd_storage::manifest::{Archive, MANIFEST_FILE, Manifest, Walk};
 use ofd_storage::retain::{DropReport, DropRules, Hold, HoldCommand, HoldScope, Holds, Stays, drop_segments};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify;
@@ -115,12 +115,10 @@ fn everything(env: &Arc<dyn Env>, reader: &LogReader) -> Vec<Facts> {
         archive.compacted_through() >= before,
         "something has left the log that the archive does not hold"
     );
-    archive
-        .replay(before, &mut |record| {
-            found.push(facts(&record.record()));
-            Ok(())
-        })
-        .unwrap();
+    let mut walk = Walk::new(env, Position::START, before);
+    while let Some(record) = walk.next_record().unwrap() {
+        found.push(facts(&record.record()));
+    }
     found.extend(in_log(reader));
     found
 }

@@ -36,10 +36,7 @@ pub fn document_line(document: &StoredDocument) -> String {
         code.map_or_else(|| "null".to_owned(), |it| it.to_string()),
         time(document.received_at_us()),
         answered_at.as_deref().unwrap_or("null"),
-        match realm {
-            Realm::Prod => "prod",
-            Realm::Test => "test",
-        },
+        realm.as_str(),
         document.json().as_deref().unwrap_or("null"),
     );
     line

@@ -4,31 +4,15 @@
 
 use ofd_codec::{Civil, LocalSeconds, tags};
 use ofd_storage::columns::{ShiftRow, ShiftSums};
-use ofd_storage::envelope::Realm;
 use serde_json::{Map, Value, json};
 
 use super::line::time;
 use crate::error::Error;
 use crate::live::{Register, RegisterBook};
-use crate::registers::{Agreement, CardDrive, Drive, Evidence, Mark, Range, Shift, Sums, VAT_CODES};
-
-/// Names of the codes of 1199, as the columns of the archive have them; 5 and 6 are turnover.
-const VAT: [&str; VAT_CODES] = [
-    "vat20",
-    "vat10",
-    "vat20c",
-    "vat10c",
-    "turnover_vat0",
-    "turnover_no_vat",
-    "vat5",
-    "vat7",
-    "vat5c",
-    "vat7c",
-    "vat22",
-    "vat22c",
-];
-const DIRECTIONS: [&str; 4] = ["sell", "sell_return", "buy", "buy_return"];
-const PAYMENTS: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
+use crate::registers::{
+    CardDrive, DIRECTION_NAMES, DIRECTIONS, Drive, Evidence, Mark, PAYMENT_NAMES, Range, Shift, Sums,
+    VAT_NAMES,
+};
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
 /// when there is none.
@@ -49,7 +33,7 @@ pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Err
     let line = json!({
         "rnm": card.rnm,
         "inn": card.inn,
-        "realm": realm_name(card.realm),
+        "realm": card.realm.as_str(),
         "user": text(tags::USER_NAME),
         "address": text(tags::RETAIL_PLACE_ADDRESS),
         "place": text(tags::RETAIL_PLACE),
@@ -107,14 +91,14 @@ fn drive_json(drive: Option<&Drive>, since: Option<LocalSeconds>) -> Value {
 pub fn shift_line(drive: &Drive, rnm: Option<&str>, inn: Option<&str>, shift: &Shift) -> String {
     let Value::Object(mut line) = shift_head(shift) else { return String::new() };
     let direction = |of: &dyn Fn(usize) -> Sums| {
-        let named = DIRECTIONS.iter().enumerate();
+        let named = DIRECTION_NAMES.iter().enumerate();
         named.map(|(at, name)| ((*name).to_owned(), sums_json(&of(at)))).collect::<Map<_, _>>()
     };
     let rest = json!({
         "fn": drive.number.as_str(),
         "rnm": rnm,
         "inn": inn,
-        "realm": realm_name(drive.realm),
+        "realm": drive.realm.as_str(),
         "totals": direction(&|at| shift.totals.receipts(at)),
         "corrections": direction(&|at| shift.totals.corrections(at)),
         "inexact": shift.totals.inexact,
@@ -140,7 +124,7 @@ pub fn closed_shift_line(shift: &ShiftRow) -> String {
     let at = |seconds: Option<i64>| local(seconds.and_then(|it| u32::try_from(it).ok()).map(LocalSeconds));
     let kinds = |from: usize| {
         let of = |at: usize| shift.sums.get(from.saturating_add(at)).copied().flatten().unwrap_or_default();
-        let named = DIRECTIONS.iter().enumerate();
+        let named = DIRECTION_NAMES.iter().enumerate();
         let sums = |at| {
             let ShiftSums { receipts, total, payments, vat } = of(at);
             Sums { receipts, total, payments, vat }
@@ -164,7 +148,7 @@ pub fn closed_shift_line(shift: &ShiftRow) -> String {
         "inn": shift.inn,
         "realm": shift.realm,
         "totals": kinds(0),
-        "corrections": kinds(DIRECTIONS.len()),
+        "corrections": kinds(DIRECTIONS),
         "inexact": shift.inexact,
         "stated_receipts": shift.stated_receipts,
         "stated_documents": shift.stated_documents,
@@ -186,12 +170,7 @@ fn shift_head(shift: &Shift) -> Value {
         "documents": shift.documents,
         "receipts": shift.totals.count(),
         "revenue": shift.totals.revenue(),
-        "state": match shift.agreement() {
-            Agreement::Open => "open",
-            Agreement::Incomplete => "incomplete",
-            Agreement::Agrees => "agrees",
-            Agreement::Differs => "differs",
-        },
+        "state": shift.agreement().as_str(),
     })
 }
 
@@ -199,23 +178,16 @@ fn sums_json(sums: &Sums) -> Value {
     let mut line = Map::new();
     line.insert("receipts".to_owned(), sums.receipts.into());
     line.insert("total".to_owned(), sums.total.into());
-    let payments = PAYMENTS.iter().zip(sums.payments);
+    let payments = PAYMENT_NAMES.iter().zip(sums.payments);
     line.extend(payments.map(|(name, sum)| ((*name).to_owned(), sum.into())));
     // Most rates never occur.
-    let vat = VAT.iter().zip(sums.vat).filter(|(_, sum)| *sum != 0);
+    let vat = VAT_NAMES.iter().zip(sums.vat).filter(|(_, sum)| *sum != 0);
     line.extend(vat.map(|(name, sum)| ((*name).to_owned(), sum.into())));
     Value::Object(line)
 }
 
 fn ranges(ranges: &[Range]) -> Vec<[u32; 2]> {
     ranges.iter().map(|it| [it.first, it.last]).collect()
-}
-
-const fn realm_name(realm: Realm) -> &'static str {
-    match realm {
-        Realm::Prod => "prod",
-        Realm::Test => "test",
-    }
 }
 
 fn local(at: Option<LocalSeconds>) -> Option<String> {

@@ -46,6 +46,7 @@ pub struct EventFeed {
     /// With them everything up to here is given out.
     read: Position,
     /// Where the files do not reach back: of whom the fold of the archive asks, and the fold.
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is folded with it"))]
     log: Option<LogReader>,
     #[cfg(feature = "parquet")]
     retold: Option<Box<Retold>>,
@@ -212,8 +213,9 @@ impl EventFeed {
     /// Tells by the archive what the files no longer tell, some of it in a call.
     fn retell(&mut self, log: &LogReader, oldest: Position) -> Result<(), ofd_storage::Error> {
         let retold = self.retold.get_or_insert_with(|| Box::new(Retold::new(&self.env, log, oldest)));
-        let told = match retold.next(RETOLD_AT_ONCE) {
-            Ok(told) => told,
+        let mut events = Vec::new();
+        let more = match retold.next(RETOLD_AT_ONCE, &mut events) {
+            Ok(more) => more,
             Err(error) => {
                 // What the fold has told so far and nobody has taken is lost with it: it begins again.
                 self.retold = None;
@@ -222,18 +224,17 @@ impl EventFeed {
                 return Err(error);
             }
         };
-        match told {
-            Some(events) => {
-                self.read = self.read.max(retold.position());
-                let from = self.position;
-                self.queue(events.into_iter().filter(|it| it.position > from));
-            }
-            None => {
-                // Whatever is missing behind it, the files go on from here.
-                self.read = self.read.max(oldest);
-                self.retold = None;
+        self.read = self.read.max(retold.position());
+        if !more {
+            self.retold = None;
+            // Files that went before their records had left the log: nothing here can tell what was in them.
+            if self.read < oldest {
+                let text = format!("the events from {} to {oldest} are not there any more", self.read);
+                return Err(ofd_storage::Error::new(ErrorKind::Corrupt, text));
             }
         }
+        let from = self.position;
+        self.queue(events.into_iter().filter(|it| it.position > from));
         Ok(())
     }
 }

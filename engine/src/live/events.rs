@@ -264,7 +264,7 @@ pub(crate) fn remove_through(env: &dyn Env, through: Lsn) -> Result<usize, Error
     Ok(gone.len())
 }
 
-/// The events behind `before` of all records up to and with `through`, which have to be there.
+/// Hands the events behind `before` of all records up to and with `through`, which have to be there, to `each`.
 ///
 /// # Errors
 /// Of the system, `is_not_found` where a file is not there; `Corrupt` when one does not hold or is of another fold.
@@ -274,7 +274,7 @@ pub(crate) fn between(
     before: Position,
     through: Lsn,
     schema: u64,
-    into: &mut Vec<Event>,
+    each: &mut dyn FnMut(Event),
 ) -> Result<(), Error> {
     if before.lsn() >= through {
         return Ok(());
@@ -292,7 +292,7 @@ pub(crate) fn between(
                 Frame::Events(last) if last <= before.lsn() => {}
                 Frame::Events(_) => {
                     let new = |it: &Event| it.position > before && it.position.lsn() <= through;
-                    into.extend(reader.events()?.into_iter().filter(new));
+                    reader.events()?.into_iter().filter(new).for_each(&mut *each);
                 }
                 Frame::End(last) => break last,
             }

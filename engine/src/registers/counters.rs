@@ -15,10 +15,11 @@
 //! Source: order ЕД-7-20/662@, tags 1129-1146, 1157, 1194, 1201, 1218-1220, 1232, 1233.
 
 use ofd_codec::{DocumentView, Tag, Value, tags};
+use serde_json::{Map, Value as Json};
 
 use super::event_bytes::read_tag;
 use super::pack::{Packer, Unpacker};
-use super::totals::{DIRECTIONS, Sums, Totals};
+use super::totals::{DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, Sums, Totals, VAT_NAMES};
 
 const OF_RECEIPTS: [Tag; DIRECTIONS] =
     [tags::SELL_COUNTERS, tags::SELL_RETURN_COUNTERS, tags::BUY_COUNTERS, tags::BUY_RETURN_COUNTERS];
@@ -74,72 +75,50 @@ impl Mismatch {
     }
 }
 
-/// Names of the directions, as the columns of `shifts` have them.
-const NAMES: [&str; DIRECTIONS] = ["sell", "sell_return", "buy", "buy_return"];
-const PAYMENT_NAMES: [&str; 5] = ["cash", "ecash", "prepaid", "credit", "provision"];
-const VAT_NAMES: [&str; 6] = ["vat20", "vat10", "vat20c", "vat10c", "turnover_vat0", "turnover_no_vat"];
-
 /// The counters of a closing report as a JSON object; `None` where it has none.
 #[must_use]
 pub(super) fn stated_json(close: &DocumentView<'_>) -> Option<String> {
     let counters = close.get(tags::SHIFT_COUNTERS)?;
-    let mut json = Json::default();
+    let mut json = Map::new();
     for (tag, value) in level(&counters) {
         if tag == tags::ALL_RECEIPTS_COUNT {
-            json.number("receipts", &value);
-        } else if let Some(name) = name_of(&OF_RECEIPTS, &NAMES, tag) {
-            json.direction(name, "", &value);
+            put(&mut json, "receipts", &value);
+        } else if let Some(name) = name_of(&OF_RECEIPTS, &DIRECTION_NAMES, tag) {
+            json.insert(name.to_owned(), direction_json(&value));
         } else if tag == tags::CORRECTION_COUNTERS {
             for (tag, value) in level(&value) {
                 if tag == tags::CORRECTIONS_COUNT {
-                    json.number("corrections", &value);
-                } else if let Some(name) = name_of(&OF_CORRECTIONS, &NAMES, tag) {
-                    json.direction(name, "_correction", &value);
+                    put(&mut json, "corrections", &value);
+                } else if let Some(name) = name_of(&OF_CORRECTIONS, &DIRECTION_NAMES, tag) {
+                    json.insert(format!("{name}_correction"), direction_json(&value));
                 }
             }
         }
     }
-    Some(json.end())
+    Some(Json::Object(json).to_string())
+}
+
+fn direction_json(counters: &Value<'_>) -> Json {
+    let mut json = Map::new();
+    for (tag, value) in level(counters) {
+        let named = match tag {
+            tags::RECEIPTS_COUNT => Some("receipts"),
+            tags::COUNTER_TOTAL_SUM => Some("total"),
+            _ => name_of(&PAYMENTS, &PAYMENT_NAMES, tag).or_else(|| name_of(&VAT, &VAT_NAMES, tag)),
+        };
+        named.into_iter().for_each(|name| put(&mut json, name, &value));
+    }
+    Json::Object(json)
+}
+
+fn put(json: &mut Map<String, Json>, name: &str, counter: &Value<'_>) {
+    if let Ok(number) = counter.vln() {
+        json.insert(name.to_owned(), number.into());
+    }
 }
 
 fn name_of(tags: &[Tag], names: &[&'static str], tag: Tag) -> Option<&'static str> {
     tags.iter().position(|it| *it == tag).and_then(|at| names.get(at)).copied()
-}
-
-/// An object of numbers and of objects of numbers.
-#[derive(Default)]
-struct Json(String);
-
-impl Json {
-    fn key(&mut self, name: &str, suffix: &str) {
-        let begin = if self.0.is_empty() || self.0.ends_with('{') { "\"" } else { ",\"" };
-        [begin, name, suffix, "\":"].into_iter().for_each(|it| self.0.push_str(it));
-    }
-
-    fn number(&mut self, name: &str, value: &Value<'_>) {
-        if let Ok(number) = value.vln() {
-            self.key(name, "");
-            self.0.push_str(&number.to_string());
-        }
-    }
-
-    fn direction(&mut self, name: &str, suffix: &str, counters: &Value<'_>) {
-        self.key(name, suffix);
-        self.0.push('{');
-        for (tag, value) in level(counters) {
-            let named = match tag {
-                tags::RECEIPTS_COUNT => Some("receipts"),
-                tags::COUNTER_TOTAL_SUM => Some("total"),
-                _ => name_of(&PAYMENTS, &PAYMENT_NAMES, tag).or_else(|| name_of(&VAT, &VAT_NAMES, tag)),
-            };
-            named.into_iter().for_each(|name| self.number(name, &value));
-        }
-        self.0.push('}');
-    }
-
-    fn end(self) -> String {
-        ["{", &self.0, "}"].concat()
-    }
 }
 
 /// Compares the counters of a closing report with the sums of its shift.

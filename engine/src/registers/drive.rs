@@ -25,8 +25,8 @@ use crate::lanes::begins_generation;
 /// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
 pub const WAITING_MAX: usize = 8;
 
-/// So many shifts one document can change: its own, and as many as there are where reports contradict each other.
-const TOLD_MAX: usize = WAITING_MAX + 2;
+/// Numbers of closed shifts that one document has changed: its own, and as many as there are where reports contradict each other.
+pub(super) type Changed = ArrayVec<u32, { WAITING_MAX + 2 }>;
 
 /// What a fold was told at its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,7 +196,8 @@ impl Drive {
     }
 
     /// The next stored document. `before` is the registration in force, where the document is one itself and the one in
-    /// force can still be read; `paid` is what a receipt adds.
+    /// force can still be read; `paid` is what a receipt adds. The closed shifts that it has changed are to be told, see
+    /// [`Drive::tell_shifts`].
     pub(super) fn take(
         &mut self,
         seen: &Seen<'_>,
@@ -204,11 +205,11 @@ impl Drive {
         before: Option<&Registration>,
         paid: Option<&Paid>,
         events: &mut Events<'_>,
-    ) {
+    ) -> Changed {
         if seen.variant > 0 {
             self.variants = self.variants.saturating_add(1);
             events.push(EventKind::Variant { variant: seen.variant });
-            return;
+            return Changed::new();
         }
         let form = seen.view.form();
         if self.begins_anew(seen) {
@@ -221,7 +222,7 @@ impl Drive {
         let enters = registration.as_ref().is_some_and(Registration::enters);
         let arrival = self.service.take(seen.number, enters);
         if arrival == Arrival::Known {
-            return;
+            return Changed::new();
         }
         self.documents = self.documents.saturating_add(1);
         self.tell_arrival(arrival, registration.as_ref(), events);
@@ -233,8 +234,7 @@ impl Drive {
             self.register(&registration, seen.position, rules, before, events);
         }
         self.read_reports(seen, arrival, events);
-        let mut told: ArrayVec<u32, TOLD_MAX> =
-            self.assemble(seen, arrival, paid, events).into_iter().collect();
+        let mut changed: Changed = self.assemble(seen, arrival, paid, events).into_iter().collect();
         if form == Form::CLOSE_ARCHIVE {
             self.closed = Some(seen.number);
             events.push(EventKind::DriveClosed);
@@ -251,10 +251,9 @@ impl Drive {
         }
         // A number that comes late may complete any shift around it.
         if matches!(arrival, Arrival::Late { .. } | Arrival::Earlier) {
-            self.judge_around(seen.number, &mut told, events);
+            self.judge_around(seen.number, &mut changed, events);
         }
-        self.tell_shifts(seen, &told, events);
-        self.forget_old_shifts(rules.keep);
+        changed
     }
 
     fn tell_arrival(
@@ -394,13 +393,21 @@ impl Drive {
         (was_closed || form == Form::CLOSE_SHIFT).then_some(number)
     }
 
-    /// Tells how closed shifts stand that this document has closed or changed.
-    fn tell_shifts(&mut self, seen: &Seen<'_>, numbers: &[u32], events: &mut Events<'_>) {
-        for number in numbers {
+    /// Ends what [`Drive::take`] has begun: tells how the closed shifts stand that the document has closed or changed, behind all
+    /// else that is told with it, and forgets those that nobody asks for any more.
+    pub(super) fn tell_shifts(
+        &mut self,
+        seen: &Seen<'_>,
+        rules: &Rules,
+        changed: &Changed,
+        events: &mut Events<'_>,
+    ) {
+        for number in changed {
             let Some(shift) = self.shifts.iter_mut().find(|it| it.number == *number) else { continue };
             events.push(EventKind::ShiftState(Box::new(ShiftState::of(seen, shift))));
             shift.settle();
         }
+        self.forget_old_shifts(rules.keep);
     }
 
     fn check_opening(&self, number: u32, events: &mut Events<'_>) {
@@ -477,8 +484,8 @@ impl Drive {
         }
     }
 
-    /// Judges the shifts whose reports stand on both sides of a number; those that have changed by that go to `told`.
-    fn judge_around(&mut self, number: u32, told: &mut ArrayVec<u32, TOLD_MAX>, events: &mut Events<'_>) {
+    /// Judges the shifts whose reports stand on both sides of a number; those that have changed by that go to `changed`.
+    fn judge_around(&mut self, number: u32, changed: &mut Changed, events: &mut Events<'_>) {
         let around = |it: &&Shift| {
             let opened = it.opened.is_some_and(|mark| mark.number <= number);
             opened && it.closed.is_some_and(|mark| mark.number >= number)
@@ -487,13 +494,13 @@ impl Drive {
         for number in numbers {
             let before = self.shift(number).map(Shift::agreement);
             self.judge(number, events);
-            if before != self.shift(number).map(Shift::agreement) && !told.contains(&number) {
+            if before != self.shift(number).map(Shift::agreement) && !changed.contains(&number) {
                 // It is another row than the one before, also where the document names no shift.
                 if let Some(shift) = self.shifts.iter_mut().find(|it| it.number == number) {
                     shift.revision = shift.revision.saturating_add(1);
                 }
                 // More than one can only be around it where reports contradict each other.
-                let _ = told.try_push(number);
+                let _ = changed.try_push(number);
             }
         }
     }

@@ -146,7 +146,7 @@ pub enum EventKind {
         revision: u32,
     },
     /// A shift that is closed, as it stands behind this document, which has closed or changed it; told
-    /// behind what it brought about.
+    /// behind everything else that it brought about, but for the state of its register.
     ShiftState(Box<ShiftState>),
     /// A register as it stands from this document on, which has registered or changed it, brought, closed or taken away its
     /// drive; the last of the events of its record.
@@ -261,11 +261,6 @@ impl<'v> Events<'v> {
         drive: DriveNumber,
     ) -> Self {
         Self { out, position, received_at_us, drive, number: 0, next: 0 }
-    }
-
-    /// The place of the next event.
-    pub(super) const fn next(&self) -> u16 {
-        self.next
     }
 
     pub(super) fn push(&mut self, kind: EventKind) {

@@ -42,6 +42,18 @@ pub enum RegisterStatus {
     Closed,
 }
 
+impl RegisterStatus {
+    /// `working`, `left` or `closed`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Left => "left",
+            Self::Closed => "closed",
+        }
+    }
+}
+
 /// A register, by the document that it is told with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterState {
@@ -100,6 +112,18 @@ impl RegisterState {
     pub fn number(&self, tag: Tag) -> Option<u32> {
         let at = NUMBERS.iter().position(|it| *it == tag)?;
         self.numbers.get(at).copied().flatten()
+    }
+
+    /// Whether [`RegisterState::text`] tells this requisite.
+    #[cfg(test)]
+    pub(crate) fn has_text(tag: Tag) -> bool {
+        TEXTS.contains(&tag)
+    }
+
+    /// Whether [`RegisterState::number`] does.
+    #[cfg(test)]
+    pub(crate) fn has_number(tag: Tag) -> bool {
+        NUMBERS.contains(&tag)
     }
 
     pub(super) fn pack(&self, to: &mut Packer) {

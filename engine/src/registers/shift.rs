@@ -39,6 +39,19 @@ pub enum Agreement {
     Differs,
 }
 
+impl Agreement {
+    /// `open`, `incomplete`, `agrees` or `differs`, as tables and lines of JSON have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Incomplete => "incomplete",
+            Self::Agrees => "agrees",
+            Self::Differs => "differs",
+        }
+    }
+}
+
 /// A shift.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shift {

@@ -16,6 +16,26 @@ pub const PAYMENTS: usize = 5;
 /// Codes of tag 1199.
 pub const VAT_CODES: usize = 12;
 
+/// Names of the directions, as tables and lines of JSON have them.
+pub const DIRECTION_NAMES: [&str; DIRECTIONS] = ["sell", "sell_return", "buy", "buy_return"];
+/// Names of the payment forms, in the order of [`PAYMENT_TAGS`].
+pub const PAYMENT_NAMES: [&str; PAYMENTS] = ["cash", "ecash", "prepaid", "credit", "provision"];
+/// Names of the codes of 1199, in their order; 5 and 6 are turnover.
+pub const VAT_NAMES: [&str; VAT_CODES] = [
+    "vat20",
+    "vat10",
+    "vat20c",
+    "vat10c",
+    "turnover_vat0",
+    "turnover_no_vat",
+    "vat5",
+    "vat7",
+    "vat5c",
+    "vat7c",
+    "vat22",
+    "vat22c",
+];
+
 /// How the total of a receipt counts in revenue, by its direction: the formula of the module header.
 pub const REVENUE_SIGN: [i64; DIRECTIONS] = [1, -1, 0, 0];
 

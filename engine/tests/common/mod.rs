@@ -16,6 +16,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use bytes::Bytes;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use ofd_emit::{Answer, ProfileOptions, Register, check_answer};
 use ofd_engine::codec::container_crc;
@@ -28,9 +29,23 @@ pub fn fresh() -> (tempfile::TempDir, EngineBuilder) {
     (dir, builder)
 }
 
+/// The first `documents` messages of the lives of some registers.
+pub fn lives_of(
+    seed: u64,
+    registers: u32,
+    documents: usize,
+    options: impl Fn(u32) -> ProfileOptions,
+) -> Vec<Vec<Vec<u8>>> {
+    (0..registers).map(|it| life_of(seed, it, documents, &options(it))).collect()
+}
+
 /// The first `documents` messages of a register's life.
 pub fn life(seed: u64, register: u32, documents: usize) -> Vec<Vec<u8>> {
-    let mut register = Register::new(seed, register, &ProfileOptions::default());
+    life_of(seed, register, documents, &ProfileOptions::default())
+}
+
+fn life_of(seed: u64, register: u32, documents: usize, options: &ProfileOptions) -> Vec<Vec<u8>> {
+    let mut register = Register::new(seed, register, options);
     (0..documents)
         .map(|_| {
             let mut message = Vec::new();
@@ -133,6 +148,24 @@ pub fn altered(message: &[u8]) -> Vec<u8> {
     let at = other.windows(4).position(|it| it == [0x35, 0x04, 0x06, 0x00]).unwrap();
     other[at + 4 + 5] ^= 1;
     with_crc(other)
+}
+
+/// Another document: with the value of a tag changed, where it has one.
+pub fn changed(message: &[u8], tag: u16, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut other = message.to_vec();
+    let end = other.len() - 10;
+    if let Some(at) = other[62..end].windows(2).position(|it| it == tag.to_le_bytes()) {
+        let at = 62 + at;
+        let len = usize::from(u16::from_le_bytes([other[at + 2], other[at + 3]]));
+        change(&mut other[at + 4..at + 4 + len]);
+    }
+    with_crc(other)
+}
+
+/// Submits messages in one batch and waits for what becomes of them.
+pub fn submit(engine: &Engine, messages: &[Vec<u8>]) {
+    let frames = messages.iter().map(|it| Bytes::from(it.clone())).collect();
+    engine.submit_batch(frames).unwrap().wait();
 }
 
 /// Makes the container's CRC good again.

@@ -1,7 +1,7 @@
 //! One small life for every kind of event: what the documents are, what is said of them.
 
 use ofd_engine::codec::{DriveNumber, Form, tags};
-use ofd_engine::registers::{Event, EventKind, RegisterStatus, Registers, Seen};
+use ofd_engine::registers::{Agreement, Event, EventKind, RegisterStatus, Registers, Seen};
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::{Lsn, Position};
 
@@ -119,6 +119,28 @@ fn a_drive_appears_and_works() {
         (7, "shift.opened"),
     ];
     assert_eq!(told(life), expected);
+}
+
+// A row of a shift is told from the one before by its revision, also when the document that completes it names no shift.
+#[test]
+fn a_shift_that_a_document_without_a_shift_completes_has_another_revision() {
+    let life = vec![
+        in_shift(1, OPEN, 1, 0),
+        in_shift(2, RECEIPT, 1, 1),
+        closing(4, 1, 1, 3),
+        registration(3, Form::REREGISTRATION, OURS, 0),
+    ];
+    let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+    let sent: Vec<Sent> = (1..).zip(life).map(|(lsn, made)| Sent::new(made, 0, lsn)).collect();
+    for sent_one in &sent {
+        registers.take(&sent_one.seen(), &Delivered(&sent), &mut events).unwrap();
+    }
+    let state = |event: &Event| match &event.kind {
+        EventKind::ShiftState(it) => Some((event.number, it.shift.revision, it.shift.agreement())),
+        _ => None,
+    };
+    let states: Vec<_> = events.iter().filter_map(state).collect();
+    assert_eq!(states, [(4, 0, Agreement::Incomplete), (3, 1, Agreement::Agrees)]);
 }
 
 // What `registers` shows of a day: every state from the document on that began it.

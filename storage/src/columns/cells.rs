@@ -2,16 +2,24 @@
 //!
 //! What is asked of a row is so asked of the rows of a file and of the rows of the log by the same code.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
     Date32Type, Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
 };
 use arrow_array::{
-    Array, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array, StringArray,
-    TimestampMicrosecondArray, TimestampMillisecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray, TimestampMillisecondArray,
 };
 
-use super::Cell;
+use arrow_schema::{Field, Schema};
+use hashbrown::HashMap;
+
+use super::read::damaged;
+use super::{Cell, Table};
+use crate::error::Error;
 
 /// A column of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -80,11 +88,117 @@ impl<'b> Cells<'b> {
     }
 }
 
+/// All columns of a batch of a table, by name.
+pub(crate) struct NamedCells<'b> {
+    table: Table,
+    cells: HashMap<&'b str, Cells<'b>>,
+    rows: usize,
+}
+
+impl<'b> NamedCells<'b> {
+    /// Those of a batch.
+    ///
+    /// # Errors
+    /// `Corrupt` when a column is of a type that no column has.
+    pub(crate) fn of(table: Table, batch: &'b RecordBatch) -> Result<Self, Error> {
+        let schema: &'b Schema = batch.schema_ref();
+        let named = |(field, array): (&'b Arc<Field>, &'b ArrayRef)| {
+            let name = field.name().as_str();
+            Cells::of(array).map(|cells| (name, cells)).ok_or_else(|| wrong(table, name))
+        };
+        let cells = schema.fields().iter().zip(batch.columns()).map(named).collect::<Result<_, _>>()?;
+        Ok(Self { table, cells, rows: batch.num_rows() })
+    }
+
+    /// The rows of the batch, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = RowCells<'_, 'b>> {
+        (0..self.rows).map(|at| RowCells { named: self, at })
+    }
+}
+
+fn wrong(table: Table, name: &str) -> Error {
+    damaged(Path::new(table.name()), format!("no column {name} of the expected type"))
+}
+
+/// One row of a batch. A cell that is not there or not of the type that is asked for is damage; NULL is `None`.
+#[derive(Clone, Copy)]
+pub(crate) struct RowCells<'n, 'b> {
+    named: &'n NamedCells<'b>,
+    at: usize,
+}
+
+impl<'b> RowCells<'_, 'b> {
+    fn cell(self, name: &str) -> Result<Cell<'b>, Error> {
+        let cells = self.named.cells.get(name);
+        cells.map(|it| it.at(self.at)).ok_or_else(|| wrong(self.named.table, name))
+    }
+
+    /// A number, a sum in kopecks, a time in the unit of its column.
+    pub(crate) fn int(self, name: &str) -> Result<Option<i64>, Error> {
+        match self.cell(name)? {
+            Cell::Int(value) => Ok(Some(value)),
+            Cell::Null => Ok(None),
+            _ => Err(wrong(self.named.table, name)),
+        }
+    }
+
+    /// A number that fits.
+    pub(crate) fn small<T: TryFrom<i64>>(self, name: &str) -> Result<Option<T>, Error> {
+        let number = |it| T::try_from(it).map_err(|_| wrong(self.named.table, name));
+        self.int(name)?.map(number).transpose()
+    }
+
+    /// A number that is there and fits.
+    pub(crate) fn required<T: TryFrom<i64>>(self, name: &str) -> Result<T, Error> {
+        self.small(name)?.ok_or_else(|| wrong(self.named.table, name))
+    }
+
+    /// Seconds of a [`super::Kind::LocalTime`].
+    pub(crate) fn seconds(self, name: &str) -> Result<Option<i64>, Error> {
+        Ok(self.int(name)?.map(|millis| millis.div_euclid(1000)))
+    }
+
+    /// Text.
+    pub(crate) fn text(self, name: &str) -> Result<Option<&'b str>, Error> {
+        match self.cell(name)? {
+            Cell::Text(value) => Ok(Some(value)),
+            Cell::Null => Ok(None),
+            _ => Err(wrong(self.named.table, name)),
+        }
+    }
+
+    /// Text, if there is any.
+    pub(crate) fn owned(self, name: &str) -> Result<Option<String>, Error> {
+        Ok(self.text(name)?.map(str::to_owned))
+    }
+
+    /// Text that is there.
+    pub(crate) fn required_text(self, name: &str) -> Result<String, Error> {
+        self.owned(name)?.ok_or_else(|| wrong(self.named.table, name))
+    }
+
+    /// One of some words, which is there.
+    pub(crate) fn word(self, name: &str, words: &[&'static str]) -> Result<&'static str, Error> {
+        let text = self.text(name)?;
+        let word = words.iter().find(|it| text == Some(**it)).copied();
+        word.ok_or_else(|| wrong(self.named.table, name))
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(self, name: &str) -> Result<Option<bool>, Error> {
+        match self.cell(name)? {
+            Cell::Flag(value) => Ok(Some(value)),
+            Cell::Null => Ok(None),
+            _ => Err(wrong(self.named.table, name)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
-    use crate::columns::{Batch, Row, Table};
+    use crate::columns::{Batch, Row};
 
     // What is found in a file must be what was found of the same row in the log.
     #[test]

@@ -110,6 +110,11 @@ impl<'a> From<Option<&'a str>> for Cell<'a> {
     }
 }
 
+/// The cell of a [`Kind::LocalTime`] from seconds on the clock of a till.
+pub(super) fn millis(seconds: Option<i64>) -> Option<i64> {
+    seconds.map(|seconds| seconds.saturating_mul(1000))
+}
+
 /// How a column is laid out in the file, where the default (dictionary, falling back to plain) is not best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {

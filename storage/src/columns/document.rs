@@ -6,7 +6,7 @@
 
 use ofd_codec::{DocumentView, FfdVersion, Form, Value};
 
-use super::column::{Cell, Column, Kind, Layout};
+use super::column::{Cell, Column, Kind, Layout, millis};
 use super::item::{Item, first};
 use super::vat::Vat;
 
@@ -149,7 +149,7 @@ impl Facts {
 
     /// 1012 in milliseconds.
     pub(super) fn local_millis(&self) -> Option<i64> {
-        self.local_seconds.map(|seconds| seconds.saturating_mul(1000))
+        millis(self.local_seconds)
     }
 }
 

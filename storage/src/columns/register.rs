@@ -12,37 +12,37 @@
 //! A register is told by realm and registration number (РНМ, 1037). What a state holds is what the document says that has
 //! brought it about; a registration says all of it, other documents leave what they do not say as it was.
 
-use std::path::Path;
-
-use arrow_array::cast::AsArray;
-use arrow_array::types::{
-    Int32Type, Int64Type, TimestampMicrosecondType as Micros, TimestampMillisecondType as Millis,
-};
-use arrow_array::{Array, RecordBatch};
-
-use super::Table;
-use super::column::{Cell, Column, Kind, Layout};
-use super::read::damaged;
+use super::cells::RowCells;
+use super::column::{Cell, Column, Kind, Layout, millis};
 use super::row::Row;
 use crate::error::Error;
 
-/// Texts of a state, in the order of their columns.
-pub const TEXTS: [&str; 7] =
-    ["user_name", "address", "place", "kkt_number", "kkt_version", "machine_number", "operator_inn"];
-/// Numbers of a state, in the order of their columns.
-pub const NUMBERS: [&str; 11] = [
-    "reasons",
-    "ffd_code",
-    "tax_systems",
-    "autonomous",
-    "automat",
-    "internet",
-    "excise",
-    "gambling",
-    "lottery",
-    "services",
-    "bso",
+/// Texts of a state: columns, in their order, and tags.
+pub const TEXTS: [(&str, u16); 7] = [
+    ("user_name", 1048),
+    ("address", 1009),
+    ("place", 1187),
+    ("kkt_number", 1013),
+    ("kkt_version", 1188),
+    ("machine_number", 1036),
+    ("operator_inn", 1017),
 ];
+/// Numbers of a state, and behind them its signs: columns, in their order, and tags.
+pub const NUMBERS: [(&str, u16); 11] = [
+    ("reasons", 1205),
+    ("ffd_code", 1209),
+    ("tax_systems", 1062),
+    ("autonomous", 1002),
+    ("automat", 1001),
+    ("internet", 1108),
+    ("excise", 1207),
+    ("gambling", 1193),
+    ("lottery", 1126),
+    ("services", 1109),
+    ("bso", 1110),
+];
+/// Where the signs begin.
+const SIGNS_FROM: usize = 3;
 
 /// A state of a register, as a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,10 +112,6 @@ fn sign<const AT: usize>(row: &Row) -> Cell<'_> {
 
 fn position(value: u64) -> Cell<'static> {
     i64::try_from(value).ok().into()
-}
-
-fn millis(seconds: Option<i64>) -> Option<i64> {
-    seconds.map(|seconds| seconds.saturating_mul(1000))
 }
 
 /// Columns of `registers`, in order.
@@ -200,71 +196,32 @@ pub const COLUMNS: &[Column] = &[
     Column::new("bso", Kind::Flag, "АС БСО (1110)", sign::<10>),
 ];
 
-/// The rows of a batch of the table.
+/// The row that these cells make up.
 ///
 /// # Errors
-/// `Corrupt` when a column is missing.
-pub(crate) fn read(path: &Path, batch: &RecordBatch) -> Result<Vec<RegisterRow>, Error> {
-    let array = |name: &str| {
-        let found = Table::Registers.column_index(name).and_then(|_| batch.column_by_name(name));
-        found.ok_or_else(|| damaged(path, format!("no column {name}")))
+/// `Corrupt` when a column is missing or of another type.
+pub(crate) fn read(row: RowCells<'_, '_>) -> Result<RegisterRow, Error> {
+    let mut register = RegisterRow {
+        position: row.required("position")?,
+        received_at_us: row.required("received_at")?,
+        as_of: row.required("as_of")?,
+        realm: row.required_text("realm")?,
+        rnm: row.required_text("rnm")?,
+        inn: row.owned("inn")?,
+        drive: row.required_text("fn")?,
+        number: row.required("fd")?,
+        valid_from: row.seconds("valid_from")?,
+        valid_to: row.seconds("valid_to")?,
+        ended: row.flag("ended")?.unwrap_or_default(),
+        status: row.required_text("status")?,
+        registers: row.flag("registration")?.unwrap_or_default(),
+        ..RegisterRow::default()
     };
-    let other = |name: &str| damaged(path, format!("the column {name} is of another type"));
-    let texts = |name: &str| {
-        let array = array(name)?.as_string_opt::<i32>().ok_or_else(|| other(name))?;
-        Ok::<_, Error>(array.clone())
-    };
-    let (realm, rnm, inn, drive) = (texts("realm")?, texts("rnm")?, texts("inn")?, texts("fn")?);
-    let status = texts("status")?;
-    let long = |name: &str| {
-        let array = array(name)?.as_primitive_opt::<Int64Type>().ok_or_else(|| other(name))?;
-        Ok::<_, Error>(array.clone())
-    };
-    let (positions, as_of, fd) = (long("position")?, long("as_of")?, long("fd")?);
-    let received =
-        array("received_at")?.as_primitive_opt::<Micros>().ok_or_else(|| other("received_at"))?.clone();
-    let local = |name: &str| {
-        let array = array(name)?.as_primitive_opt::<Millis>().ok_or_else(|| other(name))?;
-        Ok::<_, Error>(array.clone())
-    };
-    let (from, to) = (local("valid_from")?, local("valid_to")?);
-    let flag = |name: &str| {
-        let array = array(name)?.as_boolean_opt().ok_or_else(|| other(name))?;
-        Ok::<_, Error>(array.clone())
-    };
-    let (ended, registers) = (flag("ended")?, flag("registration")?);
-    let of = |at: usize| -> Result<RegisterRow, Error> {
-        let text = |array: &arrow_array::StringArray| array.is_valid(at).then(|| array.value(at).to_owned());
-        let seconds = |array: &arrow_array::TimestampMillisecondArray| {
-            array.is_valid(at).then(|| array.value(at).div_euclid(1000))
-        };
-        let mut row = RegisterRow {
-            position: u64::try_from(positions.value(at)).unwrap_or_default(),
-            received_at_us: received.value(at),
-            as_of: u64::try_from(as_of.value(at)).unwrap_or_default(),
-            realm: realm.value(at).to_owned(),
-            rnm: rnm.value(at).to_owned(),
-            inn: text(&inn),
-            drive: drive.value(at).to_owned(),
-            number: u32::try_from(fd.value(at)).unwrap_or_default(),
-            valid_from: seconds(&from),
-            valid_to: seconds(&to),
-            ended: ended.value(at),
-            status: status.value(at).to_owned(),
-            registers: registers.value(at),
-            ..RegisterRow::default()
-        };
-        for (slot, name) in row.texts.iter_mut().zip(TEXTS) {
-            *slot = text(&texts(name)?);
-        }
-        for (slot, name) in row.numbers.iter_mut().zip(NUMBERS) {
-            let array = array(name)?;
-            let number = array.as_primitive_opt::<Int64Type>().map(|it| it.value(at));
-            let small = array.as_primitive_opt::<Int32Type>().map(|it| i64::from(it.value(at)));
-            let flag = array.as_boolean_opt().map(|it| i64::from(it.value(at)));
-            *slot = number.or(small).or(flag).filter(|_| array.is_valid(at));
-        }
-        Ok(row)
-    };
-    (0..batch.num_rows()).map(of).collect()
+    for (slot, (name, _)) in register.texts.iter_mut().zip(TEXTS) {
+        *slot = row.owned(name)?;
+    }
+    for (at, (slot, (name, _))) in register.numbers.iter_mut().zip(NUMBERS).enumerate() {
+        *slot = if at < SIGNS_FROM { row.int(name)? } else { row.flag(name)?.map(i64::from) };
+    }
+    Ok(register)
 }

@@ -15,7 +15,7 @@ use super::register::RegisterRow;
 use super::restore::makes_up;
 use super::shift::ShiftRow;
 use super::violation::Finding;
-use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance, Realm};
+use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance};
 use crate::record::{NO_PARTITION, RecordKind};
 
 /// A record as it came out of the log; of kind Document unless somebody says otherwise.
@@ -103,10 +103,7 @@ impl Head {
                 at => at,
             },
             variant: i64::from(envelope.variant),
-            realm: match envelope.realm {
-                Realm::Prod => "prod",
-                Realm::Test => "test",
-            },
+            realm: envelope.realm.as_str(),
             provenance: match envelope.provenance {
                 Provenance::Live => "live",
                 Provenance::Import => "import",
@@ -191,18 +188,6 @@ pub struct Row {
 }
 
 impl Row {
-    pub(crate) fn inn(&self) -> Option<&str> {
-        self.facts.inn.as_deref()
-    }
-
-    pub(crate) fn drive(&self) -> &str {
-        &self.head.drive
-    }
-
-    pub(crate) fn position(&self) -> u64 {
-        u64::try_from(self.head.position).unwrap_or_default()
-    }
-
     /// The day the document lies under.
     pub fn day(&self) -> Day {
         Day::of(self.facts.local_seconds, self.head.received_at_us)

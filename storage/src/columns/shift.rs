@@ -12,7 +12,7 @@
 //! Unit: kopecks in the row, DECIMAL(18,2) in the column.
 
 use super::Day;
-use super::column::{Cell, Column, Kind, Layout};
+use super::column::{Cell, Column, Kind, Layout, millis};
 use super::row::Row;
 
 /// Kinds of sums: four directions of receipts (1054), four of corrections.
@@ -96,7 +96,7 @@ pub struct ShiftRow {
     pub state: &'static str,
     /// A sum has left 64 bits and stands where it was.
     pub inexact: bool,
-    /// How often documents came after it was closed.
+    /// How often documents have changed it after it was closed: its rows are told apart by it.
     pub revision: u32,
     /// 1118 and 1111 of the closing report.
     pub stated_receipts: Option<u32>,
@@ -135,10 +135,6 @@ fn vat<const OF: usize, const AT: usize>(row: &Row) -> Cell<'_> {
 
 fn sums_of(row: &Row, of: usize) -> Option<&ShiftSums> {
     row.shift.sums.get(of)?.as_ref()
-}
-
-fn millis(seconds: Option<i64>) -> Option<i64> {
-    seconds.map(|seconds| seconds.saturating_mul(1000))
 }
 
 /// The columns of a shift, then those of each kind of sums.

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use ofd_codec::Tag;
 
-use super::registers::Snapshot;
+use super::registers::RegistersDue;
 use super::source::{SegmentSource, SourceRecord};
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
@@ -96,7 +96,7 @@ pub(crate) struct Plan {
     /// When its last record came.
     received_at_us: i64,
     /// The registers, when it is their time.
-    pub(super) registers: Option<Snapshot>,
+    pub(super) registers: Option<RegistersDue>,
 }
 
 impl Plan {
@@ -164,7 +164,7 @@ impl Plan {
         derive: &dyn Derive,
     ) -> Result<(), Error> {
         let (positions, last) = (self.positions(), self.received_at_us);
-        self.registers = Snapshot::due(env, manifest, &positions, last, derive)?;
+        self.registers = RegistersDue::due(env, manifest, &positions, last, derive)?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
+use crate::columns::cells::NamedCells;
 use crate::columns::read::{damaged, open, wrong};
 use crate::columns::register::read;
 use crate::columns::{Day, Derive, RegisterRow, Table};
@@ -19,7 +20,7 @@ use crate::retain::segments::as_published;
 
 /// A snapshot that is due.
 #[derive(Debug, Default)]
-pub(crate) struct Snapshot {
+pub(crate) struct RegistersDue {
     /// The folder.
     pub(crate) day: Day,
     /// The last record it knows.
@@ -32,7 +33,7 @@ pub(crate) struct Snapshot {
     history: bool,
 }
 
-impl Snapshot {
+impl RegistersDue {
     /// That of a run at these positions, whose last record came at this time; `None` when it is not due.
     pub(crate) fn due(
         env: &dyn Env,
@@ -151,7 +152,8 @@ impl Rows {
         while self.rows.as_slice().is_empty() {
             let Some(batch) = self.reader.as_mut().and_then(Iterator::next) else { return Ok(None) };
             let batch = batch.map_err(|error| wrong(&self.path, error.into()))?;
-            let mut rows = read(&self.path, &batch)?;
+            let cells = NamedCells::of(Table::Registers, &batch)?;
+            let mut rows = cells.rows().map(read).collect::<Result<Vec<_>, _>>()?;
             rows.retain(self.wanted);
             self.rows = rows.into_iter();
         }

@@ -173,17 +173,7 @@ impl OpenFile {
         table: Table,
         options: &CompactOptions,
     ) -> Result<Self, Error> {
-        let entry = FileEntry {
-            table: table.name().to_owned(),
-            date: day.to_string(),
-            name: plan.file_name(),
-            rows: 0,
-            bytes: 0,
-            blake3: String::new(),
-            positions: (u64::MAX, 0),
-            fns: (String::new(), String::new()),
-            inns: None,
-        };
+        let entry = FileEntry::new(table, &day.to_string(), plan.file_name());
         let path = staged_path(&entry);
         let sink = FileWriter::new(env.create(&path)?);
         let facts = [("ofd.date", entry.date.clone()), ("ofd.positions", plan.reach())];
@@ -223,7 +213,8 @@ impl OpenFile {
     }
 }
 
-fn widen(reach: &mut (String, String), key: &str, fresh: bool) {
+/// Takes a key into a reach, which is `fresh` before the first.
+pub(crate) fn widen(reach: &mut (String, String), key: &str, fresh: bool) {
     let (least, most) = reach;
     if fresh || key < least.as_str() {
         key.clone_into(least);

@@ -1,6 +1,6 @@
 //! A walk along the records of the archive, in the order of the log, at the reader's own pace.
 //!
-//! Memory: the records of one run. A run whose files were replaced under the eyes of the reader is read by the manifest of
+//! Memory: the manifest, and the records of one run. A run whose files were replaced under the eyes of the reader is read by the manifest of
 //! then; what was given out is not given out again.
 
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use crate::record::OwnedRecord;
 /// The walk.
 pub struct Walk {
     env: Arc<dyn Env>,
+    archive: Option<Archive>,
     /// Everything up to here was given out, or is not there any more.
     position: Position,
     /// Nothing behind this is given out.
@@ -30,6 +31,7 @@ impl Walk {
     pub fn new(env: &Arc<dyn Env>, from: Position, through: Position) -> Self {
         Self {
             env: Arc::clone(env),
+            archive: None,
             position: from,
             through,
             records: Vec::new().into_iter(),
@@ -46,7 +48,8 @@ impl Walk {
     /// The next record; `None` at the end of the walk or of the archive, whichever comes first.
     ///
     /// # Errors
-    /// As [`Archive::replay`]; the same call may be made again.
+    /// `Corrupt` when a file cannot be read as it should, or an archive of version 1 holds no whole records; of the system. The
+    /// same call may be made again, or [`Walk::pass`] first.
     pub fn next_record(&mut self) -> Result<Option<OwnedRecord>, Error> {
         loop {
             if let Some(record) = self.records.next() {
@@ -64,38 +67,41 @@ impl Walk {
 
     /// Reads the run behind the position; false: the archive has none.
     fn read(&mut self) -> Result<bool, Error> {
-        let run_of = |archive: &Archive| {
-            let behind = self.position.as_u64();
-            archive.runs().iter().find(|run| run.last > behind).cloned()
-        };
-        let mut archive = Archive::open(&self.env)?;
-        let Some(mut run) = run_of(&archive) else { return Ok(false) };
-        self.unread_last = Some(run.last);
-        let records = match archive.records_of(&run) {
-            Err(error) if error.is_not_found() => {
-                archive = Archive::open(&self.env)?;
-                let Some(again) = run_of(&archive) else { return Ok(false) };
-                run = again;
-                self.unread_last = Some(run.last);
-                archive.records_of(&run)?
+        // A manifest names every file of years: it is read once, and again where it no longer tells.
+        if let Some(archive) = self.archive.take() {
+            match self.read_by(&archive) {
+                Err(error) if error.is_not_found() => {}
+                Ok(false) => {}
+                read => {
+                    self.archive = Some(archive);
+                    return read;
+                }
             }
-            read => read?,
-        };
-        let wanted = records.into_iter().filter(|it| {
+        }
+        let archive = Archive::open(&self.env)?;
+        let read = self.read_by(&archive);
+        self.archive = Some(archive);
+        read
+    }
+
+    fn read_by(&mut self, archive: &Archive) -> Result<bool, Error> {
+        let at = archive.runs().partition_point(|run| run.last <= self.position.as_u64());
+        let Some(run) = archive.runs().get(at) else { return Ok(false) };
+        self.unread_last = Some(run.last);
+        let wanted = archive.records_of(run)?.into_iter().filter(|it| {
             let position = Position::new(it.record().lsn());
             self.position < position && position <= self.through
         });
         self.records = wanted.collect::<Vec<_>>().into_iter();
-        self.run_last = Some(run.last);
-        self.unread_last = None;
+        (self.run_last, self.unread_last) = (Some(run.last), None);
         Ok(true)
     }
 
-    /// Goes on behind the run that could not be read, if the last call has failed for one.
-    pub fn pass(&mut self) {
-        if let Some(last) = self.unread_last.take() {
-            self.position = self.position.max(Position::new(Lsn::new(last))).min(self.through);
-        }
+    /// Goes on behind the run that could not be read; false when the last call has not failed for one.
+    pub fn pass(&mut self) -> bool {
+        let Some(last) = self.unread_last.take() else { return false };
+        self.position = self.position.max(Position::new(Lsn::new(last))).min(self.through);
+        true
     }
 }
 

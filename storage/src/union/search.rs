@@ -19,9 +19,7 @@
 //! Items are joined to documents by position within a file: a document is found when one of its items passes every
 //! condition on items.
 
-mod condition;
 mod cursor;
-mod file;
 mod hit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,12 +29,12 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 
-use self::condition::{Condition, Test, seconds_of, words_of};
 pub use self::cursor::SearchCursor;
-use self::file::{SearchedFile, cell_of};
 pub use self::hit::SearchHit;
 use self::hit::VAT_COLUMNS;
-use super::{Scan, Snapshot, unreadable};
+use super::condition::{Condition, Test, seconds_of, words_of};
+use super::searched_file::{SearchedFile, cell_of};
+use super::{Scan, Snapshot, owned, unreadable};
 use crate::columns::read::damaged;
 use crate::columns::{Cell, Day, Row, RowReader, Stored, Table};
 use crate::compact::SourceRecord;
@@ -280,10 +278,7 @@ impl Search {
         ask(&["internet"], self.internet.map(Test::Flag));
         ask(&["correction_type"], codes(&self.correction_types));
         ask(&["answer_code"], codes(&self.answer_codes));
-        let realm = self.realm.map(|it| match it {
-            Realm::Prod => "prod",
-            Realm::Test => "test",
-        });
+        let realm = self.realm.map(|it| it.as_str());
         ask(&["realm"], realm.map(|it| Test::Texts(BTreeSet::from([it.to_owned()]))));
         ask(&["variant"], (!self.all_variants).then(|| Test::OneOf(vec![0])));
         out
@@ -530,30 +525,21 @@ impl Walk<'_> {
         let mut newest = BTreeMap::new();
         let after = self.snapshot.archive().compacted_through();
         let upto = self.snapshot.through.as_u64().min(self.ceiling);
-        let mut records = self.snapshot.reader.records_from(after, Lsn::new(upto));
         let mut reader = RowReader::default();
-        loop {
-            match records.next() {
-                Ok(Some((record, _))) => {
-                    if !self.may_be(&record) {
-                        continue;
-                    }
-                    let payload = || bytes::Bytes::copy_from_slice(record.payload());
-                    let SourceRecord::Document(stored) = SourceRecord::of(&record, payload) else { continue };
-                    if let Some(key) = self.key(&mut reader, &stored)? {
-                        newest.insert(key, stored);
-                    }
-                    while newest.len() > most {
-                        newest.pop_first();
-                    }
-                }
-                Ok(None) => return Ok(newest),
-                Err(error) if error.kind() == ErrorKind::Corrupt && !error.is_not_found() => {
-                    tracing::warn!(%error, "a part of the log cannot be read");
-                }
-                Err(error) => return Err(error),
+        self.snapshot.each_tail(after, Lsn::new(upto), &mut |record, _| {
+            if !self.may_be(record) {
+                return Ok(());
             }
-        }
+            let SourceRecord::Document(stored) = owned(record) else { return Ok(()) };
+            if let Some(key) = self.key(&mut reader, &stored)? {
+                newest.insert(key, stored);
+            }
+            while newest.len() > most {
+                newest.pop_first();
+            }
+            Ok(())
+        })?;
+        Ok(newest)
     }
 
     /// What the envelope alone answers, so that most records are not copied.

@@ -1,4 +1,4 @@
-//! One file of the archive, opened as far as a search has to: its footer, then the page index, then pages.
+//! One file of the archive, opened as far as a search or a scan has to: its footer, then the page index, then pages.
 //!
 //! Row groups go by their statistics and, for a printed sign, by its bloom filter; pages by the page index; rows by the
 //! values, the cheapest condition first, each asked only of the rows that are left.
