@@ -93,7 +93,7 @@ fn extract(record: &RecordRef<'_>) -> Option<SideFact> {
             let key = [&[COMMAND], record.lsn().get().to_be_bytes().as_slice()].concat();
             note(key, record.payload().to_vec(), true)
         }
-        RecordKind::Tick | RecordKind::Unknown(_) => None,
+        RecordKind::Tick | RecordKind::Status | RecordKind::Unknown(_) => None,
     }
 }
 

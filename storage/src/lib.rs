@@ -57,6 +57,7 @@ pub mod scrub;
 mod segment;
 mod side;
 mod sink;
+pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "columns")]

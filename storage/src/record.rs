@@ -56,6 +56,8 @@ pub enum RecordKind {
     Command,
     /// A tick of the clock.
     Tick,
+    /// What the tax service or a delivery channel has answered; the payload is [`crate::status`].
+    Status,
     /// Of a newer version.
     Unknown(u8),
 }
@@ -69,6 +71,7 @@ impl RecordKind {
             Self::Cursor => 3,
             Self::Command => 4,
             Self::Tick => 5,
+            Self::Status => 6,
             Self::Unknown(code) => code,
         }
     }
@@ -81,6 +84,7 @@ impl RecordKind {
             3 => Self::Cursor,
             4 => Self::Command,
             5 => Self::Tick,
+            6 => Self::Status,
             other => Self::Unknown(other),
         }
     }

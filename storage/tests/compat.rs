@@ -135,7 +135,7 @@ fn open_records() -> Vec<(RecordKind, u8, u32, Vec<u8>)> {
     // Every kind there is, one that is not there yet, and a record without a payload.
     let kinds = [RecordKind::Quarantine, RecordKind::Cursor, RecordKind::Command, RecordKind::Tick];
     records.extend(kinds.map(|kind| (kind, 0x7F, 0, payload(20))));
-    records.extend([RecordKind::Unknown(6), RecordKind::Unknown(200)].map(|kind| (kind, 2, 5, payload(30))));
+    records.extend([RecordKind::Status, RecordKind::Unknown(200)].map(|kind| (kind, 2, 5, payload(30))));
     records.push((RecordKind::Tick, 0, 0, Vec::new()));
     records
 }

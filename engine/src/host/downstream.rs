@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use ofd_codec::DriveNumber;
+use ofd_storage::status::StatusKind;
 
 use super::{Answering, answered};
 
@@ -13,6 +14,9 @@ pub struct TaxDocument {
     pub drive: DriveNumber,
     /// Document number.
     pub number: u32,
+    /// BLAKE3 of the container as it was received. Drive, number and hash are the identity of a document: what is sent again
+    /// bears the same.
+    pub hash: [u8; 32],
     /// ФНС JSON with rawData, UTF-8.
     pub json: Bytes,
 }
@@ -38,24 +42,38 @@ pub enum TaxReceipt {
     Unavailable,
 }
 
-/// A verdict of the tax service.
+/// A verdict of the tax service. Each names its document by the id of [`TaxReceipt::Sent`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaxStatus {
-    /// Accepted (a duplicate counts as accepted).
+    /// Accepted.
     Accepted {
-        /// Id from [`TaxReceipt::Sent`].
+        /// The service's id.
         id: String,
     },
-    /// Accepted with a warning (soft quarantine).
+    /// The service had it before; counts as accepted.
+    Duplicate {
+        /// The service's id.
+        id: String,
+    },
+    /// Accepted with a warning («мягкий карантин»).
     Warned {
-        /// Id from [`TaxReceipt::Sent`].
+        /// The service's id.
         id: String,
         /// The service's code.
         code: u32,
     },
-    /// Refused (hard quarantine).
+    /// Not accepted, cannot be mended («жёсткий карантин»).
+    Quarantined {
+        /// The service's id.
+        id: String,
+        /// The service's code.
+        code: u32,
+        /// The tag it names.
+        tag: Option<u16>,
+    },
+    /// Refused.
     Refused {
-        /// Id from [`TaxReceipt::Sent`].
+        /// The service's id.
         id: String,
         /// The service's code.
         code: u32,
@@ -64,7 +82,39 @@ pub enum TaxStatus {
     },
 }
 
+impl TaxStatus {
+    /// The service's id of the document.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Accepted { id }
+            | Self::Duplicate { id }
+            | Self::Warned { id, .. }
+            | Self::Quarantined { id, .. }
+            | Self::Refused { id, .. } => id,
+        }
+    }
+
+    /// What the ledger keeps of it: kind, code, tag.
+    pub fn parts(&self) -> (StatusKind, Option<u32>, Option<u16>) {
+        match self {
+            Self::Accepted { .. } => (StatusKind::Accepted, None, None),
+            Self::Duplicate { .. } => (StatusKind::Duplicate, None, None),
+            Self::Warned { code, .. } => (StatusKind::Warned, Some(*code), None),
+            Self::Quarantined { code, tag, .. } => (StatusKind::Quarantined, Some(*code), *tag),
+            Self::Refused { code, tag, .. } => (StatusKind::Refused, Some(*code), *tag),
+        }
+    }
+}
+
 /// The leg to the tax service (ФНС). Time-out: 60 seconds a call.
+///
+/// - A receipt `Sent` says that the service has the document and will come to a verdict. What is not sent is handed over again.
+/// - Documents of one drive stand in a batch in their order. A service that cannot take one of them takes none behind it of the
+///   same drive either, else their order is lost.
+/// - An answer may get lost: the same batch comes again then, and a document that is known by drive, number and hash is no new
+///   one. Its verdict is [`TaxStatus::Duplicate`] or the one it got before.
+/// - Verdicts may come late, twice and in any order. One that `poll` has given out and that was lost behind it comes again when
+///   the document does.
 pub trait TaxService: Send + Sync + 'static {
     /// Hands over a batch; one receipt a document, in order.
     fn send(&self, batch: Vec<TaxDocument>) -> Answering<Vec<TaxReceipt>>;

@@ -4,7 +4,7 @@
 //! its number in the log, its partition, its number there and all its bytes ([`super::restore`]). So log order
 //! can be restored by a merge of both by `position`, and a segment whose records are in them may leave the disk.
 //!
-//! `kind` is `quarantine`, `cursor`, `command`, `tick`, or `kind<N>` of a newer version; `key` is what a reader looks for:
+//! `kind` is `quarantine`, `cursor`, `command`, `tick`, `status`, or `kind<N>` of a newer version; `key` is what a reader looks for:
 //! drive and number of a quarantined frame (`9960440300000001/17`), the name of a cursor. What is in a payload is
 //! not judged here: a quarantined frame may hold anything, and a key that cannot be read is NULL.
 
@@ -56,6 +56,7 @@ pub fn kind_name(kind: RecordKind) -> String {
         RecordKind::Cursor => "cursor".to_owned(),
         RecordKind::Command => "command".to_owned(),
         RecordKind::Tick => "tick".to_owned(),
+        RecordKind::Status => "status".to_owned(),
         RecordKind::Unknown(code) => format!("kind{code}"),
     }
 }

@@ -35,6 +35,8 @@ pub enum Row {
     Quarantine,
     /// A tick of the clock.
     Tick,
+    /// What the tax service or deliveries answered: as long as a document.
+    Status,
     /// A command, a cursor, a kind of a newer version.
     State,
 }
@@ -54,7 +56,7 @@ pub fn keeps(row: Row, dated: Day, life_end: Option<Day>, years: u16) -> Keeps {
     let from = |day: Day| Keeps::Until(day.plus_years(years));
     match row {
         Row::State => Keeps::Ever,
-        Row::Quarantine | Row::Tick => from(dated),
+        Row::Quarantine | Row::Tick | Row::Status => from(dated),
         Row::Document { form: None | Some(1 | 6), .. }
         | Row::Document { form: Some(11), replaces_drive: None | Some(true) } => match life_end {
             Some(end) => from(end.max(dated)),
@@ -111,7 +113,7 @@ mod tests {
     use super::*;
 
     fn rows() -> Vec<Row> {
-        let mut rows = vec![Row::Quarantine, Row::Tick, Row::State];
+        let mut rows = vec![Row::Quarantine, Row::Tick, Row::Status, Row::State];
         for form in (0..=u8::MAX).map(Some).chain([None]) {
             for replaces_drive in [None, Some(false), Some(true)] {
                 rows.push(Row::Document { form, replaces_drive });

@@ -262,6 +262,7 @@ fn expired(
                     let row = match u8::try_from(kinds.value(at)).map(RecordKind::from_code) {
                         Ok(RecordKind::Quarantine) => Row::Quarantine,
                         Ok(RecordKind::Tick) => Row::Tick,
+                        Ok(RecordKind::Status) => Row::Status,
                         _ => Row::State,
                     };
                     let key = keys.is_valid(at).then(|| keys.value(at));
