@@ -125,7 +125,7 @@ fn write(dir: &Path, stored: &[Stored]) -> anyhow::Result<()> {
         containers.push(reader.row())?;
         reader.each_item(|row| items.push(row))?;
     }
-    for writer in [documents, items, containers] {
+    for mut writer in [documents, items, containers] {
         writer.finish()?;
     }
     Ok(())

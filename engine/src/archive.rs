@@ -4,9 +4,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ofd_storage::Lsn;
-use ofd_storage::columns::Table;
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
-use ofd_storage::manifest::Archive;
+use ofd_storage::manifest::{Archive, Run};
+use ofd_storage::merge::{MergeReport, MergeRules, merge_archive};
 use ofd_storage::retain::{
     DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
@@ -56,6 +56,29 @@ impl Engine {
             ..CompactOptions::default()
         };
         let report = compact(&shared.reader, &shared.env, &options);
+        shared.forget_archive();
+        Ok(report?)
+    }
+
+    /// Merges runs of the archive whose day is over, and once more those whose month has settled, into fewer files; with `all`
+    /// also those of today. Rows stay what they are. Registers are served meanwhile, and whoever asks sees every document once.
+    ///
+    /// # Errors
+    /// As [`merge_archive`].
+    pub fn merge(&self, all: bool) -> Result<MergeReport, Error> {
+        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_ended() {
+            return Err(Error::new(ErrorKind::Reopen, "the engine has ended"));
+        }
+        let shared = self.shared();
+        let rules = MergeRules {
+            now_us: shared.now().wall_us.saturating_add(if all { DAY_US } else { 0 }),
+            log_begins: shared.reader.first(),
+            free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
+            stop: Some(self.closed_flag()),
+            ..MergeRules::default()
+        };
+        let report = merge_archive(&shared.env, &rules);
         shared.forget_archive();
         Ok(report?)
     }
@@ -120,9 +143,8 @@ impl Engine {
         if !dry_run {
             // The next snapshot of the registers is made of what has changed since the last one.
             let archive = Archive::open(&shared.env)?;
-            let mut runs = archive.runs().iter().rev();
-            let last = runs.find(|run| run.files.iter().any(|it| it.table == Table::Registers.name()));
-            let told = last.map_or(Lsn::NONE, |run| Lsn::new(run.last));
+            let last = archive.runs().iter().rev().find_map(Run::registers);
+            let told = last.map_or(Lsn::NONE, |(as_of, _)| Lsn::new(as_of));
             drop_events(&*shared.env, told.min(shared.reader.first().prev()))?;
         }
         Ok(RetainReport { log, archive })

@@ -196,6 +196,25 @@ pub trait Env: Send + Sync + 'static {
     /// Of the system.
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Error>;
 
+    /// Makes the two directories change names, at once: nobody sees one of them without the other. Durable after
+    /// [`Env::sync_dir`] of what is above them only.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where the file system cannot do that; of the system.
+    fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
+        let _ = one;
+        Err(unsupported(other))
+    }
+
+    /// Gives a file a second name. Durable after [`Env::sync_dir`] only.
+    ///
+    /// # Errors
+    /// [`Error::is_unsupported`] where the file system cannot do that; of the system.
+    fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let _ = from;
+        Err(unsupported(to))
+    }
+
     /// Removes a file.
     ///
     /// # Errors
@@ -254,6 +273,10 @@ pub trait Env: Send + Sync + 'static {
     fn mirror(&self) -> Option<&Mirror> {
         None
     }
+}
+
+fn unsupported(path: &Path) -> Error {
+    Error::io(path.display().to_string(), io::ErrorKind::Unsupported.into())
 }
 
 /// Parts that go to the disk as one write; a commit has fewer.
@@ -384,6 +407,11 @@ impl FileWriter {
     /// Bytes written so far.
     pub fn position(&self) -> u64 {
         self.at
+    }
+
+    /// The file, of a writer that somebody else holds.
+    pub fn file(&self) -> &Arc<dyn File> {
+        &self.file
     }
 
     /// The file.

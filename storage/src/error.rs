@@ -67,6 +67,15 @@ impl Error {
         self.source.as_ref().is_some_and(|source| source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether the file system cannot do what was asked of it.
+    pub fn is_unsupported(&self) -> bool {
+        use rustix::io::Errno;
+        let Some(source) = &self.source else { return false };
+        let codes = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::XDEV, Errno::PERM, Errno::MLINK];
+        source.kind() == io::ErrorKind::Unsupported
+            || source.raw_os_error().is_some_and(|code| codes.iter().any(|it| it.raw_os_error() == code))
+    }
+
     /// Whether the storage itself failed (EIO, ENOSPC, EROFS, EDQUOT, ESTALE, EFBIG).
     pub fn is_storage_fault(&self) -> bool {
         self.kind == ErrorKind::Reopen

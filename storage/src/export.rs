@@ -321,11 +321,11 @@ impl Writing {
     }
 
     fn end(self, out: &dyn Env) -> Result<FileEntry, Error> {
-        let Self { mut entry, writer } = self;
+        let Self { mut entry, mut writer } = self;
         let path = staged_path(&entry);
-        let sink = writer.into_inner().map_err(|error| wrong(&path, error))?;
-        entry.bytes = sink.position();
-        sink.into_file().sync_all()?;
+        writer.finish().map_err(|error| wrong(&path, error))?;
+        entry.bytes = writer.inner().position();
+        writer.inner().file().sync_all()?;
         // Not from what was handed to the writer: from what the disk gives back.
         entry.blake3 = Chunks::open(out, &path)?.blake3()?;
         Ok(entry)

@@ -39,6 +39,8 @@ mod log;
 mod lsn_files;
 #[cfg(feature = "columns")]
 pub mod manifest;
+#[cfg(feature = "columns")]
+pub mod merge;
 mod mirror;
 mod mmap;
 mod numbers;

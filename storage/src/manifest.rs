@@ -32,8 +32,11 @@ pub const STAGING_DIR: &str = ".staging";
 pub const PARQUET_DIR: &str = "parquet";
 /// Marker in each folder of a date: every file that stands there is whole.
 pub const SUCCESS_FILE: &str = "_SUCCESS";
-/// Version of the manifest's shape: what is written. 2 = runs hold every record, of every kind.
-pub const MANIFEST_VERSION: u32 = 2;
+/// Where folders of dates are put together before they change places with those that readers by pattern see.
+pub const MERGING_DIR: &str = ".merging";
+/// Version of the manifest's shape: what is written. 2 = runs hold every record, of every kind; 3 = runs are merged, and say
+/// when their records came.
+pub const MANIFEST_VERSION: u32 = 3;
 /// The oldest version that is read. A field that it lacks is left out when it is empty, so that the checksum of an old
 /// manifest is still that of its bytes.
 const MANIFEST_VERSION_MIN: u32 = 1;
@@ -53,6 +56,10 @@ pub struct Manifest {
     /// the two is the old one or the new one, whole; the owner finishes it before anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacing: Option<Run>,
+    /// Folders whose files are those of the runs, but stand under [`MERGING_DIR`] until the two have changed places; the
+    /// owner finishes it before anything else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub swapping: Vec<PathBuf>,
     /// BLAKE3 in hex over this object written with an empty checksum.
     pub checksum: String,
 }
@@ -79,6 +86,12 @@ pub struct Run {
     /// Rows of `records`; `None` in a run of version 1, which left those records in the log alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<u64>,
+    /// When its first and its last record were received, unix µs UTC; `None` in a run of version 1 or 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_us: Option<(i64, i64)>,
+    /// Of merged runs: the last record that their newest snapshot of the registers knows. See [`Run::registers`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registers_as_of: Option<u64>,
     /// Documents that have left it after their years; `None`: none has. The numbers above are without them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired: Option<u64>,
@@ -110,6 +123,13 @@ pub struct FileEntry {
 }
 
 impl Run {
+    /// The newest snapshot of the registers in it, and the last record that it knows.
+    pub fn registers(&self) -> Option<(u64, &FileEntry)> {
+        let files = self.files.iter().filter(|file| file.table == Table::Registers.name());
+        let newest = files.max_by(|one, other| one.date.cmp(&other.date))?;
+        Some((self.registers_as_of.unwrap_or(self.last), newest))
+    }
+
     /// The files that hold the records themselves, with their tables.
     pub(crate) fn kept_files(&self) -> impl Iterator<Item = (Table, &FileEntry)> {
         let table = |file: &FileEntry| {
@@ -163,6 +183,7 @@ impl Default for Manifest {
             compacted_through: 0,
             runs: Vec::new(),
             replacing: None,
+            swapping: Vec::new(),
             checksum: String::new(),
         }
     }

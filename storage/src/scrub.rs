@@ -291,7 +291,7 @@ impl Scrub {
         }
         let next = published(&self.env)?.into_iter().find(|file| name_of(&file.path) > self.mark.file);
         let Some(published) = next else { return self.end_pass(now) };
-        match self.env.open_read(&published.path).and_then(|file| Ok((file.len()?, file))) {
+        match open(&*self.env, &published.path).and_then(|file| Ok((file.len()?, file))) {
             Ok((len, file)) if len == published.len => {
                 self.doing = Some(Doing::File { published, file, hasher: Box::default(), at: 0 });
                 Ok(ScrubStep::Wait(now.mono_us))
@@ -367,6 +367,14 @@ enum Item {
 /// The name that files are read in the order of. Names of the archive hold no space.
 fn name_of(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(feature = "columns")]
+use crate::columns::read::open_published as open;
+
+#[cfg(not(feature = "columns"))]
+fn open(env: &dyn Env, path: &Path) -> Result<Arc<dyn File>, Error> {
+    env.open_read(path)
 }
 
 /// The files of the archive, by name.

@@ -10,6 +10,7 @@ use ofd_storage::RecordKind;
 use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums, TITLE_KEY, Table};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
+use ofd_storage::merge::{MergeRules, merge_archive};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -748,7 +749,6 @@ fn registers_have_a_snapshot_a_day_and_the_states_that_ended() {
             Ok(Some(all.into_iter().filter(|it| positions.contains(&it.position)).collect()))
         }
     }
-    let place = place();
     let days = [0, 0, 1, 1, 1, 1, 2, 2, 2];
     let sent = |(at, day): (usize, u32)| {
         let mut receipt = receipt("7704211201", DRIVE, at as u32 + 1, vec![line("Чай", 100)]);
@@ -758,17 +758,29 @@ fn registers_have_a_snapshot_a_day_and_the_states_that_ended() {
     let sent: Vec<Sent> = days.into_iter().enumerate().map(sent).collect();
     let options = CompactOptions { derive: Some(std::sync::Arc::new(Lives)), ..small_runs() };
     let log = MemoryLog::of(&sent, 1);
-    compact(&log, &place.env, &options).unwrap();
-    let mut found = Vec::new();
-    for (date, file) in glob(place.dir.path(), "registers") {
-        let all = all_values(&file);
-        let row = |at: usize| {
-            let of = |name: &str| all[name][at].clone().unwrap_or_default();
-            let row = ["rnm", "status", "address", "position", "valid_to", "as_of"].map(of).join(" ");
-            format!("{date} {row}")
-        };
-        found.extend((0..all["rnm"].len()).map(row));
-    }
+    let found = |merges: bool| {
+        let place = place();
+        for through in 1..=sent.len() {
+            let so_far = MemoryLog { segments: log.segments[..through].to_vec() };
+            compact(&so_far, &place.env, &options).unwrap();
+            if merges {
+                // Tomorrow: a merged run reaches further than the snapshot in it knows.
+                let now_us = sent[through - 1].received_us + i64::from(DAY_S) * 1_000_000;
+                merge_archive(&place.env, &MergeRules { now_us, ..MergeRules::default() }).unwrap();
+            }
+        }
+        let mut found = Vec::new();
+        for (date, file) in glob(place.dir.path(), "registers") {
+            let all = all_values(&file);
+            let row = |at: usize| {
+                let of = |name: &str| all[name][at].clone().unwrap_or_default();
+                let row = ["rnm", "status", "address", "position", "valid_to", "as_of"].map(of).join(" ");
+                format!("{date} {row}")
+            };
+            found.extend((0..all["rnm"].len()).map(row));
+        }
+        (place, found)
+    };
     let expected = [
         // The first run that ends on a day knows what came up to then.
         "2024-05-15 b working Москва 1  1",
@@ -779,6 +791,8 @@ fn registers_have_a_snapshot_a_day_and_the_states_that_ended() {
         "2024-05-17 b working Псков 4 500000 7",
         "2024-05-17 b closed Псков 5  7",
     ];
+    assert_eq!(found(true).1, expected, "with runs that are merged in between");
+    let (place, found) = found(false);
     assert_eq!(found, expected);
     // A snapshot that has rotted is made anew from the changes.
     let rotten = glob(place.dir.path(), "registers").pop().unwrap().1;

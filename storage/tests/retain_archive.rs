@@ -20,7 +20,7 @@ use ofd_storage::retain::{Hold, HoldCommand, HoldScope, Holds, ThinReport, ThinR
 use ofd_storage::scrub::{Scrub, ScrubFinding, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify_source;
-use ofd_storage::{Env, LogReader, Lsn, Position, RecordKind};
+use ofd_storage::{Env, ErrorKind, LogReader, Lsn, Position, RecordKind};
 
 const DRIVES: [&str; 2] = ["9960440300000001", "9960440300000002"];
 const INNS: [&str; 2] = ["7704211201", "0105000000"];
@@ -286,7 +286,14 @@ fn a_power_cut_at_any_change_of_a_rewrite_shows_the_old_files_or_the_new() {
         let (machine, env) = sim(call);
         archived(&env);
         machine.cut_power_after(Some(call));
-        let done = thin_archive(&env, &rules(TODAY)).is_ok();
+        let done = match thin_archive(&env, &rules(TODAY)) {
+            Ok(report) => report.damaged == 0,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Reopen, "call {call}: {error}");
+                false
+            }
+        };
+        assert!(done != machine.is_off(), "call {call}: a disk that has failed is no damaged file");
         let mut machine = machine.power_cut();
         for again in 0..2 {
             machine.cut_power_after(None);

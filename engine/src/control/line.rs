@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use ofd_codec::{Civil, LocalSeconds};
 use ofd_storage::compact::CompactReport;
 use ofd_storage::envelope::Realm;
+use ofd_storage::merge::MergeReport;
 use ofd_storage::retain::{Hold, Holds};
 use ofd_storage::union::{SearchHit, StoredFinding};
 use ofd_storage::verify::VerifyReport;
@@ -139,6 +140,19 @@ pub fn compact_line(report: &CompactReport) -> String {
         "damaged": report.damaged,
         "swept": report.swept,
         "compacted_through": report.compacted_through.as_u64(),
+    })
+    .to_string()
+}
+
+/// What merging did.
+pub fn merge_line(report: &MergeReport) -> String {
+    json!({
+        "runs": report.runs,
+        "runs_merged": report.merged,
+        "files": report.files,
+        "files_replaced": report.replaced,
+        "damaged": report.damaged,
+        "unsupported": report.unsupported,
     })
     .to_string()
 }

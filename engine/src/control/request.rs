@@ -38,6 +38,11 @@ pub enum Request {
     },
     /// Verification.
     Verify,
+    /// Merging of the archive.
+    Merge {
+        /// Today's runs too.
+        all: bool,
+    },
     /// Retention.
     Retain {
         /// Only tell what would go.
@@ -78,6 +83,7 @@ impl Request {
             }
             Self::Compact { all } => json!({"do": "compact", "all": all}),
             Self::Verify => json!({"do": "verify"}),
+            Self::Merge { all } => json!({"do": "merge", "all": all}),
             Self::Retain { dry_run } => json!({"do": "retain", "dry_run": dry_run}),
             // As the command in the log says it.
             Self::PlaceHold(hold) => json!(HoldCommand::Place(hold.clone())),
@@ -118,6 +124,7 @@ impl Request {
         match request.get("do").and_then(Value::as_str) {
             Some("status") => Ok(Self::Status),
             Some("verify") => Ok(Self::Verify),
+            Some("merge") => Ok(Self::Merge { all: flag("all")? }),
             Some("retain") => Ok(Self::Retain { dry_run: flag("dry_run")? }),
             Some("hold.list") => Ok(Self::Holds),
             Some("import") => {
@@ -147,7 +154,7 @@ impl Request {
                 Ok(Self::Find { drive, wanted, raw: flag("raw")? })
             }
             _ => {
-                Err("do has to be status, find, compact, verify, retain, import, lane.seed or hold.*"
+                Err("do has to be status, find, compact, merge, verify, retain, import, lane.seed or hold.*"
                     .to_owned())
             }
         }
@@ -173,6 +180,7 @@ mod tests {
             Request::Compact { all: true },
             Request::Compact { all: false },
             Request::Verify,
+            Request::Merge { all: true },
             Request::Retain { dry_run: true },
             Request::Holds,
             Request::SeedLanes(vec![LaneSeed::new(drive, 7)]),

@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::json;
 
 use super::client::kind_name;
-use super::line::{compact_line, document_line, hold_lines, raw_line, retain_line, verify_line};
+use super::line::{compact_line, document_line, hold_lines, merge_line, raw_line, retain_line, verify_line};
 use super::request::{Request, Wanted};
 use super::{CONTROL_SOCKET, REQUEST_LEN_MAX, socket_path};
 use crate::engine::Engine;
@@ -208,6 +208,7 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
         }
         Request::Compact { all } => vec![compact_line(&engine.compact(*all)?)],
         Request::Verify => vec![verify_line(&engine.verify()?)],
+        Request::Merge { all } => vec![merge_line(&engine.merge(*all)?)],
         Request::Retain { dry_run } => vec![retain_line(&engine.retain(*dry_run)?, *dry_run)],
         Request::PlaceHold(hold) => vec![json!({"id": engine.place_hold(hold.clone())?}).to_string()],
         Request::LiftHold { id, reason, by } => {

@@ -34,6 +34,16 @@ impl Day {
         Self(i32::try_from(unix_us.div_euclid(DAY_US)).unwrap_or_default())
     }
 
+    /// The first day of its month and of the next one.
+    #[must_use]
+    pub fn month(self) -> (Self, Self) {
+        use jiff::ToSpan;
+        let begin = jiff::civil::date(1970, 1, 1);
+        let first = begin.saturating_add(i64::from(self.0).days()).first_of_month();
+        let day = |date: jiff::civil::Date| Self(begin.until(date).map_or(i32::MAX, |span| span.get_days()));
+        (day(first), day(first.saturating_add(1.months())))
+    }
+
     /// The day so many years later; of 29 February the 28th where there is none.
     #[must_use]
     pub fn plus_years(self, years: i16) -> Self {

@@ -108,13 +108,20 @@ impl<W: Write + Send> TableWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left and the footer; the sink and the number of rows.
+    /// Writes what is left and the footer; the number of rows.
     ///
     /// # Errors
     /// Of the sink.
-    pub fn finish(mut self) -> Result<(W, u64), ParquetError> {
+    pub fn finish(&mut self) -> Result<u64, ParquetError> {
         self.write_batch()?;
-        Ok((self.writer.into_inner()?, self.rows))
+        // Not `into_inner`: of an error of the sink it makes words, and a failing disk passes for a damaged file.
+        self.writer.finish()?;
+        Ok(self.rows)
+    }
+
+    /// Where it has written to; all of it once it is finished.
+    pub fn sink(&self) -> &W {
+        self.writer.inner()
     }
 
     fn write_batch(&mut self) -> Result<(), ParquetError> {
@@ -238,9 +245,8 @@ mod tests {
             row.item.price = Some(at.rem_euclid(900));
             writer.push(&row)?;
         }
-        let (bytes, rows) = writer.finish()?;
-        assert_eq!(rows, 120_000);
-        let reader = SerializedFileReader::new(bytes::Bytes::from(bytes))?;
+        assert_eq!(writer.finish()?, 120_000);
+        let reader = SerializedFileReader::new(bytes::Bytes::from(writer.sink().clone()))?;
         let group = reader.metadata().row_group(0);
         for name in ["name", "price"] {
             let column = group.columns().iter().find(|it| it.column_descr().name() == name);

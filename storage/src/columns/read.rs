@@ -2,6 +2,9 @@
 //!
 //! A file is never mapped here: a Parquet file can be replaced by a later merge, and a map of it would outlive
 //! the check. Reads are whole column chunks or pages, as the Parquet reader asks for them.
+//!
+//! A folder that is merged changes places with its successor at once. Until the next owner clears up, a file that the
+//! manifest names stands in the one or the other: [`open_published`] looks into both.
 
 use std::io::Read;
 use std::path::Path;
@@ -17,6 +20,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::env::{Env, File, read_exact_at};
 use crate::error::{Error, ErrorKind};
+use crate::manifest::{MERGING_DIR, PARQUET_DIR};
 
 /// A file of an [`Env`] as the Parquet reader wants it.
 #[derive(Clone)]
@@ -31,7 +35,7 @@ impl Chunks {
     /// # Errors
     /// Of the system.
     pub fn open(env: &dyn Env, path: &Path) -> Result<Self, Error> {
-        let file = env.open_read(path)?;
+        let file = open_published(env, path)?;
         let len = file.len()?;
         Ok(Self { file, len })
     }
@@ -61,6 +65,23 @@ impl Chunks {
             at = at.saturating_add(taken as u64);
         }
         Ok(hasher.finalize().to_hex().to_string())
+    }
+}
+
+/// Opens a file of the archive, wherever a merge has put it.
+///
+/// # Errors
+/// Of the system; [`Error::is_not_found`] when it stands in neither folder.
+pub fn open_published(env: &dyn Env, path: &Path) -> Result<Arc<dyn File>, Error> {
+    match env.open_read(path) {
+        Err(error) if error.is_not_found() => {}
+        opened => return opened,
+    }
+    let Ok(below) = path.strip_prefix(PARQUET_DIR) else { return env.open_read(path) };
+    match env.open_read(&Path::new(MERGING_DIR).join(below)) {
+        // The two may have changed places between the two looks.
+        Err(error) if error.is_not_found() => env.open_read(path),
+        opened => opened,
     }
 }
 

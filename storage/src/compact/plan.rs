@@ -93,8 +93,8 @@ pub(crate) struct Plan {
     segments: Vec<u32>,
     damaged: Vec<(u64, u64)>,
     pub(super) days: BTreeMap<Day, DayPlan>,
-    /// When its last record came.
-    received_at_us: i64,
+    /// When its first and its last record came.
+    received_us: Option<(i64, i64)>,
     /// The registers, when it is their time.
     pub(super) registers: Option<RegistersDue>,
 }
@@ -108,7 +108,7 @@ impl Plan {
             segments: Vec::new(),
             damaged: Vec::new(),
             days: BTreeMap::new(),
-            received_at_us: 0,
+            received_us: None,
             registers: None,
         }
     }
@@ -130,7 +130,9 @@ impl Plan {
                 }
                 plan.note_gap(next, position);
                 next = position.saturating_add(1);
-                plan.received_at_us = record.received_at_us();
+                let received_us = record.received_at_us();
+                plan.received_us =
+                    Some((plan.received_us.map_or(received_us, |(first, _)| first), received_us));
                 match record {
                     SourceRecord::Document(stored) => plan.add(stored, segment.id),
                     SourceRecord::Other(kind, stored) => {
@@ -163,7 +165,8 @@ impl Plan {
         manifest: &Manifest,
         derive: &dyn Derive,
     ) -> Result<(), Error> {
-        let (positions, last) = (self.positions(), self.received_at_us);
+        let positions = self.positions();
+        let last = self.received_us.map_or(0, |(_, last)| last);
         self.registers = RegistersDue::due(env, manifest, &positions, last, derive)?;
         Ok(())
     }
@@ -214,6 +217,7 @@ impl Plan {
             segments: self.segments.clone(),
             damaged: self.damaged.clone(),
             files: files.to_vec(),
+            received_us: self.received_us,
             ..Run::default()
         };
         let mut records = 0_u64;

@@ -7,7 +7,9 @@ use super::write::staged_path;
 use crate::columns::Table;
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE};
+use crate::manifest::{
+    FileEntry, MANIFEST_FILE, MERGING_DIR, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE,
+};
 use crate::retain::segments::as_published;
 
 /// What [`sweep`] removed.
@@ -26,6 +28,7 @@ pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
         // The last rename may have happened without having become durable.
         env.sync_dir(Path::new(""))?;
         finish_replacing(env, &mut manifest)?;
+        finish_swapping(env, &mut manifest)?;
         return Ok(manifest);
     }
     for table in Table::ALL {
@@ -125,7 +128,65 @@ fn finish_replacing(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error>
     manifest.store(env)
 }
 
-/// Removes what an unfinished run left: all of staging, and files of ours in the tree that the manifest does not
+/// Puts runs that follow each other into one. Files that both name stay where they are; each folder with others was put
+/// together anew under [`MERGING_DIR`], durable. The manifest tells first what is about to happen; from then on our readers
+/// find the new files there, and those who read by pattern see a folder before or after it has changed places.
+pub(crate) fn merge(
+    env: &dyn Env,
+    manifest: &mut Manifest,
+    run: Run,
+    folders: Vec<PathBuf>,
+) -> Result<(), Error> {
+    let (first, last) = (run.first, run.last);
+    let from = manifest.runs.partition_point(|it| it.first < first);
+    let to = manifest.runs.partition_point(|it| it.last <= last);
+    manifest.runs.splice(from..to, [run]);
+    manifest.swapping = folders;
+    manifest.store(env)?;
+    finish_swapping(env, manifest)
+}
+
+/// Finishes what [`merge`] has begun, in this process or in one that ended.
+fn finish_swapping(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error> {
+    if manifest.swapping.is_empty() {
+        return Ok(());
+    }
+    for folder in &manifest.swapping {
+        let files = manifest.runs.iter().flat_map(|run| &run.files).filter(|file| file.folder() == *folder);
+        let mut is_new = true;
+        for file in files {
+            is_new = is_new && env.exists(&file.path())?;
+        }
+        let twin = merging_twin(folder);
+        if !is_new {
+            env.exchange(&twin, folder)?;
+        }
+        for above in [twin.parent(), folder.parent()].into_iter().flatten() {
+            env.sync_dir(above)?;
+        }
+    }
+    manifest.swapping.clear();
+    manifest.store(env)
+}
+
+/// Where a folder of the tree is put together anew.
+pub(crate) fn merging_twin(folder: &Path) -> PathBuf {
+    Path::new(MERGING_DIR).join(folder.strip_prefix(PARQUET_DIR).unwrap_or(folder))
+}
+
+/// Removes a folder with its files, if it is there.
+pub(crate) fn remove_folder(env: &dyn Env, folder: &Path) -> Result<(), Error> {
+    if !env.exists(folder)? {
+        return Ok(());
+    }
+    for entry in list(env, folder)? {
+        env.remove(&folder.join(&entry.name))?;
+    }
+    env.remove_dir(folder)?;
+    folder.parent().map_or(Ok(()), |above| env.sync_dir(above))
+}
+
+/// Removes what an unfinished run left: all of staging, what a merge has put aside, and files of ours in the tree that the manifest does not
 /// name. Files that do not look like ours are left alone.
 ///
 /// Run by the owner of the directory only.
@@ -145,6 +206,14 @@ pub fn sweep(env: &dyn Env, manifest: &Manifest) -> Result<Swept, Error> {
         if !entry.is_dir && manifest.replacing.is_none() {
             env.remove(&Path::new(STAGING_DIR).join(&entry.name))?;
             swept.files = swept.files.saturating_add(1);
+        }
+    }
+    if manifest.swapping.is_empty() {
+        for table in list(env, Path::new(MERGING_DIR))? {
+            let above = Path::new(MERGING_DIR).join(&table.name);
+            for folder in list(env, &above)? {
+                remove_folder(env, &above.join(&folder.name))?;
+            }
         }
     }
     for table in Table::ALL {

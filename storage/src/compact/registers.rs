@@ -43,10 +43,8 @@ impl RegistersDue {
         derive: &dyn Derive,
     ) -> Result<Option<Self>, Error> {
         let day = Day::of_utc(received_at_us);
-        let last = manifest.runs.iter().filter(|it| it.last < *run.start()).rev().find_map(|it| {
-            let file = it.files.iter().find(|file| file.table == Table::Registers.name())?;
-            Some((it.last, file))
-        });
+        let last =
+            manifest.runs.iter().filter(|it| it.last < *run.start()).rev().find_map(|it| it.registers());
         let date = day.to_string();
         if last.is_some_and(|(_, file)| file.date == date) {
             return Ok(None);

@@ -199,13 +199,11 @@ impl OpenFile {
     }
 
     fn finish(self, env: &dyn Env) -> Result<FileEntry, Error> {
-        let Self { path, writer, mut entry } = self;
-        let (sink, rows) = writer.finish().map_err(|error| wrong(&path, error))?;
-        entry.rows = rows;
-        entry.bytes = sink.position();
-        let file = sink.into_file();
+        let Self { path, mut writer, mut entry } = self;
+        entry.rows = writer.finish().map_err(|error| wrong(&path, error))?;
+        entry.bytes = writer.sink().position();
         if !planted!(48) {
-            file.sync_all()?;
+            writer.sink().file().sync_all()?;
         }
         // Not from what was handed to the writer: from what the disk gives back.
         entry.blake3 = Chunks::open(env, &path)?.blake3()?;

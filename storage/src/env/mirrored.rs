@@ -65,6 +65,14 @@ impl Env for Mirrored {
         self.env.rename(from, to)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
+        self.env.exchange(one, other)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        self.env.link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> Result<(), Error> {
         self.env.remove(path)
     }

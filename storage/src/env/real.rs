@@ -116,6 +116,18 @@ impl Env for RealEnv {
         fs::rename(&from, &to).map_err(|error| failed("rename to", &to, error))
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
+        let (one, other) = (self.at(one), self.at(other));
+        let flags = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, &one, rustix::fs::CWD, &other, flags)
+            .map_err(|error| failed("exchange with", &other, error.into()))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let (from, to) = (self.at(from), self.at(to));
+        fs::hard_link(&from, &to).map_err(|error| failed("link to", &to, error))
+    }
+
     fn remove(&self, path: &Path) -> Result<(), Error> {
         let path = self.at(path);
         fs::remove_file(&path).map_err(|error| failed("remove", &path, error))

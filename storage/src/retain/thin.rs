@@ -379,9 +379,9 @@ fn rewrite(
         rows = rows.saturating_add(batch.num_rows() as u64);
         writer.write(&batch).map_err(|error| wrong(&staged, error))?;
     }
-    let sink = writer.into_inner().map_err(|error| wrong(&staged, error))?;
-    let bytes = sink.position();
-    sink.into_file().sync_all()?;
+    writer.finish().map_err(|error| wrong(&staged, error))?;
+    let bytes = writer.inner().position();
+    writer.inner().file().sync_all()?;
     same_rows(env, &path, &staged, gone)?;
     let blake3 = Chunks::open(env, &staged)?.blake3()?;
     Ok(FileEntry { rows, bytes, blake3, ..file.clone() })

@@ -417,6 +417,7 @@ enum NameOp {
     Link(String, u64),
     Unlink(String),
     Rename(String, String),
+    Exchange(String, String),
 }
 
 impl NameOp {
@@ -433,8 +434,23 @@ impl NameOp {
                     names.insert(to, id);
                 }
             }
+            Self::Exchange(one, other) => exchange(names, &one, &other),
         }
     }
+}
+
+/// Everything below the one directory stands below the other then.
+fn exchange(names: &mut BTreeMap<String, u64>, one: &str, other: &str) {
+    let renamed = |name: &str| -> Option<String> {
+        let below = |dir: &str| name.strip_prefix(dir).filter(|rest| rest.starts_with('/'));
+        match (below(one), below(other)) {
+            (Some(rest), _) => Some(format!("{other}{rest}")),
+            (_, Some(rest)) => Some(format!("{one}{rest}")),
+            _ => None,
+        }
+    };
+    let all = std::mem::take(names);
+    names.extend(all.into_iter().map(|(name, id)| (renamed(&name).unwrap_or(name), id)));
 }
 
 /// Names and files.
@@ -506,6 +522,18 @@ impl Disk {
         let Some(id) = self.names.remove(from) else { return false };
         self.names.insert(to.to_owned(), id);
         self.pending.push(NameOp::Rename(from.to_owned(), to.to_owned()));
+        true
+    }
+
+    pub(super) fn exchange(&mut self, one: &str, other: &str) {
+        exchange(&mut self.names, one, other);
+        self.pending.push(NameOp::Exchange(one.to_owned(), other.to_owned()));
+    }
+
+    pub(super) fn link(&mut self, from: &str, to: &str) -> bool {
+        let Some(id) = self.names.get(from).copied() else { return false };
+        self.names.insert(to.to_owned(), id);
+        self.pending.push(NameOp::Link(to.to_owned(), id));
         true
     }
 

@@ -22,6 +22,7 @@ mod input;
 mod json_text;
 mod known;
 mod logging;
+mod merge;
 mod output;
 mod paint;
 mod receipts;
@@ -68,6 +69,7 @@ enum Command {
     Export(export::ExportCommand),
     Verify(verify::Verify),
     Scrub(scrub::Scrub),
+    Merge(merge::Merge),
     Retain(retain::Retain),
     Hold(hold::HoldCommand),
     Config(config_command::ConfigCommand),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
             Command::Export(it) => it.run(),
             Command::Verify(it) => it.run(),
             Command::Scrub(it) => it.run(),
+            Command::Merge(it) => it.run(),
             Command::Retain(it) => it.run(),
             Command::Hold(it) => it.run(),
             Command::Config(it) => it.run(),

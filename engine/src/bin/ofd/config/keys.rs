@@ -485,6 +485,19 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "merge.every_s",
+        unit: "seconds",
+        about: "Pause between two looks at which files of the archive can be merged. 0 = only on `ofd merge`.",
+        reloadable: true,
+        field: Field::Integer {
+            min: 0,
+            max: 2_592_000,
+            step: 1,
+            get: |it| it.merge_every_s,
+            set: |it, value| it.merge_every_s = value,
+        },
+    },
+    Key {
         name: "scrub.every_days",
         unit: "days",
         about: "Time in which sealed segments and the files of the archive are read back from the disk once. 0 = never.",

@@ -1,4 +1,4 @@
-//! What a server does by the clock: compaction of sealed segments, and retention.
+//! What a server does by the clock: compaction of sealed segments, merging of the archive, and retention.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -23,8 +23,9 @@ struct Job {
     run: fn(&Engine) -> Result<(), Error>,
 }
 
-const JOBS: [Job; 2] = [
+const JOBS: [Job; 3] = [
     Job { name: "compaction", every_s: |it| it.compact_every_s, run: compact },
+    Job { name: "merging", every_s: |it| it.merge_every_s, run: merge },
     Job { name: "retention", every_s: |it| it.retain_every_s, run: retain },
 ];
 
@@ -92,6 +93,24 @@ fn compact(engine: &Engine) -> Result<(), Error> {
             through = report.compacted_through.as_u64(),
             "compacted"
         );
+    }
+    Ok(())
+}
+
+fn merge(engine: &Engine) -> Result<(), Error> {
+    let report = engine.merge(false)?;
+    if report.runs > 0 {
+        tracing::info!(
+            runs = report.runs,
+            of = report.merged,
+            files = report.files,
+            replaced = report.replaced,
+            "merged"
+        );
+    }
+    if report.damaged > 0 {
+        let groups = report.damaged;
+        tracing::error!(groups, "alarm: files of the archive are not as they were published");
     }
     Ok(())
 }
