@@ -86,6 +86,7 @@ mod tickets;
 #[cfg(feature = "tls")]
 mod tls;
 mod turnstile;
+pub mod watch;
 mod worker;
 mod writer;
 

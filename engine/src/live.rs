@@ -32,6 +32,7 @@ mod operator;
 mod retold;
 #[cfg(feature = "parquet")]
 pub(crate) mod told;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

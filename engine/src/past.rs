@@ -16,13 +16,17 @@ use crate::registers::Past;
 /// The log and the archive behind it.
 pub(crate) struct LogPast {
     reader: LogReader,
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "the archive is read through it"))]
     env: Arc<dyn Env>,
 }
 
 impl LogPast {
     pub(crate) fn new(reader: LogReader, env: Arc<dyn Env>) -> Self {
         Self { reader, env }
+    }
+
+    /// The time of its clock, microseconds UTC.
+    pub(crate) fn now_us(&self) -> i64 {
+        self.env.now().wall_us
     }
 
     fn record(

@@ -29,8 +29,11 @@ mod drive;
 mod event;
 pub(crate) mod event_bytes;
 mod figures;
+mod interned;
+mod judged;
 pub(crate) mod pack;
 mod packed;
+mod places;
 mod register_state;
 mod registration;
 mod rows;
@@ -58,6 +61,8 @@ pub use self::drive::{Drive, Last, Registered, Seen, WAITING_MAX};
 use self::event::Events;
 pub use self::event::{Event, EventKind, Evidence};
 pub use self::figures::{Figures, Grain};
+use self::judged::Watch;
+pub use self::judged::{ColourChange, Note, TOLD_AT_ONCE};
 use self::pack::{Packer, Unpacker};
 pub use self::register_state::{RegisterState, RegisterStatus};
 pub use self::registration::Registration;
@@ -73,6 +78,7 @@ pub use self::totals::{
     VAT_CODES, VAT_NAMES,
 };
 use self::wheel::Wheel;
+use crate::watch::WatchCommand;
 
 /// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
 pub const SHIFTS_KEPT: usize = 0;
@@ -125,6 +131,8 @@ pub struct Registers {
     hasher: RandomState,
     /// What is due when, of the drives by their numbers. It follows from them: a state that comes back sets it again.
     wheel: Wheel,
+    /// What the traffic lights need beside drives and cards.
+    watch: Watch,
     /// Drives are packed here before they are put away.
     scratch: Packer,
     last: Position,
@@ -144,6 +152,7 @@ impl Registers {
             takings: Takings::default(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             wheel: Wheel::default(),
+            watch: Watch::default(),
             scratch: Packer::default(),
             last: Position::START,
         }
@@ -198,6 +207,11 @@ impl Registers {
         {
             self.seed(position, record.received_at_us(), &seed, out);
         }
+        if record.kind() == RecordKind::Command
+            && let Some(command) = record.plain_payload().ok().and_then(WatchCommand::of_payload)
+        {
+            self.command(position, record.received_at_us(), &command, out);
+        }
         if record.kind() == RecordKind::Tick {
             self.tick(position, record.received_at_us(), out);
         }
@@ -244,6 +258,12 @@ impl Registers {
         if let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) {
             drive.tell_shifts(seen, &self.rules, &changed, &mut Events::going_on(out, seen, next));
         }
+        if let Some(card) = card
+            && let Some((change, _)) = self.judge(card, judged::second_of(seen.received_at_us))
+        {
+            let next = told(out);
+            Events::going_on(out, seen, next).push(EventKind::ColourChanged(Box::new(change)));
+        }
         let moves = out.get(from..).is_some_and(|new| new.iter().any(|it| it.kind.changes_register()));
         if let Some(state) = card.filter(|_| moves).and_then(|card| self.state_of(seen, at, card)) {
             let next = told(out);
@@ -264,6 +284,7 @@ impl Registers {
             for event in new {
                 event.inn.clone_from(match &event.kind {
                     EventKind::ShiftState(state) => &state.inn,
+                    EventKind::ColourChanged(change) => &change.inn,
                     _ => &inn,
                 });
             }
@@ -289,16 +310,19 @@ impl Registers {
             None => self.put_card(KeptCard::seeded(seed.test, rnm, seed.fixed_inn(), at, received_at_us)),
         });
         self.put_away(at, card);
+        let change = card.and_then(|card| self.judge(card, judged::second_of(received_at_us)));
+        let change = change.map(|(change, _)| EventKind::ColourChanged(Box::new(change)));
+        let from = out.len();
+        let mut events = Events::of_record(out, position, received_at_us, seed.drive);
         if is_new {
-            let from = out.len();
-            let mut events = Events::of_record(out, position, received_at_us, seed.drive);
             events.push(EventKind::DriveAppeared(Evidence::Seeded));
-            if let Some(rnm) = seed.rnm.clone().filter(|_| card.is_some()) {
-                let state = RegisterState::of(realm, rnm, RegisterStatus::Working, false, None);
-                events.push(EventKind::RegisterState(Box::new(state)));
-            }
-            out.iter_mut().skip(from).for_each(|event| event.inn.clone_from(&seed.inn));
         }
+        change.into_iter().for_each(|it| events.push(it));
+        if let Some(rnm) = seed.rnm.clone().filter(|_| is_new && card.is_some()) {
+            let state = RegisterState::of(realm, rnm, RegisterStatus::Working, false, None);
+            events.push(EventKind::RegisterState(Box::new(state)));
+        }
+        out.iter_mut().skip(from).for_each(|event| event.inn.clone_from(&seed.inn));
     }
 
     /// Whether a lane seed would change nothing.
@@ -326,12 +350,14 @@ impl Registers {
             out.push(Event { position, index, received_at_us, drive, number, inn, kind });
             index = index.saturating_add(1);
         }
+        self.judge_due(position, received_at_us, index, out);
     }
 
     /// When a tick is wanted next, microseconds UTC; `None` while nothing can become due.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
-        self.wheel.first().map(|second| i64::from(second).saturating_mul(1_000_000))
+        let first = self.wheel.first().into_iter().chain(self.watch.first()).min();
+        first.map(|second| i64::from(second).saturating_mul(1_000_000))
     }
 
     /// Packs a drive without an open shift. `card` is the register that its document has named.
@@ -387,12 +413,17 @@ impl Registers {
         self.by_rnm.find(self.hasher.hash_one((test, rnm)), same).copied()
     }
 
-    fn put_card(&mut self, card: KeptCard) -> Option<u32> {
+    fn put_card(&mut self, mut card: KeptCard) -> Option<u32> {
+        card.light.place = self.watch.places.find(&card.rnm, &self.hasher).unwrap_or(places::NONE);
+        let due = card.light.due();
         let hash = self.hasher.hash_one((card.test, &card.rnm));
         let at = self.cards.push(card)?;
         let (cards, hasher) = (&self.cards, &self.hasher);
         let again = |at: &u32| cards.get(*at).map_or(0, |card| hasher.hash_one((card.test, &card.rnm)));
         self.by_rnm.insert_unique(hash, at, again);
+        if due > 0 {
+            self.watch.wheel.set(due, at);
+        }
         Some(at)
     }
 
@@ -526,6 +557,7 @@ impl PartialEq for Registers {
             && self.drives().eq(other.drives())
             && self.cards.iter().eq(other.cards.iter())
             && self.takings == other.takings
+            && self.watch.places == other.watch.places
     }
 }
 impl Eq for Registers {}

@@ -13,9 +13,10 @@ use crate::registers::{
     CardDrive, DIRECTION_NAMES, DIRECTIONS, Drive, Evidence, Mark, PAYMENT_NAMES, Range, Shift, Sums,
     VAT_NAMES,
 };
+use crate::watch::{Facet, Facets, Reason};
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
-/// when there is none.
+/// when there is none. `colour` is that of the traffic light as of now, `reasons` say what is the matter and since when.
 ///
 /// # Errors
 /// When the document it was registered with cannot be read now.
@@ -30,10 +31,15 @@ pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Err
         let known = (it.drive != current.number).then(|| book.drive(it.drive));
         drive_json(known.as_ref().map_or(Some(current), Option::as_ref), it.since)
     };
+    let light = book.light(card).unwrap_or_default();
     let line = json!({
         "rnm": card.rnm,
         "inn": card.inn,
         "realm": card.realm.as_str(),
+        "outlet": book.place(card).and_then(|it| it.outlet),
+        "colour": light.colour.as_str(),
+        "facets": facets_json(light.facets),
+        "reasons": light.reasons.iter().map(reason_json).collect::<Vec<_>>(),
         "user": text(tags::USER_NAME),
         "address": text(tags::RETAIL_PLACE_ADDRESS),
         "place": text(tags::RETAIL_PLACE),
@@ -54,6 +60,22 @@ pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Err
         "days_idle": idle,
     });
     Ok(line.to_string())
+}
+
+fn facets_json(facets: Facets) -> Value {
+    let named = Facet::ALL.map(|it| (it.as_str().to_owned(), facets.of(it).as_str().into()));
+    Value::Object(named.into_iter().collect())
+}
+
+/// A reason of a colour: `{"facet":"transfer","colour":"yellow","since":"…Z","code":"transfer.silent","text":"…"}`.
+fn reason_json(reason: &Reason) -> Value {
+    json!({
+        "facet": reason.facet.as_str(),
+        "colour": reason.colour.as_str(),
+        "since": time(i64::from(reason.since).saturating_mul(1_000_000)),
+        "code": reason.what.code(),
+        "text": reason.what.text(),
+    })
 }
 
 fn drive_json(drive: Option<&Drive>, since: Option<LocalSeconds>) -> Value {

@@ -258,6 +258,19 @@ impl RegisterBook {
         registers.drive(drive)
     }
 
+    pub(super) fn book(&self) -> RwLockReadGuard<'_, Registers> {
+        self.book.read()
+    }
+
+    pub(super) fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    /// The time of the clock that this engine, or this reader, goes by: microseconds UTC.
+    pub(super) fn now_us(&self) -> i64 {
+        self.past.now_us()
+    }
+
     fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
         if !self.capability.sees(card.inn.as_deref()) {
             return None;

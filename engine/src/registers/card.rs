@@ -3,7 +3,7 @@
 //! A register is told by its registration number (РНМ, 1037), which receipts carry as well, so that a card is there
 //! from the first document on. When a register goes on with another drive, the one before is abandoned.
 //!
-//! Shape in memory: 96 bytes, whatever there is to tell; a register with more drives than one has 8 more for each. What it
+//! Shape in memory: 112 bytes, whatever there is to tell; a register with more drives than one has 8 more for each. What it
 //! was registered with, its shifts and its days are read from its documents when somebody asks.
 //!
 //! Unit of a day: local days since 1970-01-01 by the clock of the register, where its 1012 lies between 2016-09-01 and
@@ -16,6 +16,7 @@ use ofd_storage::envelope::Realm;
 
 use super::drive::Seen;
 use super::event::{EventKind, Events};
+use super::judged::KeptLight;
 use super::pack::{Packer, Unpacker};
 use super::takings::INN_LEN;
 use super::totals::Paid;
@@ -104,7 +105,7 @@ fn shown(text: &[u8]) -> String {
 pub(super) struct KeptCard {
     pub(super) test: bool,
     pub(super) rnm: Fixed<RNM_LEN>,
-    inn: Fixed<INN_LEN>,
+    pub(super) inn: Fixed<INN_LEN>,
     /// The newest, with the time since.
     drive: (u32, u32),
     /// Those before, oldest first.
@@ -119,6 +120,8 @@ pub(super) struct KeptCard {
     newest_day: u32,
     /// Days with receipts: bit 0 is the newest.
     worked: u128,
+    /// What is known of its light.
+    pub(super) light: KeptLight,
 }
 const _: () = assert!(size_of::<KeptCard>() <= 112);
 const _: () = assert!(DAYS_MAX == u128::BITS);
@@ -136,6 +139,7 @@ impl KeptCard {
             last_seen_us: seen.received_at_us,
             newest_day: 0,
             worked: 0,
+            light: KeptLight::new(0),
         }
     }
 
@@ -157,6 +161,7 @@ impl KeptCard {
             last_seen_us: received_at_us,
             newest_day: 0,
             worked: 0,
+            light: KeptLight::new(received_at_us),
         }
     }
 
@@ -187,6 +192,7 @@ impl KeptCard {
             self.drive = (drive, since_of(seen));
         }
         self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
+        self.light.hear(seen);
         if self.drive.0 == drive
             && let Some(inn) = fixed(&seen.view, tags::USER_INN)
         {
@@ -232,7 +238,8 @@ impl KeptCard {
     }
 
     pub(super) fn pack(&self, to: &mut Packer) {
-        let Self { test, rnm, inn, drive, before, first_seen_us, last_seen_us, newest_day, worked } = self;
+        let Self { test, rnm, inn, drive, before, first_seen_us, last_seen_us, newest_day, worked, light } =
+            self;
         to.byte(u8::from(*test));
         to.bytes(rnm.without_padding());
         to.bytes(inn.without_padding());
@@ -246,6 +253,7 @@ impl KeptCard {
         to.signed(last_seen_us.wrapping_sub(*first_seen_us));
         to.number(*newest_day);
         to.0.extend_from_slice(&worked.to_le_bytes());
+        light.pack(to);
     }
 
     pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
@@ -272,6 +280,7 @@ impl KeptCard {
             last_seen_us,
             newest_day,
             worked: u128::from_le_bytes(*worked),
+            light: KeptLight::unpack(from)?,
         })
     }
 }

@@ -8,6 +8,7 @@ use ofd_storage::Position;
 
 use super::counters::Mismatch;
 use super::drive::Seen;
+use super::judged::ColourChange;
 use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
@@ -170,6 +171,9 @@ pub enum EventKind {
         /// 1012 of the oldest (1098).
         since: Option<LocalSeconds>,
     },
+    /// A facet of a register's traffic light has another colour: told once, with a document, a command or a tick; the number
+    /// of the document is that of the drive's newest.
+    ColourChanged(Box<ColourChange>),
 }
 
 impl EventKind {
@@ -228,6 +232,7 @@ impl EventKind {
             Self::TimeBackwards { .. } => "drive.time-backwards",
             Self::DriveFlags { .. } => "drive.flags",
             Self::Backlog { .. } => "drive.backlog",
+            Self::ColourChanged(_) => "colour.changed",
         }
     }
 }

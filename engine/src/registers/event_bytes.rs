@@ -10,13 +10,14 @@ use ofd_storage::{Lsn, Position};
 
 use super::counters::Mismatch;
 use super::event::{Event, EventKind, Evidence};
+use super::judged::ColourChange;
 use super::pack::{Packer, Unpacker};
 use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v4";
+pub(crate) const EVENT_SHAPE: &str = "events v5";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {
@@ -107,6 +108,10 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.byte(27);
             state.pack(to);
         }
+        EventKind::ColourChanged(change) => {
+            to.byte(40);
+            change.pack(to);
+        }
     }
 }
 
@@ -169,6 +174,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         24 => EventKind::Backlog { documents: from.small()?, since: from.optional()?.map(LocalSeconds) },
         25 => EventKind::ShiftOverdue { shift: from.small()? },
         27 => EventKind::RegisterState(Box::new(RegisterState::unpack(from)?)),
+        40 => EventKind::ColourChanged(Box::new(ColourChange::unpack(from)?)),
         26 => EventKind::ShiftState(Box::new(ShiftState::unpack(from)?)),
         _ => return None,
     })
@@ -194,6 +200,7 @@ mod tests {
     use super::super::register_state::RegisterStatus;
     use super::super::shift::Shift;
     use super::*;
+    use crate::watch::{Colour, Facet, Facets, Reason, What};
 
     // Every kind there is: what a reader gets is what the fold has told.
     #[test]
@@ -229,6 +236,7 @@ mod tests {
         };
         assert_eq!(register(Some(&registration)).text(tags::USER_NAME), Some("ООО Ромашка"));
         assert_eq!(register(Some(&registration)).number(tags::OFFLINE_MODE), Some(1));
+        let reason = |what: What| Reason { facet: what.facet(), colour: Colour::Red, since: 7, what };
         let kinds = [
             EventKind::DriveAppeared(Evidence::Registered),
             EventKind::DriveAppeared(Evidence::Entered),
@@ -261,6 +269,14 @@ mod tests {
             EventKind::Backlog { documents: 0, since: None },
             EventKind::ShiftState(Box::new(state(Some("0001"), None))),
             EventKind::ShiftState(Box::new(state(None, Some("{}")))),
+            EventKind::ColourChanged(Box::new(ColourChange {
+                realm: Realm::Test,
+                rnm: "0001".to_owned(),
+                inn: Some("7707083893".to_owned()),
+                before: Facets::default(),
+                now: Facets::default().with(Facet::Quality, Colour::Red),
+                reasons: What::ALL.map(reason).into(),
+            })),
             EventKind::RegisterState(Box::new(register(None))),
             EventKind::RegisterState(Box::new(register(Some(&registration)))),
         ];
@@ -275,7 +291,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 27, "a kind is missing here");
+        assert_eq!(names.len(), 28, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

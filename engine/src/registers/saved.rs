@@ -14,13 +14,15 @@ use super::pack::{Packer, Unpacker};
 use super::{KeptDrive, Registers, State, packed};
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const SHAPE: &str = "registers v4: drives, cards and takings as packed";
+pub(crate) const SHAPE: &str = "registers v5: drives, cards, takings, placements and thresholds as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 
 const DRIVES: u8 = 1;
 const CARDS: u8 = 2;
 const TAKINGS: u8 = 3;
+const PLACES: u8 = 14;
+const LEVELS: u8 = 15;
 
 impl Registers {
     /// Hands everything to `put`, a piece at a time.
@@ -51,6 +53,18 @@ impl Registers {
         piece.put(put)?;
         let mut piece = Piece::new(TAKINGS);
         self.takings.save(&mut |one| {
+            piece.packer.0.extend_from_slice(&one.0);
+            piece.put_full(put)
+        })?;
+        piece.put(put)?;
+        let mut piece = Piece::new(PLACES);
+        self.watch.places.save_places(&mut |one| {
+            piece.packer.0.extend_from_slice(&one.0);
+            piece.put_full(put)
+        })?;
+        piece.put(put)?;
+        let mut piece = Piece::new(LEVELS);
+        self.watch.places.save_levels(&mut |one| {
             piece.packer.0.extend_from_slice(&one.0);
             piece.put_full(put)
         })?;
@@ -87,8 +101,22 @@ impl Registers {
                     self.put_card(card)?;
                 }
                 TAKINGS => self.takings.restore(&mut from, &self.hasher)?,
+                PLACES => self.placed(&mut from)?,
+                LEVELS => self.watch.places.restore_level(&mut from)?,
                 _ => return None,
             }
+        }
+        Some(())
+    }
+
+    /// A placement comes back, behind the cards.
+    fn placed(&mut self, from: &mut Unpacker<'_>) -> Option<()> {
+        let at = self.watch.places.restore_place(from, &self.hasher)?;
+        let rnm = self.watch.places.rnm(at)?;
+        for card in
+            [false, true].into_iter().filter_map(|test| self.find_card(test, &rnm)).collect::<Vec<_>>()
+        {
+            self.cards.get_mut(card)?.light.place = at;
         }
         Some(())
     }

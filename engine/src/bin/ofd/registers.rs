@@ -7,6 +7,7 @@ use ofd_engine::codec::{DriveNumber, tags};
 use ofd_engine::control::card_line;
 use ofd_engine::host::Capability;
 use ofd_engine::registers::Card;
+use ofd_engine::watch::Colour;
 use ofd_engine::{OPERATOR_INN_STAND_IN, ReadOnly, Register, RegisterBook};
 
 use crate::config::Config;
@@ -18,15 +19,41 @@ use crate::output::Output;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Reads by itself, beside a running server too, and sees what is durable now: from the newest checkpoint of the server,
-unless --config names another operator, and the log behind it. Money in JSON is kopecks, times of a register have no zone. Exit code 4 when --fn or
+unless --config names another operator, and the log behind it. Money in JSON is kopecks, times of a register have no zone.
+The colour of the traffic light is that of now, by the clock of this machine, whether a server runs or not. Exit code 4 when --fn or
 --inn find nothing.
 
 Examples:
   ofd registers --data /var/lib/ofd --json
-  ofd registers --data /var/lib/ofd --inn 7707083893")]
+  ofd registers --data /var/lib/ofd --inn 7707083893
+  ofd registers --data /var/lib/ofd --colour red --colour yellow --sort last --limit 20")]
 pub(crate) struct RegistersCommand {
     #[command(flatten)]
     what: What,
+    /// Of this colour of the traffic light only: green, yellow or red; may be given more than once.
+    #[arg(long, value_name = "COLOUR", value_parser = colour)]
+    colour: Vec<Colour>,
+    /// In which order.
+    #[arg(long, value_enum, default_value_t = Sort::Rnm)]
+    sort: Sort,
+    /// So many at most.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Orders of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    /// By registration number.
+    Rnm,
+    /// Worst first.
+    Colour,
+    /// The one that has been silent longest first.
+    Last,
+}
+
+fn colour(name: &str) -> Result<Colour, String> {
+    Colour::parse(name).ok_or_else(|| "one of green, yellow, red".to_owned())
 }
 
 /// Which registers, and how they are shown.
@@ -104,16 +131,24 @@ impl RegistersCommand {
         let mut found = false;
         if !self.what.json {
             output.line(&format!(
-                "{:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
-                "RNM", "INN", "FN", "DOCUMENTS", "MISSING", "SHIFT", "LAST DOCUMENT", "ADDRESS"
+                "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
+                "COLOUR", "RNM", "INN", "FN", "DOCUMENTS", "MISSING", "SHIFT", "LAST DOCUMENT", "ADDRESS"
             ))?;
         }
         let mut registers: Vec<Register> = book.iter().filter(|it| self.what.names(&it.card)).collect();
-        registers.sort_by(|one, other| {
-            let key = |it: &Register| (it.card.realm as u8, it.card.rnm.clone());
-            key(one).cmp(&key(other))
+        let light = |it: &Register| book.light(&it.card).map_or(Colour::Green, |it| it.colour);
+        if !self.colour.is_empty() {
+            registers.retain(|it| self.colour.contains(&light(it)));
+        }
+        registers.sort_by_cached_key(|it| {
+            let first = match self.sort {
+                Sort::Rnm => 0,
+                Sort::Colour => -(light(it) as i64),
+                Sort::Last => it.card.last_seen_us,
+            };
+            (first, it.card.realm as u8, it.card.rnm.clone())
         });
-        for register in &registers {
+        for register in registers.iter().take(self.limit.unwrap_or(usize::MAX)) {
             found = true;
             if self.what.json {
                 output.line(&card_line(&book, register)?)?;
@@ -130,7 +165,8 @@ fn row(book: &RegisterBook, Register { card, drive }: &Register) -> Result<Strin
     let missing: u64 = drive.service.missing().iter().map(|range| u64::from(range.count())).sum();
     let address = book.registration(drive)?.and_then(|it| it.text(tags::RETAIL_PLACE_ADDRESS));
     Ok(format!(
-        "{:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
+        "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
+        book.light(card).map_or(Colour::Green, |it| it.colour).as_str(),
         card.rnm,
         card.inn.as_deref().unwrap_or("-"),
         drive.number.as_str(),

@@ -1,0 +1,86 @@
+//! What is asked of the traffic lights, and what the host says of registers.
+
+use std::time::Duration;
+
+use ofd_storage::ErrorKind;
+use ofd_storage::envelope::Realm;
+
+use super::book::RegisterBook;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::host::Scope as Sees;
+use crate::registers::Card;
+use crate::watch::{Light, Place, Scope, Setting, Threshold, Values, WatchCommand};
+
+/// How long the registers may take to fold what came before.
+const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl RegisterBook {
+    /// The light of a register as of now, with its reasons; `None` when the capability does not show it.
+    #[must_use]
+    pub fn light(&self, card: &Card) -> Option<Light> {
+        let now = u32::try_from(self.now_us().div_euclid(1_000_000)).unwrap_or(0);
+        let sees = self.capability().sees(card.inn.as_deref());
+        sees.then(|| self.book().light(card.realm, &card.rnm, now)).flatten()
+    }
+
+    /// Where a register stands, by what the host has said; `None` when it has said nothing, or the capability does not show it.
+    #[must_use]
+    pub fn place(&self, card: &Card) -> Option<Place> {
+        let sees = self.capability().sees(card.inn.as_deref());
+        sees.then(|| self.book().place(&card.rnm)).flatten()
+    }
+
+    /// The thresholds that hold for a register.
+    #[must_use]
+    pub fn thresholds(&self, realm: Realm, rnm: &str) -> Option<Values> {
+        let registers = self.book();
+        let card = registers.card(realm, rnm)?;
+        self.capability().sees(card.inn.as_deref()).then(|| registers.values(realm, rnm)).flatten()
+    }
+
+    /// What is set at one level; `None` for a capability that is not the operator's, since the levels are his.
+    #[must_use]
+    pub fn setting(&self, scope: &Scope) -> Option<Setting> {
+        (*self.capability().scope() == Sees::Operator).then(|| self.book().setting(scope))
+    }
+}
+
+impl Engine {
+    /// Sets thresholds of the traffic light at a level, or gives them back to the level above (`None`). Durable when this
+    /// returns; what it concerns is judged again at its record. `by` says who.
+    ///
+    /// # Errors
+    /// `Fix` for a value, a name or a number that is out of its bounds; `Reopen` when the log has failed.
+    pub fn set_thresholds(
+        &self,
+        scope: &Scope,
+        values: &[(Threshold, Option<u32>)],
+        by: &str,
+    ) -> Result<(), Error> {
+        let (scope, values, by) = (scope.clone(), values.to_vec(), by.to_owned());
+        self.watch_command(&WatchCommand::SetThresholds { scope, values, by })
+    }
+
+    /// Says where a register stands and when it works, which replaces what was said before. Durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Engine::set_thresholds`].
+    pub fn place_register(&self, rnm: &str, place: &Place, by: &str) -> Result<(), Error> {
+        let (rnm, place, by) = (rnm.to_owned(), place.clone(), by.to_owned());
+        self.watch_command(&WatchCommand::PlaceRegister { rnm, place, by })
+    }
+
+    fn watch_command(&self, command: &WatchCommand) -> Result<(), Error> {
+        let fix = |what: String| Error::new(ErrorKind::Fix, what);
+        command.check().map_err(fix)?;
+        let shared = self.shared();
+        if shared.options.registers && !self.book_reaches(self.durable(), FOLD_TIMEOUT) {
+            return Err(Error::new(ErrorKind::Reopen, "the registers do not fold what came before"));
+        }
+        if !shared.book.read().has_room(command) {
+            return Err(fix("there is no room for more of them".to_owned()));
+        }
+        self.append_commands([command.to_payload()]).map(drop)
+    }
+}

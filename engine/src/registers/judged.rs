@@ -1,0 +1,520 @@
+//! The traffic light of every register, as the fold keeps it: judged with each of its documents, when a threshold or its
+//! placement changes, and when a timer of its own goes off; what has changed is told once.
+//!
+//! ```text
+//! document ──────────┐
+//! thresholds.set ────┼─▶ Facts, Values, Schedule ─▶ watch::light ─▶ colour.changed, where a facet has another colour
+//! register.place ────┤                                   │
+//! tick ◀─ Wheel ◀────┴───────── next_change_at ──────────┘
+//! ```
+//!
+//! Timers: a register has one that counts, [`KeptLight::due`]. A later moment does not set another one: when the earlier
+//! goes off the register is judged again. So the documents of a busy register set a timer a day and not one each.
+//!
+//! What concerns many registers is judged [`TOLD_AT_ONCE`] changes a record at most, since events of a record have places of
+//! 16 bits; the rest with the ticks behind it, a second each.
+//!
+//! Shape in memory: 24 bytes of a card, about 12 of the wheel, and 68 where a drive has flags or somebody complains.
+//!
+//! Invariants: what is told is what a naive judge finds who looks at everything every second, and nothing is told twice,
+//! wherever the fold was interrupted (test: `tests/watch/scenarios.rs`, `tests/watch/light.rs`).
+
+use ofd_codec::{Form, LocalSeconds};
+use ofd_storage::Position;
+use ofd_storage::envelope::Realm;
+
+use super::card::KeptCard;
+use super::drive::{Drive, Seen};
+use super::event::{Event, EventKind};
+use super::pack::{Packer, Unpacker};
+use super::places::{NONE, Places, digits};
+use super::wheel::Wheel;
+use super::{Registers, State, packed};
+use crate::watch::{
+    Colour, Facets, Facts, Light, Place, Reason, STANDING, Schedule, Scope, Setting, Trouble, Values,
+    WatchCommand, ZONE_DEFAULT_MIN, light,
+};
+
+/// Changes that one record tells at most.
+pub const TOLD_AT_ONCE: u16 = 60_000;
+/// Registers that one record judges at most.
+const JUDGED_AT_ONCE: usize = 250_000;
+const DAY: u32 = 86_400;
+
+/// What has changed of a register's light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColourChange {
+    /// Production or test.
+    pub realm: Realm,
+    /// РНМ (1037).
+    pub rnm: String,
+    /// INN of its organisation, by its documents.
+    pub inn: Option<String>,
+    /// Colours of the facets as they were.
+    pub before: Facets,
+    /// As they are now.
+    pub now: Facets,
+    /// Everything that is not green now.
+    pub reasons: Vec<Reason>,
+}
+
+/// What others say of a register's documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The tax service does not know its registration yet.
+    Unregistered,
+    /// The tax service has refused its registration.
+    RegistrationRefused,
+    /// The tax service knows it.
+    RegistrationAccepted,
+    /// A document went into soft quarantine.
+    SoftQuarantine,
+    /// A document has left it.
+    SoftQuarantineLeft,
+    /// A document went into hard quarantine or was refused.
+    HardQuarantine,
+    /// A rule has found an error.
+    Found,
+}
+
+/// What a card keeps of its light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeptLight {
+    /// When its last document came, seconds UTC; 0 = none.
+    heard_at: u32,
+    /// The timer that counts; 0 = none.
+    due: u32,
+    /// Its placement. It follows from what is placed.
+    pub(super) place: u32,
+    /// What was told last.
+    pub(super) facets: Facets,
+    trouble: Option<Box<Trouble>>,
+}
+const _: () = assert!(size_of::<KeptLight>() == 24);
+
+impl KeptLight {
+    pub(super) fn new(heard_at_us: i64) -> Self {
+        Self {
+            heard_at: second_of(heard_at_us),
+            due: 0,
+            place: NONE,
+            facets: Facets::default(),
+            trouble: None,
+        }
+    }
+
+    /// A document has come. One from an archive came when it was made.
+    pub(super) fn hear(&mut self, seen: &Seen<'_>) {
+        let came = second_of(seen.received_at_us);
+        let made = seen.header.date_time.filter(|_| seen.imported);
+        let heard = made.map_or(came, |at| utc(at, i64::from(ZONE_DEFAULT_MIN)).min(came));
+        self.heard_at = self.heard_at.max(heard);
+    }
+
+    pub(super) const fn due(&self) -> u32 {
+        self.due
+    }
+
+    pub(super) fn pack(&self, to: &mut Packer) {
+        let Self { heard_at, due, place: _, facets, trouble } = self;
+        to.number(*heard_at);
+        to.number(*due);
+        to.number(facets.bits());
+        to.byte(u8::from(trouble.is_some()));
+        if let Some(trouble) = trouble {
+            let Trouble { standing, unregistered_at, refused_at, soft, hard, found } = **trouble;
+            let rest = [unregistered_at, refused_at, soft.0, soft.1, hard.0, hard.1, found.0, found.1];
+            standing.into_iter().chain(rest).for_each(|it| to.number(it));
+        }
+    }
+
+    pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let (heard_at, due) = (from.small()?, from.small()?);
+        let facets = Facets::from_bits(u16::try_from(from.number()?).ok()?)?;
+        let trouble = match from.byte()? {
+            0 => None,
+            _ => {
+                let mut standing = [0; STANDING];
+                for slot in &mut standing {
+                    *slot = from.small()?;
+                }
+                let (unregistered_at, refused_at) = (from.small()?, from.small()?);
+                let (soft, hard) = ((from.small()?, from.small()?), (from.small()?, from.small()?));
+                let found = (from.small()?, from.small()?);
+                Some(Box::new(Trouble { standing, unregistered_at, refused_at, soft, hard, found }))
+            }
+        };
+        Some(Self { heard_at, due, place: NONE, facets, trouble })
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.trouble.as_deref().copied().unwrap_or_default()
+    }
+
+    fn set_trouble(&mut self, trouble: Trouble) {
+        if trouble == Trouble::default() {
+            self.trouble = None;
+        } else if let Some(kept) = &mut self.trouble {
+            **kept = trouble;
+        } else {
+            self.trouble = Some(Box::new(trouble));
+        }
+    }
+}
+
+/// What the watch keeps beside drives and cards.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watch {
+    pub(super) places: Places,
+    /// Timers of cards, by their numbers. They follow from the cards.
+    pub(super) wheel: Wheel,
+    /// Timers that have gone off and are not judged yet.
+    pending: Vec<(u32, u32)>,
+}
+
+impl Watch {
+    /// The first second at which something is due.
+    pub(super) fn first(&self) -> Option<u32> {
+        self.pending.first().map(|it| it.0).into_iter().chain(self.wheel.first()).min()
+    }
+}
+
+pub(super) fn second_of(at_us: i64) -> u32 {
+    u32::try_from(at_us.div_euclid(1_000_000)).unwrap_or(0)
+}
+
+fn utc(at: LocalSeconds, zone_min: i64) -> u32 {
+    u32::try_from(i64::from(at.0).saturating_sub(zone_min.saturating_mul(60))).unwrap_or(0)
+}
+
+/// What the light looks at.
+fn facts(card: &KeptLight, drive: &Drive, schedule: Option<&Schedule>) -> Facts {
+    let zone = i64::from(schedule.map_or(ZONE_DEFAULT_MIN, Schedule::zone));
+    let knows_zone = schedule.is_some_and(|it| it.zone_min.is_some());
+    let shift = drive.open_shift().and_then(|shift| {
+        let came = shift.opened_us.map(second_of);
+        let made = shift.opened.and_then(|it| it.at).map(|at| utc(at, zone));
+        // The clock of the register counts where its zone is known and it does not run ahead; a report may come late.
+        match (came, made) {
+            (Some(came), Some(made)) if knows_zone => Some(made.min(came)),
+            (Some(came), _) => Some(came),
+            (None, made) => made,
+        }
+    });
+    // Behind a document that was made later nothing older waits: the drive sends in order.
+    let reports = drive.last.filter(|it| matches!(it.form, Form::CLOSE_SHIFT | Form::CURRENT_STATE));
+    let unsent = drive.backlog.filter(|(documents, _)| *documents > 0).and_then(|(_, since)| {
+        let report = reports?;
+        since.or(report.at).map(|at| utc(at, zone))
+    });
+    let ends = drive
+        .key_days
+        .and_then(|(days, at)| Some(utc(at?, zone).saturating_add(u32::from(days).saturating_mul(DAY))));
+    Facts {
+        serving: drive.closed.is_none() && !drive.service.has_left(),
+        has_drive: drive.closed.is_none(),
+        heard_at: Some(card.heard_at).filter(|it| *it > 0),
+        shift_opened_at: shift,
+        unsent_since: unsent,
+        drive_ends_at: ends,
+        drive_documents: drive.last.map_or(0, |it| it.number),
+        flags: drive.flags,
+        trouble: card.trouble(),
+    }
+}
+
+impl Registers {
+    /// The light of a card at a time, and the drive that it works with.
+    fn light_at(&self, card: &KeptCard, now: u32) -> Option<(Light, DriveHead)> {
+        let kept = self.drives.get(card.current())?;
+        let unpacked;
+        let drive = match &kept.state {
+            State::Live(drive) => &**drive,
+            State::Packed(bytes) => {
+                unpacked = packed::unpack(kept.number()?, &mut Unpacker(bytes))?;
+                &unpacked
+            }
+        };
+        let schedule = self.watch.places.schedule(card.light.place);
+        let facts = facts(&card.light, drive, schedule.as_ref());
+        let values = self.watch.places.values(&card.rnm, &card.inn, card.light.place);
+        let light = light(&facts, &values, schedule.as_ref(), now);
+        Some((light, DriveHead { number: drive.number, last: drive.last.map_or(0, |it| it.number) }))
+    }
+
+    /// Judges a register; what has changed, of which drive, with which newest document.
+    pub(super) fn judge(&mut self, at: u32, now: u32) -> Option<(ColourChange, DriveHead)> {
+        let (light, head) = self.light_at(self.cards.get(at)?, now)?;
+        let card = self.cards.get_mut(at)?;
+        let mut trouble = card.light.trouble();
+        trouble.stand(&light.reasons);
+        card.light.set_trouble(trouble);
+        let waits = card.light.due > now;
+        if let Some(next) = light.next_change_at.filter(|next| !waits || *next < card.light.due) {
+            card.light.due = next;
+            self.watch.wheel.set(next, at);
+        }
+        let before = core::mem::replace(&mut card.light.facets, light.facets);
+        let change = (before != light.facets).then(|| ColourChange {
+            realm: if card.test { Realm::Test } else { Realm::Prod },
+            rnm: digits(&card.rnm).to_owned(),
+            inn: card.inn(),
+            before,
+            now: light.facets,
+            reasons: light.reasons,
+        })?;
+        Some((change, head))
+    }
+
+    /// Judges what is due, up to a bound; `index` is the next place among the events of this record.
+    pub(super) fn judge_due(
+        &mut self,
+        position: Position,
+        received_at_us: i64,
+        mut index: u16,
+        out: &mut Vec<Event>,
+    ) {
+        let now = second_of(received_at_us);
+        let mut due = core::mem::take(&mut self.watch.pending);
+        self.watch.wheel.turn(now, &mut due);
+        let (mut judged, mut done) = (0_usize, 0_usize);
+        for (second, at) in &due {
+            if index >= TOLD_AT_ONCE || judged >= JUDGED_AT_ONCE {
+                break;
+            }
+            done = done.saturating_add(1);
+            // A timer that was set before another one does not count any more.
+            let Some(card) = self.cards.get_mut(*at).filter(|it| it.light.due == *second) else { continue };
+            card.light.due = 0;
+            judged = judged.saturating_add(1);
+            if let Some((change, head)) = self.judge(*at, now) {
+                out.push(told(position, index, received_at_us, change, head));
+                index = index.saturating_add(1);
+            }
+        }
+        due.drain(..done);
+        self.watch.pending = due;
+    }
+
+    /// What the host says.
+    pub fn command(
+        &mut self,
+        position: Position,
+        received_at_us: i64,
+        command: &WatchCommand,
+        out: &mut Vec<Event>,
+    ) {
+        let now = second_of(received_at_us);
+        let concerned: Vec<u32> = match command {
+            WatchCommand::PlaceRegister { rnm, place, by: _ } => {
+                let Some(rnm) = super::card::padded(rnm.as_bytes()) else { return };
+                let Some(at) = self.watch.places.put(rnm, place, &self.hasher) else { return };
+                let cards = self.cards_of(&rnm);
+                for card in &cards {
+                    self.cards.get_mut(*card).into_iter().for_each(|it| it.light.place = at);
+                }
+                cards
+            }
+            WatchCommand::SetThresholds { scope, values, by: _ } => {
+                if !self.watch.places.set(scope, values) {
+                    return;
+                }
+                self.concerned(scope)
+            }
+        };
+        for at in concerned {
+            if let Some(card) = self.cards.get_mut(at) {
+                card.light.due = now;
+                self.watch.wheel.set(now, at);
+            }
+        }
+        self.judge_due(position, received_at_us, 0, out);
+    }
+
+    fn cards_of(&self, rnm: &[u8; super::RNM_LEN]) -> Vec<u32> {
+        [false, true].into_iter().filter_map(|test| self.find_card(test, rnm)).collect()
+    }
+
+    fn concerned(&self, scope: &Scope) -> Vec<u32> {
+        let places = &self.watch.places;
+        let is = |card: &KeptCard| match scope {
+            Scope::Default => true,
+            Scope::Organisation(inn) => {
+                places.inn(card.light.place).unwrap_or(digits(&card.inn)) == inn.as_str()
+            }
+            Scope::Outlet(outlet) => places.outlet(card.light.place) == Some(outlet.as_str()),
+            Scope::Register(_) => false,
+        };
+        if let Scope::Register(rnm) = scope {
+            return super::card::padded(rnm.as_bytes()).map(|it| self.cards_of(&it)).unwrap_or_default();
+        }
+        (0..).zip(self.cards.iter()).filter(|(_, card)| is(card)).map(|(at, _)| at).collect()
+    }
+
+    /// Whether a command would be taken: there is room.
+    pub(crate) fn has_room(&self, command: &WatchCommand) -> bool {
+        match command {
+            WatchCommand::SetThresholds { scope, .. } => self.watch.places.has_level(scope),
+            WatchCommand::PlaceRegister { rnm, place, .. } => super::card::padded(rnm.as_bytes())
+                .is_some_and(|rnm| self.watch.places.has_room(&rnm, place, &self.hasher)),
+        }
+    }
+
+    /// Somebody says something of a register's documents: the fold that hears of it judges the register at once.
+    pub fn note(
+        &mut self,
+        (position, received_at_us): (Position, i64),
+        (realm, rnm): (Realm, &str),
+        note: Note,
+        index: u16,
+        out: &mut Vec<Event>,
+    ) {
+        let Some(rnm) = super::card::padded(rnm.as_bytes()) else { return };
+        let Some(at) = self.find_card(realm == Realm::Test, &rnm) else { return };
+        let Some(card) = self.cards.get_mut(at) else { return };
+        let now = second_of(received_at_us);
+        let mut trouble = card.light.trouble();
+        let first = |at: u32| if at == 0 { now } else { at };
+        let days = DAY.saturating_mul(400);
+        let again = |(since, newest): (u32, u32)| {
+            // A row that has long ended is not gone on with.
+            let ended = newest.saturating_add(days) < now;
+            (if ended { now } else { first(since) }, newest.max(now))
+        };
+        match note {
+            Note::Unregistered => trouble.unregistered_at = first(trouble.unregistered_at),
+            Note::RegistrationRefused => trouble.refused_at = first(trouble.refused_at),
+            Note::RegistrationAccepted => (trouble.unregistered_at, trouble.refused_at) = (0, 0),
+            Note::SoftQuarantine => {
+                trouble.soft = (trouble.soft.0.saturating_add(1), first(trouble.soft.1));
+            }
+            Note::SoftQuarantineLeft => {
+                let left = trouble.soft.0.saturating_sub(1);
+                trouble.soft = (left, if left == 0 { 0 } else { trouble.soft.1 });
+            }
+            Note::HardQuarantine => trouble.hard = again(trouble.hard),
+            Note::Found => trouble.found = again(trouble.found),
+        }
+        card.light.set_trouble(trouble);
+        if let Some((change, head)) = self.judge(at, now) {
+            out.push(told(position, index, received_at_us, change, head));
+        }
+    }
+
+    /// Judges everything that is due by a time, and tells nobody: for whoever reads a log that nobody writes to.
+    pub(crate) fn look(&mut self, now_us: i64) {
+        let mut out = Vec::new();
+        while self.watch.first().is_some_and(|second| second <= second_of(now_us)) {
+            self.judge_due(self.last, now_us, 0, &mut out);
+            out.clear();
+        }
+    }
+
+    /// The light of a register at a time, seconds UTC.
+    #[must_use]
+    pub fn light(&self, realm: Realm, rnm: &str, now: u32) -> Option<Light> {
+        let card = self.kept_card(realm, rnm)?;
+        self.light_at(card, now).map(|(light, _)| light)
+    }
+
+    /// The colours of a register as they were told last.
+    #[must_use]
+    pub fn facets(&self, realm: Realm, rnm: &str) -> Option<Facets> {
+        self.kept_card(realm, rnm).map(|card| card.light.facets)
+    }
+
+    /// How many registers have each colour, as they were told last: production, best first.
+    #[must_use]
+    pub fn colours(&self) -> [usize; crate::watch::COLOURS] {
+        let mut counts = [0_usize; crate::watch::COLOURS];
+        for card in self.cards.iter().filter(|it| !it.test) {
+            let slot = counts.get_mut(card.light.facets.colour() as usize);
+            slot.into_iter().for_each(|it| *it = it.saturating_add(1));
+        }
+        counts
+    }
+
+    /// Where a register stands, by what the host has said.
+    #[must_use]
+    pub fn place(&self, rnm: &str) -> Option<Place> {
+        let rnm = super::card::padded(rnm.as_bytes())?;
+        self.watch.places.place(self.watch.places.find(&rnm, &self.hasher)?)
+    }
+
+    /// What is set at a level.
+    #[must_use]
+    pub fn setting(&self, scope: &Scope) -> Setting {
+        self.watch.places.setting(scope)
+    }
+
+    /// The values that hold for a register.
+    #[must_use]
+    pub fn values(&self, realm: Realm, rnm: &str) -> Option<Values> {
+        let card = self.kept_card(realm, rnm)?;
+        Some(self.watch.places.values(&card.rnm, &card.inn, card.light.place))
+    }
+
+    fn kept_card(&self, realm: Realm, rnm: &str) -> Option<&KeptCard> {
+        let rnm = super::card::padded(rnm.as_bytes())?;
+        self.cards.get(self.find_card(realm == Realm::Test, &rnm)?)
+    }
+}
+
+/// A drive, as an event names it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DriveHead {
+    number: ofd_codec::DriveNumber,
+    last: u32,
+}
+
+fn told(position: Position, index: u16, received_at_us: i64, change: ColourChange, head: DriveHead) -> Event {
+    let inn = change.inn.clone();
+    let kind = EventKind::ColourChanged(Box::new(change));
+    Event { position, index, received_at_us, drive: head.number, number: head.last, inn, kind }
+}
+
+impl ColourChange {
+    /// Colour of the register as it was.
+    #[must_use]
+    pub fn before(&self) -> Colour {
+        self.before.colour()
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> Colour {
+        self.now.colour()
+    }
+
+    pub(super) fn pack(&self, to: &mut Packer) {
+        let Self { realm, rnm, inn, before, now, reasons } = self;
+        to.byte(u8::from(*realm == Realm::Test));
+        to.bytes(rnm.as_bytes());
+        to.bytes(inn.as_deref().unwrap_or_default().as_bytes());
+        to.number(before.bits());
+        to.number(now.bits());
+        to.count(reasons.len());
+        for Reason { facet: _, colour, since, what } in reasons {
+            to.byte(*what as u8);
+            to.byte(*colour as u8);
+            to.number(*since);
+        }
+    }
+
+    pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        use crate::watch::What;
+        let realm = if from.byte()? == 1 { Realm::Test } else { Realm::Prod };
+        let rnm = core::str::from_utf8(from.bytes()?).ok()?.to_owned();
+        let inn = core::str::from_utf8(from.bytes()?).ok()?;
+        let inn = (!inn.is_empty()).then(|| inn.to_owned());
+        let facets = |bits: u64| Facets::from_bits(u16::try_from(bits).ok()?);
+        let (before, now) = (facets(from.number()?)?, facets(from.number()?)?);
+        let mut reasons = Vec::new();
+        for _ in 0..from.count()? {
+            let what = *What::ALL.get(usize::from(from.byte()?))?;
+            let colour = *Colour::ALL.get(usize::from(from.byte()?))?;
+            reasons.push(Reason { facet: what.facet(), colour, since: from.small()?, what });
+        }
+        Some(Self { realm, rnm, inn, before, now, reasons })
+    }
+}
