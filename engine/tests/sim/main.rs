@@ -311,9 +311,13 @@ fn a_tick_is_written_when_something_is_due_and_never_else() {
         (kinds.len(), ticks, overdue)
     };
     assert_eq!(after(&mut machine, 0), (4, 0, vec![]));
-    assert_eq!(after(&mut machine, 23), (4, 0, vec![]));
-    assert_eq!(after(&mut machine, 2), (5, 1, vec![5]));
-    assert_eq!(after(&mut machine, 10_000), (5, 1, vec![5]));
+    assert_eq!(after(&mut machine, 21), (4, 0, vec![]));
+    // After 22 hours the shift is yellow, after 24 it is too long and the register silent, after 72 it is red for that; and then
+    // nothing happens any more.
+    assert_eq!(after(&mut machine, 2), (5, 1, vec![]));
+    assert_eq!(after(&mut machine, 2), (6, 2, vec![6]));
+    assert_eq!(after(&mut machine, 100), (7, 3, vec![6]));
+    assert_eq!(after(&mut machine, 10_000), (7, 3, vec![6]));
 }
 
 // The tester is tested: each bug that is put in on purpose is found.
