@@ -312,7 +312,7 @@ pub struct Reason {
 /// documents. Zero everywhere: there is nothing, or nobody has said anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trouble {
-    /// Since when the reasons stand that a document told: by [`What::standing`], seconds UTC.
+    /// Since when the reasons stand that a document told: seconds UTC.
     pub standing: [u32; STANDING],
     /// The tax service has told that it does not know the registration; since when.
     pub unregistered_at: u32,
