@@ -45,6 +45,8 @@ mod shift_state;
 mod slab;
 mod takings;
 mod totals;
+mod traits;
+mod usage;
 mod wheel;
 
 use ahash::RandomState;
@@ -77,6 +79,8 @@ pub use self::totals::{
     DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals,
     VAT_CODES, VAT_NAMES,
 };
+pub use self::traits::{MODES, Traits};
+pub use self::usage::{USAGE_DAYS, Usage};
 use self::wheel::Wheel;
 use crate::watch::WatchCommand;
 

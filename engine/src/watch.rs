@@ -7,10 +7,13 @@
 //! Place, time ─────────────────┘
 //! ```
 
+mod forecast;
 mod light;
 mod place;
 mod thresholds;
 
+pub use self::forecast::{Basis, Confidence, Forecast, date, forecast};
+pub(crate) use self::forecast::{local_day, term};
 pub use self::light::{
     COLOURS, Colour, FACETS, Facet, Facets, Facts, Light, Reason, STANDING, Trouble, What, light,
 };

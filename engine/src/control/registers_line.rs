@@ -13,7 +13,7 @@ use crate::registers::{
     CardDrive, DIRECTION_NAMES, DIRECTIONS, Drive, Evidence, Mark, PAYMENT_NAMES, Range, Shift, Sums,
     VAT_NAMES,
 };
-use crate::watch::{Facet, Facets, Reason};
+use crate::watch::{Basis, Facet, Facets, Forecast, Reason, date};
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
 /// when there is none. `colour` is that of the traffic light as of now, `reasons` say what is the matter and since when.
@@ -40,6 +40,7 @@ pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Err
         "colour": light.colour.as_str(),
         "facets": facets_json(light.facets),
         "reasons": light.reasons.iter().map(reason_json).collect::<Vec<_>>(),
+        "forecast": book.forecast(card).map(|it| forecast_json(&it)),
         "user": text(tags::USER_NAME),
         "address": text(tags::RETAIL_PLACE_ADDRESS),
         "place": text(tags::RETAIL_PLACE),
@@ -75,6 +76,26 @@ fn reason_json(reason: &Reason) -> Value {
         "since": time(i64::from(reason.since).saturating_mul(1_000_000)),
         "code": reason.what.code(),
         "text": reason.what.text(),
+    })
+}
+
+/// When the drive has to be replaced: `{"ends_on":"2027-03-14","days_left":…,"term_on":…,"memory_on":…,"percent":…,…}`, local days.
+fn forecast_json(forecast: &Forecast) -> Value {
+    let day = |it: Option<u32>| it.map(date);
+    json!({
+        "ends_on": day(forecast.ends_on),
+        "days_left": forecast.days_left,
+        "term_on": day(forecast.term_on),
+        "memory_on": day(forecast.memory_on),
+        "percent": forecast.percent,
+        "documents": forecast.documents,
+        "documents_a_day": forecast.documents_a_day,
+        "p95_a_day": forecast.p95_a_day,
+        "bytes_a_day": forecast.bytes_a_day,
+        "known_days": forecast.known_days,
+        "confidence": forecast.confidence.as_str(),
+        "reason": forecast.basis.map(Basis::code),
+        "text": forecast.basis.map(Basis::text),
     })
 }
 

@@ -10,18 +10,29 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Scope as Sees;
 use crate::registers::Card;
-use crate::watch::{Light, Place, Scope, Setting, Threshold, Values, WatchCommand};
+use crate::watch::{Forecast, Light, Place, Scope, Setting, Threshold, Values, WatchCommand};
 
 /// How long the registers may take to fold what came before.
 const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl RegisterBook {
+    fn now(&self) -> u32 {
+        u32::try_from(self.now_us().div_euclid(1_000_000)).unwrap_or(0)
+    }
+
     /// The light of a register as of now, with its reasons; `None` when the capability does not show it.
     #[must_use]
     pub fn light(&self, card: &Card) -> Option<Light> {
-        let now = u32::try_from(self.now_us().div_euclid(1_000_000)).unwrap_or(0);
         let sees = self.capability().sees(card.inn.as_deref());
-        sees.then(|| self.book().light(card.realm, &card.rnm, now)).flatten()
+        sees.then(|| self.book().light(card.realm, &card.rnm, self.now())).flatten()
+    }
+
+    /// When the drive of a register has to be replaced, as of now; `None` when its archive is closed, or the capability does not
+    /// show it.
+    #[must_use]
+    pub fn forecast(&self, card: &Card) -> Option<Forecast> {
+        let sees = self.capability().sees(card.inn.as_deref());
+        sees.then(|| self.book().forecast(card.realm, &card.rnm, self.now())).flatten()
     }
 
     /// Where a register stands, by what the host has said; `None` when it has said nothing, or the capability does not show it.

@@ -20,6 +20,8 @@ use super::service::{Arrival, Service};
 use super::shift::{Agreement, SHIFT_SECONDS_MAX, Shift};
 use super::shift_state::ShiftState;
 use super::totals::Paid;
+use super::traits::Traits;
+use super::usage::Usage;
 use crate::lanes::begins_generation;
 
 /// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
@@ -120,6 +122,10 @@ pub struct Drive {
     pub backlog: Option<(u32, Option<LocalSeconds>)>,
     /// Number of its form 6.
     pub closed: Option<u32>,
+    /// What lists ask of the registration in force.
+    pub traits: Traits,
+    /// When its keys began, and how many documents it makes.
+    pub usage: Usage,
     /// The register that it has named last, by the number of its card.
     pub(super) card: Option<u32>,
 }
@@ -143,6 +149,8 @@ impl Drive {
             key_days: None,
             backlog: None,
             closed: None,
+            traits: Traits::default(),
+            usage: Usage::default(),
             card: None,
         }
     }
@@ -225,12 +233,14 @@ impl Drive {
             return Changed::new();
         }
         self.documents = self.documents.saturating_add(1);
+        self.usage.take(seen);
         self.tell_arrival(arrival, registration.as_ref(), events);
         let in_order = matches!(arrival, Arrival::Next);
         if in_order && self.closed.is_some() {
             events.push(EventKind::AfterDriveClosed(form));
         }
         if let Some(registration) = registration {
+            self.usage.register(&registration);
             self.register(&registration, seen.position, rules, before, events);
         }
         self.read_reports(seen, arrival, events);
@@ -303,6 +313,7 @@ impl Drive {
             events.push(EventKind::ServiceLeft);
         }
         self.service.leave(leaves);
+        self.traits = Traits::of(new);
         let &Registration { number, at, reasons, .. } = new;
         self.registration = Some(Registered { position, number, at, reasons, autonomous });
     }

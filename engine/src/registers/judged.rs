@@ -31,8 +31,8 @@ use super::places::{NONE, Places, digits};
 use super::wheel::Wheel;
 use super::{Registers, State, packed};
 use crate::watch::{
-    Colour, Facets, Facts, Light, Place, Reason, STANDING, Schedule, Scope, Setting, Trouble, Values,
-    WatchCommand, ZONE_DEFAULT_MIN, light,
+    Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, STANDING, Schedule, Scope, Setting,
+    Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, forecast, light, local_day, term,
 };
 
 /// Changes that one record tells at most.
@@ -188,7 +188,7 @@ fn utc(at: LocalSeconds, zone_min: i64) -> u32 {
 }
 
 /// What the light looks at.
-fn facts(card: &KeptLight, drive: &Drive, schedule: Option<&Schedule>) -> Facts {
+fn facts(card: &KeptLight, drive: &Drive, values: &Values, schedule: Option<&Schedule>) -> Facts {
     let zone = i64::from(schedule.map_or(ZONE_DEFAULT_MIN, Schedule::zone));
     let knows_zone = schedule.is_some_and(|it| it.zone_min.is_some());
     let shift = drive.open_shift().and_then(|shift| {
@@ -207,9 +207,9 @@ fn facts(card: &KeptLight, drive: &Drive, schedule: Option<&Schedule>) -> Facts 
         let report = reports?;
         since.or(report.at).map(|at| utc(at, zone))
     });
-    let ends = drive
-        .key_days
-        .and_then(|(days, at)| Some(utc(at?, zone).saturating_add(u32::from(days).saturating_mul(DAY))));
+    // Nobody is alarmed by a guess.
+    let ends = term(drive, values).filter(|(_, basis)| *basis != Basis::Shortest);
+    let ends = ends.map(|(at, _)| utc(LocalSeconds(at), zone));
     Facts {
         serving: drive.closed.is_none() && !drive.service.has_left(),
         has_drive: drive.closed.is_none(),
@@ -236,8 +236,8 @@ impl Registers {
             }
         };
         let schedule = self.watch.places.schedule(card.light.place);
-        let facts = facts(&card.light, drive, schedule.as_ref());
         let values = self.watch.places.values(&card.rnm, &card.inn, card.light.place);
+        let facts = facts(&card.light, drive, &values, schedule.as_ref());
         let light = light(&facts, &values, schedule.as_ref(), now);
         Some((light, DriveHead { number: drive.number, last: drive.last.map_or(0, |it| it.number) }))
     }
@@ -415,6 +415,17 @@ impl Registers {
     pub fn light(&self, realm: Realm, rnm: &str, now: u32) -> Option<Light> {
         let card = self.kept_card(realm, rnm)?;
         self.light_at(card, now).map(|(light, _)| light)
+    }
+
+    /// The forecast of the drive that a register works with, at a time, seconds UTC.
+    #[must_use]
+    pub fn forecast(&self, realm: Realm, rnm: &str, now: u32) -> Option<Forecast> {
+        let card = self.kept_card(realm, rnm)?;
+        let drive = self.drives.get(card.current())?.drive()?;
+        let place = card.light.place;
+        let zone = self.watch.places.schedule(place).map_or(ZONE_DEFAULT_MIN, |it| it.zone());
+        let values = self.watch.places.values(&card.rnm, &card.inn, place);
+        forecast(&drive, &values, local_day(now, zone))
     }
 
     /// The colours of a register as they were told last.

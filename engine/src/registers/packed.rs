@@ -17,6 +17,8 @@ use super::pack::{Packer, Unpacker};
 use super::service::{Range, Service};
 use super::shift::{Mark, Shift};
 use super::totals::{KINDS, PAYMENTS, Row, Sums, Totals, VAT_CODES};
+use super::traits::Traits;
+use super::usage::Usage;
 
 const TEST: u8 = 1;
 const LEFT: u8 = 1 << 1;
@@ -44,6 +46,8 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         key_days,
         backlog,
         closed,
+        traits,
+        usage,
         card,
     } = drive;
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
@@ -91,6 +95,8 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         to.optional(since.map(|it| it.0));
     }
     to.optional(*closed);
+    traits.pack(to);
+    usage.pack(to);
     to.optional(*card);
     to.count(shifts.len());
     shifts.iter().for_each(|it| pack_shift(it, to));
@@ -132,6 +138,8 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
         drive.backlog = Some((from.small()?, read_time(from)?));
     }
     drive.closed = from.optional()?;
+    drive.traits = Traits::unpack(from)?;
+    drive.usage = Usage::unpack(from)?;
     drive.card = from.optional()?;
     for _ in 0..from.count()? {
         drive.shifts.reserve_exact(1);

@@ -14,7 +14,7 @@ use super::pack::{Packer, Unpacker};
 use super::{KeptDrive, Registers, State, packed};
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const SHAPE: &str = "registers v5: drives, cards, takings, placements and thresholds as packed";
+pub(crate) const SHAPE: &str = "registers v6: drives, cards, takings, placements and thresholds as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 

@@ -24,6 +24,10 @@ fn cards_and_shifts_say_what_the_registers_sent() {
         assert_eq!(card["last_document"]["form"], "closeShift", "{card}");
         assert_eq!(card["drives"][0]["served"], serde_json::json!([[1, 33]]), "{card}");
         assert_eq!(card["drives"][0]["start"], "registered", "{card}");
+        assert!(["green", "yellow", "red"].contains(&card["colour"].as_str().unwrap()), "{card}");
+        assert_eq!(card["colour"] == "green", card["reasons"].as_array().unwrap().is_empty(), "{card}");
+        assert_eq!(card["forecast"]["documents"], 33, "{card}");
+        assert!(card["forecast"]["reason"].is_string() && card["facets"]["drive"].is_string(), "{card}");
         assert_eq!((card["days_worked"].as_i64(), card["days_idle"].as_i64()), (Some(1), Some(0)), "{card}");
     }
 
@@ -47,6 +51,15 @@ fn cards_and_shifts_say_what_the_registers_sent() {
     assert_eq!(ask("registers", &["--fn", drive]).expect(0).json(), [cards[2].clone()]);
     assert!(ask("registers", &["--inn", inn]).expect(0).json().contains(&cards[2]));
     assert!(ask("shifts", &["--fn", drive]).expect(0).json().iter().all(|it| it["fn"] == drive));
+    let silent =
+        ask("registers", &["--colour", "red", "--colour", "yellow", "--sort", "colour"]).expect(0).json();
+    let green = ask("registers", &["--colour", "green"]).expect(0).json();
+    assert_eq!(silent.len() + green.len(), 4);
+    assert!(
+        silent.iter().all(|it| it["colour"] != "green") && green.iter().all(|it| it["colour"] == "green")
+    );
+    assert_eq!(ask("registers", &["--sort", "last", "--limit", "3"]).expect(0).json().len(), 3);
+    ask("registers", &["--colour", "blue"]).expect(2);
     assert_eq!(ask("shifts", &["--fn", "9999078900000000"]).expect(4).out, "");
 
     server.stop();

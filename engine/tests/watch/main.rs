@@ -11,6 +11,7 @@
     reason = "a failed test may panic"
 )]
 
+mod forecast;
 mod light;
 mod lives;
 mod scenarios;
