@@ -1,5 +1,6 @@
 //! Opening an engine: every option with its unit, default and bounds, and the host's traits.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::handover::Caps;
 use crate::host::{
     AcceptAll, Access, Admission, Channel, Directory, DriveCrypto, EmptyDirectory, KeyProvider, MarkingRelay,
-    Meter, NoChannel, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
+    Meter, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
 };
 use crate::limits::{Limits, TestPing};
 
@@ -37,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) archive_keep_years: u16,
     /// Cursors that have to pass a record before it leaves the log.
     pub(crate) required_cursors: Vec<String>,
+    /// How old a notice may become before it is given up, microseconds.
+    pub(crate) notice_deadline_us: u64,
     pub(crate) log: LogOptions,
 }
 
@@ -48,7 +51,8 @@ pub(crate) struct Host {
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) tax: Arc<dyn TaxService>,
     pub(crate) marking: Arc<dyn MarkingRelay>,
-    pub(crate) channel: Arc<dyn Channel>,
+    /// By name; empty: nobody is told anything.
+    pub(crate) channels: BTreeMap<String, Arc<dyn Channel>>,
     pub(crate) meter: Arc<dyn Meter>,
     pub(crate) access: Arc<dyn Access>,
     pub(crate) keys: Arc<dyn KeyProvider>,
@@ -103,6 +107,7 @@ impl EngineBuilder {
                 log_keep_days: 35,
                 archive_keep_years: 5,
                 required_cursors: Vec::new(),
+                notice_deadline_us: 72 * 3_600 * 1_000_000,
                 log: LogOptions::default(),
             },
             host: Host {
@@ -111,7 +116,7 @@ impl EngineBuilder {
                 admission: Arc::new(AcceptAll),
                 tax: Arc::new(NoTaxService),
                 marking: Arc::new(NoMarking),
-                channel: Arc::new(NoChannel),
+                channels: BTreeMap::new(),
                 meter: Arc::new(NoMeter),
                 access: Arc::new(OperatorOnly),
                 keys: Arc::new(NoKeys),
@@ -289,9 +294,22 @@ impl EngineBuilder {
         self
     }
 
-    /// A delivery channel. Default: [`NoChannel`]. This version takes it and does not call it yet.
-    pub fn channel(mut self, channel: Arc<dyn Channel>) -> Self {
-        self.host.channel = channel;
+    /// The delivery channel named `default`: see [`EngineBuilder::channel_named`].
+    pub fn channel(self, channel: Arc<dyn Channel>) -> Self {
+        self.channel_named("default", channel)
+    }
+
+    /// A delivery channel, by the name that subscriptions ask for it by. Default: none. With one there is a thread more,
+    /// which tells subscribers of what happens to the registers ([`crate::notify`]); it needs [`EngineBuilder::registers`].
+    pub fn channel_named(mut self, name: impl Into<String>, channel: Arc<dyn Channel>) -> Self {
+        self.host.channels.insert(name.into(), channel);
+        self
+    }
+
+    /// How old a notice may become before it is given up, microseconds, 60,000,000..=2,592,000,000,000. Default 72 hours.
+    /// Whatever its age, it is given up only behind [`crate::notify::ATTEMPTS_MIN`] attempts.
+    pub fn notice_deadline_us(mut self, microseconds: u64) -> Self {
+        self.options.notice_deadline_us = microseconds;
         self
     }
 
@@ -360,6 +378,15 @@ impl EngineBuilder {
         }
         if !(5..=100).contains(&options.archive_keep_years) {
             return Err(out_of("archive_keep_years", "5..=100"));
+        }
+        if !options.registers && !self.host.channels.is_empty() {
+            return Err(Error::new(
+                ErrorKind::Fix,
+                "a delivery channel needs the registers: what it tells is their events",
+            ));
+        }
+        if !(60_000_000..=2_592_000_000_000).contains(&options.notice_deadline_us) {
+            return Err(out_of("notice_deadline_us", "60000000..=2592000000000"));
         }
         if options.required_cursors.iter().any(|name| !(1..=CURSOR_NAME_LEN_MAX).contains(&name.len())) {
             return Err(out_of("a name in required_cursors", "1..=128 bytes"));

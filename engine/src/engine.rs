@@ -33,6 +33,7 @@ use crate::lanes::{LaneCount, Lanes};
 use crate::limits::Limits;
 use crate::live::Live;
 use crate::noise::NoiseSample;
+use crate::notify::{Desk, Teller};
 use crate::partition::partition_of;
 use crate::port::{self, Listening, Security, Submission};
 use crate::query::StoredDocument;
@@ -85,6 +86,7 @@ pub struct Engine {
     writer: Sender<writer::Call>,
     threads: Threads,
     cursors: Arc<Mutex<BTreeMap<String, Position>>>,
+    desk: Arc<Desk>,
     next_port: AtomicUsize,
     #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
@@ -101,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) ports: Vec<port::Rings>,
     pub(crate) keeper: Keeper,
     pub(crate) live: Option<Live>,
+    pub(crate) teller: Option<Teller>,
 }
 
 #[derive(Default)]
@@ -110,6 +113,7 @@ struct Threads {
     writer: Mutex<Vec<Box<dyn Task>>>,
     keeper: Mutex<Vec<Box<dyn Task>>>,
     live: Mutex<Vec<Box<dyn Task>>>,
+    teller: Mutex<Vec<Box<dyn Task>>>,
 }
 
 /// Counts of an engine, since its process started unless it says otherwise.
@@ -150,11 +154,14 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
-        let (engine, Parts { writer, workers, ports, keeper, live }) =
+        let (engine, Parts { writer, workers, ports, keeper, live, teller }) =
             Self::assemble(dir, env, options, host)?;
         engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
         if let Some(live) = live {
             engine.start(&engine.threads.live, "ofd-registers", move || live.run())?;
+        }
+        if let Some(teller) = teller {
+            engine.start(&engine.threads.teller, "ofd-notify", move || teller.run())?;
         }
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for (number, seat) in (0..).zip(workers) {
@@ -189,6 +196,8 @@ impl Engine {
         check_past(&env, report.durable)?;
         #[cfg(feature = "parquet")]
         let holds = replay.holds();
+        let (subscriptions, last) = replay.subscriptions();
+        let desk = Arc::new(Desk::new(subscriptions, last));
         let Replay { lanes, recent, cursors, kept, .. } = replay;
         let shared = Arc::new(Shared::new(
             options,
@@ -229,6 +238,7 @@ impl Engine {
             writer: writer_calls,
             threads: Threads::default(),
             cursors: Arc::new(Mutex::new(cursors)),
+            desk: Arc::clone(&desk),
             next_port: AtomicUsize::new(0),
             #[cfg(feature = "parquet")]
             compaction: Mutex::new(()),
@@ -242,7 +252,9 @@ impl Engine {
         let writer = Writer::new(Arc::clone(&shared), log, disk, rings);
         let keeper = Keeper::new(Arc::clone(&shared), kept);
         let live = shared.options.registers.then(|| Live::new(Arc::clone(&shared), engine.writer.clone()));
-        Ok((engine, Parts { writer, workers: seats, ports, keeper, live }))
+        let tells = !shared.host.channels.is_empty() && shared.options.registers;
+        let teller = tells.then(|| Teller::new(Arc::clone(&shared), desk, engine.writer.clone()));
+        Ok((engine, Parts { writer, workers: seats, ports, keeper, live, teller }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -616,6 +628,11 @@ impl Engine {
         Arc::clone(&self.closed)
     }
 
+    /// What of the notifier others see and say.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
@@ -644,7 +661,9 @@ impl Engine {
         for port in &self.ports {
             port.bell.ring();
         }
-        let mut ended = join(&self.threads.ports);
+        self.desk.ring();
+        let mut ended = join(&self.threads.teller);
+        ended = join(&self.threads.ports).and(ended);
         self.shared.end(Stage::WorkersEnd);
         for bell in &self.shared.worker_bells {
             bell.ring();

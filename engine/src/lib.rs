@@ -59,6 +59,7 @@ mod limits;
 mod live;
 mod metering;
 mod noise;
+pub mod notify;
 mod opening;
 mod partition;
 mod past;

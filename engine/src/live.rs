@@ -46,6 +46,7 @@ pub(crate) use self::book::Book;
 pub use self::book::{Register, RegisterBook, RegisterPage};
 pub use self::event_feed::EventFeed;
 use self::events::EventWriter;
+pub(crate) use self::file::crc_of_parts;
 use crate::builder::OPERATOR_INN_STAND_IN;
 use crate::handover::Unanswered;
 use crate::past::LogPast;

@@ -167,6 +167,9 @@ impl Engine {
             metrics::gauge!("ofd_registers_lag_records").set(as_gauge(records));
             metrics::gauge!("ofd_registers_lag_seconds").set(as_gauge(us / 1_000_000));
         }
+        if !shared.host.channels.is_empty() {
+            self.publish_notices();
+        }
         if let Ok(free) = shared.env.free_bytes() {
             metrics::gauge!("ofd_disk_free_bytes").set(as_gauge(free));
         }
@@ -175,6 +178,23 @@ impl Engine {
             metrics::gauge!("ofd_health", "state" => label).set(as_gauge(u64::from(state == health)));
         }
         metrics::gauge!("ofd_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    }
+
+    fn publish_notices(&self) {
+        let status = self.notice_status();
+        let counts = status.counts;
+        for (result, count) in
+            [("delivered", counts.delivered), ("refused", counts.refused), ("given_up", counts.given_up)]
+        {
+            metrics::counter!("ofd_notices_total", "result" => result).absolute(count);
+        }
+        metrics::counter!("ofd_notices_retried_total").absolute(counts.retried);
+        metrics::gauge!("ofd_notices_waiting")
+            .set(as_gauge(u64::try_from(status.waiting).unwrap_or(u64::MAX)));
+        let now_us = self.shared().now().wall_us;
+        let age_us = status.oldest_us.map_or(0, |it| now_us.saturating_sub(it));
+        metrics::gauge!("ofd_notices_oldest_seconds")
+            .set(as_gauge(u64::try_from(age_us / 1_000_000).unwrap_or_default()));
     }
 
     /// The classes of waiting time as a Prometheus histogram: each holds all below its bound, too.

@@ -55,6 +55,11 @@ impl Replay {
         holds
     }
 
+    /// The subscriptions that stand, and the last command about them.
+    pub(crate) fn subscriptions(&self) -> (crate::notify::Subscriptions, Lsn) {
+        crate::notify::folded(self.commands.iter().map(|(lsn, payload)| (*lsn, payload.as_slice())))
+    }
+
     fn worker_of(&self, partition: u16) -> usize {
         let workers = u16::try_from(self.lanes.len()).unwrap_or(u16::MAX);
         usize::from(partition.checked_rem(workers).unwrap_or_default())

@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::handover::{Caps, Unanswered};
 use crate::keeper::Keeper;
 use crate::live::Live;
+use crate::notify::Teller;
 #[cfg(ofd_planted)]
 pub use crate::planted::{Planted, plant};
 use crate::port::{self, Port};
@@ -119,6 +120,7 @@ pub struct Machine {
     writer: Option<Writer>,
     keeper: Option<Keeper>,
     live: Option<Live>,
+    teller: Option<Teller>,
 }
 
 impl Machine {
@@ -132,7 +134,7 @@ impl Machine {
         options.caps = queues.map_or_else(Caps::default, |it| it.caps());
         let env = env.unwrap_or_else(|| Arc::new(RealEnv::new(&dir)));
         let env = with_mirror(env, mirror, mirror_failure);
-        let (engine, Parts { writer, workers, ports, keeper, live }) =
+        let (engine, Parts { writer, workers, ports, keeper, live, teller }) =
             Engine::assemble(dir, env, options, host)?;
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {
@@ -141,6 +143,7 @@ impl Machine {
             writer: Some(writer),
             keeper: Some(keeper),
             live,
+            teller,
             engine,
         })
     }
@@ -228,6 +231,11 @@ impl Machine {
     /// A turn of the fold of the registers: some records, or a checkpoint.
     pub fn registers_turn(&mut self) -> Turned {
         turn(&mut self.live, Live::turn)
+    }
+
+    /// A turn of the notifier.
+    pub fn notify_turn(&mut self) -> Turned {
+        turn(&mut self.teller, Teller::turn)
     }
 
     /// The registers as far as they are folded; `None` until they have begun.

@@ -101,7 +101,7 @@ impl EventFeed {
     }
 
     /// As [`EventFeed::next_batch`].
-    pub(super) fn next(&mut self, most: usize, timeout: Duration) -> Result<Vec<Event>, ofd_storage::Error> {
+    pub(crate) fn next(&mut self, most: usize, timeout: Duration) -> Result<Vec<Event>, ofd_storage::Error> {
         let mut batch = Vec::new();
         self.take(most.max(1), &mut batch)?;
         if batch.is_empty() && self.is_at_end() {

@@ -210,7 +210,7 @@ fn crc_of(through: Lsn, number: u32, piece: &[u8]) -> u32 {
     crc_of_parts(&[&through.get().to_le_bytes(), &number.to_le_bytes(), piece])
 }
 
-pub(super) fn crc_of_parts(parts: &[&[u8]]) -> u32 {
+pub(crate) fn crc_of_parts(parts: &[&[u8]]) -> u32 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
     parts.iter().for_each(|part| digest.update(part));
     u32::try_from(digest.finalize()).unwrap_or(u32::MAX)

@@ -346,9 +346,9 @@ impl Drive {
         }
         if let Some(documents) = view.get(tags::UNSENT_DOCUMENTS).and_then(|it| it.u32().ok()) {
             let since = view.get(tags::UNSENT_SINCE).and_then(|it| it.unixtime().ok()).filter(|it| it.0 > 0);
-            let waited = self.backlog.is_some_and(|(documents, _)| documents > 0);
-            if documents > 0 || waited {
-                events.push(EventKind::Backlog { documents, since });
+            let before = self.backlog.map_or(0, |(documents, _)| documents);
+            if documents > 0 || before > 0 {
+                events.push(EventKind::Backlog { documents, since, before });
             }
             self.backlog = Some((documents, since));
         }

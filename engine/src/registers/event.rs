@@ -170,6 +170,8 @@ pub enum EventKind {
         documents: u32,
         /// 1012 of the oldest (1098).
         since: Option<LocalSeconds>,
+        /// How many there were by the report before.
+        before: u32,
     },
     /// A facet of a register's traffic light has another colour: told once, with a document, a command or a tick; the number
     /// of the document is that of the drive's newest.

@@ -95,8 +95,8 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.byte(*flags);
             to.byte(*before);
         }
-        EventKind::Backlog { documents, since } => {
-            shift(to, 24, *documents);
+        EventKind::Backlog { documents, since, before } => {
+            pair(to, 24, *documents, *before);
             to.optional(since.map(|it| it.0));
         }
         EventKind::ShiftOverdue { shift: it } => shift(to, 25, *it),
@@ -171,7 +171,10 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         21 => EventKind::ShiftRevised { shift: from.small()?, revision: from.small()? },
         22 => EventKind::TimeBackwards { before: LocalSeconds(from.small()?) },
         23 => EventKind::DriveFlags { flags: from.byte()?, before: from.byte()? },
-        24 => EventKind::Backlog { documents: from.small()?, since: from.optional()?.map(LocalSeconds) },
+        24 => {
+            let (documents, before) = (from.small()?, from.small()?);
+            EventKind::Backlog { documents, since: from.optional()?.map(LocalSeconds), before }
+        }
         25 => EventKind::ShiftOverdue { shift: from.small()? },
         27 => EventKind::RegisterState(Box::new(RegisterState::unpack(from)?)),
         40 => EventKind::ColourChanged(Box::new(ColourChange::unpack(from)?)),
@@ -265,8 +268,8 @@ mod tests {
             EventKind::ShiftRevised { shift: 12, revision: 13 },
             EventKind::TimeBackwards { before: at },
             EventKind::DriveFlags { flags: 15, before: 1 },
-            EventKind::Backlog { documents: 14, since: Some(at) },
-            EventKind::Backlog { documents: 0, since: None },
+            EventKind::Backlog { documents: 14, since: Some(at), before: 0 },
+            EventKind::Backlog { documents: 0, since: None, before: u32::MAX },
             EventKind::ShiftState(Box::new(state(Some("0001"), None))),
             EventKind::ShiftState(Box::new(state(None, Some("{}")))),
             EventKind::ColourChanged(Box::new(ColourChange {
