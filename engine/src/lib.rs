@@ -33,6 +33,8 @@ mod answers;
 mod archive;
 mod bell;
 mod builder;
+#[cfg(any(feature = "webhook", feature = "smtp"))]
+pub mod channels;
 mod checkpoint;
 mod chunks;
 pub mod confirmation;

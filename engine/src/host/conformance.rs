@@ -13,7 +13,8 @@ use bytes::Bytes;
 use ofd_codec::DriveNumber;
 
 use super::{
-    Admission, AdmissionRequest, ConfirmRequest, Directory, DirectorySnapshot, DriveCrypto, OpenRequest,
+    Admission, AdmissionRequest, Channel, ConfirmRequest, Delivery, DeliveryOutcome, Directory,
+    DirectorySnapshot, DriveCrypto, OpenRequest,
 };
 
 struct Unpark(std::thread::Thread);
@@ -102,4 +103,10 @@ pub fn admission(admission: &dyn Admission, drive: DriveNumber) {
             panic!("admission: two answers to the same request");
         }
     }
+}
+
+/// What a channel says of a delivery, waited for on this thread.
+#[must_use]
+pub fn outcome_of(channel: &dyn Channel, delivery: Delivery) -> DeliveryOutcome {
+    wait_for(channel.deliver(delivery))
 }

@@ -1,0 +1,93 @@
+//! What channels take from the machine: a few threads that make deliveries which block, secrets by file path, the time.
+//!
+//! The engine itself takes none of it here: a channel is the host's side of the seam, and no simulation runs through it.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use tokio::sync::oneshot;
+
+use crate::host::{Answering, DeliveryOutcome, answered};
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Deliveries that may wait for a thread; what is more is tried again later.
+const WAITING_MAX: usize = 256;
+
+/// The threads. They end with it.
+pub(super) struct Pool {
+    jobs: Sender<Job>,
+}
+
+impl Pool {
+    /// # Errors
+    /// When the system has no more threads.
+    #[cfg_attr(
+        not(test),
+        expect(clippy::disallowed_methods, reason = "a channel is the host's side of the seam")
+    )]
+    pub(super) fn new(name: &str, threads: usize) -> std::io::Result<Self> {
+        let (jobs, work) = bounded::<Job>(WAITING_MAX);
+        for number in 0..threads {
+            let work = work.clone();
+            let body = move || work.iter().for_each(|job| job());
+            std::thread::Builder::new().name(format!("{name}-{number}")).spawn(body)?;
+        }
+        Ok(Self { jobs })
+    }
+
+    /// What becomes of a delivery: tried again when there is no thread for it, or it panics.
+    pub(super) fn run(
+        &self,
+        deliver: impl FnOnce() -> DeliveryOutcome + Send + 'static,
+    ) -> Answering<DeliveryOutcome> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(move || {
+            // Nobody waits any more: it took longer than a channel may.
+            if !reply.is_closed() {
+                let _ = reply.send(deliver());
+            }
+        });
+        match self.jobs.try_send(job) {
+            Ok(()) => Box::pin(async { answer.await.unwrap_or(DeliveryOutcome::Retry) }),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => answered(DeliveryOutcome::Retry),
+        }
+    }
+}
+
+/// Longest file of secrets, bytes.
+const SECRET_LEN_MAX: u64 = 64 * 1024;
+
+/// The text of a file of secrets, read anew for each delivery: whoever rotates one replaces the file.
+///
+/// # Errors
+/// Of the system; `InvalidData` when it is too long or no text.
+#[cfg_attr(
+    not(test),
+    expect(clippy::disallowed_methods, reason = "a channel is the host's side of the seam")
+)]
+pub(super) fn read_secret(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(SECRET_LEN_MAX.saturating_add(1)).read_to_string(&mut text)?;
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SECRET_LEN_MAX {
+        return Err(std::io::ErrorKind::InvalidData.into());
+    }
+    Ok(text)
+}
+
+/// Seconds since 1970.
+#[cfg(feature = "webhook")]
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "a channel is the host's side of the seam"
+    )
+)]
+pub(super) fn now_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    since.map_or(0, |it| it.as_secs())
+}
