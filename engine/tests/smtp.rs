@@ -37,7 +37,8 @@ impl Server {
     fn start(answer: impl Fn(usize, &str) -> &'static str + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (letters, commands): (Arc<Mutex<Vec<Letter>>>, Arc<Mutex<Vec<String>>>) = Default::default();
+        let letters: Arc<Mutex<Vec<Letter>>> = Arc::default();
+        let commands: Arc<Mutex<Vec<String>>> = Arc::default();
         let (taken, seen) = (Arc::clone(&letters), Arc::clone(&commands));
         std::thread::spawn(move || {
             let mut recipients = 0;

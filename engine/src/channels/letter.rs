@@ -39,7 +39,7 @@ fn digest_of(notices: &[Value]) -> Option<Letter> {
 }
 
 /// One, few and many, as Russian has them.
-fn of_number<'w>(count: usize, [one, few, many]: [&'w str; 3]) -> &'w str {
+fn of_number(count: usize, [one, few, many]: [&str; 3]) -> &str {
     match (count % 10, count % 100) {
         (1, last) if last != 11 => one,
         (2..=4, last) if !(12..=14).contains(&last) => few,

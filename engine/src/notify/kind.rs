@@ -6,7 +6,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::registers::{Event, EventKind};
+use crate::registers::{ColourChange, Event, EventKind};
+use crate::watch::{Facet, Reason};
 
 /// A kind. Its name is stable; see [`NoticeKind::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,13 +55,21 @@ pub enum NoticeKind {
     OperatorSilent,
     /// Documents wait in the drive (1097).
     DriveBacklog,
+    /// A facet of a register's traffic light has another colour.
+    ColourChanged,
+    /// No documents come, or they wait: the facet `transfer` of the light.
+    RegisterSilent,
+    /// The contract ends or has ended: the facet `connection`.
+    ServiceEnds,
+    /// The drive ends or fills, by the forecast: the facet `drive`.
+    DriveEnds,
 }
 
 use NoticeKind as K;
 
 impl NoticeKind {
     /// All that are offered: each has a source.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         K::DriveAppeared,
         K::ServiceLeft,
         K::ServiceResumed,
@@ -82,6 +91,10 @@ impl NoticeKind {
         K::DriveMemory,
         K::OperatorSilent,
         K::DriveBacklog,
+        K::ColourChanged,
+        K::RegisterSilent,
+        K::ServiceEnds,
+        K::DriveEnds,
     ];
 
     /// Its stable name.
@@ -99,7 +112,17 @@ impl NoticeKind {
     /// Whether it is a state with a begin and an end.
     #[must_use]
     pub const fn is_lasting(self) -> bool {
-        matches!(self, K::ShiftOverdue | K::DriveTerm | K::DriveMemory | K::OperatorSilent | K::DriveBacklog)
+        matches!(
+            self,
+            K::ShiftOverdue
+                | K::DriveTerm
+                | K::DriveMemory
+                | K::OperatorSilent
+                | K::DriveBacklog
+                | K::RegisterSilent
+                | K::ServiceEnds
+                | K::DriveEnds
+        )
     }
 
     /// What a threshold of this kind counts; `None`: there is none.
@@ -109,6 +132,9 @@ impl NoticeKind {
             K::GapOpened => Some("numbers missing, at least"),
             K::DriveBacklog => Some("documents waiting, at least"),
             K::DriveTerm => Some("days left, at most"),
+            K::ColourChanged | K::RegisterSilent | K::ServiceEnds | K::DriveEnds => {
+                Some("colour at least: 1 yellow, 2 red")
+            }
             _ => None,
         }
     }
@@ -142,6 +168,10 @@ impl NoticeKind {
             K::DriveMemory => ("drive.memory", "Память фискального накопителя заполнена"),
             K::OperatorSilent => ("operator.silent", "Накопитель не дождался ответа ОФД"),
             K::DriveBacklog => ("drive.backlog", "Документы ждут передачи в накопителе"),
+            K::ColourChanged => ("colour.changed", "Изменился цвет кассы"),
+            K::RegisterSilent => ("register.silent", "От кассы нет документов"),
+            K::ServiceEnds => ("service.ends", "Заканчивается подключение кассы к ОФД"),
+            K::DriveEnds => ("drive.ends", "Фискальный накопитель пора менять"),
         }
     }
 
@@ -310,8 +340,52 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
             let levels = Levels::AtLeast { before: u64::from(*before), now: u64::from(*documents) };
             one(K::DriveBacklog, levels, json!({"documents": documents, "since": since.map(|it| it.0)}))
         }
+        EventKind::ColourChanged(change) => said_by_light(change),
         _ => Vec::new(),
     }
+}
+
+fn said_by_light(change: &ColourChange) -> Vec<Said> {
+    let facet = |facet: Facet| (change.before.of(facet), change.now.of(facet));
+    let reason = |it: &Reason| {
+        let (facet, colour) = (it.facet.as_str(), it.colour.as_str());
+        json!({"facet": facet, "colour": colour, "what": it.what.code(), "since": it.since})
+    };
+    let reasons = |of: Option<Facet>| -> Vec<Value> {
+        change.reasons.iter().filter(|it| of.is_none_or(|of| of == it.facet)).map(reason).collect()
+    };
+    let (before, now) = (change.before.colour(), change.now.colour());
+    let changed: Map<String, Value> = Facet::ALL
+        .into_iter()
+        .filter(|it| facet(*it).0 != facet(*it).1)
+        .map(|it| (it.as_str().to_owned(), json!([facet(it).0.as_str(), facet(it).1.as_str()])))
+        .collect();
+    let worst = Facet::ALL
+        .into_iter()
+        .filter(|it| facet(*it).0 != facet(*it).1)
+        .map(|it| facet(it).0.max(facet(it).1));
+    let mut data = Map::new();
+    data.insert("before".to_owned(), json!(before.as_str()));
+    data.insert("now".to_owned(), json!(now.as_str()));
+    data.insert("facets".to_owned(), Value::Object(changed));
+    data.insert("reasons".to_owned(), json!(reasons(None)));
+    let levels = Levels::OnceOf(worst.max().unwrap_or_default() as u64);
+    let mut said = vec![Said { kind: K::ColourChanged, levels, data }];
+    for (kind, of) in [
+        (K::RegisterSilent, Facet::Transfer),
+        (K::ServiceEnds, Facet::Connection),
+        (K::DriveEnds, Facet::Drive),
+    ] {
+        let (before, now) = facet(of);
+        if before != now {
+            let mut data = Map::new();
+            data.insert("colour".to_owned(), json!(now.as_str()));
+            data.insert("reasons".to_owned(), json!(reasons(Some(of))));
+            let levels = Levels::AtLeast { before: before as u64, now: now as u64 };
+            said.push(Said { kind, levels, data });
+        }
+    }
+    said
 }
 
 fn said_by_flags(flags: u8, before: u8) -> Vec<Said> {

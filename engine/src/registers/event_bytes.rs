@@ -17,7 +17,7 @@ use super::service::Range;
 use super::shift_state::ShiftState;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v5";
+pub(crate) const EVENT_SHAPE: &str = "events v6";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {

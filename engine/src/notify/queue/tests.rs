@@ -323,7 +323,8 @@ fn states(told: &[(u64, u64, String, String)]) -> Vec<(&str, &str)> {
 // Each kind from the event that brings it about; who asks for another scope or kind hears nothing.
 #[test]
 fn every_kind_is_told_to_whom_it_is_for() {
-    use crate::registers::{Evidence, Mismatch, Shift, ShiftState};
+    use crate::registers::{ColourChange, Evidence, Mismatch, Shift, ShiftState};
+    use crate::watch::{Colour, Facet, Facets};
     use ofd_codec::Tag;
     use ofd_storage::envelope::Realm;
     let all: Vec<&str> = NoticeKind::ALL.into_iter().map(NoticeKind::name).collect();
@@ -349,6 +350,19 @@ fn every_kind_is_told_to_whom_it_is_for() {
             shift,
             counters,
             imported: false,
+        }))
+    };
+    let light = |before: &[(Facet, Colour)], now: &[(Facet, Colour)]| {
+        let of =
+            |list: &[(Facet, Colour)]| list.iter().fold(Facets::default(), |all, it| all.with(it.0, it.1));
+        let (realm, rnm, inn, reasons) = (Realm::Prod, String::new(), None, Vec::new());
+        EventKind::ColourChanged(Box::new(ColourChange {
+            realm,
+            rnm,
+            inn,
+            before: of(before),
+            now: of(now),
+            reasons,
         }))
     };
     let scenarios: Vec<(EventKind, Vec<(&str, &str)>)> = vec![
@@ -388,6 +402,23 @@ fn every_kind_is_told_to_whom_it_is_for() {
         (EventKind::Backlog { documents: 6, since: None, before: 5 }, vec![]),
         (EventKind::Backlog { documents: 0, since: None, before: 6 }, vec![("drive.backlog", "ended")]),
         (EventKind::ShiftRevised { shift: 7, revision: 1 }, vec![]),
+        (light(&[], &[(Facet::Quality, Colour::Red)]), vec![("colour.changed", "once")]),
+        (
+            light(&[], &[(Facet::Transfer, Colour::Yellow)]),
+            vec![("colour.changed", "once"), ("register.silent", "began")],
+        ),
+        (
+            light(&[(Facet::Transfer, Colour::Yellow)], &[(Facet::Transfer, Colour::Red)]),
+            vec![("colour.changed", "once")],
+        ),
+        (
+            light(&[(Facet::Transfer, Colour::Red)], &[]),
+            vec![("colour.changed", "once"), ("register.silent", "ended")],
+        ),
+        (
+            light(&[], &[(Facet::Drive, Colour::Red), (Facet::Connection, Colour::Yellow)]),
+            vec![("colour.changed", "once"), ("service.ends", "began"), ("drive.ends", "began")],
+        ),
     ];
     let mut named = BTreeSet::new();
     let mut at = BTreeMap::new();
