@@ -31,8 +31,8 @@ mod server;
 
 pub use client::{ControlClient, ControlError};
 pub use line::{
-    compact_line, document_line, finding_line, hold_lines, merge_line, raw_line, receipt_line, retain_line,
-    verify_line,
+    compact_line, document_line, finding_line, hold_lines, links_line, merge_line, raw_line, receipt_line,
+    retain_line, subscription_lines, verify_line,
 };
 pub use registers_line::{card_line, closed_shift_line, shift_line};
 pub use request::{Request, Wanted};

@@ -58,6 +58,8 @@ mod keeper;
 mod lane;
 mod lanes;
 mod limits;
+#[cfg(feature = "parquet")]
+mod links;
 mod live;
 mod metering;
 mod noise;
@@ -105,6 +107,8 @@ pub use feed::Feed;
 pub use handover::Unanswered;
 pub use import::{Imported, NotImported, OriginalAnswer, Seeded};
 pub use limits::{Limits, TestPing};
+#[cfg(feature = "parquet")]
+pub use links::{LOOKED_AT_MAX, Link, LinkReason, Links, WINDOW_DAYS};
 pub use live::{EventFeed, Register, RegisterBook, RegisterPage};
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;

@@ -167,9 +167,7 @@ impl Engine {
             metrics::gauge!("ofd_registers_lag_records").set(as_gauge(records));
             metrics::gauge!("ofd_registers_lag_seconds").set(as_gauge(us / 1_000_000));
         }
-        if !shared.host.channels.is_empty() {
-            self.publish_notices();
-        }
+        self.publish_notices();
         if let Ok(free) = shared.env.free_bytes() {
             metrics::gauge!("ofd_disk_free_bytes").set(as_gauge(free));
         }

@@ -69,7 +69,9 @@ impl Engine {
     /// `Fix` when there is no such subscription or channel, or there are too many; `Reopen` when the log has failed.
     pub fn subscribe(&self, command: SubscriptionCommand) -> Result<Position, Error> {
         let fix = |what: String| Error::new(ErrorKind::Fix, what);
+        // A tool that has the directory for a moment has no channels: the server will, or holds it back until then.
         if let SubscriptionCommand::Set(it) = &command
+            && !self.shared().host.channels.is_empty()
             && !self.shared().host.channels.contains_key(&it.channel)
         {
             let names: Vec<&str> = self.shared().host.channels.keys().map(String::as_str).collect();

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::links::{Link, Links};
+use crate::notify::SubscriptionState;
 use jiff::Timestamp;
 use ofd_codec::{Civil, LocalSeconds};
 use ofd_storage::compact::CompactReport;
@@ -187,6 +189,37 @@ pub fn hold_lines(holds: &Holds) -> Vec<String> {
         .to_string()
     };
     holds.iter().map(line).collect()
+}
+
+/// Subscriptions, a line each: what was asked for, and how far it is.
+pub fn subscription_lines(all: &[SubscriptionState]) -> Vec<String> {
+    let line = |it: &SubscriptionState| {
+        let mut line = it.subscription.to_value();
+        if let Some(fields) = line.as_object_mut() {
+            fields.shift_remove("do");
+            fields.insert("told".to_owned(), json!(it.told.as_u64()));
+            fields.insert("index".to_owned(), json!(it.index));
+            fields.insert("waiting".to_owned(), json!(it.waiting));
+            fields.insert("behind".to_owned(), json!(it.behind));
+        }
+        line.to_string()
+    };
+    all.iter().map(line).collect()
+}
+
+/// What belongs to a document, one line: `{"originals":[…],"later":[…],"complete":true}`, each with `position`, `fn`, `fd`, `form`,
+/// `direction`, `date_time` (1012, local seconds), `total` (kopecks), `confidence` and `reasons`.
+pub fn links_line(links: &Links) -> String {
+    let link = |it: &Link| {
+        json!({
+            "position": it.position.as_u64(), "fn": it.drive.as_str(), "fd": it.number, "form": it.form,
+            "direction": it.direction, "date_time": it.local_seconds, "total": it.total, "confidence": it.confidence,
+            "reasons": it.reasons.iter().map(|reason| reason.name()).collect::<Vec<_>>(),
+        })
+    };
+    let all = |links: &[Link]| links.iter().map(link).collect::<Vec<_>>();
+    json!({"originals": all(&links.originals), "later": all(&links.later), "complete": links.complete})
+        .to_string()
 }
 
 /// What verification found; `problems`, the first of them in words, only when there are some.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::import_line::{import_json, import_of};
 use crate::import::Imported;
+use crate::notify::SubscriptionCommand;
 use crate::registers::LaneSeed;
 
 /// A document, by what is printed on it.
@@ -61,6 +62,10 @@ pub enum Request {
     },
     /// The holds that stand.
     Holds,
+    /// Makes, changes, ends or sends back a subscription.
+    Subscribe(SubscriptionCommand),
+    /// The subscriptions that stand, and how far each is.
+    Subscriptions,
     /// Where lanes begin whose drives move in without their documents.
     SeedLanes(Vec<LaneSeed>),
     /// Documents that were answered elsewhere.
@@ -91,6 +96,8 @@ impl Request {
                 json!(HoldCommand::Lift { id: *id, reason: reason.clone(), by: by.clone() })
             }
             Self::Holds => json!({"do": "hold.list"}),
+            Self::Subscribe(command) => command.to_value(),
+            Self::Subscriptions => json!({"do": "subscription.list"}),
             Self::SeedLanes(seeds) => {
                 let seeds = seeds.iter().filter_map(|it| serde_json::from_slice(&it.to_payload()).ok());
                 json!({"do": "lane.seed", "seeds": seeds.collect::<Vec<Value>>()})
@@ -127,6 +134,10 @@ impl Request {
             Some("merge") => Ok(Self::Merge { all: flag("all")? }),
             Some("retain") => Ok(Self::Retain { dry_run: flag("dry_run")? }),
             Some("hold.list") => Ok(Self::Holds),
+            Some("subscription.list") => Ok(Self::Subscriptions),
+            Some(it) if it.starts_with("subscription.") => {
+                SubscriptionCommand::of_value(&request).map(Self::Subscribe)
+            }
             Some("import") => {
                 let documents = request.get("documents").and_then(Value::as_array);
                 let documents = documents.ok_or("documents has to be a list")?.iter().map(import_of);
@@ -183,6 +194,10 @@ mod tests {
             Request::Merge { all: true },
             Request::Retain { dry_run: true },
             Request::Holds,
+            Request::Subscriptions,
+            Request::Subscribe(SubscriptionCommand::Remove {
+                id: "crm-7".into(), by: "Иванова".into()
+            }),
             Request::SeedLanes(vec![LaneSeed::new(drive, 7)]),
             Request::Import {
                 documents: vec![
@@ -232,6 +247,7 @@ mod tests {
             (r#"{"do":"hold.place","scope":{"inn":"1"}}"#, "not a hold"),
             (r#"{"do":"hold.lift"}"#, "not a hold"),
             (r#"{"do":"import"}"#, "documents has to be"),
+            (r#"{"do":"subscription.stop","id":"a","by":"b"}"#, "do has to be"),
             (r#"{"do":"lane.seed"}"#, "seeds has to be"),
             (r#"{"do":"lane.seed","seeds":[{}]}"#, "fn has to be"),
             (r#"{"do":"import","documents":[{"message":"0"}]}"#, "message has to be"),

@@ -14,7 +14,10 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::json;
 
 use super::client::kind_name;
-use super::line::{compact_line, document_line, hold_lines, merge_line, raw_line, retain_line, verify_line};
+use super::line::{
+    compact_line, document_line, hold_lines, merge_line, raw_line, retain_line, subscription_lines,
+    verify_line,
+};
 use super::request::{Request, Wanted};
 use super::{CONTROL_SOCKET, REQUEST_LEN_MAX, socket_path};
 use crate::engine::Engine;
@@ -216,6 +219,10 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
             vec![json!({"id": id}).to_string()]
         }
         Request::Holds => hold_lines(&engine.holds()),
+        Request::Subscribe(command) => {
+            vec![json!({"position": engine.subscribe(command.clone())?.as_u64()}).to_string()]
+        }
+        Request::Subscriptions => subscription_lines(&engine.subscriptions()),
         Request::SeedLanes(seeds) => {
             let Seeded { taken, known } = engine.seed_lanes(seeds)?;
             vec![json!({"taken": taken, "known": known}).to_string()]

@@ -302,6 +302,12 @@ impl Notifier {
         (!self.whose.rnm.is_empty(), !self.whose.outlet.is_empty())
     }
 
+    /// The feed of [`Output::Catch`] has broken off: it is asked for again.
+    pub(crate) fn break_catching(&mut self) {
+        self.catching = false;
+        self.lines.values_mut().for_each(|it| it.catches = false);
+    }
+
     /// Whether the feed of [`Output::Catch`] goes on.
     pub(crate) fn is_catching(&self) -> bool {
         self.catching

@@ -39,6 +39,8 @@ const LONG_SLEEP_US: u64 = 500_000;
 const IDLE_LOOKS: u32 = 20;
 /// What was noted is saved so often at most, and how far the walk is.
 const SAVE_US: (u64, u64) = (10_000_000, 60_000_000);
+/// Others see how far it is so often, at least when it rests.
+const SHOW_US: u64 = 100_000;
 /// How long it waits after an error of the disk.
 const RETRY_US: u64 = 1_000_000;
 /// How long the end waits for what is under way.
@@ -125,6 +127,9 @@ pub(crate) struct Teller {
     drain_until_us: Option<u64>,
     idle_looks: u32,
     sleep_us: u64,
+    /// Others see an older state.
+    stale: bool,
+    shown_at_us: u64,
 }
 
 /// A start that still reads the log.
@@ -158,6 +163,8 @@ impl Teller {
             drain_until_us: None,
             idle_looks: 0,
             sleep_us: IDLE_SLEEP_US,
+            stale: false,
+            shown_at_us: 0,
         }
     }
 
@@ -207,6 +214,7 @@ impl Teller {
             Err(error) => {
                 tracing::warn!(%error, "the notifier waits");
                 (self.feed, self.catching) = (None, None);
+                self.notifier.iter_mut().for_each(Notifier::break_catching);
                 self.retry_at_us = now_us.saturating_add(RETRY_US);
                 self.sleep_us = RETRY_US;
                 Turn::Idle
@@ -238,7 +246,10 @@ impl Teller {
         if self.notifier.as_ref().is_some_and(|it| !it.is_catching()) {
             self.catching = None;
         }
-        if worked {
+        // Not each time: there may be thousands of lines.
+        self.stale |= worked;
+        if self.stale && (!worked || now.mono_us >= self.shown_at_us.saturating_add(SHOW_US)) {
+            (self.stale, self.shown_at_us) = (false, now.mono_us);
             self.show();
         }
         self.save(false);

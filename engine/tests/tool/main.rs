@@ -11,6 +11,7 @@ mod emit;
 mod encode;
 mod http;
 mod import;
+mod notify;
 mod receipts;
 mod registers;
 mod retain;

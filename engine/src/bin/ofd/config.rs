@@ -8,7 +8,9 @@ mod keys;
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
+use ofd_engine::channels::{Smtp, SmtpOptions, SmtpSecurity, Webhook, WebhookOptions};
 use ofd_engine::{Engine, EngineBuilder, Limits, SinkFailure, TestPing};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -57,6 +59,16 @@ pub(crate) struct Config {
     pub(crate) scrub_every_days: i64,
     pub(crate) scrub_rate_bytes_per_s: i64,
     pub(crate) retain_every_s: i64,
+    pub(crate) notify_deadline_s: i64,
+    pub(crate) webhook_secret_file: String,
+    pub(crate) webhook_targets: String,
+    pub(crate) webhook_authority_file: String,
+    pub(crate) smtp_server: String,
+    pub(crate) smtp_security: String,
+    pub(crate) smtp_from: String,
+    pub(crate) smtp_user: String,
+    pub(crate) smtp_password_file: String,
+    pub(crate) smtp_authority_file: String,
     pub(crate) trace_filter: String,
 }
 
@@ -101,6 +113,16 @@ impl Default for Config {
             scrub_every_days: 30,
             scrub_rate_bytes_per_s: 0,
             retain_every_s: 0,
+            notify_deadline_s: 259_200,
+            webhook_secret_file: String::new(),
+            webhook_targets: "public".to_owned(),
+            webhook_authority_file: String::new(),
+            smtp_server: String::new(),
+            smtp_security: "tls".to_owned(),
+            smtp_from: String::new(),
+            smtp_user: String::new(),
+            smtp_password_file: String::new(),
+            smtp_authority_file: String::new(),
             trace_filter: "info".to_owned(),
         }
     }
@@ -202,6 +224,40 @@ impl Config {
         }
     }
 
+    /// The delivery channels that were asked for, by name.
+    pub(crate) fn channels(&self, mut builder: EngineBuilder) -> Result<EngineBuilder, Failure> {
+        let file = |path: &str| (!path.is_empty()).then(|| path.into());
+        if !self.webhook_secret_file.is_empty() {
+            let inner = self.webhook_targets == "inner";
+            let webhook = Webhook::new(WebhookOptions {
+                secret_file: self.webhook_secret_file.clone().into(),
+                inner_networks: inner,
+                plain_http: inner,
+                authority_file: file(&self.webhook_authority_file),
+                ..WebhookOptions::default()
+            })?;
+            builder = builder.channel_named("webhook", Arc::new(webhook));
+        }
+        if let Some((server, port)) = self.smtp_server.rsplit_once(':') {
+            let smtp = Smtp::new(SmtpOptions {
+                server: server.to_owned(),
+                port: port.parse().unwrap_or_default(),
+                security: match &*self.smtp_security {
+                    "plain" => SmtpSecurity::Plain,
+                    "starttls" => SmtpSecurity::StartTls,
+                    _ => SmtpSecurity::Tls,
+                },
+                from: self.smtp_from.clone(),
+                user: self.smtp_user.clone(),
+                password_file: self.smtp_password_file.clone().into(),
+                authority_file: file(&self.smtp_authority_file),
+                ..SmtpOptions::default()
+            })?;
+            builder = builder.channel_named("email", Arc::new(smtp));
+        }
+        Ok(builder)
+    }
+
     /// A builder that was told all this.
     pub(crate) fn builder(&self, dir: &Path) -> EngineBuilder {
         let mut builder = Engine::builder(dir)
@@ -215,6 +271,9 @@ impl Config {
             .required_cursors(self.required_cursors.iter().cloned())
             .append_deadline_us(u64::try_from(self.append_deadline_us).unwrap_or_default())
             .crypto_timeout_us(u64::try_from(self.crypto_timeout_us).unwrap_or_default())
+            .notice_deadline_us(
+                u64::try_from(self.notify_deadline_s.saturating_mul(1_000_000)).unwrap_or_default(),
+            )
             .limits(self.limits())
             .test_ping(test_ping(&self.test_ping).unwrap_or_default());
         if !self.mirror_dir.is_empty() {

@@ -21,8 +21,10 @@ mod import;
 mod input;
 mod json_text;
 mod known;
+mod links;
 mod logging;
 mod merge;
+mod notify;
 mod output;
 mod paint;
 mod receipts;
@@ -72,6 +74,8 @@ enum Command {
     Merge(merge::Merge),
     Retain(retain::Retain),
     Hold(hold::HoldCommand),
+    Links(links::LinksCommand),
+    Notify(notify::NotifyCommand),
     Config(config_command::ConfigCommand),
     Completions(completions::Completions),
 }
@@ -101,6 +105,8 @@ fn main() -> ExitCode {
             Command::Merge(it) => it.run(),
             Command::Retain(it) => it.run(),
             Command::Hold(it) => it.run(),
+            Command::Links(it) => it.run(),
+            Command::Notify(it) => it.run(),
             Command::Config(it) => it.run(),
             Command::Completions(it) => it.run(),
             Command::Serve(_) => unreachable!("taken above"),

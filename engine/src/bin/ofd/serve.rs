@@ -65,7 +65,8 @@ impl Serve {
         let filter = logging.start(&config.trace_filter)?;
         survive_full_files()?;
         let signals = signals()?;
-        let engine = Arc::new(system::fit(&config).builder(&self.data.dir).open()?);
+        let builder = config.channels(system::fit(&config).builder(&self.data.dir))?;
+        let engine = Arc::new(builder.open()?);
         tell_recovery(&engine);
         let control = ControlServer::start(Arc::clone(&engine))?;
         let listen = engine.listen(self.listen.as_deref().unwrap_or(&config.listen))?;

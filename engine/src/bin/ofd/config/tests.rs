@@ -36,6 +36,12 @@ fn every_key_changes_the_field_it_names_and_no_other() {
             (_, "log.required_cursors") => r#"["tax"]"#.to_owned(),
             (_, "log.mirror_dir") => r#""/mnt/second/ofd""#.to_owned(),
             (_, "log.mirror_failure") => r#""degrade""#.to_owned(),
+            (_, "notify.webhook_targets") => r#""inner""#.to_owned(),
+            (_, "notify.smtp_server") => r#""mail.example:465""#.to_owned(),
+            (_, "notify.smtp_security") => r#""starttls""#.to_owned(),
+            (_, "notify.smtp_from") => r#""kassa@ofd.example""#.to_owned(),
+            (_, "notify.smtp_user") => r#""kassa""#.to_owned(),
+            (_, name) if name.starts_with("notify.") => r#""/etc/ofd/one.txt""#.to_owned(),
             (_, "trace.filter") => r#""warn,ofd_engine=debug""#.to_owned(),
             (_, name) => panic!("{name} needs a value here"),
         };
