@@ -15,11 +15,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use ofd_emit::fns::{FnsFaults, FnsStandIn};
 use ofd_emit::{EmitHooks, EmitOptions, EmitReport, Progress, Register, run_on_threads};
 use ofd_engine::codec::{Form, Kopecks, tags};
 use ofd_engine::host::Capability;
 use ofd_engine::storage::compact::CompactReport;
 use ofd_engine::storage::verify::VerifyReport;
+use ofd_engine::tax::{HttpTaxService, TaxOverview};
 use ofd_engine::{Engine, Position, StoredDocument};
 
 /// Simulated registers, each on a connection of its own with one document in flight, as a real one has it.
@@ -33,7 +35,9 @@ fn main() -> anyhow::Result<()> {
     let dir = fresh_dir()?;
     println!("1. An engine on {}", dir.display());
     // Small segments, so that there is something sealed to look at; the default is 64 MiB.
-    let engine = Engine::builder(&dir).segment_len_bytes(8 << 20).open()?;
+    let fns = FnsStandIn::start("127.0.0.1:0", SEED, FnsFaults::default())?;
+    let service = HttpTaxService::new(&fns.url(), 4, Duration::from_secs(50))?;
+    let engine = Engine::builder(&dir).segment_len_bytes(8 << 20).tax_service(Arc::new(service)).open()?;
     let address = engine.listen("127.0.0.1:0")?;
 
     println!("2. {REGISTERS} registers open a shift, sell and close it, over TCP to {address}");
@@ -41,6 +45,9 @@ fn main() -> anyhow::Result<()> {
     options.connections = REGISTERS;
     let emitted = emit(options)?;
     ensure!(emitted.unanswered == 0, "{} documents were left unanswered", emitted.unanswered);
+
+    println!("   Behind them every document goes to a tax service over HTTP, {} (a stand-in)", fns.url());
+    let (sent, sending) = timed(|| sent_to_tax_service(&engine, &fns, emitted.confirmed))?;
 
     println!("3. The log goes to Parquet; what was written is read back and compared");
     let (compacted, compaction) = timed(|| engine.compact(true))?;
@@ -55,7 +62,8 @@ fn main() -> anyhow::Result<()> {
     let (receipt, looking) = timed(|| shops.look_up_one(&engine))?;
     engine.shutdown()?;
 
-    summary(&emitted, &compacted, &verified, &shops, [compaction, verification, folding, looking]);
+    let times = [compaction, verification, folding, looking, sending];
+    summary(&emitted, &compacted, &verified, &shops, &sent, times);
     println!("One of them, as the tax service reads it:\n{}\n", shortened(&receipt, 300));
     let parquet = dir.join("parquet");
     println!("Parquet: {}", parquet.display());
@@ -103,6 +111,20 @@ fn emit(options: EmitOptions) -> anyhow::Result<EmitReport> {
     });
     bar.finish_and_clear();
     Ok(report?)
+}
+
+/// Waits until the tax service has every document and has said so; its own account says the same.
+fn sent_to_tax_service(engine: &Engine, fns: &FnsStandIn, documents: u64) -> anyhow::Result<TaxOverview> {
+    let began = Instant::now();
+    loop {
+        let overview = engine.tax_overview();
+        if overview.totals.settled.accepted == documents {
+            ensure!(fns.account().documents() as u64 == documents, "the tax service has {:?}", fns.account());
+            return Ok(overview);
+        }
+        ensure!(began.elapsed() < Duration::from_secs(60), "the tax service has not all: {overview:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn timed<T, E: Into<anyhow::Error>>(work: impl FnOnce() -> Result<T, E>) -> anyhow::Result<(T, Duration)> {
@@ -173,7 +195,8 @@ fn summary(
     compacted: &CompactReport,
     verified: &VerifyReport,
     shops: &Shops,
-    [compaction, verification, folding, looking]: [Duration; 4],
+    sent: &TaxOverview,
+    [compaction, verification, folding, looking, sending]: [Duration; 5],
 ) {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED);
@@ -196,6 +219,11 @@ fn summary(
         "latency p50 / p99",
         format!("{} / {} ms", millis(emitted.p50_us), millis(emitted.p99_us)),
         "registers and engine share this machine".to_owned(),
+    );
+    row(
+        "accepted by the ФНС",
+        grouped(sent.totals.settled.accepted),
+        format!("{} sent, the last {} ms after its answer", grouped(sent.totals.sent), sending.as_millis()),
     );
     row(
         "revenue",

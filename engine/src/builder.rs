@@ -12,9 +12,10 @@ use crate::error::{Error, ErrorKind};
 use crate::handover::Caps;
 use crate::host::{
     AcceptAll, Access, Admission, Channel, Directory, DriveCrypto, EmptyDirectory, KeyProvider, MarkingRelay,
-    Meter, NoKeys, NoMarking, NoMeter, NoTaxService, OperatorOnly, PlainCrypto, TaxService,
+    Meter, NoKeys, NoMarking, NoMeter, OperatorOnly, PlainCrypto, TaxService,
 };
 use crate::limits::{Limits, TestPing};
+use crate::tax::TaxOptions;
 
 /// What the engine was told. Made by [`EngineBuilder`].
 #[derive(Clone, Debug)]
@@ -40,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) required_cursors: Vec<String>,
     /// How old a notice may become before it is given up, microseconds.
     pub(crate) notice_deadline_us: u64,
+    pub(crate) tax: TaxOptions,
     pub(crate) log: LogOptions,
 }
 
@@ -49,7 +51,8 @@ pub(crate) struct Host {
     pub(crate) crypto: Arc<dyn DriveCrypto>,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) admission: Arc<dyn Admission>,
-    pub(crate) tax: Arc<dyn TaxService>,
+    /// `None`: there is no leg.
+    pub(crate) tax: Option<Arc<dyn TaxService>>,
     pub(crate) marking: Arc<dyn MarkingRelay>,
     /// By name; empty: nobody is told anything.
     pub(crate) channels: BTreeMap<String, Arc<dyn Channel>>,
@@ -108,13 +111,14 @@ impl EngineBuilder {
                 archive_keep_years: 5,
                 required_cursors: Vec::new(),
                 notice_deadline_us: 72 * 3_600 * 1_000_000,
+                tax: TaxOptions::default(),
                 log: LogOptions::default(),
             },
             host: Host {
                 crypto: Arc::new(PlainCrypto),
                 directory: Arc::new(EmptyDirectory::default()),
                 admission: Arc::new(AcceptAll),
-                tax: Arc::new(NoTaxService),
+                tax: None,
                 marking: Arc::new(NoMarking),
                 channels: BTreeMap::new(),
                 meter: Arc::new(NoMeter),
@@ -282,9 +286,16 @@ impl EngineBuilder {
         self
     }
 
-    /// The tax service. Default: [`NoTaxService`]. This version takes it and does not call it yet.
+    /// The tax service, which gets every document of production. Default: none, and then there is no leg: nothing is sent, and
+    /// nothing is lost either, as a leg that comes later begins with the first document.
     pub fn tax_service(mut self, tax: Arc<dyn TaxService>) -> Self {
-        self.host.tax = tax;
+        self.host.tax = Some(tax);
+        self
+    }
+
+    /// Bounds, waits and alarm of the leg to the tax service. Default: [`TaxOptions::default`].
+    pub fn tax_options(mut self, options: TaxOptions) -> Self {
+        self.options.tax = options;
         self
     }
 
@@ -372,6 +383,9 @@ impl EngineBuilder {
         }
         if let Some((limit, bounds)) = options.limits.fault() {
             return Err(out_of(limit, bounds));
+        }
+        if let Some((option, bounds)) = options.tax.fault() {
+            return Err(out_of(option, bounds));
         }
         if options.log_keep_days > 3650 {
             return Err(out_of("log_keep_days", "0..=3650"));

@@ -26,7 +26,7 @@ use crate::examine::Digester;
 use crate::feed::Feed;
 use crate::gate::Gate;
 use crate::handover::{Batch, Unanswered};
-use crate::host::{Access, Capability, Scope};
+use crate::host::{Access, Capability, Scope, TaxService};
 use crate::import::Original;
 use crate::keeper::Keeper;
 use crate::lanes::{LaneCount, Lanes};
@@ -41,6 +41,7 @@ use crate::replay::Replay;
 use crate::seat::Seat;
 use crate::shared::{FailOnPanic, Health, Shared, Stage};
 use crate::stored::check_past;
+use crate::tax::leg::Leg;
 use crate::tickets::{Outcome, Tickets};
 use crate::worker::{self, Worker};
 use crate::writer::{self, PortRings, WorkerRings, Writer};
@@ -104,6 +105,7 @@ pub(crate) struct Parts {
     pub(crate) keeper: Keeper,
     pub(crate) live: Option<Live>,
     pub(crate) teller: Option<Teller>,
+    pub(crate) tax: Option<Leg>,
 }
 
 #[derive(Default)]
@@ -114,6 +116,7 @@ struct Threads {
     keeper: Mutex<Vec<Box<dyn Task>>>,
     live: Mutex<Vec<Box<dyn Task>>>,
     teller: Mutex<Vec<Box<dyn Task>>>,
+    tax: Mutex<Vec<Box<dyn Task>>>,
 }
 
 /// Counts of an engine, since its process started unless it says otherwise.
@@ -154,7 +157,7 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
-        let (engine, Parts { writer, workers, ports, keeper, live, teller }) =
+        let (engine, Parts { writer, workers, ports, keeper, live, teller, tax }) =
             Self::assemble(dir, env, options, host)?;
         engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
         if let Some(live) = live {
@@ -162,6 +165,9 @@ impl Engine {
         }
         if let Some(teller) = teller {
             engine.start(&engine.threads.teller, "ofd-notify", move || teller.run())?;
+        }
+        if let Some(tax) = tax {
+            engine.start(&engine.threads.tax, "ofd-tax", move || tax.run())?;
         }
         engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for (number, seat) in (0..).zip(workers) {
@@ -254,7 +260,12 @@ impl Engine {
         let live = shared.options.registers.then(|| Live::new(Arc::clone(&shared), engine.writer.clone()));
         let tells = !shared.host.channels.is_empty() && shared.options.registers;
         let teller = tells.then(|| Teller::new(Arc::clone(&shared), desk, engine.writer.clone()));
-        Ok((engine, Parts { writer, workers: seats, ports, keeper, live, teller }))
+        let leg = |service: &Arc<dyn TaxService>| {
+            let workers = engine.workers.clone();
+            Leg::new(Arc::clone(&shared), Arc::clone(service), engine.writer.clone(), workers)
+        };
+        let tax = shared.host.tax.as_ref().map(leg);
+        Ok((engine, Parts { writer, workers: seats, ports, keeper, live, teller, tax }))
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.
@@ -674,6 +685,8 @@ impl Engine {
         ended = join(&self.threads.writer).and(ended);
         self.shared.keeper_bell.ring();
         self.shared.live_bell.ring();
+        self.shared.tax_bell.ring();
+        ended = join(&self.threads.tax).and(ended);
         ended = join(&self.threads.keeper).and(ended);
         ended = join(&self.threads.live).and(ended);
         ended?;

@@ -85,6 +85,7 @@ mod sides;
 pub mod sql;
 mod stored;
 mod stream;
+pub mod tax;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod tickets;

@@ -26,7 +26,7 @@ mod book;
 mod event_feed;
 mod events;
 mod figures;
-mod file;
+pub(crate) mod file;
 mod operator;
 #[cfg(feature = "parquet")]
 mod retold;
@@ -320,7 +320,7 @@ impl Live {
                 return Err(error);
             }
             book.tell(events::schema_of(self.schema), writer.place(), registers.position());
-            let written = file::write(&**env, reader, self.schema, &registers)?;
+            let written = file::write(&**env, reader, self.schema, &*registers)?;
             drop(registers);
             book.wrote(written);
             return Ok(true);

@@ -168,6 +168,7 @@ impl Engine {
             metrics::gauge!("ofd_registers_lag_seconds").set(as_gauge(us / 1_000_000));
         }
         self.publish_notices();
+        self.publish_tax();
         if let Ok(free) = shared.env.free_bytes() {
             metrics::gauge!("ofd_disk_free_bytes").set(as_gauge(free));
         }
@@ -193,6 +194,31 @@ impl Engine {
         let age_us = status.oldest_us.map_or(0, |it| now_us.saturating_sub(it));
         metrics::gauge!("ofd_notices_oldest_seconds")
             .set(as_gauge(u64::try_from(age_us / 1_000_000).unwrap_or_default()));
+    }
+
+    /// The leg to the tax service; zeros without one. Counts of documents are those of the ledger and go on over restarts.
+    fn publish_tax(&self) {
+        let leg = self.tax_overview();
+        let settled = leg.totals.settled;
+        metrics::counter!("ofd_tax_sent_total").absolute(leg.totals.sent);
+        metrics::counter!("ofd_tax_retries_total").absolute(leg.retries);
+        for (state, count) in [
+            ("waiting", leg.totals.waiting()),
+            ("accepted", settled.accepted),
+            ("warned", settled.warned),
+            ("quarantined", settled.quarantined),
+            ("refused", settled.refused),
+            ("given_up", settled.given_up),
+        ] {
+            metrics::gauge!("ofd_tax_documents", "state" => state).set(as_gauge(count));
+        }
+        let now_us = self.shared().now().wall_us;
+        let age_us = leg.oldest_unsent_us.map_or(0, |at| now_us.saturating_sub(at));
+        let seconds = u64::try_from(age_us / 1_000_000).unwrap_or_default();
+        metrics::gauge!("ofd_tax_oldest_unsent_seconds").set(as_gauge(seconds));
+        metrics::gauge!("ofd_tax_awaiting_verdict").set(as_gauge(leg.awaiting));
+        let paused = u64::from(leg.paused).max(leg.paused_drives.len() as u64);
+        metrics::gauge!("ofd_tax_paused").set(as_gauge(paused));
     }
 
     /// The classes of waiting time as a Prometheus histogram: each holds all below its bound, too.

@@ -16,6 +16,7 @@ use crate::live::Book;
 use crate::metering::Tally;
 use crate::noise::Noise;
 use crate::refusal::RefusalGuard;
+use crate::tax::leg::Ledger;
 use crate::turnstile::Turnstile;
 
 /// How the engine is.
@@ -122,6 +123,9 @@ pub(crate) struct Shared {
     pub(crate) worker_bells: Vec<Doorbell>,
     pub(crate) keeper_bell: Doorbell,
     pub(crate) live_bell: Doorbell,
+    pub(crate) tax_bell: Doorbell,
+    /// What the tax service has still to get and what it said; empty without a leg.
+    pub(crate) tax: Ledger,
     /// The registers, behind the watermark.
     pub(crate) book: Arc<Book>,
     /// Documents of sealed segments.
@@ -151,6 +155,8 @@ impl Shared {
             worker_bells: (0..options.workers).map(|_| Doorbell::default()).collect(),
             keeper_bell: Doorbell::default(),
             live_bell: Doorbell::default(),
+            tax_bell: Doorbell::default(),
+            tax: Ledger::default(),
             book: Arc::new(Book::new()),
             sides,
             recent: recent.into_iter().map(Recent::new).collect(),

@@ -11,10 +11,8 @@ use std::sync::{Arc, PoisonError};
 
 use ofd_codec::DriveNumber;
 #[cfg(feature = "parquet")]
-use ofd_storage::Position;
-#[cfg(feature = "parquet")]
 use ofd_storage::manifest::Archive;
-use ofd_storage::{Env, Error, ErrorKind, IndexEntry, Lsn, OwnedRecord};
+use ofd_storage::{Env, Error, ErrorKind, IndexEntry, Lsn, OwnedRecord, Position};
 
 use crate::shared::Shared;
 
@@ -33,6 +31,24 @@ impl Shared {
             }
         }
         self.archived(drive, entry)
+    }
+
+    /// The same by its place in the order of all records.
+    pub(crate) fn stored_at(
+        &self,
+        position: Lsn,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Option<OwnedRecord>, Error> {
+        if self.reader.holds(position) {
+            let mut records = self.reader.records_from(Position::new(position.prev()), position);
+            match records.next() {
+                Err(_) if !self.reader.holds(position) => {}
+                read => return read.map(|found| found.map(|(record, _)| record.to_owned_record())),
+            }
+        }
+        let location = ofd_storage::Location { segment: ofd_storage::SegmentId::new(0), offset: 0 };
+        self.archived(drive, &IndexEntry { lsn: position, location, number })
     }
 
     #[cfg(feature = "parquet")]

@@ -35,6 +35,7 @@ use crate::registers::Registers;
 use crate::seat::Seat;
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::stream::Stream;
+use crate::tax::leg::Leg;
 use crate::worker::Worker;
 use crate::writer::Writer;
 
@@ -121,6 +122,7 @@ pub struct Machine {
     keeper: Option<Keeper>,
     live: Option<Live>,
     teller: Option<Teller>,
+    tax: Option<Leg>,
 }
 
 impl Machine {
@@ -134,7 +136,7 @@ impl Machine {
         options.caps = queues.map_or_else(Caps::default, |it| it.caps());
         let env = env.unwrap_or_else(|| Arc::new(RealEnv::new(&dir)));
         let env = with_mirror(env, mirror, mirror_failure);
-        let (engine, Parts { writer, workers, ports, keeper, live, teller }) =
+        let (engine, Parts { writer, workers, ports, keeper, live, teller, tax }) =
             Engine::assemble(dir, env, options, host)?;
         let ports = (0..).zip(ports).map(|(number, rings)| SimPort::new(number, engine.shared(), rings));
         Ok(Self {
@@ -144,6 +146,7 @@ impl Machine {
             keeper: Some(keeper),
             live,
             teller,
+            tax,
             engine,
         })
     }
@@ -236,6 +239,11 @@ impl Machine {
     /// A turn of the notifier.
     pub fn notify_turn(&mut self) -> Turned {
         turn(&mut self.teller, Teller::turn)
+    }
+
+    /// A turn of the leg to the tax service.
+    pub fn tax_turn(&mut self) -> Turned {
+        turn(&mut self.tax, Leg::turn)
     }
 
     /// The registers as far as they are folded; `None` until they have begun.

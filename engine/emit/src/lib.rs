@@ -16,6 +16,8 @@
 mod capture;
 mod client;
 mod counters;
+#[cfg(feature = "fns")]
+pub mod fns;
 mod goods;
 mod identity;
 mod journal;

@@ -106,7 +106,7 @@ impl TaxStatus {
     }
 }
 
-/// The leg to the tax service (ФНС). Time-out: 60 seconds a call.
+/// The leg to the tax service (ФНС). Time-out: 60 seconds a call, [`TaxOptions::call_timeout_us`](crate::tax::TaxOptions::call_timeout_us).
 ///
 /// - A receipt `Sent` says that the service has the document and will come to a verdict. What is not sent is handed over again.
 /// - Documents of one drive stand in a batch in their order. A service that cannot take one of them takes none behind it of the

@@ -1,6 +1,7 @@
-//! Checkpoints of the registers: the fold up to a record, so that a start need not read the log from its beginning.
+//! Checkpoints of a fold: the registers, or the outbox of the tax service, up to a record, so that a start need not read the log
+//! from its beginning.
 //!
-//! Shape: `DIR/registers/<LSN>.fold`, LSN in hex.
+//! Shape: `DIR/registers/<LSN>.fold`, or `DIR/tax/<LSN>.outbox`, LSN in hex.
 //!
 //! ```text
 //!  0 ┌────────┐ header (64): magic [8] │ crc32c of the rest u32 │ zeros u32 │ schema u64 │ LSN u64 │ mark of its record [16] │ zeros
@@ -24,11 +25,42 @@ use ofd_storage::{Env, Error, ErrorKind, LogReader, Lsn, Position, list_lsns, ls
 use crate::registers::Registers;
 use crate::registers::saved::SHAPE;
 
-/// Where they lie.
-const DIR: &str = "registers";
-/// What they end with.
-const EXTENSION: &str = "fold";
-const MAGIC: [u8; 8] = *b"OFDregs\x01";
+/// A fold that checkpoints are made of.
+pub(crate) trait Folded {
+    /// Where its checkpoints lie.
+    const DIR: &'static str;
+    /// What they end with.
+    const EXTENSION: &'static str;
+    /// What they begin with.
+    const MAGIC: [u8; 8];
+    /// The last record that was folded.
+    fn position(&self) -> Position;
+    /// Hands out the state in pieces.
+    fn save(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error>;
+    /// Takes a piece in; `None` when it is none.
+    fn restore(&mut self, piece: &[u8]) -> Option<()>;
+    /// All pieces are in, of a checkpoint up to here.
+    fn restored(&mut self, position: Position);
+}
+
+impl Folded for Registers {
+    const DIR: &'static str = "registers";
+    const EXTENSION: &'static str = "fold";
+    const MAGIC: [u8; 8] = *b"OFDregs\x01";
+    fn position(&self) -> Position {
+        Self::position(self)
+    }
+    fn save(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        Self::save(self, put)
+    }
+    fn restore(&mut self, piece: &[u8]) -> Option<()> {
+        Self::restore(self, piece)
+    }
+    fn restored(&mut self, position: Position) {
+        Self::restored(self, position);
+    }
+}
+
 const HEADER_LEN: usize = 64;
 /// A piece is at most so long: a length field of a damaged file allocates no more.
 const PIECE_LEN_MAX: u32 = 1 << 20;
@@ -41,17 +73,17 @@ pub(crate) fn schema_of(ours: Option<&str>, keep: usize) -> u64 {
     digest_of(&text)
 }
 
-pub(super) fn digest_of(text: &str) -> u64 {
+pub(crate) fn digest_of(text: &str) -> u64 {
     blake3::hash(text.as_bytes()).as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn path_of(through: Lsn) -> PathBuf {
-    lsn_path(Path::new(DIR), through, EXTENSION)
+fn path_of<F: Folded>(through: Lsn) -> PathBuf {
+    lsn_path(Path::new(F::DIR), through, F::EXTENSION)
 }
 
 /// The LSNs of the checkpoints that lie there, newest first.
-fn list(env: &dyn Env) -> Result<impl Iterator<Item = Lsn>, Error> {
-    Ok(list_lsns(env, Path::new(DIR), EXTENSION)?.into_iter().rev())
+fn list<F: Folded>(env: &dyn Env) -> Result<impl Iterator<Item = Lsn>, Error> {
+    Ok(list_lsns(env, Path::new(F::DIR), F::EXTENSION)?.into_iter().rev())
 }
 
 /// What tells one record of a log from that of another; `None` when the log no longer holds it.
@@ -74,22 +106,22 @@ fn mark_of(reader: &LogReader, lsn: Lsn) -> Result<Option<[u8; 16]>, Error> {
 ///
 /// # Errors
 /// Of the system; what is damaged or fits another log or another fold is passed over. Those of `fits`.
-pub(crate) fn newest(
+pub(crate) fn newest<F: Folded>(
     env: &dyn Env,
     reader: &LogReader,
     schema: u64,
-    empty: &dyn Fn() -> Registers,
+    empty: &dyn Fn() -> F,
     fits: &dyn Fn(Lsn) -> Result<bool, Error>,
-) -> Result<Option<Registers>, Error> {
-    for through in list(env)? {
+) -> Result<Option<F>, Error> {
+    for through in list::<F>(env)? {
         if !fits(through)? {
             continue;
         }
         match open(env, reader, through, schema, empty()) {
-            Ok(Some(registers)) => return Ok(Some(registers)),
-            Ok(None) => tracing::warn!(%through, "a checkpoint of other registers is passed over"),
+            Ok(Some(folded)) => return Ok(Some(folded)),
+            Ok(None) => tracing::warn!(%through, "a checkpoint of another {} is passed over", F::EXTENSION),
             Err(error) if error.is_not_found() || error.kind() == ErrorKind::Corrupt => {
-                tracing::warn!(%error, "a checkpoint of the registers is passed over");
+                tracing::warn!(%error, "a checkpoint ({}) is passed over", F::EXTENSION);
             }
             Err(error) => return Err(error),
         }
@@ -97,26 +129,26 @@ pub(crate) fn newest(
     Ok(None)
 }
 
-fn open(
+fn open<F: Folded>(
     env: &dyn Env,
     reader: &LogReader,
     through: Lsn,
     schema: u64,
-    mut registers: Registers,
-) -> Result<Option<Registers>, Error> {
+    mut registers: F,
+) -> Result<Option<F>, Error> {
     // What lies between it and the first record of the log is not there any more.
     if through > reader.durable() || through.next() < reader.first() {
         return Ok(None);
     }
-    let path = path_of(through);
+    let path = path_of::<F>(through);
     let damaged = |what: &str| Error::new(ErrorKind::Corrupt, format!("{}: {what}", path.display()));
     let file = env.open_read(&path)?;
     let mut header = [0; HEADER_LEN];
     read_exact_at(&*file, &mut header, 0)?;
-    let expected = header_of(through, schema, mark_in(&header));
+    let expected = header_of::<F>(through, schema, mark_in(&header));
     if header != expected {
-        let (magic, _) = header.split_at(MAGIC.len());
-        let same = magic == MAGIC && header.get(16..24) != expected.get(16..24);
+        let (magic, _) = header.split_at(F::MAGIC.len());
+        let same = magic == F::MAGIC && header.get(16..24) != expected.get(16..24);
         return if same { Ok(None) } else { Err(damaged("the header does not hold")) };
     }
     if mark_of(reader, through)?.is_some_and(|mark| mark != mark_in(&header)) {
@@ -151,21 +183,21 @@ fn open(
 ///
 /// # Errors
 /// Of the system; `Fix` when nothing was folded.
-pub(crate) fn write(
+pub(crate) fn write<F: Folded>(
     env: &dyn Env,
     reader: &LogReader,
     schema: u64,
-    registers: &Registers,
+    registers: &F,
 ) -> Result<Lsn, Error> {
     let through = registers.position().lsn();
     let mark = mark_of(reader, through)?
         .ok_or_else(|| Error::new(ErrorKind::Fix, "a checkpoint of a record that has left the log"))?;
-    env.create_dir_all(Path::new(DIR))?;
-    let path = path_of(through);
-    let beside = path.with_extension("fold.tmp");
+    env.create_dir_all(Path::new(F::DIR))?;
+    let path = path_of::<F>(through);
+    let beside = path.with_extension(format!("{}.tmp", F::EXTENSION));
     let mut writer = std::io::BufWriter::with_capacity(1 << 20, FileWriter::new(env.create(&beside)?));
     let failed = |error: std::io::Error| Error::io(format!("writing {}", path.display()), error);
-    writer.write_all(&header_of(through, schema, mark)).map_err(failed)?;
+    writer.write_all(&header_of::<F>(through, schema, mark)).map_err(failed)?;
     let mut number = 0;
     let mut put = |piece: &[u8]| -> Result<(), Error> {
         let len = u32::try_from(piece.len()).unwrap_or(u32::MAX);
@@ -179,21 +211,21 @@ pub(crate) fn write(
     let file = writer.into_inner().map_err(|error| failed(error.into_error()))?.into_file();
     file.sync_all()?;
     env.rename(&beside, &path)?;
-    env.sync_dir(Path::new(DIR))?;
-    for old in list(env)?.skip(KEPT) {
-        env.remove(&path_of(old))?;
+    env.sync_dir(Path::new(F::DIR))?;
+    for old in list::<F>(env)?.skip(KEPT) {
+        env.remove(&path_of::<F>(old))?;
     }
     Ok(through)
 }
 
-fn header_of(through: Lsn, schema: u64, mark: [u8; 16]) -> [u8; HEADER_LEN] {
+fn header_of<F: Folded>(through: Lsn, schema: u64, mark: [u8; 16]) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     let parts: [&[u8]; 3] = [&schema.to_le_bytes(), &through.get().to_le_bytes(), &mark];
     for (place, byte) in header.iter_mut().skip(16).zip(parts.into_iter().flatten()) {
         *place = *byte;
     }
     let crc = crc32c(header.get(12..).unwrap_or_default());
-    let front = MAGIC.iter().copied().chain(crc.to_le_bytes());
+    let front = F::MAGIC.iter().copied().chain(crc.to_le_bytes());
     header.iter_mut().zip(front).for_each(|(place, byte)| *place = byte);
     header
 }

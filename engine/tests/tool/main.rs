@@ -19,3 +19,4 @@ mod serve;
 #[cfg(feature = "sql")]
 mod sql;
 mod support;
+mod tax;

@@ -9,8 +9,11 @@ mod keys;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ofd_engine::channels::{Smtp, SmtpOptions, SmtpSecurity, Webhook, WebhookOptions};
+use ofd_engine::host::TaxService;
+use ofd_engine::tax::{HttpTaxService, TaxOptions};
 use ofd_engine::{Engine, EngineBuilder, Limits, SinkFailure, TestPing};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -69,6 +72,16 @@ pub(crate) struct Config {
     pub(crate) smtp_user: String,
     pub(crate) smtp_password_file: String,
     pub(crate) smtp_authority_file: String,
+    pub(crate) tax_url: String,
+    pub(crate) tax_batch_documents: i64,
+    pub(crate) tax_batch_bytes: i64,
+    pub(crate) tax_batches_in_flight: i64,
+    pub(crate) tax_window_documents: i64,
+    pub(crate) tax_back_off_max_s: i64,
+    pub(crate) tax_poll_ms: i64,
+    pub(crate) tax_verdict_timeout_s: i64,
+    pub(crate) tax_call_timeout_s: i64,
+    pub(crate) tax_unsent_alarm_s: i64,
     pub(crate) trace_filter: String,
 }
 
@@ -123,6 +136,16 @@ impl Default for Config {
             smtp_user: String::new(),
             smtp_password_file: String::new(),
             smtp_authority_file: String::new(),
+            tax_url: String::new(),
+            tax_batch_documents: 500,
+            tax_batch_bytes: 4 << 20,
+            tax_batches_in_flight: 4,
+            tax_window_documents: 262_144,
+            tax_back_off_max_s: 120,
+            tax_poll_ms: 1_000,
+            tax_verdict_timeout_s: 3_600,
+            tax_call_timeout_s: 60,
+            tax_unsent_alarm_s: 3_600,
             trace_filter: "info".to_owned(),
         }
     }
@@ -258,6 +281,37 @@ impl Config {
         Ok(builder)
     }
 
+    /// The leg to the tax service.
+    fn tax_options(&self) -> TaxOptions {
+        let size = |value: i64| usize::try_from(value).unwrap_or_default();
+        let us = |value: i64, unit: u64| u64::try_from(value).unwrap_or_default().saturating_mul(unit);
+        TaxOptions {
+            batch_documents: size(self.tax_batch_documents),
+            batch_bytes: size(self.tax_batch_bytes),
+            batches_in_flight: size(self.tax_batches_in_flight),
+            window_documents: size(self.tax_window_documents),
+            back_off_max_us: us(self.tax_back_off_max_s, 1_000_000),
+            poll_us: us(self.tax_poll_ms, 1_000),
+            verdict_timeout_us: us(self.tax_verdict_timeout_s, 1_000_000),
+            call_timeout_us: us(self.tax_call_timeout_s, 1_000_000),
+            unsent_alarm_us: us(self.tax_unsent_alarm_s, 1_000_000),
+            ..TaxOptions::default()
+        }
+    }
+
+    /// The tax service, if there is one.
+    pub(crate) fn tax_service(&self) -> Result<Option<Arc<dyn TaxService>>, Failure> {
+        if self.tax_url.is_empty() {
+            return Ok(None);
+        }
+        let options = self.tax_options();
+        // Its own time-out comes first, so that no thread is left behind at a call that nobody waits for.
+        let timeout =
+            Duration::from_micros(options.call_timeout_us).saturating_sub(Duration::from_millis(500));
+        let service = HttpTaxService::new(&self.tax_url, options.batches_in_flight, timeout)?;
+        Ok(Some(Arc::new(service)))
+    }
+
     /// A builder that was told all this.
     pub(crate) fn builder(&self, dir: &Path) -> EngineBuilder {
         let mut builder = Engine::builder(dir)
@@ -275,6 +329,7 @@ impl Config {
                 u64::try_from(self.notify_deadline_s.saturating_mul(1_000_000)).unwrap_or_default(),
             )
             .limits(self.limits())
+            .tax_options(self.tax_options())
             .test_ping(test_ping(&self.test_ping).unwrap_or_default());
         if !self.mirror_dir.is_empty() {
             let degrade = self.mirror_failure == "degrade";

@@ -65,7 +65,10 @@ impl Serve {
         let filter = logging.start(&config.trace_filter)?;
         survive_full_files()?;
         let signals = signals()?;
-        let builder = config.channels(system::fit(&config).builder(&self.data.dir))?;
+        let mut builder = config.channels(system::fit(&config).builder(&self.data.dir))?;
+        if let Some(service) = config.tax_service()? {
+            builder = builder.tax_service(service);
+        }
         let engine = Arc::new(builder.open()?);
         tell_recovery(&engine);
         let control = ControlServer::start(Arc::clone(&engine))?;

@@ -30,6 +30,7 @@ fn every_key_changes_the_field_it_names_and_no_other() {
             (_, "listen") => r#""[::1]:1""#.to_owned(),
             (_, "http" | "tls.listen") => r#""127.0.0.1:1""#.to_owned(),
             (_, "tls.certificate_file" | "tls.key_file") => r#""/etc/ofd/one.pem""#.to_owned(),
+            (_, "tax.url") => r#""http://gateway:8080/fns""#.to_owned(),
             (_, "answer.test_ping") => r#""82fb""#.to_owned(),
             (_, "operator.inn") => r#""500100732259""#.to_owned(),
             (_, "answer.refuse") => r#"["B2", "tag.inn"]"#.to_owned(),
