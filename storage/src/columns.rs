@@ -1,9 +1,9 @@
 //! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
 //!
 //! `documents` has one row a stored document (every variant), `items` one row an item, `violations` one row a finding of
-//! the rules in a document, `shifts` one row a state of a closed shift, `registers` one row a register and day, `containers` the bytes as received, `records`
-//! one row a record that is no document. The names, types and order of columns are those of the lists in [`document`],
-//! [`item`], [`violation`], [`shift`], [`container`] and [`record`]; each column carries its Russian title.
+//! the rules in a document, `shifts` one row a state of a closed shift, `registers` one row a register and day, `statuses` one row an answer of the tax service or a delivery,
+//! `containers` the bytes as received, `records` one row a record that is no document. The names, types and order of columns are those of the lists in [`document`],
+//! [`item`], [`violation`], [`shift`], [`status`], [`container`] and [`record`]; each column carries its Russian title.
 //!
 //! Formulas, stated once:
 //!
@@ -15,7 +15,7 @@
 //!   document that came under the same number; `realm = 'test'` are drives of rehearsals (9999…). What is asked about
 //!   trade is asked with `realm = 'prod' and variant = 0`.
 //! - `vat_rate_guess`: see [`vat`].
-//! - `date` of the folder: see [`day`]; a shift lies under the date of its closing, `records` under the date received.
+//! - `date` of the folder: see [`day`]; a shift lies under the date of its closing, `records` and `statuses` under the date received.
 //! - `late_s` is `received_at` minus `ts_local` in the zone of the place; with the zone unknown
 //!   (`zone_min` NULL) it is NULL.
 //! - `ffd` is tag 1209; without one the P-version of the session header; else 1.0.
@@ -44,6 +44,7 @@ pub mod register;
 pub mod restore;
 pub mod row;
 pub mod shift;
+pub mod status;
 pub(crate) mod sums;
 pub mod vat;
 pub mod violation;
@@ -59,6 +60,7 @@ pub use day::Day;
 pub use register::RegisterRow;
 pub use row::{Row, Stored};
 pub use shift::{ShiftRow, ShiftSums};
+pub use status::StatusRow;
 pub use violation::Finding;
 
 use crate::envelope::{Envelope, EnvelopeError};
@@ -82,19 +84,22 @@ pub enum Table {
     Registers,
     /// One row a closed shift, and one more when late documents have changed it.
     Shifts,
+    /// One row an answer of the tax service or of a delivery channel.
+    Statuses,
     /// One row a finding of the rules in a document.
     Violations,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Documents,
         Self::Containers,
         Self::Items,
         Self::Records,
         Self::Registers,
         Self::Shifts,
+        Self::Statuses,
         Self::Violations,
     ];
 
@@ -107,6 +112,7 @@ impl Table {
             Self::Records => "records",
             Self::Registers => "registers",
             Self::Shifts => "shifts",
+            Self::Statuses => "statuses",
             Self::Violations => "violations",
         }
     }
@@ -120,6 +126,7 @@ impl Table {
             Self::Records => record::COLUMNS,
             Self::Registers => register::COLUMNS,
             Self::Shifts => shift::COLUMNS,
+            Self::Statuses => status::COLUMNS,
             Self::Violations => violation::COLUMNS,
         }
     }
@@ -133,6 +140,7 @@ impl Table {
             Self::Records => &["position"],
             Self::Registers => &["rnm", "realm", "position"],
             Self::Shifts => &["inn", "fn", "close_fd", "position"],
+            Self::Statuses => &["position", "line"],
             Self::Violations => &["inn", "fn", "fd", "variant", "position", "line"],
         }
     }
@@ -233,6 +241,28 @@ impl RowReader {
         self.row = Row { head: row::Head::of_other(kind, stored), ..Row::default() };
         self.items.clear();
         self.findings.clear();
+    }
+
+    /// Calls `each` with the row of every status in a record that is no document, as [`RowReader::read_other`] takes it.
+    ///
+    /// # Errors
+    /// The first error of `each`.
+    pub fn each_status<E>(
+        &mut self,
+        kind: RecordKind,
+        stored: &Stored,
+        mut each: impl FnMut(&Row) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let statuses = status::rows_of(kind, stored);
+        if statuses.is_empty() {
+            return Ok(());
+        }
+        self.read_other(kind, stored);
+        for row in statuses {
+            self.row.status = row;
+            each(&self.row)?;
+        }
+        Ok(())
     }
 
     /// The row of the document.

@@ -222,6 +222,10 @@ impl Collector<'_> {
     ) -> Result<(), Error> {
         let stored = match record {
             SourceRecord::Other(kind, stored) => {
+                if self.table == Table::Statuses {
+                    let day = Day::of(None, stored.received_at_us);
+                    return reader.each_status(*kind, stored, |row| self.push(day, row, 0));
+                }
                 if self.table == Table::Records {
                     reader.read_other(*kind, stored);
                     self.push(Day::of(None, stored.received_at_us), reader.row(), stored.payload.len())?;
@@ -230,7 +234,7 @@ impl Collector<'_> {
             }
             SourceRecord::Document(stored) => stored,
         };
-        if self.table == Table::Records {
+        if matches!(self.table, Table::Records | Table::Statuses) {
             return Ok(());
         }
         // What nobody asks for is not looked for: rules take longer than all the rest.

@@ -11,6 +11,7 @@ use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums, TI
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
 use ofd_storage::merge::{MergeRules, merge_archive};
+use ofd_storage::status::{StatusEvent, StatusKind, StatusOf, encode};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -61,6 +62,8 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         quantity_text:text unit:text unit_code:i32 sum:money storno:bool vat_rate:i32 vat_sum:money \
         payment_method:i32 subject:i32 agent_flag:i32 supplier_inn:text supplier_name:text gtin:text \
         code_kind:text code_raw:text mark_status:i32 check_bits:i32 country:text customs:text excise:money";
+    const STATUSES: &str = "position:i64 line:i32 of:text kind:text kind_code:i32 document_position:i64 fn:text fd:i64 \
+        attempt:i32 id:text code:i64 tag:i32 answered_at:us";
     const VIOLATIONS: &str = "position:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 variant:i32 line:i32 \
         form:text ts_local:ms rule:text name:text level:text scope:text tag:i32 actual:text expected:text seen_at:us";
     const REGISTERS: &str = "position:i64 as_of:i64 realm:text tenant:text inn:text rnm:text fn:text fd:i64 \
@@ -86,6 +89,7 @@ fn tables_have_the_promised_columns_in_the_promised_types() {
         ("containers", CONTAINERS),
         ("items", ITEMS),
         ("records", RECORDS),
+        ("statuses", STATUSES),
         ("violations", VIOLATIONS),
         ("shifts", &shifts),
         ("registers", REGISTERS),
@@ -631,8 +635,52 @@ fn whole() -> Place {
     let place = place();
     let mut log = two_receipts();
     log.segments[1].push(other(3, RecordKind::Command, b"a command"));
+    log.segments[1].push(other(4, RecordKind::Status, &encode(StatusOf::Tax, &statuses())));
     compact(&log, &place.env, &owned()).unwrap();
     place
+}
+
+fn statuses() -> Vec<StatusEvent> {
+    let event = |kind, position, number: u32, id: &str| StatusEvent {
+        kind,
+        position,
+        drive: 0x9960_4403_0000_0001,
+        number,
+        attempt: 1,
+        id: id.to_owned(),
+        ..StatusEvent::default()
+    };
+    vec![
+        event(StatusKind::Sent, 1, 5, "b-1"),
+        StatusEvent { code: Some(507), tag: Some(1020), ..event(StatusKind::Refused, 2, 6, "") },
+    ]
+}
+
+/// What the tax service answered, one row an event, beside the record that it came in.
+#[test]
+fn statuses_have_a_row_for_each_event_of_their_record() {
+    let place = whole();
+    let files = glob(place.dir.path(), "statuses");
+    let all = all_values(&files[0].1);
+    let expected = [
+        ("position", [Some("4"), Some("4")]),
+        ("line", [Some("1"), Some("2")]),
+        ("of", [Some("tax"), Some("tax")]),
+        ("kind", [Some("sent"), Some("refused")]),
+        ("document_position", [Some("1"), Some("2")]),
+        ("fn", [Some("9960440300000001"), Some("9960440300000001")]),
+        ("fd", [Some("5"), Some("6")]),
+        ("id", [Some("b-1"), None]),
+        ("code", [None, Some("507")]),
+        ("tag", [None, Some("1020")]),
+    ];
+    for (name, values) in expected {
+        let found: Vec<_> = all[name].iter().map(Option::as_deref).collect();
+        assert_eq!(found, values, "{name}");
+    }
+    assert_eq!(files.len(), 1);
+    let records = &glob(place.dir.path(), "records")[0].1;
+    assert_eq!(values(records, "kind"), [Some("command".to_owned()), Some("status".to_owned())]);
 }
 
 fn two_receipts() -> MemoryLog {

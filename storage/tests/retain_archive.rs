@@ -18,6 +18,7 @@ use ofd_storage::env::read_file;
 use ofd_storage::manifest::Archive;
 use ofd_storage::retain::{Hold, HoldCommand, HoldScope, Holds, ThinReport, ThinRules, thin_archive};
 use ofd_storage::scrub::{Scrub, ScrubFinding, ScrubOptions, ScrubStep};
+use ofd_storage::status::{StatusEvent, StatusOf, encode};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify_source;
 use ofd_storage::{Env, ErrorKind, LogReader, Lsn, Position, RecordKind};
@@ -70,6 +71,7 @@ fn log() -> MemoryLog {
         later(10, RecordKind::Command, b"a command"),
         later(11, RecordKind::Tick, b""),
         later(12, RecordKind::Cursor, b"123456789tax"),
+        later(13, RecordKind::Status, &encode(StatusOf::Tax, &[StatusEvent::default()])),
     ]);
     log
 }
@@ -78,7 +80,7 @@ fn rules(today: &str) -> ThinRules {
     ThinRules {
         now_us: i64::from(noon(today)) * 1_000_000,
         keep_years: 5,
-        log_begins: Lsn::new(13),
+        log_begins: Lsn::new(14),
         ..ThinRules::default()
     }
 }
@@ -133,7 +135,7 @@ fn dropped() -> MemoryLog {
         last.into_iter()
             .map(|record| {
                 let ofd_storage::compact::SourceRecord::Other(kind, mut stored) = record else { panic!() };
-                stored.position += 4;
+                stored.position += 5;
                 ofd_storage::compact::SourceRecord::Other(kind, stored)
             })
             .collect(),
@@ -191,7 +193,9 @@ fn rows_leave_after_their_years_and_registrations_after_those_of_the_drive() {
     );
     assert_eq!(thin("2024-06-01"), (0, 0, vec![1, 3, 7, 8]));
     assert_eq!(thin("2024-06-02"), (2, 0, vec![3, 8]), "the drive that was closed five years ago");
-    assert_eq!(thin("2026-01-11"), (1, 2, vec![3]), "and what lay in quarantine");
+    assert_eq!(positions(&env, Table::Statuses), BTreeSet::from([13]));
+    assert_eq!(thin("2026-01-11"), (1, 3, vec![3]), "and what lay in quarantine, and what was answered");
+    assert_eq!(positions(&env, Table::Statuses), BTreeSet::new());
     assert_eq!(positions(&env, Table::Records), BTreeSet::from([10, 12]), "commands and cursors are state");
     assert_eq!(thin("2100-01-01"), (0, 0, vec![3]), "a drive that nobody closed lives for ever");
     let left = files(&*env);

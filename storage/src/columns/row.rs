@@ -14,6 +14,7 @@ use super::record;
 use super::register::RegisterRow;
 use super::restore::makes_up;
 use super::shift::ShiftRow;
+use super::status::StatusRow;
 use super::violation::Finding;
 use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance};
 use crate::record::{NO_PARTITION, RecordKind};
@@ -183,6 +184,8 @@ pub struct Row {
     pub finding: Finding,
     /// The shift, in the rows of `shifts`.
     pub shift: ShiftRow,
+    /// The answer, in the rows of `statuses`.
+    pub status: StatusRow,
     /// The register, in the rows of `registers`.
     pub register: RegisterRow,
 }

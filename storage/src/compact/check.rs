@@ -11,8 +11,9 @@ use super::plan::{DayPlan, Plan};
 use super::write::staged_path;
 use crate::columns::read::{column, damaged, each_batch};
 use crate::columns::restore::{Restored, each_restored};
+use crate::columns::status::rows_of;
 use crate::columns::sums::Sums;
-use crate::columns::{ShiftRow, Stored, Table};
+use crate::columns::{ShiftRow, StatusRow, Stored, Table};
 use crate::env::Env;
 use crate::envelope::ENVELOPE_HEAD_LEN;
 use crate::error::Error;
@@ -33,11 +34,13 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
                 (Some(file), Table::Documents) => rows(env, &staged_path(file), documents, &mut sums)?,
                 (Some(file), Table::Items) => items(env, &staged_path(file), &mut sums)?,
                 (Some(file), Table::Records) => records(env, &staged_path(file), &documents.others)?,
+                (Some(file), Table::Statuses) => statuses(env, file, &documents.others)?,
                 (Some(file), Table::Shifts) => shifts(env, &staged_path(file), &documents.shifts)?,
                 (Some(file), Table::Violations) => violations(env, file, documents)?,
                 // They are a table of the run, not of a day: below.
                 (_, Table::Registers) => {}
                 (None, Table::Items | Table::Violations) => {}
+                (None, Table::Statuses) if rows_of_statuses(&documents.others).next().is_none() => {}
                 (None, Table::Shifts) if documents.shifts.is_empty() => {}
                 (None, Table::Records) if documents.others.is_empty() => {}
                 (None, Table::Documents | Table::Containers) if !documents.has_documents() => {}
@@ -107,6 +110,49 @@ fn records(env: &dyn Env, path: &Path, others: &[(RecordKind, Stored)]) -> Resul
     match expected.next() {
         None => Ok(()),
         Some((_, stored)) => Err(damaged(path, format!("position {} is missing", stored.position))),
+    }
+}
+
+/// The statuses of these records with their positions, in order.
+fn rows_of_statuses(others: &[(RecordKind, Stored)]) -> impl Iterator<Item = (u64, StatusRow)> {
+    others.iter().flat_map(|(kind, stored)| {
+        let position = stored.position;
+        rows_of(*kind, stored).into_iter().map(move |row| (position, row))
+    })
+}
+
+/// Every status, in order: record, line, kind, document.
+fn statuses(env: &dyn Env, file: &FileEntry, others: &[(RecordKind, Stored)]) -> Result<(), Error> {
+    let path = &staged_path(file);
+    let mut expected = rows_of_statuses(others);
+    each_batch(env, path, &["position", "line", "kind_code", "document_position", "fd"], |batch| {
+        let positions = column::<Int64Array>(batch, path, "position")?;
+        let lines = column::<Int32Array>(batch, path, "line")?;
+        let kinds = column::<Int32Array>(batch, path, "kind_code")?;
+        let documents = column::<Int64Array>(batch, path, "document_position")?;
+        let numbers = column::<Int64Array>(batch, path, "fd")?;
+        for at in 0..batch.num_rows() {
+            let (position, row) = expected.next().ok_or_else(|| damaged(path, "more rows than statuses"))?;
+            let event = &row.event;
+            let same = u64::try_from(positions.value(at)) == Ok(position)
+                && i64::from(lines.value(at)) == row.line
+                && kinds.value(at) == i32::from(event.kind.code())
+                && documents.value(at) == i64::try_from(event.position).unwrap_or(i64::MAX)
+                && numbers.value(at) == i64::from(event.number);
+            if !same {
+                return Err(damaged(
+                    path,
+                    format!("status {} of position {position} reads back otherwise", row.line),
+                ));
+            }
+        }
+        Ok(())
+    })?;
+    match expected.next() {
+        None => Ok(()),
+        Some((position, row)) => {
+            Err(damaged(path, format!("status {} of position {position} is missing", row.line)))
+        }
     }
 }
 

@@ -78,6 +78,7 @@ impl DayPlan {
                 | Table::Records
                 | Table::Registers
                 | Table::Shifts
+                | Table::Statuses
                 | Table::Violations => a.inn.cmp(&b.inn).then_with(by_drive),
             }
         });

@@ -82,7 +82,7 @@ fn write_containers(
     Ok(())
 }
 
-/// Records that are no documents; their order is that of the log.
+/// Records that are no documents, and the statuses in them; their order is that of the log.
 fn write_records(
     env: &dyn Env,
     plan: &Plan,
@@ -96,6 +96,11 @@ fn write_records(
         reader.read_other(*kind, stored);
         let keys = Keys { position: stored.position, drive: None, inn: None };
         file_of(open, env, plan, day, Table::Records, options)?.push(&keys, reader.row())?;
+        reader.each_status(*kind, stored, |row| {
+            let drive = Some(row.status.drive.as_str()).filter(|drive| !drive.is_empty());
+            let keys = Keys { position: stored.position, drive, inn: None };
+            file_of(open, env, plan, day, Table::Statuses, options)?.push(&keys, row)
+        })?;
     }
     Ok(())
 }

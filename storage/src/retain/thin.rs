@@ -459,7 +459,10 @@ fn add_up(env: &dyn Env, new: &mut Run, old: &Run) -> Result<(), Error> {
                 items_sum = items_sum.saturating_add(sum("sum")?);
             }
             Ok(Table::Records) => records = records.saturating_add(file.rows),
-            Ok(Table::Containers | Table::Registers | Table::Shifts | Table::Violations) | Err(_) => {}
+            Ok(
+                Table::Containers | Table::Registers | Table::Shifts | Table::Statuses | Table::Violations,
+            )
+            | Err(_) => {}
         }
     }
     let before = new.expired.unwrap_or_default();

@@ -131,7 +131,7 @@ impl<'r> RunCheck<'r> {
                 name if name == Table::Items.name() => items(env, &path, &mut found).inspect(|rows| {
                     found.items = found.items.saturating_add(*rows);
                 }),
-                name if [Table::Registers, Table::Shifts, Table::Violations]
+                name if [Table::Registers, Table::Shifts, Table::Statuses, Table::Violations]
                     .iter()
                     .any(|it| it.name() == name) =>
                 {
