@@ -17,11 +17,13 @@
 //! {"do":"import","documents":[{"message":"2a08410a…","code":0,"time":1772409600,"at":1772398800000000,"crypto":0}]}
 //!                                                             ─▶ a line a document: true = stored, false = known
 //!                                                                before, or a text that says why it was not taken
+//! {"do":"admin.status"}, {"do":"tax.pause",…} and others       ─▶ control/admin.rs
 //! {"do":"hold.lift","id":4711,"reason":"…","by":"…"}          ─▶ {"id":4711}
 //! ```
 //!
 //! Needs the feature `control`.
 
+mod admin;
 mod client;
 mod import_line;
 mod line;
@@ -29,6 +31,7 @@ mod registers_line;
 mod request;
 mod server;
 
+pub use admin::{Admin, state_json};
 pub use client::{ControlClient, ControlError};
 pub use line::{
     compact_line, document_line, finding_line, hold_lines, links_line, merge_line, raw_line, receipt_line,

@@ -44,6 +44,7 @@ pub mod control;
 mod cursor;
 #[cfg(feature = "parquet")]
 mod derive;
+mod door;
 mod engine;
 mod error;
 mod examine;
@@ -100,6 +101,7 @@ mod writer;
 pub use archive::RetainReport;
 pub use builder::{EngineBuilder, OPERATOR_INN_STAND_IN, PORTS_MAX, WORKERS_MAX};
 pub use cursor::{CURSOR_NAME_LEN_MAX, Cursor};
+pub use door::DoorCommand;
 pub use engine::{Engine, Status};
 pub use error::{Error, ErrorKind};
 #[cfg(feature = "parquet")]

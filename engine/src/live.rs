@@ -207,8 +207,7 @@ impl Live {
             }
         }
         let waits = self.tick.is_some() || position.lsn() < self.ticked || now.mono_us < self.tick_at_us;
-        if waits || position.lsn() < self.shared.watermark.load() || self.shared.health() == Health::Deferring
-        {
+        if waits || position.lsn() < self.shared.watermark.load() || self.shared.is_full() {
             return;
         }
         if self.shared.book.read().due_us().is_none_or(|due_us| due_us > now.wall_us) {

@@ -28,7 +28,7 @@ pub enum Health {
     /// Accepting, on **one copy less** than was asked for: the mirror has failed, and the engine was told to go on
     /// without it (`mirror_failure = "degrade"`). The next start brings the mirror up to date.
     Degraded,
-    /// Deferring: the disk is full, and what was reserved is used up. Frames are dropped unanswered and their
+    /// Deferring: the disk is full, and what was reserved is used up, or an operator said so ([`crate::DoorCommand`]). Frames are dropped unanswered and their
     /// connections closed, as under overload, so that the registers keep their documents. It accepts again by
     /// itself when space returns.
     Deferring,
@@ -134,6 +134,10 @@ pub(crate) struct Shared {
     recent: Vec<Recent>,
     health: AtomicU8,
     deferring: AtomicBool,
+    /// An operator has told the door to defer.
+    pub(crate) held: AtomicBool,
+    /// An operator has asked the process to end well.
+    pub(crate) drain_asked: AtomicBool,
     degraded: AtomicBool,
     stage: AtomicU8,
     advanced: Mutex<()>,
@@ -176,6 +180,8 @@ impl Shared {
             writer_bell: Doorbell::default(),
             health: AtomicU8::new(Health::Ready as u8),
             deferring: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            drain_asked: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Running as u8),
             refusals: Mutex::default(),
@@ -284,7 +290,7 @@ impl Shared {
             Health::Failed
         } else if health >= Health::Draining as u8 {
             Health::Draining
-        } else if self.deferring.load(Ordering::Relaxed) {
+        } else if self.is_full() || self.held.load(Ordering::Relaxed) {
             Health::Deferring
         } else if self.degraded.load(Ordering::Relaxed) {
             Health::Degraded
@@ -293,7 +299,12 @@ impl Shared {
         }
     }
 
-    /// Whether documents wait for space on the disk. True when it changed.
+    /// Whether documents wait for space on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        self.deferring.load(Ordering::Relaxed)
+    }
+
+    /// Documents wait for space on the disk from now on, or no longer. True when it changed.
     pub(crate) fn set_deferring(&self, deferring: bool) -> bool {
         self.deferring.swap(deferring, Ordering::Relaxed) != deferring
     }

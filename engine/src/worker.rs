@@ -6,6 +6,7 @@
 //! dropped and its connection closed, since the register keeps the document and comes back.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -439,6 +440,7 @@ impl Worker {
         let admitted = match &slot.original {
             // It was let in by another house, or before.
             Some(_) => Admitted::Accept,
+            None if self.shared.held.load(Ordering::Relaxed) => Admitted::Defer,
             None => {
                 let request = AdmissionRequest { drive, number, form: form.0 };
                 self.shared.host.admission.admit(&self.directory, &request)

@@ -231,8 +231,14 @@ fn documents_that_left_the_log_are_sent_from_the_archive() {
     let engine = open(builder(Engine::builder(dir.path()).segment_len_bytes(1 << 20)), &service);
     until("all documents", || settled(&engine, 480));
     expect_all(&service, 4, 120);
-    // And its ledger comes back from there, too.
+    // And its ledger comes back from there, too, and has its table.
     engine.compact(true).unwrap();
+    let report = engine.verify().unwrap();
+    assert!(report.ok, "{report:?}");
+    let snapshot = engine.snapshot().unwrap();
+    let files = snapshot.archive().files(ofd_engine::storage::columns::Table::Statuses);
+    assert_eq!(files.map(|file| file.rows).sum::<u64>(), 2 * 480, "sent and answered, a row each");
+    drop(snapshot);
     engine.retain(false).unwrap();
     engine.shutdown().unwrap();
     drop(engine);

@@ -4,6 +4,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::retain::{Hold, HoldCommand};
 use serde_json::{Value, json};
 
+use super::admin::Admin;
 use super::import_line::{import_json, import_of};
 use crate::import::Imported;
 use crate::notify::SubscriptionCommand;
@@ -66,6 +67,8 @@ pub enum Request {
     Subscribe(SubscriptionCommand),
     /// The subscriptions that stand, and how far each is.
     Subscriptions,
+    /// What `ofd admin` asks and tells.
+    Admin(Admin),
     /// Where lanes begin whose drives move in without their documents.
     SeedLanes(Vec<LaneSeed>),
     /// Documents that were answered elsewhere.
@@ -98,6 +101,7 @@ impl Request {
             Self::Holds => json!({"do": "hold.list"}),
             Self::Subscribe(command) => command.to_value(),
             Self::Subscriptions => json!({"do": "subscription.list"}),
+            Self::Admin(admin) => admin.to_json(),
             Self::SeedLanes(seeds) => {
                 let seeds = seeds.iter().filter_map(|it| serde_json::from_slice(&it.to_payload()).ok());
                 json!({"do": "lane.seed", "seeds": seeds.collect::<Vec<Value>>()})
@@ -128,6 +132,9 @@ impl Request {
             None | Some(Value::Null) => Ok(false),
             Some(value) => value.as_bool().ok_or_else(|| format!("{key} has to be true or false")),
         };
+        if let Some(admin) = Admin::of_json(&request) {
+            return admin.map(Self::Admin);
+        }
         match request.get("do").and_then(Value::as_str) {
             Some("status") => Ok(Self::Status),
             Some("verify") => Ok(Self::Verify),

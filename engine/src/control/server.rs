@@ -13,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::json;
 
+use super::admin::state_json;
 use super::client::kind_name;
 use super::line::{
     compact_line, document_line, hold_lines, merge_line, raw_line, retain_line, subscription_lines,
@@ -24,6 +25,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Capability;
 use crate::import::Seeded;
+use crate::query::StoredDocument;
 use crate::tickets::Outcome;
 
 /// Connections served at once.
@@ -206,7 +208,7 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
                 Wanted::Number(number) => engine.find(&capability, *drive, *number)?,
                 Wanted::Sign(sign) => engine.find_by_sign(&capability, *drive, *sign)?,
             };
-            let line = |it| if *raw { format!("\"{}\"", raw_line(it)) } else { document_line(it) };
+            let line = |it| if *raw { format!("\"{}\"", raw_line(it)) } else { line_with_tax(engine, it) };
             found.iter().map(line).collect()
         }
         Request::Compact { all } => vec![compact_line(&engine.compact(*all)?)],
@@ -223,6 +225,7 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
             vec![json!({"position": engine.subscribe(command.clone())?.as_u64()}).to_string()]
         }
         Request::Subscriptions => subscription_lines(&engine.subscriptions()),
+        Request::Admin(admin) => admin.answer(engine)?,
         Request::SeedLanes(seeds) => {
             let Seeded { taken, known } = engine.seed_lanes(seeds)?;
             vec![json!({"taken": taken, "known": known}).to_string()]
@@ -238,6 +241,20 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
             outcomes.into_iter().map(word).collect()
         }
     })
+}
+
+/// The line of a document with what the tax service made of it, where there is one.
+fn line_with_tax(engine: &Engine, document: &StoredDocument) -> String {
+    let mut line = document_line(document);
+    let state = engine.tax_state_of(document).zip(document.drive());
+    if let (Some((state, drive)), Ok(envelope)) = (state, document.envelope())
+        && line.pop() == Some('}')
+    {
+        line.push_str(",\"tax\":");
+        line.push_str(&state_json(drive, envelope.number, &state).to_string());
+        line.push('}');
+    }
+    line
 }
 
 fn failure(kind: ErrorKind, text: &str) -> String {

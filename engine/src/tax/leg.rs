@@ -208,7 +208,7 @@ impl Leg {
         let mut inputs = Vec::new();
         self.read_head(&mut inputs)?;
         // With a full disk nothing can be written down: nothing more is asked either.
-        let asks = self.shared.health() != Health::Deferring;
+        let asks = !self.shared.is_full();
         if asks {
             // What these cannot read now they ask for again: nothing that has come is lost for it.
             for read in [self.list(&mut inputs), self.catch_up(&mut inputs)] {

@@ -16,9 +16,8 @@ use super::outbox::{TaxState, drive_of};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::host::{Capability, Scope};
+use crate::query::StoredDocument;
 
-/// Longest text of who and why, bytes.
-const TEXT_LEN_MAX: usize = 1_000;
 /// Drives that are named at most.
 const DRIVES_NAMED_MAX: usize = 1_000;
 
@@ -92,6 +91,13 @@ impl Engine {
         })
     }
 
+    /// What the tax service made of a document that was found; `None`: there is no tax service.
+    pub fn tax_state_of(&self, document: &StoredDocument) -> Option<TaxState> {
+        self.shared().host.tax.as_ref()?;
+        let sent = document_of(document);
+        Some(sent.map_or(TaxState::NotSent, |it| self.shared().tax.outbox().state(&it)))
+    }
+
     /// The account of a drive. For the operator; for anybody else it is empty.
     pub fn tax_account(&self, capability: &Capability, drive: DriveNumber) -> Account {
         if *capability.scope() != Scope::Operator {
@@ -133,11 +139,7 @@ impl Engine {
         if self.shared().host.tax.is_none() {
             return Err(wrong("there is no tax service"));
         }
-        for text in [by, reason] {
-            if text.trim().is_empty() || text.len() > TEXT_LEN_MAX {
-                return Err(wrong("a command wants who and why, 1 to 1000 bytes each"));
-            }
-        }
+        let (by, reason) = crate::door::checked(by, reason)?;
         if matches!(command, TaxCommand::Resend { from, to, .. } if from > to) {
             return Err(wrong("the range ends before it begins"));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ofd_emit::fns::{FnsAccount, FnsFaults, FnsRule, FnsStandIn};
 use rustix::process::Signal;
 
-use crate::support::{Server, small_segments, soon};
+use crate::support::{Server, ofd, small_segments, soon};
 
 fn faults() -> FnsFaults {
     FnsFaults {
@@ -77,4 +77,97 @@ fn every_document_is_in_the_account_of_the_tax_service_once_and_in_order_over_ki
         server.stop();
     }
     expect_whole(&service.account(), documents, 45);
+}
+
+fn admin(data: &Path, words: &[&str]) -> crate::support::Ran {
+    ofd(["admin", "--data", data.to_str().unwrap()].into_iter().chain(words.iter().copied()))
+}
+
+// What somebody does at night has to work the first time, and to say who did it and why.
+#[test]
+fn an_operator_pauses_resends_defers_and_drains_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let rules = vec![FnsRule { every: 10, rest: 4, status: "refused", code: 507, tag: Some(1020) }];
+    let service = FnsStandIn::start("127.0.0.1:0", 8, FnsFaults { rules, ..FnsFaults::default() }).unwrap();
+    let more = format!("[tax]\nurl = \"{}\"\npoll_ms = 20\n", service.url());
+    let server = start(&data, &small_segments(folder.path(), &more));
+    server.feed(3, 7, 21);
+    let status = || admin(&data, &["status"]).expect(0).json().remove(0);
+    soon("all verdicts", || status()["tax"]["stored"] == 30 && status()["tax"]["waiting"] == 0);
+    let told = status();
+    assert_eq!(
+        (&told["health"], &told["tax"]["on"], &told["tax"]["accepted"]),
+        (&"ready".into(), &true.into(), &27.into())
+    );
+    let drive = service.account().taken.keys().next().unwrap().clone();
+
+    let refused = admin(&data, &["tax-status", "--fn", &drive, "--fd", "4"]).expect(0).json().remove(0);
+    assert_eq!(
+        (&refused["state"], &refused["code"], &refused["tag"]),
+        (&"refused".into(), &507.into(), &1020.into())
+    );
+    let fine = admin(&data, &["tax-status", "--fn", &drive, "--fd", "5"]).expect(0).json().remove(0);
+    assert_eq!(fine["state"], "accepted");
+    let find = ["find", "--data", data.to_str().unwrap(), "--fn", &drive, "--fd", "4"];
+    let found = ofd(find).expect(0).json().remove(0);
+    assert_eq!((&found["tax"]["state"], &found["tax"]["code"]), (&"refused".into(), &507.into()));
+    let account = admin(&data, &["tax-account", "--fn", &drive]).expect(0).json().remove(0);
+    assert_eq!(
+        (&account["stored"], &account["accepted"], &account["refused"]),
+        (&10.into(), &9.into(), &1.into())
+    );
+    assert_eq!(admin(&data, &["tax-remarks"]).expect(0).json().len(), 3);
+    let days = admin(&data, &["tax-days"]).expect(0).json();
+    let sum = |key: &str| days.iter().map(|day| day[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("documents"), sum("messages"), sum("accepted"), sum("refused")), (30, 30, 27, 3));
+
+    let words = ["--by", "ночная смена", "--reason", "сверка"];
+    let with =
+        |more: &[&str]| -> Vec<String> { more.iter().chain(&words).map(|it| (*it).to_owned()).collect() };
+    let tell = |more: &[&str]| {
+        let words = with(more);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        admin(&data, &words).expect(0).json().remove(0)["position"].as_u64().unwrap()
+    };
+    admin(&data, &["tax-pause"]).expect(2);
+    assert!(tell(&["tax-pause"]) > 30);
+    soon("the pause", || status()["tax"]["paused"] == true);
+    server.feed(2, 7, 22);
+    soon("the documents", || status()["tax"]["stored"] == 50);
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(service.account().documents(), 30);
+    tell(&["tax-resume"]);
+    soon("what had waited", || service.account().documents() == 50);
+    tell(&["tax-resend", "--fn", &drive, "--from", "2", "--to", "4"]);
+    soon("the resend", || service.account().duplicates == 3);
+
+    tell(&["defer"]);
+    assert_eq!(status()["health"], "deferring");
+    assert_eq!(crate::http::get(server.http.as_ref().unwrap(), "/readyz").0, 503);
+    let emit = [
+        "emit",
+        "--connect",
+        &server.listen,
+        "--registers",
+        "1",
+        "--receipts",
+        "0",
+        "--seed",
+        "77",
+        "--json",
+    ];
+    let report = ofd(emit).json().remove(0);
+    assert_eq!((&report["confirmed"], &report["refused"]), (&0.into(), &0.into()));
+    tell(&["accept"]);
+    assert_eq!(status()["health"], "ready");
+    server.feed(1, 3, 77);
+
+    tell(&["drain"]);
+    let (ended, ..) = server.wait();
+    assert_eq!(ended.code(), Some(0));
+    admin(&data, &["status"]).expect(4);
+    // Each of them stands in the log.
+    ofd(["compact", "--all", "--data", data.to_str().unwrap()]).expect(0);
+    ofd(["verify", "--data", data.to_str().unwrap()]).expect(0);
 }

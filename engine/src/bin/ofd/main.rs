@@ -4,6 +4,7 @@
 //! stdout carries data, stderr carries talk. Nothing here decides anything about documents: that is the
 //! library's, and what the tool can do a host program can do as well.
 
+mod admin;
 mod check;
 mod compact;
 mod completions;
@@ -76,6 +77,7 @@ enum Command {
     Hold(hold::HoldCommand),
     Links(links::LinksCommand),
     Notify(notify::NotifyCommand),
+    Admin(admin::AdminCommand),
     Config(config_command::ConfigCommand),
     Completions(completions::Completions),
 }
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
             Command::Hold(it) => it.run(),
             Command::Links(it) => it.run(),
             Command::Notify(it) => it.run(),
+            Command::Admin(it) => it.run(),
             Command::Config(it) => it.run(),
             Command::Completions(it) => it.run(),
             Command::Serve(_) => unreachable!("taken above"),

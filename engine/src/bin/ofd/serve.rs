@@ -150,6 +150,10 @@ impl Serve {
             if engine.health() == Health::Failed {
                 return Health::Failed;
             }
+            if engine.is_asked_to_drain() {
+                tracing::info!("draining, as an operator has asked");
+                return engine.health();
+            }
         }
     }
 

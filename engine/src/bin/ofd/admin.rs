@@ -1,0 +1,159 @@
+//! `ofd admin`: what an operator asks and tells a running server.
+
+use clap::{Args, Subcommand};
+use ofd_engine::DoorCommand;
+use ofd_engine::codec::DriveNumber;
+use ofd_engine::control::{Admin, Request};
+use ofd_engine::tax::TaxCommand;
+
+use crate::data::DataDir;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+
+/// Asks and tells a running server: status, the leg to the tax service, the door.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints one JSON object a line. What changes something is a record of the log with who and why, and answers {\"position\":N}.
+Exit code 4 when no server runs on the directory.
+
+Examples:
+  ofd admin --data /var/lib/ofd status
+  ofd admin --data /var/lib/ofd tax-pause --fn 7100000000000001 --by 'ночная смена' --reason 'сверка'
+  ofd admin --data /var/lib/ofd tax-resend --fn 7100000000000001 --from 17 --to 29 --by Иванова --reason 'по запросу ФНС'
+  ofd admin --data /var/lib/ofd defer --by 'ночная смена' --reason 'скачок часов'")]
+pub(crate) struct AdminCommand {
+    #[command(flatten)]
+    data: DataDir,
+    /// JSON, which it is in any case.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Health, the door, and the leg to the tax service.
+    Status,
+    /// Leaves new documents unanswered, so that registers keep them.
+    Defer(Words),
+    /// Accepts documents again.
+    Accept(Words),
+    /// Ends the server as SIGTERM does.
+    Drain(Words),
+    /// Sends nothing to the tax service: of a drive, or at all.
+    TaxPause(MaybeDrive),
+    /// The end of a pause.
+    TaxResume(MaybeDrive),
+    /// Sends documents once more.
+    TaxResend(Range),
+    /// What became of a document at the tax service.
+    TaxStatus(Document),
+    /// The account of a drive.
+    TaxAccount(OneDrive),
+    /// Documents that the service has something against, by drive and number.
+    TaxRemarks(Remarks),
+    /// Documents, messages and receipts by day.
+    TaxDays,
+}
+
+#[derive(Debug, Args)]
+struct Words {
+    /// Who.
+    #[arg(long, value_name = "NAME")]
+    by: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
+struct MaybeDrive {
+    /// Number of the fiscal drive (ФН); without it the whole leg.
+    #[arg(long = "fn", value_name = "FN", value_parser = drive)]
+    drive: Option<DriveNumber>,
+    #[command(flatten)]
+    words: Words,
+}
+
+#[derive(Debug, Args)]
+struct Range {
+    #[command(flatten)]
+    drive: OneDrive,
+    /// First document number.
+    #[arg(long, value_name = "FD")]
+    from: u32,
+    /// Last document number.
+    #[arg(long, value_name = "FD")]
+    to: u32,
+    #[command(flatten)]
+    words: Words,
+}
+
+#[derive(Debug, Args)]
+struct OneDrive {
+    /// Number of the fiscal drive (ФН).
+    #[arg(long = "fn", value_name = "FN", value_parser = drive)]
+    drive: DriveNumber,
+}
+
+#[derive(Debug, Args)]
+struct Document {
+    #[command(flatten)]
+    drive: OneDrive,
+    /// Document number.
+    #[arg(long, value_name = "FD")]
+    fd: u32,
+}
+
+#[derive(Debug, Args)]
+struct Remarks {
+    /// Behind this drive …
+    #[arg(long, value_name = "FN", value_parser = drive, requires = "after_fd")]
+    after_fn: Option<DriveNumber>,
+    /// … and this document number.
+    #[arg(long, value_name = "FD", requires = "after_fn")]
+    after_fd: Option<u32>,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    most: u32,
+}
+
+fn drive(text: &str) -> Result<DriveNumber, String> {
+    DriveNumber::parse(text).map_err(|_| "a drive number has 16 digits".to_owned())
+}
+
+impl What {
+    fn request(self) -> Admin {
+        let door = |command, it: Words| Admin::Door(command, it.by, it.reason);
+        let tax = |command, it: Words| Admin::Tax(command, it.by, it.reason);
+        match self {
+            Self::Status => Admin::Status,
+            Self::Defer(it) => door(DoorCommand::Defer, it),
+            Self::Accept(it) => door(DoorCommand::Accept, it),
+            Self::Drain(it) => door(DoorCommand::Drain, it),
+            Self::TaxPause(it) => tax(TaxCommand::Pause(it.drive), it.words),
+            Self::TaxResume(it) => tax(TaxCommand::Resume(it.drive), it.words),
+            Self::TaxResend(Range { drive: OneDrive { drive }, from, to, words }) => {
+                tax(TaxCommand::Resend { drive, from, to }, words)
+            }
+            Self::TaxStatus(it) => Admin::TaxStatus(it.drive.drive, it.fd),
+            Self::TaxAccount(it) => Admin::TaxAccount(it.drive),
+            Self::TaxRemarks(it) => Admin::TaxRemarks { after: it.after_fn.zip(it.after_fd), most: it.most },
+            Self::TaxDays => Admin::TaxDays,
+        }
+    }
+}
+
+impl AdminCommand {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let dir = self.data.existing()?.clone();
+        let Some(lines) = self.data.ask_server(&Request::Admin(self.what.request()))? else {
+            let text = format!("{}: no server runs on this directory", dir.display());
+            return Err(Failure::new(Exit::NotFound, text));
+        };
+        let mut output = Output::new();
+        lines.iter().try_for_each(|line| output.line(line))?;
+        output.flush()
+    }
+}
