@@ -44,6 +44,7 @@ mod shift;
 mod shift_state;
 mod slab;
 mod takings;
+mod tax_answer;
 mod totals;
 mod traits;
 mod usage;
@@ -75,6 +76,7 @@ pub use self::shift_state::ShiftState;
 use self::slab::Slab;
 use self::takings::Takings;
 pub use self::takings::{DAYS_KEPT, HOURS_KEPT_DAYS, Whose};
+pub use self::tax_answer::TaxAnswer;
 pub use self::totals::{
     DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals,
     VAT_CODES, VAT_NAMES,
@@ -215,6 +217,11 @@ impl Registers {
             && let Some(command) = record.plain_payload().ok().and_then(WatchCommand::of_payload)
         {
             self.command(position, record.received_at_us(), &command, out);
+        }
+        if record.kind() == RecordKind::Status
+            && let Ok(payload) = record.plain_payload()
+        {
+            self.answered(position, record.received_at_us(), payload, out);
         }
         if record.kind() == RecordKind::Tick {
             self.tick(position, record.received_at_us(), out);

@@ -120,6 +120,12 @@ fn detail_of(kind: NoticeKind, notice: &Value) -> Option<String> {
             let counters = of_number(count, ["счётчик", "счётчика", "счётчиков"]);
             Some(format!("{}\nРасходятся: {count} {counters}", shift()?))
         }
+        NoticeKind::TaxRefused | NoticeKind::TaxQuarantined | NoticeKind::TaxWarned => {
+            let code = number("code").map(|it| format!("Код ФНС: {it}"));
+            let tag = number("tag").map(|it| format!("Реквизит: {it}"));
+            let lines: Vec<String> = code.into_iter().chain(tag).collect();
+            (!lines.is_empty()).then(|| lines.join("\n"))
+        }
         NoticeKind::ShiftOpened
         | NoticeKind::ShiftClosed
         | NoticeKind::ShiftNotClosed

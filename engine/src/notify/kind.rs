@@ -4,6 +4,7 @@
 //!
 //! A lasting state ([`NoticeKind::is_lasting`]) is told when it begins and when it ends, and never in between.
 
+use ofd_storage::status::StatusKind;
 use serde_json::{Map, Value, json};
 
 use crate::registers::{ColourChange, Event, EventKind};
@@ -63,13 +64,19 @@ pub enum NoticeKind {
     ServiceEnds,
     /// The drive ends or fills, by the forecast: the facet `drive`.
     DriveEnds,
+    /// The tax service has refused a document.
+    TaxRefused,
+    /// The tax service has put a document into hard quarantine.
+    TaxQuarantined,
+    /// The tax service has accepted a document with a warning: soft quarantine.
+    TaxWarned,
 }
 
 use NoticeKind as K;
 
 impl NoticeKind {
     /// All that are offered: each has a source.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         K::DriveAppeared,
         K::ServiceLeft,
         K::ServiceResumed,
@@ -95,6 +102,9 @@ impl NoticeKind {
         K::RegisterSilent,
         K::ServiceEnds,
         K::DriveEnds,
+        K::TaxRefused,
+        K::TaxQuarantined,
+        K::TaxWarned,
     ];
 
     /// Its stable name.
@@ -171,6 +181,9 @@ impl NoticeKind {
             K::ColourChanged => ("colour.changed", "Изменился цвет кассы"),
             K::RegisterSilent => ("register.silent", "От кассы нет документов"),
             K::ServiceEnds => ("service.ends", "Заканчивается подключение кассы к ОФД"),
+            K::TaxRefused => ("tax.refused", "ФНС отказала в приёме документа"),
+            K::TaxQuarantined => ("tax.quarantined", "Документ в жёстком карантине ФНС"),
+            K::TaxWarned => ("tax.warned", "Документ в мягком карантине ФНС"),
             K::DriveEnds => ("drive.ends", "Фискальный накопитель пора менять"),
         }
     }
@@ -341,6 +354,15 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
             one(K::DriveBacklog, levels, json!({"documents": documents, "since": since.map(|it| it.0)}))
         }
         EventKind::ColourChanged(change) => said_by_light(change),
+        EventKind::TaxAnswered(answer) => {
+            let kind = match answer.kind {
+                StatusKind::Refused => K::TaxRefused,
+                StatusKind::Quarantined => K::TaxQuarantined,
+                _ => K::TaxWarned,
+            };
+            let (document, tag) = (answer.document.as_u64(), answer.tag.map(|it| it.0));
+            once(kind, json!({"document": document, "code": answer.code, "tag": tag}))
+        }
         _ => Vec::new(),
     }
 }

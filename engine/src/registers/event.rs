@@ -164,6 +164,8 @@ pub enum EventKind {
         /// As they were.
         before: u8,
     },
+    /// The tax service has refused a document, or put it into quarantine.
+    TaxAnswered(super::TaxAnswer),
     /// The register says that documents wait (1097), or that none does any more.
     Backlog {
         /// How many.
@@ -231,6 +233,7 @@ impl EventKind {
             Self::ShiftRevised { .. } => "shift.revised",
             Self::ShiftState(_) => "shift.state",
             Self::RegisterState(_) => "register.state",
+            Self::TaxAnswered(_) => "tax.answered",
             Self::TimeBackwards { .. } => "drive.time-backwards",
             Self::DriveFlags { .. } => "drive.flags",
             Self::Backlog { .. } => "drive.backlog",

@@ -95,6 +95,10 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.byte(*flags);
             to.byte(*before);
         }
+        EventKind::TaxAnswered(answer) => {
+            to.byte(50);
+            answer.pack(to);
+        }
         EventKind::Backlog { documents, since, before } => {
             pair(to, 24, *documents, *before);
             to.optional(since.map(|it| it.0));
@@ -171,6 +175,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
         21 => EventKind::ShiftRevised { shift: from.small()?, revision: from.small()? },
         22 => EventKind::TimeBackwards { before: LocalSeconds(from.small()?) },
         23 => EventKind::DriveFlags { flags: from.byte()?, before: from.byte()? },
+        50 => EventKind::TaxAnswered(super::TaxAnswer::unpack(from)?),
         24 => {
             let (documents, before) = (from.small()?, from.small()?);
             EventKind::Backlog { documents, since: from.optional()?.map(LocalSeconds), before }

@@ -357,6 +357,47 @@ fn flags_of_the_drive_and_its_backlog() {
     assert_eq!(after(1, told(life)), expected);
 }
 
+// What the tax service refuses has to reach whoever can mend it; what it accepts is no event.
+#[test]
+fn answers_of_the_tax_service_are_told() {
+    use ofd_engine::storage::status::{StatusEvent, StatusKind, StatusOf, encode};
+    let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+    let life = [registration(1, REGISTRATION, OURS, 0), in_shift(2, OPEN, 1, 0)];
+    for (lsn, made) in (1..).zip(life) {
+        let sent = Sent { realm: Realm::Test, ..Sent::new(made, 0, lsn) };
+        registers.take(&sent.seen(), &Delivered(&[]), &mut events).unwrap();
+    }
+    let (drive, inn) = (events[0].drive, events[0].inn.clone());
+    events.clear();
+    let answer = |kind, number| StatusEvent {
+        kind,
+        position: u64::from(number),
+        drive: drive.to_bcd_u64(),
+        number,
+        attempt: 1,
+        code: Some(507),
+        tag: Some(1020),
+        ..StatusEvent::default()
+    };
+    let kinds = [
+        StatusKind::Sent,
+        StatusKind::Accepted,
+        StatusKind::Warned,
+        StatusKind::Duplicate,
+        StatusKind::Refused,
+    ];
+    let answers: Vec<StatusEvent> = kinds.map(|kind| answer(kind, 2)).to_vec();
+    let at = Position::new(Lsn::new(9));
+    registers.answered(at, 1_800_000_000_000_000, &encode(StatusOf::Tax, &answers), &mut events);
+    registers.answered(at, 1_800_000_000_000_000, &encode(StatusOf::Delivery, &answers), &mut events);
+    registers.answered(at, 1_800_000_000_000_000, b"nothing of the kind", &mut events);
+    let names: Vec<_> = events.iter().map(|it| (it.index, it.number, it.kind.name())).collect();
+    // A refusal turns the light red as well.
+    assert_eq!(names[..2], [(0, 2, "tax.answered"), (1, 2, "tax.answered")]);
+    assert_eq!(names[2..], [(2, 2, "colour.changed")]);
+    assert!(events.iter().all(|it| it.position == at && it.drive == drive && it.inn == inn));
+}
+
 // Makers reset test drives; a production drive that begins anew is another document under the number 1.
 #[test]
 fn a_test_drive_begins_anew() {

@@ -5,7 +5,7 @@ use super::*;
 // Each kind from the event that brings it about; who asks for another scope or kind hears nothing.
 #[test]
 fn every_kind_is_told_to_whom_it_is_for() {
-    use crate::registers::{ColourChange, Evidence, Mismatch, Shift, ShiftState};
+    use crate::registers::{ColourChange, Evidence, Mismatch, Shift, ShiftState, TaxAnswer};
     use crate::watch::{Colour, Facet, Facets};
     use ofd_codec::Tag;
     use ofd_storage::envelope::Realm;
@@ -33,6 +33,10 @@ fn every_kind_is_told_to_whom_it_is_for() {
             counters,
             imported: false,
         }))
+    };
+    let answer = |kind| {
+        let (document, code, tag) = (Position::new(Lsn::new(1)), Some(507), None);
+        EventKind::TaxAnswered(TaxAnswer { kind, document, code, tag })
     };
     let light = |before: &[(Facet, Colour)], now: &[(Facet, Colour)]| {
         let of =
@@ -84,6 +88,9 @@ fn every_kind_is_told_to_whom_it_is_for() {
         (EventKind::Backlog { documents: 6, since: None, before: 5 }, vec![]),
         (EventKind::Backlog { documents: 0, since: None, before: 6 }, vec![("drive.backlog", "ended")]),
         (EventKind::ShiftRevised { shift: 7, revision: 1 }, vec![]),
+        (answer(StatusKind::Refused), vec![("tax.refused", "once")]),
+        (answer(StatusKind::Quarantined), vec![("tax.quarantined", "once")]),
+        (answer(StatusKind::Warned), vec![("tax.warned", "once")]),
         (light(&[], &[(Facet::Quality, Colour::Red)]), vec![("colour.changed", "once")]),
         (
             light(&[], &[(Facet::Transfer, Colour::Yellow)]),
