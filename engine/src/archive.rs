@@ -87,8 +87,11 @@ impl Engine {
     /// archive holds whole. What is held, awaited by a required cursor, damaged or not known stays; `dry_run` tells
     /// what would go. Registers are served meanwhile, and documents that leave the log are found and known as before.
     ///
+    /// Today is what the clock says. One that has leapt since the start, or says that nothing was stored for more than two months
+    /// before it, is believed only where [`crate::EngineBuilder::confirm_clock`] says so.
+    ///
     /// # Errors
-    /// As [`thin_archive`] and [`drop_segments_after`]. What went before the error was whole in the archive, or its time was over.
+    /// `Fix` when the clock is not believed; as [`thin_archive`] and [`drop_segments_after`]. What went before the error was whole in the archive, or its time was over.
     pub fn retain(&self, dry_run: bool) -> Result<RetainReport, Error> {
         let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has_ended() {
@@ -97,7 +100,14 @@ impl Engine {
         let shared = self.shared();
         let options = &shared.options;
         let holds = self.holds();
-        let now_us = shared.now().wall_us;
+        let now_us = match self.clock.believed_us(shared.now()) {
+            Ok(now_us) => now_us,
+            Err(_) if options.clock_confirmed => shared.now().wall_us,
+            Err(why) => {
+                tracing::error!(why, "alarm: the clock is not believed");
+                return Err(Error::new(ErrorKind::Fix, why));
+            }
+        };
         let thinned = thin_archive(
             &shared.env,
             &ThinRules {

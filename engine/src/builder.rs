@@ -37,6 +37,8 @@ pub(crate) struct Options {
     pub(crate) log_keep_days: u32,
     /// Years that a document stays in the archive.
     pub(crate) archive_keep_years: u16,
+    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "read where something is let go"))]
+    pub(crate) clock_confirmed: bool,
     /// Cursors that have to pass a record before it leaves the log.
     pub(crate) required_cursors: Vec<String>,
     /// How old a notice may become before it is given up, microseconds.
@@ -109,6 +111,7 @@ impl EngineBuilder {
                 caps: Caps::default(),
                 log_keep_days: 35,
                 archive_keep_years: 5,
+                clock_confirmed: false,
                 required_cursors: Vec::new(),
                 notice_deadline_us: 72 * 3_600 * 1_000_000,
                 tax: TaxOptions::default(),
@@ -238,6 +241,13 @@ impl EngineBuilder {
     /// the archive but by `Engine::retain`.
     pub fn archive_keep_years(mut self, years: u16) -> Self {
         self.options.archive_keep_years = years;
+        self
+    }
+
+    /// A person has looked at the clock: [`crate::Engine::retain`] goes by it though it says that nothing was stored here for
+    /// months. Default: nobody has.
+    pub fn confirm_clock(mut self) -> Self {
+        self.options.clock_confirmed = true;
         self
     }
 

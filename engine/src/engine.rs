@@ -20,6 +20,8 @@ use rtrb::Producer;
 
 use crate::bell::PortBell;
 use crate::builder::{EngineBuilder, Host, Options, out_of};
+#[cfg(feature = "parquet")]
+use crate::clock::Clock;
 use crate::cursor::Cursor;
 use crate::error::{Error, ErrorKind};
 use crate::examine::Digester;
@@ -91,6 +93,8 @@ pub struct Engine {
     next_port: AtomicUsize,
     #[cfg(feature = "parquet")]
     pub(crate) compaction: Mutex<()>,
+    #[cfg(feature = "parquet")]
+    pub(crate) clock: Clock,
     /// Legal holds that stand.
     #[cfg(feature = "parquet")]
     pub(crate) holds: Mutex<Holds>,
@@ -201,6 +205,8 @@ impl Engine {
             recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
         check_past(&env, report.durable)?;
         #[cfg(feature = "parquet")]
+        let clock = Clock::new(env.now(), log.received_at_us());
+        #[cfg(feature = "parquet")]
         let holds = replay.holds();
         let (subscriptions, last) = replay.subscriptions();
         let desk = Arc::new(Desk::new(subscriptions, last));
@@ -248,6 +254,8 @@ impl Engine {
             next_port: AtomicUsize::new(0),
             #[cfg(feature = "parquet")]
             compaction: Mutex::new(()),
+            #[cfg(feature = "parquet")]
+            clock,
             #[cfg(feature = "parquet")]
             holds: Mutex::new(holds),
             closed: Arc::default(),

@@ -37,6 +37,8 @@ mod builder;
 pub mod channels;
 mod checkpoint;
 mod chunks;
+#[cfg(feature = "parquet")]
+mod clock;
 pub mod confirmation;
 mod connection;
 #[cfg(feature = "control")]

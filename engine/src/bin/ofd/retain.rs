@@ -26,6 +26,9 @@ pub(crate) struct Retain {
     /// Tell what would go, and let nothing go.
     #[arg(long)]
     dry_run: bool,
+    /// The clock is right, though nothing was stored here for months; where no server runs.
+    #[arg(long)]
+    confirm_clock: bool,
     /// The configuration, where no server runs.
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
@@ -45,7 +48,9 @@ impl Retain {
         let line = match self.data.ask_server(&Request::Retain { dry_run: self.dry_run })? {
             Some(lines) => lines.into_iter().next().unwrap_or_default(),
             None => {
-                let engine = config.builder(dir).io_threads(1).workers(1).open()?;
+                let builder = config.builder(dir).io_threads(1).workers(1);
+                let builder = if self.confirm_clock { builder.confirm_clock() } else { builder };
+                let engine = builder.open()?;
                 let report = engine.retain(self.dry_run);
                 engine.shutdown()?;
                 retain_line(&report?, self.dry_run)
