@@ -23,7 +23,9 @@ use ofd_storage::envelope::{Envelope, Provenance, Realm};
 #[cfg(feature = "parquet")]
 use ofd_storage::manifest::Walk;
 use ofd_storage::status::{StatusEvent, StatusOf, decode, encode};
-use ofd_storage::{Error, ErrorKind, Lsn, Position, RecordKind, RecordRef, Records};
+use ofd_storage::{
+    Error, ErrorKind, IndexEntry, Location, Lsn, OwnedRecord, Position, RecordKind, RecordRef, Records,
+};
 
 use super::command::TaxCommand;
 use super::outbox::{Asked, Document, Input, Outbox, Output, Receipt, drive_of};
@@ -266,7 +268,7 @@ impl Leg {
                 return Err(Error::new(ErrorKind::Retry, "the engine ends"));
             }
             match walk.next_record() {
-                Ok(Some(record)) => outbox.pass_all(input_of(&record.record())),
+                Ok(Some(record)) => outbox.pass_all(input_of(&record.record(), None)),
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Corrupt && walk.pass() => {
                     tracing::error!(%error, "alarm: the outbox lacks a part of the archive");
@@ -300,7 +302,7 @@ impl Leg {
         records.extend(durable);
         for _ in 0..PASSED_AT_ONCE {
             match records.next() {
-                Ok(Some((record, _))) => inputs.extend(input_of(&record)),
+                Ok(Some((record, location))) => inputs.extend(input_of(&record, Some(location))),
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::error!(%error, "alarm: the outbox of the tax service lacks a part of the log");
@@ -449,7 +451,7 @@ impl Leg {
     /// The body of a document; `None`: it cannot be made from what is stored.
     fn body(&self, document: &Document) -> Result<Option<TaxDocument>, Error> {
         let Some(drive) = drive_of(document.drive) else { return Ok(None) };
-        let record = match self.shared.stored_at(Lsn::new(document.position), drive, document.number) {
+        let record = match self.record(document, drive) {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
@@ -459,6 +461,28 @@ impl Leg {
             Err(error) => return Err(error),
         };
         Ok(body_of(&StoredDocument::new(record), drive, document.number))
+    }
+
+    /// The record of a document: by its place, by the index, or by a walk to it.
+    fn record(&self, document: &Document, drive: DriveNumber) -> Result<Option<OwnedRecord>, Error> {
+        let lsn = Lsn::new(document.position);
+        if let Some(location) = document.location.filter(|_| self.shared.reader.holds(lsn)) {
+            match self.shared.stored(drive, &IndexEntry { lsn, location, number: document.number }) {
+                Ok(Some(record)) if record.record().lsn() == lsn => return Ok(Some(record)),
+                _ => {}
+            }
+        }
+        let worker =
+            usize::from(partition_of(drive.as_bytes())).checked_rem(self.workers.len()).unwrap_or_default();
+        let numbers = document.number..=document.number;
+        let entries = self.shared.entries(worker, drive.to_bcd_u64(), &numbers, None)?;
+        if let Some(entry) = entries.iter().find(|entry| entry.lsn == lsn) {
+            match self.shared.stored(drive, entry) {
+                Ok(Some(record)) if record.record().lsn() == lsn => return Ok(Some(record)),
+                _ => {}
+            }
+        }
+        self.shared.stored_at(lsn, drive, document.number)
     }
 
     /// What the service has answered, and what has run out of time.
@@ -576,13 +600,14 @@ impl Leg {
 }
 
 /// What a record is to the outbox.
-fn input_of(record: &RecordRef<'_>) -> Option<Input> {
+fn input_of(record: &RecordRef<'_>, location: Option<Location>) -> Option<Input> {
     let position = record.lsn().get();
     match record.kind() {
         RecordKind::Document => {
             let envelope = Envelope::of(record).ok()?;
             let len = record.encoded_len();
-            told_of(&envelope, position, record.received_at_us(), len).map(Input::Document)
+            let document = told_of(&envelope, position, record.received_at_us(), len)?;
+            Some(Input::Document(Document { location, ..document }))
         }
         RecordKind::Status => {
             let (of, events) = decode(record.plain_payload().ok()?)?;
@@ -605,7 +630,7 @@ fn told_of(envelope: &Envelope<'_>, position: u64, received_at_us: i64, len: usi
     }
     let drive = DriveNumber::from_wire(&envelope.drive).ok()?.to_bcd_u64();
     let len = u32::try_from(len).unwrap_or(u32::MAX);
-    Some(Document { position, drive, number: envelope.number, received_at_us, len })
+    Some(Document { position, drive, number: envelope.number, received_at_us, len, location: None })
 }
 
 /// The same of a document that was read.

@@ -38,8 +38,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use hashbrown::HashMap;
 use ofd_codec::DriveNumber;
-use ofd_storage::Now;
 use ofd_storage::status::{StatusEvent, StatusKind};
+use ofd_storage::{Location, Now};
 
 use super::account::{Account, DayCounts, Remark, Totals};
 use super::command::TaxCommand;
@@ -63,6 +63,8 @@ pub(crate) struct Document {
     pub(crate) received_at_us: i64,
     /// Bytes of its record: what a batch is measured by.
     pub(crate) len: u32,
+    /// Where it lies, as long as this process knows: its body is one read away then.
+    pub(crate) location: Option<Location>,
 }
 
 /// What a receipt says, as the leg reads it.

@@ -211,7 +211,14 @@ impl World {
 
     fn document(&mut self, drive: u64, number: u32) {
         let position = self.log.len() as u64 + 1;
-        let document = Document { position, drive, number, received_at_us: self.now_us as i64, len: 600 };
+        let document = Document {
+            position,
+            drive,
+            number,
+            received_at_us: self.now_us as i64,
+            len: 600,
+            location: None,
+        };
         self.log.push(Record::Document(document));
     }
 

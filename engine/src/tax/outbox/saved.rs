@@ -59,7 +59,7 @@ impl Outbox {
         })?;
         for entry in self.window.values() {
             out.row(WINDOW, |w| {
-                let Document { position, drive, number, received_at_us, len } = entry.document;
+                let Document { position, drive, number, received_at_us, len, .. } = entry.document;
                 w.u64(position);
                 w.u64(drive);
                 w.u32(number);
@@ -181,6 +181,7 @@ impl Outbox {
                     number: r.u32()?,
                     received_at_us: r.u64()?.cast_signed(),
                     len: r.u32()?,
+                    location: None,
                 };
                 let attempt = r.u32()?;
                 let prior = Some(r.u8()?).filter(|code| *code != 0).map(StatusKind::from_code);
