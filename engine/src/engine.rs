@@ -499,7 +499,7 @@ impl Engine {
         Ok(self.shared.entries(self.worker_of(drive), drive.to_bcd_u64(), &numbers, None)?)
     }
 
-    fn entries(
+    pub(crate) fn entries(
         &self,
         drive: DriveNumber,
         numbers: &RangeInclusive<u32>,

@@ -7,12 +7,15 @@
 //! {"do":"tax.resend","fn":"7100…","from":1,"to":9,"by":"…","reason":"…"}  ─▶ {"position":N}
 //! {"do":"tax.status","fn":"7100…","fd":17}               ─▶ what became of the document
 //! {"do":"tax.account","fn":"7100…"}                      ─▶ the account of a drive
+//! {"do":"tax.reconcile","fn":"7100…"}                    ─▶ a line a local day, and one whether they agree with the account
 //! {"do":"tax.remarks","after_fn":"7100…","after_fd":17,"most":1000}  ─▶ a line a document the service has something against
 //! {"do":"tax.days"}                                      ─▶ a line a day
 //! ```
 //!
 //! What changes state is a record of the log with who and why; its position is the answer. Another command is another variant here and
 //! another arm in each of the three functions.
+
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
@@ -23,7 +26,7 @@ use crate::door::DoorCommand;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::host::Capability;
-use crate::tax::{Account, Remark, Settled, TaxCommand, TaxState};
+use crate::tax::{Account, ReconciledDay, Remark, Settled, TaxCommand, TaxState};
 
 /// Lines of remarks at most.
 const REMARKS_MAX: usize = 100_000;
@@ -41,6 +44,8 @@ pub enum Admin {
     TaxStatus(DriveNumber, u32),
     /// The account of a drive.
     TaxAccount(DriveNumber),
+    /// The documents of a drive by day, held against its account.
+    TaxReconcile(DriveNumber),
     /// What the service has something against.
     TaxRemarks {
         /// Behind this one.
@@ -64,6 +69,7 @@ impl Admin {
             }
             Self::TaxStatus(drive, number) => json!({"do": "tax.status", "fn": drive.as_str(), "fd": number}),
             Self::TaxAccount(drive) => json!({"do": "tax.account", "fn": drive.as_str()}),
+            Self::TaxReconcile(drive) => json!({"do": "tax.reconcile", "fn": drive.as_str()}),
             Self::TaxRemarks { after: None, most } => json!({"do": "tax.remarks", "most": most}),
             Self::TaxRemarks { after: Some((drive, number)), most } => {
                 json!({"do": "tax.remarks", "after_fn": drive.as_str(), "after_fd": number, "most": most})
@@ -96,6 +102,7 @@ impl Admin {
                 .ok_or_else(|| "fn has to be a drive number, from and to numbers of 32 bits".to_owned()),
             "tax.status" => drive("fn").and_then(|drive| Ok(Self::TaxStatus(drive, number("fd")?))),
             "tax.account" => drive("fn").map(Self::TaxAccount),
+            "tax.reconcile" => drive("fn").map(Self::TaxReconcile),
             "tax.remarks" if value.get("after_fn").is_none() => {
                 number("most").map(|most| Self::TaxRemarks { after: None, most })
             }
@@ -125,6 +132,11 @@ impl Admin {
             Self::TaxAccount(drive) => {
                 vec![account_json(*drive, engine.tax_account(&operator, *drive)).to_string()]
             }
+            Self::TaxReconcile(drive) => reconciled(
+                *drive,
+                engine.tax_reconciliation(&operator, *drive)?,
+                engine.tax_account(&operator, *drive),
+            ),
             Self::TaxRemarks { after, most } => {
                 let most = usize::try_from(*most).unwrap_or(usize::MAX).min(REMARKS_MAX);
                 let remarks = engine.tax_remarks(&operator, *after, most);
@@ -203,6 +215,36 @@ fn account_json(drive: DriveNumber, account: Account) -> Value {
     value
 }
 
+/// A line a day, and one that holds all of them against what was counted.
+fn reconciled(drive: DriveNumber, days: BTreeMap<i32, ReconciledDay>, account: Account) -> Vec<String> {
+    let (mut stored, mut settled, mut lines) = (0u64, 0u64, Vec::new());
+    let mut adds_up = true;
+    for (day, counts) in days {
+        stored = stored.saturating_add(counts.stored);
+        settled = settled.saturating_add(counts.settled.sum());
+        adds_up &= counts.adds_up();
+        let mut value = json!({
+            "fn": drive.as_str(),
+            "date": date_of(day),
+            "stored": counts.stored,
+            "sent": counts.sent,
+            "waiting": counts.waiting,
+        });
+        put_settled(&mut value, counts.settled);
+        lines.push(value.to_string());
+    }
+    let agrees = adds_up && stored == u64::from(account.stored) && settled == account.settled.sum();
+    let mut total = account_json(drive, account);
+    put(&mut total, "read", stored.into());
+    put(&mut total, "agrees", agrees.into());
+    lines.push(total.to_string());
+    lines
+}
+
+fn date_of(day: i32) -> String {
+    Date::constant(1970, 1, 1).saturating_add(i64::from(day).days()).to_string()
+}
+
 fn put_settled<N: Into<u64>>(value: &mut Value, settled: Settled<N>) {
     let Settled { accepted, warned, quarantined, refused, given_up } = settled;
     put(value, "accepted", accepted.into().into());
@@ -227,9 +269,8 @@ fn put(value: &mut Value, key: &str, member: Value) {
 }
 
 fn day_line(day: i32, counts: &crate::tax::DayCounts) -> String {
-    let date = Date::constant(1970, 1, 1).saturating_add(i64::from(day).days());
     json!({
-        "date": date.to_string(),
+        "date": date_of(day),
         "documents": counts.stored,
         "messages": counts.sent,
         "accepted": counts.accepted,
@@ -265,6 +306,7 @@ mod tests {
             Admin::Tax(TaxCommand::Resend { drive, from: 1, to: 9 }, words().0, words().1),
             Admin::TaxStatus(drive, 7),
             Admin::TaxAccount(drive),
+            Admin::TaxReconcile(drive),
             Admin::TaxRemarks { after: None, most: 5 },
             Admin::TaxRemarks { after: Some((drive, 3)), most: 5 },
             Admin::TaxDays,

@@ -9,7 +9,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::Lsn;
 use ofd_storage::status::{StatusEvent, StatusKind};
 
-use super::account::{Account, DayCounts, Remark, Settled, Totals};
+use super::account::{Account, DayCounts, Remark, Settled, Totals, day_of};
 use super::command::TaxCommand;
 use super::leg::document_of;
 use super::outbox::{TaxState, drive_of};
@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind};
 use crate::host::{Capability, Scope};
 use crate::query::StoredDocument;
 
+/// Documents of a drive that are read at once.
+const RECONCILED_AT_ONCE: u32 = 1_000;
 /// Drives that are named at most.
 const DRIVES_NAMED_MAX: usize = 1_000;
 
@@ -106,6 +108,41 @@ impl Engine {
         self.shared().tax.outbox().account(drive.to_bcd_u64())
     }
 
+    /// The documents of a drive by local day (1012, else the day they were received) and by what the tax service made of them: read from
+    /// log and archive, so that they can be held against [`Engine::tax_account`], which is counted. For the operator; for
+    /// anybody else it is empty.
+    ///
+    /// # Errors
+    /// As [`Engine::find`].
+    pub fn tax_reconciliation(
+        &self,
+        capability: &Capability,
+        drive: DriveNumber,
+    ) -> Result<BTreeMap<i32, ReconciledDay>, Error> {
+        let mut days: BTreeMap<i32, ReconciledDay> = BTreeMap::new();
+        if *capability.scope() != Scope::Operator || self.shared().host.tax.is_none() {
+            return Ok(days);
+        }
+        let last = self.entries(drive, &(0..=u32::MAX), None)?.iter().map(|it| it.number).max();
+        let mut from = 0;
+        while last.is_some_and(|last| from <= last) {
+            let to = from.saturating_add(RECONCILED_AT_ONCE - 1);
+            for stored in self.documents(capability, drive, from..=to)? {
+                let Some(document) = document_of(&stored) else { continue };
+                let local = stored.document().and_then(|view| view.header().date_time);
+                let day = match local.map(|it| i32::try_from(it.0 / 86_400)) {
+                    Some(Ok(day)) => day,
+                    _ => day_of(document.received_at_us, self.shared().options.operator_zone_min),
+                };
+                let state = self.shared().tax.outbox().state(&document);
+                days.entry(day).or_default().count(&state);
+            }
+            let Some(next) = to.checked_add(1) else { break };
+            from = next;
+        }
+        Ok(days)
+    }
+
     /// Documents that the service has something against, behind this one, in the order of drive and number. For the operator.
     pub fn tax_remarks(
         &self,
@@ -161,6 +198,17 @@ pub struct ReconciledDay {
 }
 
 impl ReconciledDay {
+    /// One document more.
+    fn count(&mut self, state: &TaxState) {
+        self.stored = self.stored.saturating_add(1);
+        match state {
+            TaxState::Waiting | TaxState::NotSent => self.waiting = self.waiting.saturating_add(1),
+            TaxState::Sent { .. } => self.sent = self.sent.saturating_add(1),
+            TaxState::Accepted => self.settled.replace(None, StatusKind::Accepted),
+            TaxState::Warned(remark) | TaxState::Refused(remark) => self.settled.replace(None, remark.kind),
+        }
+    }
+
     /// Whether every stored document is accounted for once.
     pub fn adds_up(&self) -> bool {
         let told = self.settled.sum().saturating_add(self.sent).saturating_add(self.waiting);

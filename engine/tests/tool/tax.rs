@@ -117,6 +117,12 @@ fn an_operator_pauses_resends_defers_and_drains_a_running_server() {
         (&account["stored"], &account["accepted"], &account["refused"]),
         (&10.into(), &9.into(), &1.into())
     );
+    let days = admin(&data, &["tax-reconcile", "--fn", &drive]).expect(0).json();
+    let (all, days) = days.split_last().unwrap();
+    assert_eq!((&all["agrees"], &all["read"]), (&true.into(), &10.into()));
+    let read: u64 =
+        days.iter().map(|it| it["accepted"].as_u64().unwrap() + it["refused"].as_u64().unwrap()).sum();
+    assert_eq!(read, 10);
     assert_eq!(admin(&data, &["tax-remarks"]).expect(0).json().len(), 3);
     let days = admin(&data, &["tax-days"]).expect(0).json();
     let sum = |key: &str| days.iter().map(|day| day[key].as_u64().unwrap()).sum::<u64>();

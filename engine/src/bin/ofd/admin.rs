@@ -51,6 +51,8 @@ enum What {
     TaxStatus(Document),
     /// The account of a drive.
     TaxAccount(OneDrive),
+    /// The documents of a drive by local day, and whether they agree with its account.
+    TaxReconcile(OneDrive),
     /// Documents that the service has something against, by drive and number.
     TaxRemarks(Remarks),
     /// Documents, messages and receipts by day.
@@ -139,6 +141,7 @@ impl What {
             }
             Self::TaxStatus(it) => Admin::TaxStatus(it.drive.drive, it.fd),
             Self::TaxAccount(it) => Admin::TaxAccount(it.drive),
+            Self::TaxReconcile(it) => Admin::TaxReconcile(it.drive),
             Self::TaxRemarks(it) => Admin::TaxRemarks { after: it.after_fn.zip(it.after_fd), most: it.most },
             Self::TaxDays => Admin::TaxDays,
         }
