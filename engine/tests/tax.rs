@@ -249,6 +249,29 @@ fn documents_that_left_the_log_are_sent_from_the_archive() {
     engine.shutdown().unwrap();
 }
 
+// A start first reads what was answered before: nothing goes out twice because a process began anew.
+#[test]
+fn a_restart_without_its_checkpoint_sends_nothing_again() {
+    let (dir, builder) = fresh();
+    let service = Service::default();
+    let lives = lives_of(10, 8, 100, |_| ProfileOptions::default());
+    let engine = open(builder, &service);
+    store(&engine, &lives, 0..100);
+    until("all documents", || settled(&engine, 800));
+    engine.shutdown().unwrap();
+    drop(engine);
+    for keeps in [true, false] {
+        if !keeps {
+            std::fs::remove_dir_all(dir.path().join("tax")).unwrap();
+        }
+        let engine = open(Engine::builder(dir.path()).segment_len_bytes(1 << 20), &service);
+        until("the ledger", || settled(&engine, 800));
+        engine.shutdown().unwrap();
+    }
+    assert_eq!(service.with(|it| it.duplicates), 0);
+    expect_all(&service, 8, 100);
+}
+
 // What an operator may have to do at night.
 #[test]
 fn a_pause_holds_a_drive_and_a_resend_is_answered_as_duplicate() {

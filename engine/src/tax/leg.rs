@@ -116,7 +116,8 @@ pub(crate) struct Leg {
     waker: Waker,
     records: Option<Records>,
     begun: bool,
-    /// What comes from the archive at a start.
+    /// The end of the log at the start: until all of it was passed, what was answered before is not known, and nothing is sent.
+    start: Lsn,
     calls: Vec<Call>,
     polling: Option<(Answering<Vec<TaxStatus>>, u64)>,
     appending: VecDeque<Appending>,
@@ -146,6 +147,7 @@ impl Leg {
             workers,
             records: None,
             begun: false,
+            start: Lsn::NONE,
             calls: Vec::new(),
             polling: None,
             appending: VecDeque::new(),
@@ -210,7 +212,7 @@ impl Leg {
         let mut inputs = Vec::new();
         self.read_head(&mut inputs)?;
         // With a full disk nothing can be written down: nothing more is asked either.
-        let asks = !self.shared.is_full();
+        let asks = !self.shared.is_full() && self.shared.tax.outbox().told() >= self.start.get();
         if asks {
             // What these cannot read now they ask for again: nothing that has come is lost for it.
             for read in [self.list(&mut inputs), self.catch_up(&mut inputs)] {
@@ -242,7 +244,8 @@ impl Leg {
 
     /// From the newest checkpoint, then what of the archive the log has no longer.
     fn begin(&mut self) -> Result<(), Error> {
-        let Shared { env, reader, tax, options, .. } = &*self.shared;
+        let Shared { env, reader, tax, options, watermark, .. } = &*self.shared;
+        self.start = watermark.load();
         let empty = || Outbox::new(options.tax.clone(), options.operator_zone_min);
         let kept = file::newest(&**env, reader, file::digest_of(SCHEMA), &empty, &|_| Ok(true))?;
         let mut outbox = kept.unwrap_or_else(empty);

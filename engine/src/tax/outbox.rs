@@ -293,7 +293,8 @@ impl Outbox {
     /// When something is due without an input, on the monotonic clock; the wall clock of verdicts is looked at each second.
     pub(crate) fn wake_us(&self) -> Option<u64> {
         let lane = self.timers.first().map(|(at, _)| *at);
-        let gate = (!self.ready.is_empty() && self.batches.is_empty()).then_some(self.gate_us);
+        let sends = !self.paused && !self.ready.is_empty() && self.batches.is_empty();
+        let gate = sends.then_some(self.gate_us);
         let poll = (!self.polling && self.awaits()).then_some(self.poll_at_us);
         [lane, gate, poll].into_iter().flatten().min()
     }
