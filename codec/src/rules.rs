@@ -28,8 +28,10 @@ mod agent;
 mod correction;
 mod declared;
 mod generated;
+mod generated_life;
 mod goods;
 mod inn;
+pub mod life;
 mod marking;
 mod place;
 mod receipt;
@@ -122,6 +124,45 @@ impl fmt::Display for Level {
     }
 }
 
+/// By what its owner can repair a finding.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Fixable {
+    /// A correction receipt, or a return and a right receipt.
+    Correction,
+    /// A new registration of the register, or a report of its change.
+    ReRegistration,
+    /// Settings, firmware or the way of working: the next document will be right.
+    Settings,
+    /// Nothing: it is to be known.
+    None,
+}
+
+impl Fixable {
+    /// `correction`, `re-registration`, `settings`, `none`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Correction => "correction",
+            Self::ReRegistration => "re-registration",
+            Self::Settings => "settings",
+            Self::None => "none",
+        }
+    }
+}
+
+impl life::Scope {
+    /// `document`, `shift`, `drive`, `register`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Document => "document",
+            Self::Shift => "shift",
+            Self::Drive => "drive",
+            Self::Register => "register",
+        }
+    }
+}
+
 /// A rule: identity, level, and the words for people.
 #[derive(Debug)]
 pub struct Rule {
@@ -129,6 +170,8 @@ pub struct Rule {
     pub id: RuleId,
     /// How loud its findings are.
     pub level: Level,
+    /// By what they can be repaired.
+    pub fixable: Fixable,
     /// Who says so.
     pub source: &'static str,
     /// What is wrong, Russian.

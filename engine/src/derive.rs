@@ -1,7 +1,8 @@
-//! What the engine makes of its records for the tables of the archive: findings of the rules, and closed shifts.
+//! What the engine makes of its records for the tables of the archive: findings of the rules, closed shifts, registers.
 //!
 //! ```text
 //! document ─▶ check ─▶ Finding                                      a pure function of the document and its session
+//! documents ─▶ Registers ─▶ finding.found, finding.ended (events) ─▶ LifeRow
 //! documents ─▶ Registers ─▶ shift.state (events) ─▶ ShiftRow        by the fold behind the watermark; a row a run and shift
 //! ```
 //!
@@ -16,8 +17,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ofd_codec::rules::{CheckContext, Datum, check};
 use ofd_codec::{DocumentView, FfdVersion, Tag};
 use ofd_storage::columns::register::{NUMBERS, TEXTS};
-use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums};
+use ofd_storage::columns::violation::LIFE_LINE_FIRST;
+use ofd_storage::columns::{Derive, Finding, LifeRow, LifeSpan, RegisterRow, ShiftRow, ShiftSums};
 use ofd_storage::envelope::Envelope;
+use ofd_storage::union::StoredFinding;
 use ofd_storage::{Env, Error, LogReader};
 
 use crate::live::told;
@@ -86,6 +89,11 @@ impl Derive for EngineDerive {
         Ok(rows.into_values().collect())
     }
 
+    fn across(&self, positions: RangeInclusive<u64>) -> Result<Vec<LifeRow>, Error> {
+        let is = |event: &Event| matches!(event.kind, EventKind::Found(_) | EventKind::FindingEnded(_));
+        Ok(self.told(&positions, &is)?.iter().flatten().filter_map(across_of).collect())
+    }
+
     fn registers(&self, positions: RangeInclusive<u64>) -> Result<Option<Vec<RegisterRow>>, Error> {
         let told = self.told(&positions, &|event| matches!(event.kind, EventKind::RegisterState(_)))?;
         Ok(told.map(|events| events.iter().filter_map(register_of).collect()))
@@ -112,6 +120,7 @@ fn find(view: &DocumentView<'_>, envelope: &Envelope<'_>, findings: &mut Vec<Fin
         tag: it.tag.map(|tag| tag.0),
         actual: told(&it.actual),
         expected: told(&it.expected),
+        life: None,
     }));
     u32::try_from(found.len().saturating_add(found.dropped())).ok()
 }
@@ -133,6 +142,66 @@ fn register_of(event: &Event) -> Option<RegisterRow> {
         texts: TEXTS.map(|(_, tag)| state.text(Tag(tag)).map(str::to_owned)),
         numbers: NUMBERS.map(|(_, tag)| state.number(Tag(tag)).map(i64::from)),
         ..RegisterRow::default()
+    })
+}
+
+/// A finding across documents as a value, as a row of `violations` is read.
+pub(crate) fn stored_of(event: &Event) -> Option<StoredFinding> {
+    let row = across_of(event)?;
+    let of = row.finding;
+    Some(StoredFinding {
+        position: row.position,
+        realm: row.realm.to_owned(),
+        inn: row.inn,
+        rnm: row.rnm,
+        drive: row.drive,
+        number: row.number,
+        variant: 0,
+        form: None,
+        local_seconds: row.local_seconds,
+        rule: of.rule.to_owned(),
+        name: of.name.to_owned(),
+        level: of.level.to_owned(),
+        scope: of.scope.to_owned(),
+        tag: of.tag,
+        actual: of.actual,
+        expected: of.expected,
+        seen_at_us: row.received_at_us,
+        life: of.life,
+    })
+}
+
+/// A finding across documents that is told.
+fn across_of(event: &Event) -> Option<LifeRow> {
+    let (EventKind::Found(found) | EventKind::FindingEnded(found)) = &event.kind else { return None };
+    let rule = found.rule.rule();
+    Some(LifeRow {
+        position: event.position.as_u64(),
+        received_at_us: event.received_at_us,
+        realm: found.realm.as_str(),
+        inn: event.inn.clone(),
+        rnm: found.rnm.clone(),
+        drive: event.drive.as_str().to_owned(),
+        number: event.number,
+        local_seconds: found.at.map(|it| i64::from(it.0)),
+        finding: Finding {
+            line: LIFE_LINE_FIRST.saturating_add(event.index.into()),
+            rule: rule.key,
+            name: rule.name,
+            level: rule.level.as_str(),
+            scope: rule.scope.as_str(),
+            tag: found.tag.map(|tag| tag.0),
+            actual: found.actual.clone(),
+            expected: found.expected.clone(),
+            life: Some(LifeSpan {
+                shift: found.shift,
+                first_seen_us: found.first_seen_us,
+                last_seen_us: found.last_seen_us,
+                count: found.count,
+                ended_us: found.ended_us,
+                rules_version: found.rules_version,
+            }),
+        },
     })
 }
 

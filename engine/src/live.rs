@@ -52,6 +52,7 @@ use crate::handover::Unanswered;
 use crate::past::LogPast;
 use crate::registers::{Event, Registers, SHIFTS_KEPT};
 use crate::shared::{Health, Shared, Stage, Turn};
+use crate::watch::RuleSet;
 use crate::writer;
 
 /// Records that are folded while the lock is held.
@@ -213,6 +214,10 @@ impl Live {
         if self.shared.book.read().due_us().is_none_or(|due_us| due_us > now.wall_us) {
             return;
         }
+        let second = u32::try_from(now.wall_us.div_euclid(1_000_000)).unwrap_or(0);
+        if !self.shared.book.fold().has_due(second) {
+            return;
+        }
         let (reply, answer) = bounded(1);
         let call = writer::Call::Append { kind: RecordKind::Tick, payload: Vec::new(), reply };
         if self.writer_calls.send(call).is_ok() {
@@ -357,6 +362,19 @@ pub(crate) enum From {
     Checkpoint,
     /// At the first record of the archive, or of the log.
     Beginning,
+}
+
+/// Everything from the first record on, as these rules across documents tell it.
+pub(crate) fn fold_asking(
+    env: &Arc<dyn Env>,
+    reader: &LogReader,
+    ours: Option<&str>,
+    rules: RuleSet,
+    tell: &mut dyn FnMut(&mut Vec<Event>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let ours = ours.map(str::to_owned).or_else(|| operator::known(&**env));
+    let registers = Registers::new(ours, SHIFTS_KEPT).seeded(|| env.random()).asking(rules);
+    fold_on(env, reader, registers, tell).map(drop)
 }
 
 /// The registers as a log that nobody here writes to tells them; `tell` takes the events of whole records.

@@ -24,11 +24,12 @@ use ofd_storage::{
 use crate::derive::EngineDerive;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::live::{Book, From, RegisterBook, fold_log};
+use crate::live::{Book, From, RegisterBook, fold_asking, fold_log};
 use crate::past::LogPast;
 use crate::query::{StoredDocument, user_inn};
 use crate::registers::{Event, Registers};
 use crate::sides::SCHEMA;
+use crate::watch::RuleSet;
 
 /// A directory opened for reading.
 pub struct ReadOnly {
@@ -128,6 +129,20 @@ impl ReadOnly {
             Ok(())
         };
         Ok(fold_log(&self.env, &self.reader, ours, From::Beginning, &mut tell).map(drop)?)
+    }
+
+    /// As [`ReadOnly::fold_events`], asking these rules across documents; what is no news among them.
+    pub(crate) fn fold_asking(
+        &self,
+        rules: RuleSet,
+        ours: Option<&str>,
+        each: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        let mut tell = |events: &mut Vec<Event>| {
+            events.drain(..).for_each(&mut *each);
+            Ok(())
+        };
+        Ok(fold_asking(&self.env, &self.reader, ours, rules, &mut tell)?)
     }
 
     /// What the registers did, folded from the documents of the log that the capability shows: cards, drives, and of

@@ -48,6 +48,7 @@ mod tax_answer;
 mod totals;
 mod traits;
 mod usage;
+mod watched;
 mod wheel;
 
 use ahash::RandomState;
@@ -83,8 +84,10 @@ pub use self::totals::{
 };
 pub use self::traits::{MODES, Traits};
 pub use self::usage::{USAGE_DAYS, Usage};
+use self::watched::Before;
 use self::wheel::Wheel;
-use crate::watch::WatchCommand;
+use crate::watch::drive::Prior;
+use crate::watch::{RuleSet, RuleSwitch, WatchCommand};
 
 /// How many settled shifts of a drive an engine keeps besides its newest: they are read from its documents.
 pub const SHIFTS_KEPT: usize = 0;
@@ -134,6 +137,8 @@ pub struct Registers {
     cards: Slab<KeptCard>,
     by_rnm: HashTable<u32>,
     takings: Takings,
+    /// The rules across documents that are asked.
+    rule_set: RuleSet,
     hasher: RandomState,
     /// What is due when, of the drives by their numbers. It follows from them: a state that comes back sets it again.
     wheel: Wheel,
@@ -156,6 +161,7 @@ impl Registers {
             cards: Slab::default(),
             by_rnm: HashTable::new(),
             takings: Takings::default(),
+            rule_set: RuleSet::default(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             wheel: Wheel::default(),
             watch: Watch::default(),
@@ -169,6 +175,19 @@ impl Registers {
     pub fn seeded(mut self, random: impl Fn() -> u64) -> Self {
         self.hasher = RandomState::with_seeds(random(), random(), random(), random());
         self
+    }
+
+    /// Asking these rules across documents. Of an empty one.
+    #[must_use]
+    pub fn asking(mut self, rules: RuleSet) -> Self {
+        self.rule_set = rules;
+        self
+    }
+
+    /// The rules across documents that are asked now.
+    #[must_use]
+    pub const fn rule_set(&self) -> &RuleSet {
+        &self.rule_set
     }
 
     /// The next record of the log; says what happened, if it did not come from an archive. A record that is no document, or
@@ -209,9 +228,12 @@ impl Registers {
             }
         }
         if record.kind() == RecordKind::Command
-            && let Some(seed) = record.plain_payload().ok().and_then(LaneSeed::of_payload)
+            && let Ok(payload) = record.plain_payload()
         {
-            self.seed(position, record.received_at_us(), &seed, out);
+            if let Some(seed) = LaneSeed::of_payload(payload) {
+                self.seed(position, record.received_at_us(), &seed, out);
+            }
+            RuleSwitch::of_payload(payload).iter().for_each(|it| self.switch(it));
         }
         if record.kind() == RecordKind::Command
             && let Some(command) = record.plain_payload().ok().and_then(WatchCommand::of_payload)
@@ -247,11 +269,13 @@ impl Registers {
         let State::Live(drive) = &mut kept.state else { return Ok(()) };
         let from = out.len();
         let paid = if seen.variant == 0 { Paid::of(&seen.view) } else { None };
+        let prior = Prior::of(drive);
         let outcome = before(drive, seen, past).map(|before| {
-            drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), &mut Events::of(out, seen))
+            let events = &mut Events::of(out, seen);
+            (drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), events), before)
         });
-        let changed = match outcome {
-            Ok(changed) => changed,
+        let (changed, before) = match outcome {
+            Ok(taken) => taken,
             Err(error) => {
                 self.put_away(at, None);
                 return Err(error);
@@ -264,6 +288,7 @@ impl Registers {
             let next = told(out);
             card = self.take_card(seen, at, paid.is_some(), &mut Events::going_on(out, seen, next));
         }
+        self.find_across(seen, at, card, &Before { prior, registration: before, paid }, from, out);
         // States come behind everything that has brought them about.
         let next = told(out);
         if let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) {
@@ -340,28 +365,6 @@ impl Registers {
     #[must_use]
     pub fn knows_seed(&self, seed: &LaneSeed) -> bool {
         self.drive(seed.drive).is_some_and(|mut drive| !drive.seed(seed))
-    }
-
-    /// A tick of the clock, which is the only one that timers know: what is due by then happens now.
-    pub fn tick(&mut self, position: Position, received_at_us: i64, out: &mut Vec<Event>) {
-        let second = u32::try_from(received_at_us.div_euclid(1_000_000)).unwrap_or(0);
-        let (mut due, mut index) = (Vec::new(), 0_u16);
-        self.wheel.turn(second, &mut due);
-        for (second, at) in due {
-            // A shift that was closed meanwhile, or another one that is open now, is not the one that was waited for.
-            let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) else {
-                continue;
-            };
-            if drive.overdue_at() != Some(second) {
-                continue;
-            }
-            let Some((shift, number)) = drive.tell_overdue() else { continue };
-            let inn = drive.card.and_then(|it| self.cards.get(it)).and_then(KeptCard::inn);
-            let (drive, kind) = (drive.number, EventKind::ShiftOverdue { shift });
-            out.push(Event { position, index, received_at_us, drive, number, inn, kind });
-            index = index.saturating_add(1);
-        }
-        self.judge_due(position, received_at_us, index, out);
     }
 
     /// When a tick is wanted next, microseconds UTC; `None` while nothing can become due.
@@ -493,10 +496,13 @@ impl Registers {
     /// The card of a register by its registration number (1037).
     #[must_use]
     pub fn card(&self, realm: Realm, rnm: &str) -> Option<Card> {
+        self.kept_card(realm, rnm).map(|card| self.shown(card))
+    }
+
+    fn kept_card(&self, realm: Realm, rnm: &str) -> Option<&KeptCard> {
         let mut padded = [0; RNM_LEN];
         padded.get_mut(..rnm.len())?.copy_from_slice(rnm.as_bytes());
-        let at = self.find_card(realm == Realm::Test, &padded)?;
-        self.cards.get(at).map(|card| self.shown(card))
+        self.cards.get(self.find_card(realm == Realm::Test, &padded)?)
     }
 
     /// All cards, in the order they came.
@@ -569,6 +575,7 @@ impl PartialEq for Registers {
             && self.cards.iter().eq(other.cards.iter())
             && self.takings == other.takings
             && self.watch.places == other.watch.places
+            && self.rule_set == other.rule_set
     }
 }
 impl Eq for Registers {}

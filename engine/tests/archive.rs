@@ -23,7 +23,7 @@ use ofd_emit::{Prng, ProfileOptions};
 use ofd_engine::codec::rules::{CheckContext, check};
 use ofd_engine::codec::{DocumentView, FfdVersion};
 use ofd_engine::host::Capability;
-use ofd_engine::registers::Shift;
+use ofd_engine::registers::{Event, EventKind, Shift};
 use ofd_engine::storage::columns::Table;
 use ofd_engine::storage::columns::read::each_batch;
 use ofd_engine::storage::union::Snapshot;
@@ -265,6 +265,19 @@ fn findings_are_those_of_the_rules_in_both_parts() {
         rows
     };
     let columns = ["position", "line", "rule", "tag"];
+    // Those across documents are the findings that the registers tell.
+    let before = expected.len();
+    let mut across = |event: Event| match &event.kind {
+        EventKind::Found(it) | EventKind::FindingEnded(it) => {
+            let tag = it.tag.map_or(String::new(), |it| it.0.to_string());
+            let (at, line) =
+                (event.position.as_u64().to_string(), (1_001 + i64::from(event.index)).to_string());
+            expected.push(vec![at, line, it.rule.rule().key.to_owned(), tag]);
+        }
+        _ => {}
+    };
+    log.fold_events(None, &mut across).unwrap();
+    assert!(expected.len() > before + 5, "{}", expected.len() - before);
     let found = sorted(rows(&engine.snapshot().unwrap(), Table::Violations, &columns));
     assert!(found.len() > 20, "{}", found.len());
     assert_eq!(found, sorted(expected));

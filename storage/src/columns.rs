@@ -1,7 +1,8 @@
 //! Documents of the log as columns: the tables, and the only place of this crate that knows FFD.
 //!
 //! `documents` has one row a stored document (every variant), `items` one row an item, `violations` one row a finding of
-//! the rules in a document, `shifts` one row a state of a closed shift, `registers` one row a register and day, `statuses` one row an answer of the tax service or a delivery,
+//! the rules in a document or across documents, `shifts` one row a state of a closed shift, `registers` one row a register and day,
+//! `statuses` one row an answer of the tax service or a delivery,
 //! `containers` the bytes as received, `records` one row a record that is no document. The names, types and order of columns are those of the lists in [`document`],
 //! [`item`], [`violation`], [`shift`], [`status`], [`container`] and [`record`]; each column carries its Russian title.
 //!
@@ -61,7 +62,7 @@ pub use register::RegisterRow;
 pub use row::{Row, Stored};
 pub use shift::{ShiftRow, ShiftSums};
 pub use status::StatusRow;
-pub use violation::Finding;
+pub use violation::{Finding, LifeRow, LifeSpan};
 
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::error::Error;
@@ -181,6 +182,15 @@ pub trait Derive: Send + Sync {
     /// # Errors
     /// When they are not known yet, or cannot be read: of kind `Retry` when that may change.
     fn shifts(&self, positions: RangeInclusive<u64>) -> Result<Vec<ShiftRow>, Error>;
+
+    /// What records at these positions have brought about across documents, in any order. The same positions give the same rows.
+    ///
+    /// # Errors
+    /// As [`Derive::shifts`].
+    fn across(&self, positions: RangeInclusive<u64>) -> Result<Vec<LifeRow>, Error> {
+        let _ = positions;
+        Ok(Vec::new())
+    }
 
     /// The states of registers that records at these positions have brought about, in any order, as their documents tell
     /// them: what follows from the state before is filled in by who writes them.

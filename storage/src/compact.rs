@@ -152,6 +152,7 @@ fn planned(
     if let Some(derive) = options.derive.as_deref() {
         let shifts = derive.shifts(plan.positions())?;
         plan.add_shifts(shifts);
+        plan.add_across(derive.across(plan.positions())?);
         plan.add_registers(env, manifest, derive)?;
     }
     Ok(plan)

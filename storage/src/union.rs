@@ -128,6 +128,13 @@ impl Snapshot {
         self.each_tail(after, self.through.lsn(), &mut |record, _| {
             out.take(&mut reader, &owned(record), self.derive.as_deref())
         })?;
+        if let Some(derive) =
+            self.derive.as_deref().filter(|_| table == Table::Violations && after < self.through)
+        {
+            for finding in derive.across(after.as_u64().saturating_add(1)..=self.through.as_u64())? {
+                out.push(finding.day(), &finding.row(), 0)?;
+            }
+        }
         out.finish()
     }
 
@@ -177,6 +184,9 @@ impl Snapshot {
             let shifts = scan.of(Table::Shifts)?;
             let takes = |shift: &ShiftRow| shifts.takes(&Row { shift: shift.clone(), ..Row::default() });
             plan.add_shifts(derive.shifts(after.saturating_add(1)..=through)?.into_iter().filter(takes));
+            let findings = scan.of(Table::Violations)?;
+            let across = derive.across(after.saturating_add(1)..=through)?.into_iter();
+            plan.add_across(across.filter(|it| findings.takes(&it.row())));
         }
         Ok(plan)
     }

@@ -15,7 +15,8 @@ pub(crate) fn consistent(tables: &Tables) -> Result<()> {
     tags(tables)?;
     structure(tables)?;
     lists(tables)?;
-    rules(tables)
+    rules(tables)?;
+    life_rules(tables)
 }
 
 fn tags(tables: &Tables) -> Result<()> {
@@ -123,6 +124,16 @@ fn rules(tables: &Tables) -> Result<()> {
             "rule {}: `errors` without messages",
             rule.key
         );
+    }
+    Ok(())
+}
+
+fn life_rules(tables: &Tables) -> Result<()> {
+    let rules = tables.rules.iter().flat_map(|rule| [&rule.key, &rule.name]);
+    let mut seen: HashSet<&String> = rules.collect();
+    for (code, rule) in (1_u8..).zip(&tables.life_rules) {
+        ensure!(seen.insert(&rule.key) && seen.insert(&rule.name), "rule {} stands twice", rule.key);
+        ensure!(rule.code == code, "rule {} has code {} where {code} is due", rule.key, rule.code);
     }
     Ok(())
 }

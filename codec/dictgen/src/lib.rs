@@ -3,6 +3,7 @@
 //! ```text
 //! ffd.toml  structure.toml  enums.toml  rules.toml ─▶ codec/src/dictionary/generated.rs
 //!                                                  ├▶ codec/src/rules/generated.rs
+//!                                  life_rules.toml ├▶ codec/src/rules/generated_life.rs
 //!                                                  ├▶ codec/src/tags.rs
 //!                                                  └▶ docs/rules.md
 //! ```
@@ -16,6 +17,7 @@ use anyhow::{Context, Result};
 
 mod check;
 mod dictionary;
+mod life_rules;
 mod page;
 mod rules;
 mod tables;
@@ -39,6 +41,7 @@ pub fn generate(root: &Path) -> Result<Vec<Output>> {
         Output { path: "codec/src/dictionary/generated.rs".into(), text: dictionary::generated(&tables)? },
         Output { path: "codec/src/tags.rs".into(), text: dictionary::constants(&tables) },
         Output { path: "codec/src/rules/generated.rs".into(), text: rules::generated(&tables) },
+        Output { path: "codec/src/rules/generated_life.rs".into(), text: life_rules::generated(&tables) },
         Output { path: "docs/rules.md".into(), text: page::rules(&tables) },
     ])
 }

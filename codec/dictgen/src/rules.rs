@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::tables::{Level, RuleRow, Sees, Tables};
+use crate::tables::{Fixable, Level, RuleRow, Sees, Tables};
 
 /// `codec/src/rules/generated.rs`.
 pub(crate) fn generated(tables: &Tables) -> String {
@@ -12,7 +12,7 @@ pub(crate) fn generated(tables: &Tables) -> String {
          //! Static table of the rules; their meaning is told in `rules.rs`.\n\n\
          use super::receipt::{Item, Receipt};\n\
          use super::walk::{Nest, Place};\n\
-         use super::{Level, Rule, RuleId, Violations};\n\
+         use super::{Fixable, Level, Rule, RuleId, Violations};\n\
          use crate::DecodeErrorKind;\n\n\
          impl RuleId {\n",
     );
@@ -99,15 +99,34 @@ fn pattern(numbers: &[u16]) -> String {
     runs.join(" | ")
 }
 
-fn row(out: &mut String, rule: &RuleRow) {
-    let level = match rule.level {
+/// The variant of a level.
+pub(crate) const fn level(level: Level) -> &'static str {
+    match level {
         Level::Error => "Error",
         Level::Warning => "Warning",
         Level::Info => "Info",
-    };
+    }
+}
+
+/// The variant of what repairs.
+pub(crate) const fn fixable(fixable: Fixable) -> &'static str {
+    match fixable {
+        Fixable::Correction => "Correction",
+        Fixable::ReRegistration => "ReRegistration",
+        Fixable::Settings => "Settings",
+        Fixable::None => "None",
+    }
+}
+
+fn row(out: &mut String, rule: &RuleRow) {
     let _ = writeln!(
         out,
-        "    Rule {{ id: RuleId::{}, level: Level::{level}, source: {:?},\n        explain_ru: {:?},\n        advice_ru: {:?} }},",
-        rule.key, rule.source, rule.explain, rule.advice
+        "    Rule {{ id: RuleId::{}, level: Level::{}, fixable: Fixable::{}, source: {:?},\n        explain_ru: {:?},\n        advice_ru: {:?} }},",
+        rule.key,
+        level(rule.level),
+        fixable(rule.fixable),
+        rule.source,
+        rule.explain,
+        rule.advice
     );
 }

@@ -1,4 +1,4 @@
-//! The four hand-written tables as Rust values. Unknown keys are errors: a misspelt `fixd = true` must not pass.
+//! The five hand-written tables as Rust values. Unknown keys are errors: a misspelt `fixd = true` must not pass.
 
 use std::path::Path;
 
@@ -15,6 +15,7 @@ pub struct Tables {
     pub(crate) structure: Vec<TableRow>,
     pub(crate) lists: Vec<ListRow>,
     pub(crate) rules: Vec<RuleRow>,
+    pub(crate) life_rules: Vec<LifeRuleRow>,
 }
 
 /// A row of ffd.toml; keys are explained there.
@@ -171,7 +172,43 @@ pub(crate) struct RuleRow {
     pub(crate) source: String,
     pub(crate) explain: String,
     pub(crate) advice: String,
+    pub(crate) fixable: Fixable,
     pub(crate) example: String,
+}
+
+/// A row of life_rules.toml.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LifeRuleRow {
+    pub(crate) code: u8,
+    pub(crate) key: String,
+    pub(crate) name: String,
+    pub(crate) level: Level,
+    pub(crate) scope: Scope,
+    #[serde(default)]
+    pub(crate) lasting: bool,
+    pub(crate) law: String,
+    pub(crate) explain: String,
+    pub(crate) advice: String,
+    pub(crate) fixable: Fixable,
+}
+
+#[derive(Copy, Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fixable {
+    Correction,
+    ReRegistration,
+    Settings,
+    None,
+}
+
+#[derive(Copy, Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    Document,
+    Shift,
+    Drive,
+    Register,
 }
 
 #[derive(Copy, Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -218,8 +255,14 @@ struct RuleFile {
     rule: Vec<RuleRow>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LifeRuleFile {
+    rule: Vec<LifeRuleRow>,
+}
+
 impl Tables {
-    /// Reads the four tables of a folder.
+    /// Reads the five tables of a folder.
     pub fn read(folder: &Path) -> Result<Self> {
         let text = |name: &str| {
             let path = folder.join(name);
@@ -229,7 +272,9 @@ impl Tables {
         let structure: StructureFile = toml::from_str(&text("structure.toml")?).context("structure.toml")?;
         let lists: ListFile = toml::from_str(&text("enums.toml")?).context("enums.toml")?;
         let rules: RuleFile = toml::from_str(&text("rules.toml")?).context("rules.toml")?;
-        Ok(Self { tags: tags.tag, structure: structure.table, lists: lists.r#enum, rules: rules.rule })
+        let life: LifeRuleFile = toml::from_str(&text("life_rules.toml")?).context("life_rules.toml")?;
+        let (tags, structure, lists) = (tags.tag, structure.table, lists.r#enum);
+        Ok(Self { tags, structure, lists, rules: rules.rule, life_rules: life.rule })
     }
 }
 

@@ -17,7 +17,7 @@ fn with(file: &str, from: &str, to: &str) -> anyhow::Result<Vec<ofd_dictgen::Out
     let folder = tempfile::tempdir()?;
     let into = folder.path().join("codec/dictionary");
     std::fs::create_dir_all(&into)?;
-    for name in ["ffd.toml", "structure.toml", "enums.toml", "rules.toml"] {
+    for name in ["ffd.toml", "structure.toml", "enums.toml", "rules.toml", "life_rules.toml"] {
         let mut text =
             std::fs::read_to_string(ofd_dictgen::repository().join("codec/dictionary").join(name))?;
         if name == file {
@@ -45,6 +45,9 @@ fn contradictory_tables_are_refused_by_name() {
         ("enums.toml", "tags = [1054]", "tags = [1055]", "holds values of"),
         ("rules.toml", "key = \"B2\"", "key = \"B1\"", "stands twice"),
         ("rules.toml", "sees = \"receipt\"\nrun", "sees = \"message\"\nrun", "have `run`"),
+        ("life_rules.toml", "code = 2", "code = 3", "where 2 is due"),
+        ("life_rules.toml", "key = \"D2\"", "key = \"B2\"", "stands twice"),
+        ("life_rules.toml", "level = \"error\"", "level = \"loud\"", "life_rules.toml"),
         ("rules.toml", "nests = [0]", "tags = [1020]", "for rules that see tags"),
         (
             "rules.toml",

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use crate::links::{Link, Links};
 use crate::notify::SubscriptionState;
 use jiff::Timestamp;
+use ofd_codec::rules::life::LifeRuleId;
+use ofd_codec::rules::{Fixable, RuleId};
 use ofd_codec::{Civil, LocalSeconds};
 use ofd_storage::compact::CompactReport;
 use ofd_storage::envelope::Realm;
@@ -51,9 +53,14 @@ pub fn raw_line(document: &StoredDocument) -> String {
 }
 
 /// A finding: `{"position":…,"realm":"…","inn":…,"rnm":…,"fn":"…","fd":…,"form":…,"at":…,"rule":"C2","name":"…","level":"…",
-/// "scope":"document","tag":…,"actual":…,"expected":…,"seen_at":"…"}`. `at` is the clock of the register, without a zone.
+/// "scope":"document","tag":…,"actual":…,"expected":…,"seen_at":"…","shift":…,"first_seen_at":"…","last_seen_at":"…","count":…,
+/// "ended_at":…,"rules_version":…,"law":"…","explanation":"…","recommendation":"…","fixable_by":"…"}`. `at` is the clock of the
+/// register, without a zone. What one document breaks is found once, at `seen_at`. The words are null for a rule that this
+/// version does not know.
 pub fn finding_line(finding: &StoredFinding) -> String {
     let seconds = finding.local_seconds.and_then(|at| u32::try_from(at).ok());
+    let life = finding.life.as_ref();
+    let words = words_of(&finding.rule);
     json!({
         "position": finding.position,
         "variant": finding.variant,
@@ -72,8 +79,27 @@ pub fn finding_line(finding: &StoredFinding) -> String {
         "actual": finding.actual,
         "expected": finding.expected,
         "seen_at": time(finding.seen_at_us),
+        "shift": life.and_then(|it| it.shift),
+        "first_seen_at": time(life.map_or(finding.seen_at_us, |it| it.first_seen_us)),
+        "last_seen_at": time(life.map_or(finding.seen_at_us, |it| it.last_seen_us)),
+        "count": life.map_or(1, |it| it.count),
+        "ended_at": life.and_then(|it| it.ended_us).map(time),
+        "rules_version": life.map(|it| it.rules_version),
+        "law": words.map(|it| it.0),
+        "explanation": words.map(|it| it.1),
+        "recommendation": words.map(|it| it.2),
+        "fixable_by": words.map(|it| it.3.as_str()),
     })
     .to_string()
+}
+
+/// Law, explanation, recommendation and what repairs, of a rule of either catalogue.
+fn words_of(key: &str) -> Option<(&'static str, &'static str, &'static str, Fixable)> {
+    if let Some(life) = LifeRuleId::by_key(key).map(LifeRuleId::rule) {
+        return Some((life.law_ru, life.explain_ru, life.advice_ru, life.fixable));
+    }
+    let rule = RuleId::by_key(key).and_then(RuleId::rule)?;
+    Some((rule.source, rule.explain_ru, rule.advice_ru, rule.fixable))
 }
 
 /// A document of a list: `{"position":…,"variant":0,"realm":"prod","inn":…,"rnm":…,"fn":"…","fd":…,"fpd":…,"form":…,"at":…,

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::host::{Capability, Scope};
 use crate::past::LogPast;
 use crate::registers::{Card, Drive, Figures, Grain, Past, Registers, Registration, Whose};
+use crate::watch::Risk;
 
 /// Most registers on one page.
 pub(crate) const PAGE_MAX: usize = 1_000;
@@ -331,6 +332,13 @@ impl RegisterBook {
             Whose::Everybody => *self.capability.scope() == Scope::Operator,
         };
         sees.then(|| self.book.read().figures(realm, whose, grain, times)).flatten()
+    }
+
+    /// Each register that the capability shows, of those of which `is` says so by its INN, with its risk indicators.
+    pub(crate) fn each_risk(&self, is: &dyn Fn(Option<&str>) -> bool, each: &mut dyn FnMut(Card, Risk)) {
+        let registers = self.book.read();
+        let sees = |inn: Option<&str>| self.capability.sees(inn) && is(inn);
+        registers.risks(sees).for_each(|(card, risk)| each(card, risk));
     }
 
     /// What a drive was registered with, from its document; `None` when there was none, or it can be read no more.

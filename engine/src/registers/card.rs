@@ -3,7 +3,8 @@
 //! A register is told by its registration number (РНМ, 1037), which receipts carry as well, so that a card is there
 //! from the first document on. When a register goes on with another drive, the one before is abandoned.
 //!
-//! Shape in memory: 112 bytes, whatever there is to tell; a register with more drives than one has 8 more for each. What it
+//! Shape in memory: 128 bytes, and a byte or two for each day of the newest thirty on which it sold (watch/risk.rs); a register
+//! with more drives than one has 8 more for each. What it
 //! was registered with, its shifts and its days are read from its documents when somebody asks.
 //!
 //! Unit of a day: local days since 1970-01-01 by the clock of the register, where its 1012 lies between 2016-09-01 and
@@ -20,6 +21,7 @@ use super::judged::KeptLight;
 use super::pack::{Packer, Unpacker};
 use super::takings::INN_LEN;
 use super::totals::Paid;
+use crate::watch::risk::CardWatch;
 
 /// How many days, up to its newest, a card remembers whether its register worked.
 pub const DAYS_MAX: u32 = 128;
@@ -122,8 +124,10 @@ pub(super) struct KeptCard {
     worked: u128,
     /// What is known of its light.
     pub(super) light: KeptLight,
+    /// What the rules across documents keep of it.
+    pub(super) watch: CardWatch,
 }
-const _: () = assert!(size_of::<KeptCard>() <= 112);
+const _: () = assert!(size_of::<KeptCard>() <= 128);
 const _: () = assert!(DAYS_MAX == u128::BITS);
 
 impl KeptCard {
@@ -140,6 +144,7 @@ impl KeptCard {
             newest_day: 0,
             worked: 0,
             light: KeptLight::new(0),
+            watch: CardWatch::default(),
         }
     }
 
@@ -162,6 +167,7 @@ impl KeptCard {
             newest_day: 0,
             worked: 0,
             light: KeptLight::new(received_at_us),
+            watch: CardWatch::default(),
         }
     }
 
@@ -172,6 +178,15 @@ impl KeptCard {
     /// The drive it works with.
     pub(super) fn current(&self) -> u32 {
         self.drive.0
+    }
+
+    /// 1012 of the first document of the drive it works with; `None` where that says nothing.
+    pub(super) fn since(&self) -> Option<LocalSeconds> {
+        Some(LocalSeconds(self.drive.1)).filter(|it| it.0 > 0)
+    }
+
+    pub(super) fn shown_rnm(&self) -> String {
+        shown(&self.rnm)
     }
 
     /// Takes a document that names this register, of the drive with this number; `paid`: it is a receipt that adds something;
@@ -238,8 +253,19 @@ impl KeptCard {
     }
 
     pub(super) fn pack(&self, to: &mut Packer) {
-        let Self { test, rnm, inn, drive, before, first_seen_us, last_seen_us, newest_day, worked, light } =
-            self;
+        let Self {
+            test,
+            rnm,
+            inn,
+            drive,
+            before,
+            first_seen_us,
+            last_seen_us,
+            newest_day,
+            worked,
+            light,
+            watch,
+        } = self;
         to.byte(u8::from(*test));
         to.bytes(rnm.without_padding());
         to.bytes(inn.without_padding());
@@ -254,6 +280,7 @@ impl KeptCard {
         to.number(*newest_day);
         to.0.extend_from_slice(&worked.to_le_bytes());
         light.pack(to);
+        watch.pack(to);
     }
 
     pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
@@ -270,7 +297,11 @@ impl KeptCard {
         let newest_day = from.small()?;
         let (worked, rest) = from.0.split_first_chunk::<16>()?;
         from.0 = rest;
+        let light = KeptLight::unpack(from)?;
+        let watch = CardWatch::unpack(from)?;
         Some(Self {
+            light,
+            watch,
             test,
             rnm,
             inn,
@@ -280,7 +311,6 @@ impl KeptCard {
             last_seen_us,
             newest_day,
             worked: u128::from_le_bytes(*worked),
-            light: KeptLight::unpack(from)?,
         })
     }
 }

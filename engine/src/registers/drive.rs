@@ -23,6 +23,7 @@ use super::totals::Paid;
 use super::traits::Traits;
 use super::usage::Usage;
 use crate::lanes::begins_generation;
+use crate::watch::drive::DriveWatch;
 
 /// How many shifts of a drive, older than its newest, may wait for documents that are missing; the oldest is given up.
 pub const WAITING_MAX: usize = 8;
@@ -128,6 +129,8 @@ pub struct Drive {
     pub usage: Usage,
     /// The register that it has named last, by the number of its card.
     pub(super) card: Option<u32>,
+    /// What the rules across documents keep of it.
+    pub(crate) watch: DriveWatch,
 }
 
 impl Drive {
@@ -152,6 +155,7 @@ impl Drive {
             traits: Traits::default(),
             usage: Usage::default(),
             card: None,
+            watch: DriveWatch::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::judged::ColourChange;
 use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
+use crate::watch::LifeFinding;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,6 +179,10 @@ pub enum EventKind {
     /// A facet of a register's traffic light has another colour: told once, with a document, a command or a tick; the number
     /// of the document is that of the drive's newest.
     ColourChanged(Box<ColourChange>),
+    /// A rule across documents was broken, or a state of it has begun (crate::watch).
+    Found(Box<LifeFinding>),
+    /// A state of a rule across documents has ended.
+    FindingEnded(Box<LifeFinding>),
 }
 
 impl EventKind {
@@ -187,6 +192,7 @@ impl EventKind {
         match self {
             Self::ShiftState(state) => !state.imported,
             Self::RegisterState(state) => !state.imported,
+            Self::Found(finding) | Self::FindingEnded(finding) => !finding.imported,
             _ => true,
         }
     }
@@ -238,6 +244,8 @@ impl EventKind {
             Self::DriveFlags { .. } => "drive.flags",
             Self::Backlog { .. } => "drive.backlog",
             Self::ColourChanged(_) => "colour.changed",
+            Self::Found(_) => "finding.found",
+            Self::FindingEnded(_) => "finding.ended",
         }
     }
 }

@@ -15,6 +15,7 @@ use super::pack::{Packer, Unpacker};
 use super::register_state::RegisterState;
 use super::service::Range;
 use super::shift_state::ShiftState;
+use crate::watch::LifeFinding;
 
 /// What the bytes look like; another text, another shape.
 pub(crate) const EVENT_SHAPE: &str = "events v6";
@@ -116,6 +117,14 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.byte(40);
             change.pack(to);
         }
+        EventKind::Found(finding) => {
+            to.byte(28);
+            finding.pack(to);
+        }
+        EventKind::FindingEnded(finding) => {
+            to.byte(29);
+            finding.pack(to);
+        }
     }
 }
 
@@ -181,6 +190,8 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
             EventKind::Backlog { documents, since: from.optional()?.map(LocalSeconds), before }
         }
         25 => EventKind::ShiftOverdue { shift: from.small()? },
+        28 => EventKind::Found(Box::new(LifeFinding::unpack(from)?)),
+        29 => EventKind::FindingEnded(Box::new(LifeFinding::unpack(from)?)),
         27 => EventKind::RegisterState(Box::new(RegisterState::unpack(from)?)),
         40 => EventKind::ColourChanged(Box::new(ColourChange::unpack(from)?)),
         26 => EventKind::ShiftState(Box::new(ShiftState::unpack(from)?)),
@@ -203,6 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
     use ofd_storage::envelope::Realm;
 
+    use ofd_codec::rules::life::LifeRuleId;
     use ofd_codec::{DocumentView, TlvWriter, tags};
 
     use super::super::register_state::RegisterStatus;
@@ -245,6 +257,22 @@ mod tests {
         assert_eq!(register(Some(&registration)).text(tags::USER_NAME), Some("ООО Ромашка"));
         assert_eq!(register(Some(&registration)).number(tags::OFFLINE_MODE), Some(1));
         let reason = |what: What| Reason { facet: what.facet(), colour: Colour::Red, since: 7, what };
+        let finding = |rule, actual: Option<&str>| LifeFinding {
+            rule,
+            rules_version: 3,
+            realm: if actual.is_some() { Realm::Test } else { Realm::Prod },
+            rnm: actual.map(str::to_owned),
+            shift: actual.map(|_| 9),
+            at: Some(at).filter(|_| actual.is_some()),
+            tag: actual.map(|_| Tag(1018)),
+            actual: actual.map(str::to_owned),
+            expected: actual.map(str::to_owned),
+            first_seen_us: -1,
+            last_seen_us: 1_790_000_000_000_000,
+            count: u32::MAX,
+            ended_us: None,
+            imported: actual.is_none(),
+        };
         let kinds = [
             EventKind::DriveAppeared(Evidence::Registered),
             EventKind::DriveAppeared(Evidence::Entered),
@@ -287,6 +315,12 @@ mod tests {
             })),
             EventKind::RegisterState(Box::new(register(None))),
             EventKind::RegisterState(Box::new(register(Some(&registration)))),
+            EventKind::Found(Box::new(finding(LifeRuleId::D1, None))),
+            EventKind::Found(Box::new(finding(LifeRuleId::R3, Some("12 из 30")))),
+            EventKind::FindingEnded(Box::new(LifeFinding {
+                ended_us: Some(7),
+                ..finding(LifeRuleId::D11_17, None)
+            })),
         ];
         let event = |(index, kind): (u16, EventKind)| Event {
             position: Position::new(Lsn::new(1000 + u64::from(index / 3))),
@@ -299,7 +333,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 28, "a kind is missing here");
+        assert_eq!(names.len(), 30, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

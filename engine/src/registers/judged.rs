@@ -464,11 +464,6 @@ impl Registers {
         let card = self.kept_card(realm, rnm)?;
         Some(self.watch.places.values(&card.rnm, &card.inn, card.light.place))
     }
-
-    fn kept_card(&self, realm: Realm, rnm: &str) -> Option<&KeptCard> {
-        let rnm = super::card::padded(rnm.as_bytes())?;
-        self.cards.get(self.find_card(realm == Realm::Test, &rnm)?)
-    }
 }
 
 /// A drive, as an event names it.

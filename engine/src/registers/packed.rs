@@ -19,6 +19,7 @@ use super::shift::{Mark, Shift};
 use super::totals::{KINDS, PAYMENTS, Row, Sums, Totals, VAT_CODES};
 use super::traits::Traits;
 use super::usage::Usage;
+use crate::watch::drive::DriveWatch;
 
 const TEST: u8 = 1;
 const LEFT: u8 = 1 << 1;
@@ -49,6 +50,7 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         traits,
         usage,
         card,
+        watch,
     } = drive;
     let flag = |set: bool, bit: u8| if set { bit } else { 0 };
     to.byte(
@@ -100,6 +102,7 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
     to.optional(*card);
     to.count(shifts.len());
     shifts.iter().for_each(|it| pack_shift(it, to));
+    watch.pack(last_second(drive), to);
 }
 
 /// Reads what [`pack`] wrote.
@@ -145,7 +148,12 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
         drive.shifts.reserve_exact(1);
         drive.shifts.push(unpack_shift(from)?);
     }
+    drive.watch = DriveWatch::unpack(last_second(&drive), from)?;
     Some(drive)
+}
+
+fn last_second(drive: &Drive) -> u32 {
+    drive.last.map_or(0, |it| crate::watch::drive::seconds(it.received_at_us))
 }
 
 fn ranges(to: &mut Packer, ranges: &[Range]) {

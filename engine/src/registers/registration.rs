@@ -124,6 +124,12 @@ impl Registration {
         self.value(tags::OFFLINE_MODE) == Some(1)
     }
 
+    /// A new drive came into the register with it.
+    #[must_use]
+    pub(crate) const fn replaces_drive(&self) -> bool {
+        self.reasons & DRIVE_REPLACED != 0
+    }
+
     /// Its document says that the drive comes to an operator with it: a new drive, another operator, or the end of
     /// autonomy.
     #[must_use]

@@ -11,10 +11,13 @@ use ofd_storage::Position;
 
 use super::card::KeptCard;
 use super::pack::{Packer, Unpacker};
+use super::watched::SILENCE;
 use super::{KeptDrive, Registers, State, packed};
+use crate::watch::RuleSet;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const SHAPE: &str = "registers v6: drives, cards, takings, placements and thresholds as packed";
+pub(crate) const SHAPE: &str =
+    "registers v7: drives, cards, takings, placements, thresholds and rules as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 
@@ -23,6 +26,7 @@ const CARDS: u8 = 2;
 const TAKINGS: u8 = 3;
 const PLACES: u8 = 14;
 const LEVELS: u8 = 15;
+const RULES: u8 = 4;
 
 impl Registers {
     /// Hands everything to `put`, a piece at a time.
@@ -30,6 +34,9 @@ impl Registers {
     /// # Errors
     /// The first of `put`.
     pub fn save<E>(&self, put: &mut dyn FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut rules = Piece::new(RULES);
+        self.rule_set.pack(&mut rules.packer);
+        rules.put(put)?;
         let mut own = Packer::default();
         let mut piece = Piece::new(DRIVES);
         for KeptDrive { key, state } in self.drives.iter() {
@@ -87,19 +94,22 @@ impl Registers {
                     // Read once, so that nothing stands there that cannot be read later.
                     let mut packed = Unpacker(bytes);
                     let drive = packed::unpack(kept.number()?, &mut packed).filter(|_| packed.is_empty())?;
-                    let due = drive.overdue_at();
+                    let due = [(drive.overdue_at(), 0), (drive.watch.silence_timer(&drive), SILENCE)];
                     kept.state = match drive.open_shift() {
                         Some(_) => State::Live(Box::new(drive)),
                         None => State::Packed(bytes.into()),
                     };
                     let at = self.put_drive(kept)?;
-                    due.into_iter().for_each(|second| self.wheel.set(second, at));
+                    for (second, of) in due {
+                        second.into_iter().for_each(|second| self.wheel.set(second, at | of));
+                    }
                 }
                 CARDS => {
                     let card =
                         KeptCard::unpack(&mut from).filter(|it| self.drives.get(it.current()).is_some())?;
                     self.put_card(card)?;
                 }
+                RULES => self.rule_set = RuleSet::unpack(&mut from)?,
                 TAKINGS => self.takings.restore(&mut from, &self.hasher)?,
                 PLACES => self.placed(&mut from)?,
                 LEVELS => self.watch.places.restore_level(&mut from)?,

@@ -153,6 +153,11 @@ impl<'b> RowCells<'_, 'b> {
         self.small(name)?.ok_or_else(|| wrong(self.named.table, name))
     }
 
+    /// A number of a column that older files do not have.
+    pub(crate) fn later<T: TryFrom<i64>>(self, name: &str) -> Result<Option<T>, Error> {
+        if self.named.cells.contains_key(name) { self.small(name) } else { Ok(None) }
+    }
+
     /// Seconds of a [`super::Kind::LocalTime`].
     pub(crate) fn seconds(self, name: &str) -> Result<Option<i64>, Error> {
         Ok(self.int(name)?.map(|millis| millis.div_euclid(1000)))

@@ -13,6 +13,7 @@ use crate::columns::read::{column, damaged, each_batch};
 use crate::columns::restore::{Restored, each_restored};
 use crate::columns::status::rows_of;
 use crate::columns::sums::Sums;
+use crate::columns::violation::LIFE_LINE_FIRST;
 use crate::columns::{ShiftRow, StatusRow, Stored, Table};
 use crate::env::Env;
 use crate::envelope::ENVELOPE_HEAD_LEN;
@@ -39,7 +40,8 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
                 (Some(file), Table::Violations) => violations(env, file, documents)?,
                 // They are a table of the run, not of a day: below.
                 (_, Table::Registers) => {}
-                (None, Table::Items | Table::Violations) => {}
+                (None, Table::Items) => {}
+                (None, Table::Violations) if documents.across.is_empty() => {}
                 (None, Table::Statuses) if rows_of_statuses(&documents.others).next().is_none() => {}
                 (None, Table::Shifts) if documents.shifts.is_empty() => {}
                 (None, Table::Records) if documents.others.is_empty() => {}
@@ -224,14 +226,27 @@ fn shifts(env: &dyn Env, path: &Path, shifts: &[ShiftRow]) -> Result<(), Error> 
     }
 }
 
-/// As many findings as were written, each of a document of this day, in the order of the documents.
+/// As many findings as were written, each of a document of this day, in the order of the documents; and between them those
+/// across documents, all of them, in their order.
 fn violations(env: &dyn Env, file: &FileEntry, documents: &DayPlan) -> Result<(), Error> {
     let path = &staged_path(file);
     let mut of = documents.sorted(Table::Violations).into_iter().map(|entry| entry.stored.position);
+    let mut across = documents.across.iter();
     let mut current = None;
-    let rows = each_batch(env, path, &["position"], |batch| {
-        for position in column::<Int64Array>(batch, path, "position")?.values() {
-            let position = u64::try_from(*position).ok();
+    let rows = each_batch(env, path, &["position", "line", "count"], |batch| {
+        let positions = column::<Int64Array>(batch, path, "position")?;
+        let lines = column::<Int32Array>(batch, path, "line")?;
+        let counts = column::<Int64Array>(batch, path, "count")?;
+        for at in 0..batch.num_rows() {
+            let position = u64::try_from(positions.value(at)).ok();
+            if i64::from(lines.value(at)) >= LIFE_LINE_FIRST {
+                let due = across.next();
+                let count = due.and_then(|it| it.finding.life).map(|it| i64::from(it.count));
+                if due.map(|it| it.position) != position || count != Some(counts.value(at)) {
+                    return Err(damaged(path, "a finding across documents reads back otherwise"));
+                }
+                continue;
+            }
             if current != position {
                 current = of.find(|it| Some(*it) == position);
                 if current.is_none() {
@@ -241,6 +256,9 @@ fn violations(env: &dyn Env, file: &FileEntry, documents: &DayPlan) -> Result<()
         }
         Ok(())
     })?;
+    if let Some(finding) = across.next() {
+        return Err(damaged(path, format!("a finding of position {} is missing", finding.position)));
+    }
     if rows == file.rows {
         Ok(())
     } else {

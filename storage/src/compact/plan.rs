@@ -14,7 +14,7 @@ use super::source::{SegmentSource, SourceRecord};
 use crate::columns::document::inn_of;
 use crate::columns::row::{drive_text, view};
 use crate::columns::sums::Sums;
-use crate::columns::{Day, Derive, ShiftRow, Stored, Table};
+use crate::columns::{Day, Derive, LifeRow, ShiftRow, Stored, Table};
 use crate::env::Env;
 use crate::envelope::EnvelopeError;
 use crate::error::{Error, ErrorKind};
@@ -40,6 +40,10 @@ impl Entry {
     pub(super) fn drive(&self) -> &str {
         &self.drive
     }
+    /// In the order of `violations`, before its first finding.
+    pub(super) fn key(&self) -> (Option<&str>, &str, u32, u8, u64, i64) {
+        (self.inn(), &self.drive, self.number, self.variant, self.stored.position, 0)
+    }
 }
 
 /// The documents of one day.
@@ -50,6 +54,8 @@ pub(super) struct DayPlan {
     pub(super) others: Vec<(RecordKind, Stored)>,
     /// Shifts that were closed on this day, in the order of their table.
     pub(super) shifts: Vec<ShiftRow>,
+    /// Findings across documents that were brought about by a record of this day, in the order of their table.
+    pub(super) across: Vec<LifeRow>,
     pub(super) sums: Sums,
 }
 
@@ -156,6 +162,16 @@ impl Plan {
         for day in self.days.values_mut() {
             let key = |it: &ShiftRow| (it.inn.clone(), it.drive.clone(), it.close_fd, it.position);
             day.shifts.sort_by_cached_key(key);
+        }
+    }
+
+    /// Takes what the records of the run have brought about across documents.
+    pub(crate) fn add_across(&mut self, findings: impl IntoIterator<Item = LifeRow>) {
+        for finding in findings {
+            self.days.entry(finding.day()).or_default().across.push(finding);
+        }
+        for day in self.days.values_mut() {
+            day.across.sort_by(|a, b| a.key().cmp(&b.key()));
         }
     }
 

@@ -8,7 +8,7 @@ use super::CompactOptions;
 use super::plan::{DayPlan, Entry, Plan};
 use crate::columns::file::TableWriter;
 use crate::columns::read::{Chunks, wrong};
-use crate::columns::{Day, RegisterRow, Row, RowReader, Table};
+use crate::columns::{Day, LifeRow, RegisterRow, Row, RowReader, Table};
 use crate::env::{Env, FileWriter};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, STAGING_DIR};
@@ -52,7 +52,12 @@ fn write_rows(
     open: &mut Open,
 ) -> Result<(), Error> {
     let mut reader = RowReader::default();
+    // Findings across documents, each behind those of its document.
+    let mut across = documents.across.iter().peekable();
     for entry in documents.sorted(Table::Documents) {
+        while let Some(finding) = across.next_if(|it| it.key() < entry.key()) {
+            write_across(env, plan, day, finding, options, open)?;
+        }
         reader.read(&entry.stored, options.derive.as_deref()).map_err(|error| defect(entry, error))?;
         let keys = Keys::of(entry);
         file_of(open, env, plan, day, Table::Documents, options)?.push(&keys, reader.row())?;
@@ -61,7 +66,20 @@ fn write_rows(
             file_of(open, env, plan, day, Table::Violations, options)?.push(&keys, row)
         })?;
     }
-    Ok(())
+    across.try_for_each(|finding| write_across(env, plan, day, finding, options, open))
+}
+
+fn write_across(
+    env: &dyn Env,
+    plan: &Plan,
+    day: Day,
+    finding: &LifeRow,
+    options: &CompactOptions,
+    open: &mut Open,
+) -> Result<(), Error> {
+    let LifeRow { position, drive, inn, .. } = finding;
+    let keys = Keys { position: *position, drive: Some(drive), inn: inn.as_deref() };
+    file_of(open, env, plan, day, Table::Violations, options)?.push(&keys, &finding.row())
 }
 
 fn write_containers(

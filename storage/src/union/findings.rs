@@ -1,8 +1,11 @@
-//! The findings of a snapshot, as values.
+//! The findings of a snapshot, as values: of a state that lasts or has ended its newest row.
+
+use hashbrown::HashMap;
 
 use super::{Scan, Snapshot};
-use crate::columns::Table;
 use crate::columns::cells::{NamedCells, RowCells};
+use crate::columns::violation::state_of_register;
+use crate::columns::{LifeSpan, Table};
 use crate::error::Error;
 
 /// A row of `violations`.
@@ -42,10 +45,16 @@ pub struct StoredFinding {
     pub expected: Option<String>,
     /// When the document was received, microseconds UTC.
     pub seen_at_us: i64,
+    /// Of a finding across documents: since when, how often, whether it has ended.
+    pub life: Option<LifeSpan>,
 }
 
+/// What rows of one state have in common.
+type State = (String, String, i64);
+
 impl Snapshot {
-    /// Hands the findings of some rows to `each`.
+    /// Hands the findings of some rows to `each`: of a state across documents the row that counts, where the others are
+    /// among these rows as well. Memory: the keys of states that have more than one row.
     ///
     /// # Errors
     /// As [`Snapshot::scan`]; the first error of `each`.
@@ -54,10 +63,57 @@ impl Snapshot {
         scan: &Scan,
         each: &mut dyn FnMut(StoredFinding) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        let mut newest: HashMap<State, (u64, i64)> = HashMap::default();
+        let keys = ["position", "rnm", "fn", "line", "rule", "first_seen_at"];
+        self.scan(Table::Violations, scan, Some(&keys), &mut |_, batch| {
+            for row in NamedCells::of(Table::Violations, &batch)?.rows() {
+                if let Some(state) = state_of(row)? {
+                    let newest = newest.entry(state).or_default();
+                    *newest = (*newest).max(place_of(row)?);
+                }
+            }
+            Ok(())
+        })?;
         self.scan(Table::Violations, scan, None, &mut |_, batch| {
-            NamedCells::of(Table::Violations, &batch)?.rows().try_for_each(|row| each(read(row)?))
+            for row in NamedCells::of(Table::Violations, &batch)?.rows() {
+                let counts = match state_of(row)? {
+                    Some(state) => newest.get(&state) == Some(&place_of(row)?),
+                    None => true,
+                };
+                if counts {
+                    each(read(row)?)?;
+                }
+            }
+            Ok(())
         })
     }
+}
+
+fn place_of(row: RowCells<'_, '_>) -> Result<(u64, i64), Error> {
+    Ok((row.required("position")?, row.required("line")?))
+}
+
+/// Of which state it is a row; `None` for a finding that is no state.
+fn state_of(row: RowCells<'_, '_>) -> Result<Option<State>, Error> {
+    let Some(since) = row.later("first_seen_at")? else { return Ok(None) };
+    let rule = row.required_text("rule")?;
+    let Some(of_register) = state_of_register(&rule) else { return Ok(None) };
+    // A register may have another drive when its state ends.
+    let register = if of_register { row.owned("rnm")? } else { None };
+    let whose = register.map_or_else(|| row.required_text("fn"), Ok)?;
+    Ok(Some((whose, rule, since)))
+}
+
+fn life_of(row: RowCells<'_, '_>) -> Result<Option<LifeSpan>, Error> {
+    let Some(first_seen_us) = row.later("first_seen_at")? else { return Ok(None) };
+    Ok(Some(LifeSpan {
+        shift: row.small("shift")?,
+        first_seen_us,
+        last_seen_us: row.required("last_seen_at")?,
+        count: row.required("count")?,
+        ended_us: row.int("ended_at")?,
+        rules_version: row.required("rules_version")?,
+    }))
 }
 
 fn read(row: RowCells<'_, '_>) -> Result<StoredFinding, Error> {
@@ -79,5 +135,6 @@ fn read(row: RowCells<'_, '_>) -> Result<StoredFinding, Error> {
         actual: row.owned("actual")?,
         expected: row.owned("expected")?,
         seen_at_us: row.required("seen_at")?,
+        life: life_of(row)?,
     })
 }

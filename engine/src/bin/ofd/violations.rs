@@ -2,6 +2,7 @@
 
 use clap::Args;
 use ofd_engine::codec::DriveNumber;
+use ofd_engine::codec::rules::life::LifeRuleId;
 use ofd_engine::control::finding_line;
 use ofd_engine::host::Capability;
 use ofd_engine::{ReadOnly, StoredFinding};
@@ -13,12 +14,14 @@ use crate::output::Output;
 /// Lists what the rules have found in stored documents.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Reads the archive and the log behind it by itself, beside a running server too, and sees what is durable now. The rules
-are explained in docs/rules.md. Exit code 4 when --fn or --inn find nothing.
+Reads the archive and the log behind it by itself, beside a running server too, and sees what is durable now: findings in
+documents, and those across documents, of a state the newest row (\"ended\" where it is over). The rules are explained in
+docs/rules.md, and in each line of --json. Exit code 4 when --fn or --inn find nothing.
 
 Examples:
   ofd violations --data /var/lib/ofd --json | jq -c 'select(.level == \"error\")'
-  ofd violations --data /var/lib/ofd --inn 7707083893")]
+  ofd violations --data /var/lib/ofd --inn 7707083893
+  ofd violations --data /var/lib/ofd --replay D3")]
 pub(crate) struct Violations {
     #[command(flatten)]
     data: DataDir,
@@ -28,9 +31,17 @@ pub(crate) struct Violations {
     /// Of this user only.
     #[arg(long, value_name = "INN")]
     inn: Option<String>,
+    /// What this rule across documents (docs/rules.md) finds in everything there is, though it be new or was off: every row of
+    /// it. Changes nothing that was told.
+    #[arg(long, value_name = "RULE", value_parser = rule)]
+    replay: Option<LifeRuleId>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+fn rule(key: &str) -> Result<LifeRuleId, String> {
+    LifeRuleId::by_key(key).ok_or_else(|| format!("{key:?} is no rule across documents, see docs/rules.md"))
 }
 
 impl Violations {
@@ -48,13 +59,17 @@ impl Violations {
             ))?;
         }
         let (mut found, mut written) = (false, Ok(()));
-        reader.findings(&capability, self.drive, &mut |finding| {
+        let mut each = |finding: StoredFinding| {
             found = true;
             if written.is_ok() {
                 let line = if self.json { finding_line(&finding) } else { row(&finding) };
                 written = output.line(&line);
             }
-        })?;
+        };
+        match self.replay {
+            Some(rule) => reader.replay_findings(&capability, rule, self.drive, &mut each)?,
+            None => reader.findings(&capability, self.drive, &mut each)?,
+        }
         written?;
         output.flush()?;
         if found || (self.drive.is_none() && self.inn.is_none()) {
@@ -77,5 +92,8 @@ fn row(it: &StoredFinding) -> String {
         it.name,
         of(&it.actual),
         of(&it.expected),
-    )
+    ) + match &it.life {
+        Some(life) if life.ended_us.is_some() => " (ended)",
+        _ => "",
+    }
 }

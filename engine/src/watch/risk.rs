@@ -1,0 +1,242 @@
+//! Risk indicators of order 88н of the finance ministry: shares over thirty local days of a register. Pure.
+//!
+//! ```text
+//!   … day N-30 │ day N-29 ────────────────────────── day N │      N = the newest day with a receipt
+//!      gone    │ sold, returned, corrected, all, by day    │
+//! ```
+//!
+//! Returns: returns of income among receipts and БСО (1054 = 2) beside income (1054 = 1). Corrections: forms 31 and 41 beside all
+//! receipts, БСО and corrections. Each document counts once, on the day of its own clock ([`day_of`]), however late it comes;
+//! one older than the window does not count. A share is judged from [`JUDGED_MIN`] on.
+//!
+//! Shape in memory: the days one after another as packed numbers, `day less the one before, sold × 2 + 1 where there is more
+//! ( returned, corrected, all the rest )`: two to three bytes a day on which the register sold, at most 30 of them.
+
+use ofd_codec::rules::life::LifeRuleId as Rule;
+
+use super::tally::{Scene, Tallies, What};
+use crate::registers::pack::{Packer, Unpacker};
+use crate::registers::{Paid, day_of};
+
+/// Days of the window.
+const WINDOW_DAYS: u32 = 30;
+/// Both shares, percent.
+const LIMIT_PERCENT: u64 = 30;
+/// Fewer receipts make no share.
+pub(crate) const JUDGED_MIN: u64 = 10;
+/// The indicator of silence.
+pub const SIXTY_DAYS_SECONDS: u32 = 60 * 86_400;
+
+/// Counts of one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct DayCounts {
+    day: u32,
+    /// Income, its returns, corrections, everything else.
+    counts: [u32; 4],
+}
+
+/// What the watch keeps of a register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CardWatch {
+    /// As the header says, and behind them what was found; empty while there is nothing.
+    packed: Box<[u8]>,
+}
+
+/// One share of a register or an organisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RiskShare {
+    /// Documents of the kind.
+    pub part: u64,
+    /// What they are a share of.
+    pub whole: u64,
+    /// So many more, one after another, and the limit is reached; 0: it is.
+    pub left: u64,
+}
+
+impl RiskShare {
+    fn new(part: u64, whole: u64, grows: bool) -> Self {
+        // part + k >= 30 % of whole, which grows by k as well where the part is in it.
+        let lacks = whole.saturating_mul(LIMIT_PERCENT).saturating_sub(part.saturating_mul(100));
+        let step = if grows { 100_u64.saturating_sub(LIMIT_PERCENT) } else { 100 };
+        let left = if whole == 0 { u64::from(part == 0) } else { lacks.div_ceil(step) };
+        Self { part, whole, left }
+    }
+
+    /// Whether the limit of 30 percent is reached.
+    #[must_use]
+    pub const fn is_reached(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Added up, as for an organisation.
+    fn plus(self, other: Self, grows: bool) -> Self {
+        Self::new(self.part.saturating_add(other.part), self.whole.saturating_add(other.whole), grows)
+    }
+}
+
+/// The indicators of a register, or of an organisation with all of its registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Risk {
+    /// Last day of the window, local days since 1970-01-01; 0: nothing was sold yet.
+    pub day: u32,
+    /// Returns beside income.
+    pub refunds: RiskShare,
+    /// Corrections beside all receipts.
+    pub corrections: RiskShare,
+}
+
+impl Default for Risk {
+    fn default() -> Self {
+        Self::of(0, &[0; 4])
+    }
+}
+
+impl Risk {
+    fn of(day: u32, counts: &[u64; 4]) -> Self {
+        let [sold, returned, corrected, _] = *counts;
+        let all = counts.iter().copied().fold(0, u64::saturating_add);
+        Self {
+            day,
+            refunds: RiskShare::new(returned, sold, false),
+            corrections: RiskShare::new(corrected, all, true),
+        }
+    }
+
+    /// Of both, each by its own window.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            day: self.day.max(other.day),
+            refunds: self.refunds.plus(other.refunds, false),
+            corrections: self.corrections.plus(other.corrections, true),
+        }
+    }
+}
+
+impl CardWatch {
+    /// A receipt that counts. `pawnshop`: the indicator of returns does not concern it.
+    pub(crate) fn take(&mut self, paid: &Paid, received_at_us: i64, pawnshop: bool, scene: &mut Scene<'_>) {
+        let Some((mut days, mut tallies)) = self.unpacked() else { return };
+        let day = day_of(scene.at, received_at_us);
+        let newest = days.last().map_or(day, |it| it.day.max(day));
+        let first = newest.saturating_sub(WINDOW_DAYS.saturating_sub(1));
+        if day < first {
+            return;
+        }
+        days.retain(|it| it.day >= first);
+        let at = days.partition_point(|it| it.day < day);
+        if days.get(at).is_none_or(|it| it.day != day) {
+            days.insert(at, DayCounts { day, counts: [0; 4] });
+        }
+        let kind = match (paid.correction, paid.direction) {
+            (true, _) => 2,
+            (false, 0) => 0,
+            (false, 1) => 1,
+            (false, _) => 3,
+        };
+        if let Some(count) = days.get_mut(at).and_then(|it| it.counts.get_mut(kind)) {
+            *count = count.saturating_add(1);
+        }
+        let risk = Risk::of(newest, &sum(&days));
+        for (rule, share, judged) in [
+            (Rule::R2, risk.refunds, !pawnshop && risk.refunds.whole >= JUDGED_MIN),
+            (Rule::R3, risk.corrections, risk.corrections.whole >= JUDGED_MIN),
+        ] {
+            scene.is(&mut tallies, rule, judged && share.is_reached(), || What {
+                actual: Some(format!("{} из {} за 30 дней", share.part, share.whole)),
+                expected: Some(format!("меньше {LIMIT_PERCENT} процентов")),
+                ..What::default()
+            });
+        }
+        self.packed = packed(&days, &tallies);
+    }
+
+    /// The indicators as they stand.
+    pub(crate) fn risk(&self) -> Risk {
+        let Some((days, _)) = self.unpacked() else { return Risk::default() };
+        Risk::of(days.last().map_or(0, |it| it.day), &sum(&days))
+    }
+
+    fn unpacked(&self) -> Option<(Vec<DayCounts>, Tallies)> {
+        if self.packed.is_empty() {
+            return Some((Vec::new(), Tallies::default()));
+        }
+        let mut from = Unpacker(&self.packed);
+        let (count, mut day) = (from.count()?, 0_u32);
+        let mut days = Vec::with_capacity(count.min(WINDOW_DAYS as usize).saturating_add(1));
+        for _ in 0..count {
+            day = day.wrapping_add(from.small()?);
+            let sold = from.number()?;
+            let mut counts = [u32::try_from(sold >> 1).ok()?, 0, 0, 0];
+            if sold & 1 == 1 {
+                for slot in counts.iter_mut().skip(1) {
+                    *slot = from.small()?;
+                }
+            }
+            days.push(DayCounts { day, counts });
+        }
+        let tallies = if from.is_empty() { Tallies::default() } else { Tallies::unpack(&mut from)? };
+        Some((days, tallies))
+    }
+
+    pub(crate) fn pack(&self, to: &mut Packer) {
+        to.bytes(&self.packed);
+    }
+
+    pub(crate) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let watch = Self { packed: from.bytes()?.into() };
+        watch.unpacked().map(|_| watch)
+    }
+}
+
+fn sum(days: &[DayCounts]) -> [u64; 4] {
+    days.iter().fold([0; 4], |mut sum, it| {
+        sum.iter_mut().zip(it.counts).for_each(|(sum, more)| *sum = sum.saturating_add(more.into()));
+        sum
+    })
+}
+
+fn packed(days: &[DayCounts], tallies: &Tallies) -> Box<[u8]> {
+    let mut to = Packer(Vec::with_capacity(days.len().saturating_mul(3).saturating_add(1)));
+    to.count(days.len());
+    let mut before = 0_u32;
+    for DayCounts { day, counts } in days {
+        let [sold, rest @ ..] = counts;
+        let more = rest.iter().any(|it| *it > 0);
+        to.number(day.wrapping_sub(before));
+        to.number(u64::from(*sold) << 1 | u64::from(more));
+        if more {
+            rest.iter().for_each(|it| to.number(*it));
+        }
+        before = *day;
+    }
+    if !tallies.is_empty() {
+        tallies.pack(&mut to);
+    }
+    to.0.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // The promise is "how many more": counted out one by one it has to be so.
+    #[test]
+    fn the_margin_is_what_counting_on_comes_to() {
+        for whole in 0..60_u64 {
+            for part in 0..=whole {
+                for grows in [false, true] {
+                    let share = RiskShare::new(part, whole, grows);
+                    let reached = |k: u64| {
+                        let (part, whole) =
+                            (part.saturating_add(k), whole.saturating_add(if grows { k } else { 0 }));
+                        part > 0 && part.saturating_mul(100) >= whole.saturating_mul(30)
+                    };
+                    let counted = (0..).find(|k| reached(*k)).unwrap_or_default();
+                    let due = if whole > 0 && part == 0 && counted == 0 { 1 } else { counted };
+                    assert_eq!(share.left, due, "{part} of {whole}, {grows}");
+                }
+            }
+        }
+    }
+}

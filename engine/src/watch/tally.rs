@@ -1,0 +1,215 @@
+//! What was found of one drive or register so far: since when, how often, whether it lasts. Pure.
+
+use ofd_codec::rules::life::LifeRuleId;
+use ofd_codec::{LocalSeconds, Tag};
+use ofd_storage::envelope::Realm;
+
+use super::finding::LifeFinding;
+use super::rule_set::RuleSet;
+use crate::registers::EventKind;
+use crate::registers::pack::{Packer, Unpacker};
+
+/// One rule that was broken: a state that lasts, or all its findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tally {
+    rule: LifeRuleId,
+    count: u32,
+    first_us: i64,
+    last_us: i64,
+    shift: Option<u32>,
+}
+
+/// The rules that were broken, in the order they were first. Of a state that has ended nothing is kept, so that a drive
+/// without a flaw takes nothing, and there are never more than there are rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "hardly any drive has them, and 16 bytes of every drive are saved")]
+pub(crate) struct Tallies(Option<Box<Vec<Tally>>>);
+
+impl Tallies {
+    fn list(&self) -> &[Tally] {
+        self.0.as_deref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whether a state lasts.
+    pub(crate) fn has(&self, rule: LifeRuleId) -> bool {
+        self.list().iter().any(|it| it.rule == rule)
+    }
+
+    /// The states that last, by their rules.
+    pub(crate) fn lasting(&self) -> impl Iterator<Item = LifeRuleId> {
+        self.list().iter().map(|it| it.rule).filter(|it| it.rule().lasting)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn get_mut(&mut self, rule: LifeRuleId) -> Option<&mut Tally> {
+        self.0.as_deref_mut()?.iter_mut().find(|it| it.rule == rule)
+    }
+
+    fn put(&mut self, tally: Tally) {
+        let list = self.0.get_or_insert_default();
+        list.reserve_exact(1);
+        list.push(tally);
+    }
+
+    fn remove(&mut self, rule: LifeRuleId) -> Option<Tally> {
+        let list = self.0.as_deref_mut()?;
+        let at = list.iter().position(|it| it.rule == rule)?;
+        let gone = list.remove(at);
+        if list.is_empty() {
+            self.0 = None;
+        }
+        Some(gone)
+    }
+
+    pub(crate) fn pack(&self, to: &mut Packer) {
+        to.count(self.list().len());
+        for Tally { rule, count, first_us, last_us, shift } in self.list() {
+            to.byte(rule.code());
+            to.number(*count);
+            to.signed(*first_us);
+            to.signed(last_us.wrapping_sub(*first_us));
+            to.optional(*shift);
+        }
+    }
+
+    pub(crate) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let mut tallies = Self::default();
+        for _ in 0..from.count()? {
+            let rule = LifeRuleId::by_code(from.byte()?)?;
+            let (count, first_us) = (from.small()?, from.signed()?);
+            let last_us = first_us.wrapping_add(from.signed()?);
+            tallies.put(Tally { rule, count, first_us, last_us, shift: from.optional()? });
+        }
+        Some(tallies)
+    }
+}
+
+/// What a finding says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct What {
+    pub(crate) shift: Option<u32>,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) actual: Option<String>,
+    pub(crate) expected: Option<String>,
+}
+
+impl What {
+    /// Of a requisite: what stands there, and what should.
+    pub(crate) fn of(tag: Tag, actual: impl ToString, expected: impl ToString) -> Self {
+        let (actual, expected) = (Some(actual.to_string()), Some(expected.to_string()));
+        Self { shift: None, tag: Some(tag), actual, expected }
+    }
+
+    /// In a shift.
+    pub(crate) fn in_shift(self, shift: u32) -> Self {
+        Self { shift: Some(shift), ..self }
+    }
+}
+
+/// One record, seen by the rules: what is found goes to `out`.
+pub(crate) struct Scene<'s> {
+    pub(crate) rules: &'s RuleSet,
+    pub(crate) now_us: i64,
+    pub(crate) realm: Realm,
+    /// Registration number of whom it concerns, asked when there is something to tell.
+    pub(crate) rnm: &'s dyn Fn() -> Option<String>,
+    pub(crate) at: Option<LocalSeconds>,
+    pub(crate) imported: bool,
+    pub(crate) out: Vec<EventKind>,
+}
+
+impl Scene<'_> {
+    /// A rule that is no state was broken.
+    pub(crate) fn happened(&mut self, tallies: &mut Tallies, rule: LifeRuleId, what: impl FnOnce() -> What) {
+        debug_assert!(!rule.rule().lasting, "{} is a state", rule.rule().key);
+        if self.rules.is_on(rule) {
+            let tally = self.count(tallies, rule, None);
+            self.tell(tally, what());
+        }
+    }
+
+    /// The state of a rule behind this document: `broken` or not.
+    pub(crate) fn is(
+        &mut self,
+        tallies: &mut Tallies,
+        rule: LifeRuleId,
+        broken: bool,
+        what: impl FnOnce() -> What,
+    ) {
+        match broken {
+            true => self.goes_on(tallies, rule, false, what),
+            false => self.ended(tallies, rule),
+        }
+    }
+
+    /// The state of a rule holds on; with `again` it is told though it lasts: it says something else than before.
+    pub(crate) fn goes_on(
+        &mut self,
+        tallies: &mut Tallies,
+        rule: LifeRuleId,
+        again: bool,
+        what: impl FnOnce() -> What,
+    ) {
+        debug_assert!(rule.rule().lasting, "{} is no state", rule.rule().key);
+        if !self.rules.is_on(rule) {
+            return;
+        }
+        if tallies.has(rule) && !again {
+            self.count(tallies, rule, None);
+            return;
+        }
+        let what = what();
+        let tally = self.count(tallies, rule, what.shift);
+        self.tell(tally, what);
+    }
+
+    /// A rule holds: if it did not, that has ended.
+    pub(crate) fn ended(&mut self, tallies: &mut Tallies, rule: LifeRuleId) {
+        if tallies.is_empty() || !self.rules.is_on(rule) {
+            return;
+        }
+        let Some(tally) = tallies.remove(rule) else { return };
+        let what = What { shift: tally.shift, ..What::default() };
+        let finding = LifeFinding { ended_us: Some(self.now_us), ..self.finding(tally, what) };
+        self.out.push(EventKind::FindingEnded(Box::new(finding)));
+    }
+
+    fn count(&self, tallies: &mut Tallies, rule: LifeRuleId, shift: Option<u32>) -> Tally {
+        if let Some(tally) = tallies.get_mut(rule) {
+            tally.count = tally.count.saturating_add(1);
+            tally.last_us = tally.last_us.max(self.now_us);
+            return *tally;
+        }
+        let tally = Tally { rule, count: 1, first_us: self.now_us, last_us: self.now_us, shift };
+        tallies.put(tally);
+        tally
+    }
+
+    fn tell(&mut self, tally: Tally, what: What) {
+        let finding = self.finding(tally, what);
+        self.out.push(EventKind::Found(Box::new(finding)));
+    }
+
+    fn finding(&self, tally: Tally, what: What) -> LifeFinding {
+        let What { shift, tag, actual, expected } = what;
+        LifeFinding {
+            rule: tally.rule,
+            rules_version: self.rules.version(),
+            realm: self.realm,
+            rnm: (self.rnm)(),
+            shift,
+            at: self.at,
+            tag,
+            actual,
+            expected,
+            first_seen_us: tally.first_us,
+            last_seen_us: tally.last_us,
+            count: tally.count,
+            ended_us: None,
+            imported: self.imported,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The rules across documents: each on a life of its own, over cuts, switches and replays.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a failed test may panic"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod life;
+mod lives;
+
+use life::{DAY, Life, OURS, finding, registers};
+use ofd_emit::{ProfileOptions, Register};
+use ofd_engine::codec::rules::life::{LifeRuleId, life_rules};
+use ofd_engine::host::Capability;
+use ofd_engine::registers::{EventKind, Registers, SHIFTS_KEPT};
+use ofd_engine::storage::envelope::Realm;
+use ofd_engine::{Engine, ReadOnly};
+
+/// As they come back from a checkpoint.
+fn restored(registers: &Registers) -> Registers {
+    let mut again = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    registers.save(&mut |piece| again.restore(piece).ok_or(())).unwrap();
+    again.restored(registers.position());
+    again
+}
+
+// A merchant is told the same whether the engine was started in between or not.
+#[test]
+fn findings_do_not_depend_on_where_the_fold_goes_on() {
+    let mut told = 0;
+    for rule in life_rules() {
+        let (mut life, _) = lives::pair(rule.key).unwrap();
+        // What silence there is, told by ticks behind and before a document.
+        life.tick(4 * DAY);
+        life.pass(5 * DAY);
+        life.open();
+        life.tick(70 * DAY);
+        let whole = life.found();
+        told += whole.len();
+        let cuts: Vec<usize> = (0..=life.came.len()).collect();
+        let step = (cuts.len() / 25).max(1);
+        for cut in cuts.into_iter().step_by(step) {
+            let mut fold = registers();
+            let mut found: Vec<_> = (0..cut).flat_map(|at| life.fold(&mut fold, at)).collect();
+            let mut fold = restored(&fold);
+            found.extend((cut..life.came.len()).flat_map(|at| life.fold(&mut fold, at)));
+            assert_eq!(found, whole, "{} cut at {cut}", rule.key);
+        }
+    }
+    assert!(told > 400, "{told}");
+}
+
+// Owners are told how many more refunds they may give; a late document counts once, and on its own day.
+#[test]
+fn indicators_of_risk_tell_what_is_left_until_the_limit() {
+    let mut life = Life::new();
+    for _ in 0..10 {
+        life.day(2);
+        life.pass(DAY);
+    }
+    life.open();
+    life.receipt(2, 100);
+    life.receipt(2, 100);
+    life.correction();
+    let risk = |life: &Life| {
+        let mut fold = registers();
+        (0..life.came.len()).for_each(|at| drop(life.fold(&mut fold, at)));
+        fold.risk(Realm::Prod, &life.rnm).unwrap()
+    };
+    let now = risk(&life);
+    assert_eq!((now.refunds.part, now.refunds.whole, now.refunds.left), (2, 20, 4));
+    assert_eq!((now.corrections.part, now.corrections.whole), (1, 23));
+    // (1 + k) / (23 + k) >= 0.3 first holds with 9 more.
+    assert_eq!(now.corrections.left, 9);
+    for left in (0..4).rev() {
+        life.receipt(2, 100);
+        assert_eq!((risk(&life).refunds.left, life.keys(false).contains(&"R2")), (left, left == 0));
+    }
+    // A sale of a day that is long over and came late counts no more.
+    let before = risk(&life);
+    let day = life.at - 40 * DAY;
+    life.sell(100).at = day;
+    assert_eq!(risk(&life), before);
+    // And one within the window counts on its day: of the window that has moved it is gone.
+    life.sell(100).at = life.at - 5 * DAY;
+    assert_eq!(risk(&life).refunds.whole, 21);
+    life.pass(27 * DAY);
+    life.sell(100);
+    let later = risk(&life);
+    assert!(later.refunds.part == 6 && later.refunds.whole < 10, "{later:?}");
+}
+
+fn open(dir: &std::path::Path) -> Engine {
+    Engine::builder(dir).operator_inn("7700000190").segment_len_bytes(1 << 20).open().unwrap()
+}
+
+// A host that finds a rule wrong for its merchants switches it off, by a record that says who and why; a rule that is new
+// can still be asked of everything.
+#[test]
+fn a_rule_is_off_from_a_record_on_and_can_be_replayed() {
+    let dir = tempfile::tempdir().unwrap();
+    let everybody = Capability::operator();
+    let engine = open(dir.path());
+    let mut register =
+        Register::new(3, 1, &ProfileOptions { receipts_per_shift: Some(2), ..ProfileOptions::default() });
+    let mut send = |engine: &Engine, count: usize| {
+        let messages = (0..count).map(|_| {
+            let mut message = Vec::new();
+            register.next_message(&mut message).unwrap();
+            message
+        });
+        // All but the registration name another user.
+        let strange = |message: Vec<u8>| match common::number(&message) {
+            1 => message,
+            _ => common::changed(&message, 1018, |inn| inn[0] ^= 1),
+        };
+        let messages: Vec<_> = messages.map(strange).collect();
+        common::submit(engine, &messages);
+        assert!(engine.registers(&everybody).wait(engine.durable(), std::time::Duration::from_secs(20)));
+    };
+    let strange = |log: &ReadOnly| {
+        let mut told = Vec::new();
+        log.fold_events(None, &mut |event| {
+            told.extend(finding(&event).filter(|it| it.rule == LifeRuleId::D11_2).map(|it| it.rules_version));
+        })
+        .unwrap();
+        told
+    };
+    let at = engine.switch_rule("D11.2", false, "test", "стенд").unwrap();
+    assert!(engine.registers(&everybody).wait(at, std::time::Duration::from_secs(20)));
+    assert!(!engine.rule_set().is_on(LifeRuleId::D11_2));
+    send(&engine, 4);
+    let log = ReadOnly::open(dir.path()).unwrap();
+    assert_eq!(strange(&log), Vec::<u32>::new());
+    engine.switch_rule("D11.2", true, "test", "проверено").unwrap();
+    send(&engine, 2);
+    assert!(
+        engine.switch_rule("B2", false, "test", "x").is_err()
+            && engine.switch_rule("D11.2", false, "", "x").is_err()
+    );
+    let log = ReadOnly::open(dir.path()).unwrap();
+    assert_eq!(strange(&log), [2], "told by the set of two switches");
+    // Asked of everything it is found with the first such document, and what was told stays.
+    let mut replayed = Vec::new();
+    log.replay_rule(&everybody, LifeRuleId::D11_2, None, &mut |event| {
+        assert!(matches!(event.kind, EventKind::Found(_)));
+        replayed.push(event.number);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(replayed, [2]);
+    assert_eq!(strange(&log), [2]);
+    engine.shutdown().unwrap();
+    let engine = open(dir.path());
+    assert!(engine.registers(&everybody).wait(engine.durable(), std::time::Duration::from_secs(20)));
+    assert_eq!(engine.rule_set().version(), 2, "after a restart");
+    let mine = engine.registers(&everybody).iter().next().unwrap().card;
+    let risks = engine.risks(&everybody, mine.inn.as_deref());
+    assert_eq!((risks.registers.len(), risks.registers[0].rnm.as_str()), (1, mine.rnm.as_str()));
+    assert_eq!(risks.registers[0].sixty_days_us - risks.registers[0].last_seen_us, 60 * 86_400_000_000);
+    assert!(engine.risks(&Capability::users(["1".to_owned()]), None).registers.is_empty());
+    engine.shutdown().unwrap();
+}
