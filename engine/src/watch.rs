@@ -24,11 +24,13 @@
 //! Time is that of the documents (1012) and of the records (`received_at`), never that of a clock: the same log gives the same
 //! findings. Rules are switched on and off by records of the log ([`RuleSwitch`]); a finding carries the version of the set.
 //!
-//! Shape in memory: what `drive.rs` keeps in the drive, about 60 bytes where no shift is open; a byte or two for each day of the newest 30
-//! on which the register sold in its card; 13 to 25 bytes a rule that was ever broken (test: `tests/registers_memory.rs`).
+//! Shape in memory: what `drive.rs` keeps in the drive, about 45 bytes where no shift is open, and 8 of a timer; 16 bytes of the card
+//! and two or three for each day of the newest thirty on which the register sold; 13 to 25 bytes a rule that lasts or was ever
+//! broken (test: `tests/registers_memory.rs`).
 //!
-//! Invariants: each rule has a life that fires it and a neighbour that does not (test: `tests/across/lives.rs`); a fold that goes on from any moment finds the same
-//! (test: `tests/across/main.rs`).
+//! Invariants: each rule has a life that fires it and a neighbour that does not (test: `tests/across/lives.rs`); a naive
+//! reading of all documents side by side finds the same (test: `tests/across/model.rs`); a fold that goes on from any moment
+//! finds the same (test: `tests/across/main.rs`).
 
 mod asked;
 pub(crate) mod drive;

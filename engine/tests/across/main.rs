@@ -14,6 +14,9 @@
 mod common;
 mod life;
 mod lives;
+mod model;
+mod random;
+mod samples;
 
 use life::{DAY, Life, OURS, finding, registers};
 use ofd_emit::{ProfileOptions, Register};
