@@ -7,9 +7,7 @@ mod compact_support;
 use compact_support::*;
 use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
 use ofd_storage::RecordKind;
-use ofd_storage::columns::{
-    Derive, Finding, LifeRow, LifeSpan, RegisterRow, ShiftRow, ShiftSums, TITLE_KEY, Table,
-};
+use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums, TITLE_KEY, Table};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Provenance, Realm};
 use ofd_storage::merge::{MergeRules, merge_archive};
@@ -716,86 +714,6 @@ fn violations_are_those_of_the_rules_given() {
         assert_eq!(found, values, "{name}");
     }
     assert_eq!(files[0].0, "2024-05-15");
-}
-
-/// What is found across documents lies between them in the order of the table, on the day of its document; what a tick has brought
-/// about on the day of that.
-#[test]
-fn findings_across_documents_lie_among_the_others() {
-    struct Across;
-    impl Derive for Across {
-        fn findings(
-            &self,
-            view: &ofd_codec::DocumentView<'_>,
-            envelope: &ofd_storage::envelope::Envelope<'_>,
-            findings: &mut Vec<Finding>,
-        ) -> Option<u32> {
-            Owner.findings(view, envelope, findings)
-        }
-
-        fn shifts(&self, _: std::ops::RangeInclusive<u64>) -> Result<Vec<ShiftRow>, ofd_storage::Error> {
-            Ok(Vec::new())
-        }
-
-        fn across(
-            &self,
-            positions: std::ops::RangeInclusive<u64>,
-        ) -> Result<Vec<LifeRow>, ofd_storage::Error> {
-            assert_eq!(positions, 1..=2);
-            let row = |position, number, line, at: Option<u32>| LifeRow {
-                position,
-                received_at_us: NOON_US + 86_400_000_000,
-                realm: "prod",
-                inn: Some("7704211201".to_owned()),
-                drive: DRIVE.to_owned(),
-                number,
-                local_seconds: at.map(i64::from),
-                finding: Finding {
-                    line,
-                    rule: "D2",
-                    life: Some(LifeSpan { count: 3, first_seen_us: 5, ..LifeSpan::default() }),
-                    ..Finding::default()
-                },
-                ..LifeRow::default()
-            };
-            Ok(vec![
-                row(2, 6, 1_001, Some(NOON)),
-                row(2, 3, 1_001, Some(NOON)),
-                row(1, 5, 1_002, Some(NOON)),
-                row(2, 6, 1_002, None),
-            ])
-        }
-
-        fn registers(
-            &self,
-            _: std::ops::RangeInclusive<u64>,
-        ) -> Result<Option<Vec<RegisterRow>>, ofd_storage::Error> {
-            Ok(None)
-        }
-    }
-    let place = place();
-    let options = CompactOptions { derive: Some(std::sync::Arc::new(Across)), ..CompactOptions::default() };
-    compact(&two_receipts(), &place.env, &options).unwrap();
-    let rows: Vec<Vec<_>> = glob(place.dir.path(), "violations")
-        .iter()
-        .map(|(day, path)| {
-            let all = all_values(path);
-            let at = |name: &str, row: usize| all[name][row].clone().unwrap_or_default();
-            let row = |row| [at("fd", row), at("line", row), at("count", row), day.clone()].join(" ");
-            (0..all["fd"].len()).map(row).collect()
-        })
-        .collect();
-    let expected = [
-        vec![
-            "3 1001 3 2024-05-15",
-            "5 1  2024-05-15",
-            "5 2  2024-05-15",
-            "5 1002 3 2024-05-15",
-            "6 1001 3 2024-05-15",
-        ],
-        vec!["6 1002 3 2024-05-16"],
-    ];
-    assert_eq!(rows, expected);
 }
 
 /// Shifts are those of the caller's fold, in the run whose records have closed them.
