@@ -114,7 +114,7 @@ pub use import::{Imported, NotImported, OriginalAnswer, Seeded};
 pub use limits::{Limits, TestPing};
 #[cfg(feature = "parquet")]
 pub use links::{LOOKED_AT_MAX, Link, LinkReason, Links, WINDOW_DAYS};
-pub use live::{EventFeed, Register, RegisterBook, RegisterPage};
+pub use live::{Dashboard, EventFeed, Listed, ListedPage, Register, RegisterBook, RegisterPage, Sales};
 pub use noise::NoiseSample;
 pub use ofd_codec as codec;
 pub use ofd_storage as storage;

@@ -27,6 +27,7 @@ mod event_feed;
 mod events;
 mod figures;
 pub(crate) mod file;
+mod lists;
 mod operator;
 #[cfg(feature = "parquet")]
 mod retold;
@@ -47,6 +48,7 @@ pub use self::book::{Register, RegisterBook, RegisterPage};
 pub use self::event_feed::EventFeed;
 use self::events::EventWriter;
 pub(crate) use self::file::crc_of_parts;
+pub use self::lists::{Dashboard, Listed, ListedPage, Sales};
 use crate::builder::OPERATOR_INN_STAND_IN;
 use crate::handover::Unanswered;
 use crate::past::LogPast;

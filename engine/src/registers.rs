@@ -31,6 +31,8 @@ pub(crate) mod event_bytes;
 mod figures;
 mod interned;
 mod judged;
+mod listed;
+mod owners;
 pub(crate) mod pack;
 mod packed;
 mod places;
@@ -67,6 +69,8 @@ pub use self::event::{Event, EventKind, Evidence};
 pub use self::figures::{Figures, Grain};
 use self::judged::Watch;
 pub use self::judged::{ColourChange, Note, TOLD_AT_ONCE};
+pub use self::listed::status_of;
+use self::owners::Owners;
 use self::pack::{Packer, Unpacker};
 pub use self::register_state::{RegisterState, RegisterStatus};
 pub use self::registration::Registration;
@@ -136,6 +140,8 @@ pub struct Registers {
     by_drive: HashTable<u32>,
     cards: Slab<KeptCard>,
     by_rnm: HashTable<u32>,
+    /// It follows from the cards.
+    owners: Owners,
     takings: Takings,
     /// The rules across documents that are asked.
     rule_set: RuleSet,
@@ -160,6 +166,7 @@ impl Registers {
             by_drive: HashTable::new(),
             cards: Slab::default(),
             by_rnm: HashTable::new(),
+            owners: Owners::default(),
             takings: Takings::default(),
             rule_set: RuleSet::default(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
@@ -396,7 +403,9 @@ impl Registers {
         };
         let drives = &self.drives;
         let card = self.cards.get_mut(at)?;
+        let before = card.inn;
         card.take(seen, drive, paid, |it| drives.get(it).and_then(KeptDrive::number), events);
+        self.owners.moved(at, &before, &card.inn, &self.hasher);
         Some(at)
     }
 
@@ -404,11 +413,7 @@ impl Registers {
     fn state_of(&self, seen: &Seen<'_>, drive: u32, card: u32) -> Option<RegisterState> {
         let card = self.cards.get(card).filter(|it| it.current() == drive)?;
         let State::Live(drive) = &self.drives.get(drive)?.state else { return None };
-        let status = match (drive.closed, drive.service.has_left()) {
-            (Some(_), _) => RegisterStatus::Closed,
-            (None, true) => RegisterStatus::Left,
-            (None, false) => RegisterStatus::Working,
-        };
+        let status = status_of(drive);
         let rnm = self.shown(card).rnm;
         Some(RegisterState::of(seen.realm, rnm, status, seen.imported, Some(&seen.view)))
     }
@@ -429,12 +434,13 @@ impl Registers {
 
     fn put_card(&mut self, mut card: KeptCard) -> Option<u32> {
         card.light.place = self.watch.places.find(&card.rnm, &self.hasher).unwrap_or(places::NONE);
-        let due = card.light.due();
+        let (due, inn) = (card.light.due(), card.inn);
         let hash = self.hasher.hash_one((card.test, &card.rnm));
         let at = self.cards.push(card)?;
         let (cards, hasher) = (&self.cards, &self.hasher);
         let again = |at: &u32| cards.get(*at).map_or(0, |card| hasher.hash_one((card.test, &card.rnm)));
         self.by_rnm.insert_unique(hash, at, again);
+        self.owners.moved(at, &[0; takings::INN_LEN], &inn, &self.hasher);
         if due > 0 {
             self.watch.wheel.set(due, at);
         }

@@ -44,6 +44,7 @@ pub(crate) mod risk;
 mod rule_set;
 mod tally;
 pub(crate) mod terms;
+mod query;
 mod thresholds;
 
 pub use self::forecast::{Basis, Confidence, Forecast, date, forecast};
@@ -53,6 +54,10 @@ pub use self::light::{
 };
 pub(crate) use self::place::ZONE_DEFAULT_MIN;
 pub use self::place::{Hours, OUTLET_LEN_MAX, Place, Schedule, Season};
+pub use self::query::{
+    ColourCounts, DOCUMENTS_READ_MAX, LIST_LIMIT_MAX, RegisterCursor, RegisterQuery, RegisterSort,
+};
+pub(crate) use self::query::{KEY_LEN, Key};
 pub use self::thresholds::{Scope, Setting, THRESHOLDS, Threshold, Values, WatchCommand};
 pub use asked::{RISKS_MAX, RegisterRisk, Risks};
 pub use finding::LifeFinding;

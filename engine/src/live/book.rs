@@ -272,7 +272,7 @@ impl RegisterBook {
         self.past.now_us()
     }
 
-    fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
+    pub(super) fn shown(&self, registers: &Registers, card: Card) -> Option<Register> {
         if !self.capability.sees(card.inn.as_deref()) {
             return None;
         }

@@ -1,7 +1,5 @@
 //! What is asked of the traffic lights, and what the host says of registers.
 
-use std::time::Duration;
-
 use ofd_storage::ErrorKind;
 use ofd_storage::envelope::Realm;
 
@@ -12,11 +10,8 @@ use crate::host::Scope as Sees;
 use crate::registers::Card;
 use crate::watch::{Forecast, Light, Place, Scope, Setting, Threshold, Values, WatchCommand};
 
-/// How long the registers may take to fold what came before.
-const FOLD_TIMEOUT: Duration = Duration::from_secs(60);
-
 impl RegisterBook {
-    fn now(&self) -> u32 {
+    pub(super) fn now(&self) -> u32 {
         u32::try_from(self.now_us().div_euclid(1_000_000)).unwrap_or(0)
     }
 
@@ -85,11 +80,8 @@ impl Engine {
     fn watch_command(&self, command: &WatchCommand) -> Result<(), Error> {
         let fix = |what: String| Error::new(ErrorKind::Fix, what);
         command.check().map_err(fix)?;
-        let shared = self.shared();
-        if shared.options.registers && !self.book_reaches(self.durable(), FOLD_TIMEOUT) {
-            return Err(Error::new(ErrorKind::Reopen, "the registers do not fold what came before"));
-        }
-        if !shared.book.read().has_room(command) {
+        // As far as the fold has come; it looks again when it comes to the command.
+        if !self.shared().book.read().has_room(command) {
             return Err(fix("there is no room for more of them".to_owned()));
         }
         self.append_commands([command.to_payload()]).map(drop)

@@ -175,6 +175,14 @@ impl KeptCard {
         self.drive.0 == drive || self.before.iter().flat_map(|it| it.iter()).any(|(it, _)| *it == drive)
     }
 
+    pub(super) fn first_seen_us(&self) -> i64 {
+        self.first_seen_us
+    }
+
+    pub(super) fn last_seen_us(&self) -> i64 {
+        self.last_seen_us
+    }
+
     /// The drive it works with.
     pub(super) fn current(&self) -> u32 {
         self.drive.0

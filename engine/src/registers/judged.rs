@@ -225,7 +225,7 @@ fn facts(card: &KeptLight, drive: &Drive, values: &Values, schedule: Option<&Sch
 
 impl Registers {
     /// The light of a card at a time, and the drive that it works with.
-    fn light_at(&self, card: &KeptCard, now: u32) -> Option<(Light, DriveHead)> {
+    pub(super) fn light_at(&self, card: &KeptCard, now: u32) -> Option<(Light, DriveHead)> {
         let kept = self.drives.get(card.current())?;
         let unpacked;
         let drive = match &kept.state {

@@ -107,6 +107,17 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
 
 /// Reads what [`pack`] wrote.
 pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Drive> {
+    let mut drive = unpack_head(number, from)?;
+    for _ in 0..from.count()? {
+        drive.shifts.reserve_exact(1);
+        drive.shifts.push(unpack_shift(from)?);
+    }
+    drive.watch = DriveWatch::unpack(last_second(&drive), from)?;
+    Some(drive)
+}
+
+/// Reads all but the shifts.
+pub(super) fn unpack_head(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Drive> {
     let head = from.byte()?;
     let has = |bit: u8| head & bit != 0;
     let evidence = match from.byte()? {
@@ -144,11 +155,6 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
     drive.traits = Traits::unpack(from)?;
     drive.usage = Usage::unpack(from)?;
     drive.card = from.optional()?;
-    for _ in 0..from.count()? {
-        drive.shifts.reserve_exact(1);
-        drive.shifts.push(unpack_shift(from)?);
-    }
-    drive.watch = DriveWatch::unpack(last_second(&drive), from)?;
     Some(drive)
 }
 

@@ -11,8 +11,10 @@
     reason = "a failed test may panic"
 )]
 
+mod figures;
 mod forecast;
 mod light;
+mod lists;
 mod lives;
 mod scenarios;
 mod world;

@@ -1,0 +1,274 @@
+//! Lists of registers in pages, counts by colour, and the first page of a cabinet in one call.
+//!
+//! Memory: 32 bytes for each register that a page's query takes, while it is cut. The fold waits for [`LOOKED_AT_ONCE`] registers at a
+//! time. What it costs grows with the registers that the capability shows: a merchant pays for his own.
+//!
+//! Colours are those that were told last, a second old at most; a light with its reasons, a forecast and the order by one are as of now.
+//!
+//! Invariants: the pages hold what a naive filter and sort give, once, and nothing of anybody else, while registers change
+//! (test: `tests/watch/lists.rs`).
+
+use core::ops::Range;
+use std::collections::BTreeSet;
+
+use ofd_codec::{LocalSeconds, tags};
+use ofd_storage::envelope::Realm;
+use ofd_storage::{ErrorKind, Position};
+
+use super::book::{Register, RegisterBook};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::host::{Capability, Scope};
+use crate::registers::{Grain, Registers, Whose};
+use crate::watch::{
+    ColourCounts, DOCUMENTS_READ_MAX, Facets, Forecast, Key, LIST_LIMIT_MAX, Light, Place, RegisterCursor,
+    RegisterQuery,
+};
+
+/// Registers that are looked at while the fold waits.
+const LOOKED_AT_ONCE: usize = 4_096;
+/// Drives that end within so many days are counted.
+const DRIVES_ENDING_D: i64 = 30;
+
+/// A register of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The register with its drive.
+    pub register: Register,
+    /// Colours as they were told last.
+    pub facets: Facets,
+    /// Its light as of now, with reasons.
+    pub light: Light,
+    /// When its drive has to be replaced.
+    pub forecast: Option<Forecast>,
+    /// Where it stands.
+    pub place: Option<Place>,
+}
+
+/// A page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedPage {
+    /// In the order of the query.
+    pub registers: Vec<Listed>,
+    /// What the next page begins behind; `None`: there is none now.
+    pub next: Option<RegisterCursor>,
+}
+
+/// Sales of a period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sales {
+    /// Kopecks, by the formula of [`crate::registers::Totals::revenue`].
+    pub revenue: i64,
+    /// Receipts.
+    pub receipts: u64,
+    /// Kopecks a receipt, rounded towards zero; `None` without receipts.
+    pub average: Option<i64>,
+    /// Rows before this time are not told: they are in the archive.
+    pub since: Option<LocalSeconds>,
+}
+
+/// What a first page shows. Each part stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dashboard {
+    /// Every document up to here is in it.
+    pub position: Position,
+    /// By the clock of the engine, microseconds UTC.
+    pub as_of_us: i64,
+    /// Registers by colour, and by facet and colour.
+    pub colours: ColourCounts,
+    /// With an open shift.
+    pub shifts_open: usize,
+    /// With documents that wait in their drives.
+    pub backlogs: usize,
+    /// With drives that end within 30 days, or have ended.
+    pub drives_ending: usize,
+    /// Documents that the drives at work have sent, ever.
+    pub documents: u64,
+    /// Sales of the period; `None`: nothing was ever sold.
+    pub sales: Option<Sales>,
+}
+
+/// INNs as registers write them: some pad one of ten digits.
+fn written(inns: &BTreeSet<String>) -> impl Iterator<Item = String> {
+    let padded = inns.iter().filter(|it| it.len() == 10).map(|it| format!("00{it}"));
+    inns.iter().cloned().chain(padded.filter(|it| !inns.contains(it)))
+}
+
+impl RegisterBook {
+    /// The numbers of the cards that the capability shows, of one organisation or of all.
+    fn visible(&self, registers: &Registers, inn: Option<&str>) -> Vec<u32> {
+        let sees = |inn: &str| self.capability().sees(Some(inn));
+        match (inn, self.capability().scope()) {
+            (Some(inn), _) if sees(inn) => registers.card_numbers(Some(inn)),
+            (Some(_), _) => Vec::new(),
+            (None, Scope::Operator) => registers.card_numbers(None),
+            (None, Scope::Users(inns)) => {
+                written(inns).flat_map(|inn| registers.card_numbers(Some(&inn))).collect()
+            }
+        }
+    }
+
+    /// Looks at the cards that the capability shows, of one organisation or of all; some at a time, so that the fold goes on between.
+    fn look(&self, inn: Option<&str>, mut each: impl FnMut(&Registers, u32)) {
+        let (numbers, moves) = {
+            let registers = self.book();
+            (self.visible(&registers, inn), registers.moves())
+        };
+        for some in numbers.chunks(LOOKED_AT_ONCE) {
+            let registers = self.book();
+            // One may have become another's a moment ago.
+            let as_before = registers.moves() == moves || self.capability().scope() == &Scope::Operator;
+            let sees = |number| as_before || self.capability().sees(registers.inn_of(number).as_deref());
+            some.iter().filter(|it| sees(**it)).for_each(|it| each(&registers, *it));
+        }
+    }
+
+    /// A page of the registers that a query takes and that the capability shows: the first one, or the one behind a cursor. At most
+    /// `limit`, 1 to [`LIST_LIMIT_MAX`]. A cursor is text ([`RegisterCursor`]) for the same query.
+    ///
+    /// # Errors
+    /// `Fix` for a limit out of range, or the cursor of another query; when a registration cannot be read now.
+    pub fn list(
+        &self,
+        query: &RegisterQuery,
+        limit: usize,
+        after: Option<&RegisterCursor>,
+    ) -> Result<ListedPage, Error> {
+        let fix = |what: &str| Error::new(ErrorKind::Fix, what.to_owned());
+        if !(1..=LIST_LIMIT_MAX).contains(&limit) {
+            return Err(fix("a page has 1 to 1000 registers"));
+        }
+        if after.is_some_and(|it| !query.is_mine(it)) {
+            return Err(fix("the cursor is of another query"));
+        }
+        let now = self.now();
+        let lower =
+            |text: &Option<String>| text.as_deref().map(str::to_lowercase).filter(|it| !it.is_empty());
+        let (text, words) = (lower(&query.text), lower(&query.words));
+        // Turned round, so that it always goes upwards.
+        let turned = |mut key: Key, number: u32| {
+            if query.descending {
+                key.iter_mut().for_each(|it| *it = !*it);
+            }
+            (key, number)
+        };
+        let from = after.map(|it| turned(it.key, it.number));
+        let mut found: Vec<(Key, u32)> = Vec::new();
+        self.look(query.inn.as_deref(), |registers, number| {
+            let key = registers.listed(query, text.as_deref(), number, now).map(|key| turned(key, number));
+            found.extend(key.filter(|it| from.is_none_or(|from| *it > from)));
+        });
+        // One more tells whether there is a next page.
+        let wanted = if words.is_some() { DOCUMENTS_READ_MAX } else { limit };
+        if found.len() > wanted.saturating_add(1) {
+            found.select_nth_unstable(wanted);
+            found.truncate(wanted.saturating_add(1));
+        }
+        found.sort_unstable();
+        let (mut page, mut looked) = (Vec::new(), 0_usize);
+        for (_, number) in found.iter().take(wanted) {
+            if page.len() >= limit {
+                break;
+            }
+            looked = looked.saturating_add(1);
+            let Some(listed) = self.listed(*number, now) else { continue };
+            if words.as_deref().map_or(Ok(true), |words| self.has_words(&listed.register, words))? {
+                page.push(listed);
+            }
+        }
+        let last = looked.checked_sub(1).and_then(|at| found.get(at)).filter(|_| looked < found.len());
+        let next = last.map(|(key, number)| {
+            let (key, number) = turned(*key, *number);
+            query.cursor(key, number)
+        });
+        Ok(ListedPage { registers: page, next })
+    }
+
+    fn listed(&self, number: u32, now: u32) -> Option<Listed> {
+        let registers = self.book();
+        let card = registers.card_at(number)?;
+        let register = self.shown(&registers, card)?;
+        let (realm, rnm) = (register.card.realm, register.card.rnm.as_str());
+        Some(Listed {
+            facets: registers.facets(realm, rnm)?,
+            light: registers.light(realm, rnm, now)?,
+            forecast: registers.forecast(realm, rnm, now),
+            place: registers.place(rnm),
+            register,
+        })
+    }
+
+    /// Whether the registration of a register has these words, which are small letters.
+    fn has_words(&self, register: &Register, words: &str) -> Result<bool, Error> {
+        let Some(registration) = self.registration(&register.drive)? else { return Ok(false) };
+        let texts = [tags::USER_NAME, tags::RETAIL_PLACE_ADDRESS, tags::RETAIL_PLACE, tags::KKT_NUMBER];
+        let mut texts = texts.into_iter().filter_map(|tag| registration.text(tag));
+        Ok(texts.any(|it| it.to_lowercase().contains(words)))
+    }
+
+    /// How many registers there are of each colour: of all that the capability shows, of an organisation (INN of their documents),
+    /// of an outlet, or of both.
+    #[must_use]
+    pub fn colours(&self, realm: Realm, inn: Option<&str>, outlet: Option<&str>) -> ColourCounts {
+        let mut counts = ColourCounts::default();
+        self.look(inn, |registers, number| registers.count_colours(realm, outlet, number, &mut counts));
+        counts
+    }
+
+    /// What a first page shows, with sales in `times`, local time of the registers. Production only.
+    #[must_use]
+    pub fn dashboard(&self, times: &Range<LocalSeconds>) -> Dashboard {
+        let now = self.now();
+        let mut board = Dashboard {
+            position: self.position(),
+            as_of_us: self.now_us(),
+            colours: ColourCounts::default(),
+            shifts_open: 0,
+            backlogs: 0,
+            drives_ending: 0,
+            documents: 0,
+            sales: self.sales(times),
+        };
+        let add = |count: &mut usize, so: bool| *count = count.saturating_add(usize::from(so));
+        self.look(None, |registers, number| {
+            let Some(counted) = registers.counted(Realm::Prod, number, now) else { return };
+            board.colours.add(counted.facets);
+            add(&mut board.shifts_open, counted.shift_open);
+            add(&mut board.backlogs, counted.backlog);
+            add(&mut board.drives_ending, counted.days_left.is_some_and(|it| it <= DRIVES_ENDING_D));
+            board.documents = board.documents.saturating_add(counted.documents);
+        });
+        board
+    }
+
+    fn sales(&self, times: &Range<LocalSeconds>) -> Option<Sales> {
+        let whose: Vec<String> = match self.capability().scope() {
+            Scope::Operator => Vec::new(),
+            Scope::Users(inns) => written(inns).collect(),
+        };
+        let everybody = self.capability().scope() == &Scope::Operator;
+        let all = everybody.then_some(Whose::Everybody);
+        let whose = whose.iter().map(|inn| Whose::Organisation(inn)).chain(all);
+        let mut sales: Option<Sales> = None;
+        for figures in whose.filter_map(|it| self.figures(Realm::Prod, it, Grain::Day, times)) {
+            let sum = sales.get_or_insert_default();
+            sum.revenue = sum.revenue.saturating_add(figures.revenue());
+            sum.since = sum.since.max(Some(figures.since()));
+            for (_, totals) in figures.rows() {
+                sum.receipts = sum.receipts.saturating_add(u64::from(totals.count()));
+            }
+        }
+        if let Some(sum) = &mut sales {
+            sum.average = i64::try_from(sum.receipts).ok().and_then(|it| sum.revenue.checked_div(it));
+        }
+        sales
+    }
+}
+
+impl Engine {
+    /// What a first page of a cabinet shows, in one call; see [`RegisterBook::dashboard`].
+    #[must_use]
+    pub fn dashboard(&self, capability: &Capability, times: &Range<LocalSeconds>) -> Dashboard {
+        self.registers(capability).dashboard(times)
+    }
+}
