@@ -9,6 +9,7 @@ use super::import_line::{import_json, import_of};
 use crate::import::Imported;
 use crate::notify::SubscriptionCommand;
 use crate::registers::LaneSeed;
+use crate::watch::WatchCommand;
 
 /// A document, by what is printed on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub enum Request {
     Admin(Admin),
     /// Where lanes begin whose drives move in without their documents.
     SeedLanes(Vec<LaneSeed>),
+    /// A threshold of the traffic light, or where a register stands.
+    Watch(WatchCommand),
     /// Documents that were answered elsewhere.
     Import {
         /// In order.
@@ -106,6 +109,7 @@ impl Request {
                 let seeds = seeds.iter().filter_map(|it| serde_json::from_slice(&it.to_payload()).ok());
                 json!({"do": "lane.seed", "seeds": seeds.collect::<Vec<Value>>()})
             }
+            Self::Watch(command) => command.to_value(),
             Self::Import { documents } => {
                 json!({"do": "import", "documents": documents.iter().map(import_json).collect::<Vec<_>>()})
             }
@@ -154,6 +158,7 @@ impl Request {
                 let seeds = request.get("seeds").and_then(Value::as_array).ok_or("seeds has to be a list")?;
                 Ok(Self::SeedLanes(seeds.iter().map(LaneSeed::of_value).collect::<Result<_, _>>()?))
             }
+            Some("thresholds.set" | "register.place") => Ok(Self::Watch(WatchCommand::of_value(&request)?)),
             Some("hold.place" | "hold.lift") => match serde_json::from_value(request.clone()) {
                 Ok(HoldCommand::Place(hold)) => Ok(Self::PlaceHold(hold)),
                 Ok(HoldCommand::Lift { id, reason, by }) => Ok(Self::LiftHold { id, reason, by }),
@@ -172,7 +177,7 @@ impl Request {
                 Ok(Self::Find { drive, wanted, raw: flag("raw")? })
             }
             _ => {
-                Err("do has to be status, find, compact, merge, verify, retain, import, lane.seed or hold.*"
+                Err("do has to be status, find, compact, merge, verify, retain, import, lane.seed, thresholds.set, register.place or hold.*"
                     .to_owned())
             }
         }
@@ -184,6 +189,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
     use crate::import::OriginalAnswer;
+    use crate::watch::{Scope, Threshold};
     use ofd_storage::columns::Day;
     use ofd_storage::envelope::CryptoVerdict;
     use ofd_storage::retain::HoldScope;
@@ -206,6 +212,11 @@ mod tests {
                 id: "crm-7".into(), by: "Иванова".into()
             }),
             Request::SeedLanes(vec![LaneSeed::new(drive, 7)]),
+            Request::Watch(WatchCommand::SetThresholds {
+                scope: Scope::Default,
+                values: vec![(Threshold::QualityD, None)],
+                by: "Иванова".into(),
+            }),
             Request::Import {
                 documents: vec![
                     Imported {
@@ -256,6 +267,8 @@ mod tests {
             (r#"{"do":"import"}"#, "documents has to be"),
             (r#"{"do":"subscription.stop","id":"a","by":"b"}"#, "do has to be"),
             (r#"{"do":"lane.seed"}"#, "seeds has to be"),
+            (r#"{"do":"thresholds.set","by":"x"}"#, "scope has to be there"),
+            (r#"{"do":"register.place","by":"x"}"#, "rnm has to be there"),
             (r#"{"do":"lane.seed","seeds":[{}]}"#, "fn has to be"),
             (r#"{"do":"import","documents":[{"message":"0"}]}"#, "message has to be"),
             (r#"{"do":"import","documents":[{"message":"00","code":256}]}"#, "code has to be"),

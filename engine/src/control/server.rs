@@ -27,6 +27,7 @@ use crate::host::Capability;
 use crate::import::Seeded;
 use crate::query::StoredDocument;
 use crate::tickets::Outcome;
+use crate::watch::WatchCommand;
 
 /// Connections served at once.
 const CONNECTIONS_MAX: usize = 16;
@@ -229,6 +230,14 @@ fn data(engine: &Engine, request: &Request) -> Result<Vec<String>, Error> {
         Request::SeedLanes(seeds) => {
             let Seeded { taken, known } = engine.seed_lanes(seeds)?;
             vec![json!({"taken": taken, "known": known}).to_string()]
+        }
+        Request::Watch(WatchCommand::SetThresholds { scope, values, by }) => {
+            engine.set_thresholds(scope, values, by)?;
+            Vec::new()
+        }
+        Request::Watch(WatchCommand::PlaceRegister { rnm, place, by }) => {
+            engine.place_register(rnm, place, by)?;
+            Vec::new()
         }
         Request::Import { documents } => {
             let outcomes = engine.import_batch(documents.clone())?.wait();

@@ -140,7 +140,10 @@ impl Registers {
         }
         let mut index = 0_u16;
         while let Some((when, at, what)) = due.pop_first() {
-            if when <= second {
+            if when <= second && index >= TOLD_AT_ONCE {
+                // Places of events have 16 bits: the rest waits for the next tick.
+                self.wheel.set(when, if what == Due::Silence { at | SILENCE } else { at });
+            } else if when <= second {
                 let next = self.go_off(at, what, position, received_at_us, &mut index, out);
                 due.extend(next.map(|when| (when, at, what)));
             } else if what == Due::Silence {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Server, ofd};
+use crate::support::{Server, ofd, ofd_fed};
 
 fn sum(lines: &[Value], of: impl Fn(&Value) -> i64) -> i64 {
     lines.iter().map(of).sum()
@@ -67,4 +67,42 @@ fn cards_and_shifts_say_what_the_registers_sent() {
     let table = ofd(["shifts", "--data", data]).expect(0).out;
     assert_eq!(table.lines().count(), 1 + shifts.len());
     assert!(table.lines().skip(1).all(|line| line.ends_with("agrees")), "{table}");
+}
+
+// What an operator sets takes effect while the server runs and without one, and each level has its own.
+#[test]
+fn thresholds_and_places_are_set_beside_a_server_and_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data, &[]);
+    server.feed(3, 5, 9);
+    let dir = data.to_str().unwrap();
+    let cards = || ofd(["registers", "--data", dir, "--json"]).expect(0).json();
+    let first = cards()[0]["rnm"].as_str().unwrap().to_owned();
+    let place = format!(
+        "{{\"do\":\"register.place\",\"rnm\":\"{first}\",\"outlet\":\"7\",\"service_to\":1600000000,\"by\":\"x\"}}\n\
+         {{\"do\":\"thresholds.set\",\"scope\":{{\"outlet\":\"7\"}},\"values\":{{\"drive_documents\":7}},\"by\":\"x\"}}\n"
+    );
+    ofd_fed(["light", "apply", "--data", dir], place.as_bytes()).expect(0);
+    let reasons = |card: &Value| -> Vec<(String, String)> {
+        let text = |it: &Value| it.as_str().unwrap().to_owned();
+        card["reasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (text(&it["code"]), text(&it["colour"])))
+            .collect()
+    };
+    let has = |card: &Value, code: &str| reasons(card).contains(&(code.to_owned(), "red".to_owned()));
+    let all = cards();
+    assert!(has(&all[0], "connection.ends") && has(&all[0], "drive.fills"), "{}", all[0]);
+    assert_eq!((&all[0]["outlet"], &all[0]["colour"]), (&"7".into(), &"red".into()));
+    assert!(all[1..].iter().all(|it| !has(it, "connection.ends") && !has(it, "drive.fills")));
+    server.stop();
+    ofd(["light", "set", "--data", dir, "--rnm", &first, "--by", "x", "drive_documents=0"]).expect(0);
+    assert!(!has(&cards()[0], "drive.fills") && has(&cards()[0], "connection.ends"));
+    ofd(["light", "set", "--data", dir, "--rnm", &first, "--by", "x", "drive_documents=inherit"]).expect(0);
+    assert!(has(&cards()[0], "drive.fills"));
+    ofd(["light", "set", "--data", dir, "--default", "--by", "x", "nothing=1"]).expect(2);
+    ofd_fed(["light", "apply", "--data", dir], b"{\"do\":\"register.place\",\"by\":\"x\"}").expect(3);
 }

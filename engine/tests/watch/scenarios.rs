@@ -426,3 +426,22 @@ fn a_record_tells_a_bounded_number_of_changes() {
     assert!(registers == again && events == twice);
     assert_eq!(registers.colours(), [0, count as usize, 0]);
 }
+
+// After a night on which the engine was down there is much to tell; no two events may have one place.
+#[test]
+fn shifts_that_are_overdue_all_at_once_have_places_of_their_own() {
+    let count = u32::from(ofd_engine::registers::TOLD_AT_ONCE) + 7;
+    let open = |register| of(1, Form::OPEN_SHIFT, |it| (it.register, it.shift) = (register, Some(1)));
+    let mut steps: Vec<(u32, Step)> = (1..=count).map(|it| (at(0, 8), open(it))).collect();
+    let first = steps.len() as u64 + 1;
+    steps.extend((0..4).map(|tick| (at(1, 9) + tick, TICK)));
+    let (_, events) = run(&steps, None);
+    let named = |name: &str, lsn: u64| {
+        events.iter().filter(|it| it.kind.name() == name && it.position.as_u64() == lsn).count()
+    };
+    assert_eq!([0, 1, 2].map(|it| named("shift.overdue", first + it)), [60_000, 7, 0]);
+    assert_eq!([0, 1, 2, 3].map(|it| named("colour.changed", first + it)), [0, 59_993, 14, 0]);
+    let places: Vec<_> = events.iter().map(|it| (it.position, it.index)).collect();
+    assert!(places.windows(2).all(|two| two[0] < two[1]));
+    assert!(run(&steps, Some(first as usize)).1 == events);
+}

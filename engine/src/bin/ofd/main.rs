@@ -22,6 +22,7 @@ mod import;
 mod input;
 mod json_text;
 mod known;
+mod light;
 mod links;
 mod logging;
 mod merge;
@@ -78,6 +79,7 @@ enum Command {
     Links(links::LinksCommand),
     Notify(notify::NotifyCommand),
     Admin(admin::AdminCommand),
+    Light(light::LightCommand),
     Config(config_command::ConfigCommand),
     Completions(completions::Completions),
 }
@@ -110,6 +112,7 @@ fn main() -> ExitCode {
             Command::Links(it) => it.run(),
             Command::Notify(it) => it.run(),
             Command::Admin(it) => it.run(),
+            Command::Light(it) => it.run(),
             Command::Config(it) => it.run(),
             Command::Completions(it) => it.run(),
             Command::Serve(_) => unreachable!("taken above"),
