@@ -40,11 +40,11 @@ mod forecast;
 mod light;
 pub(crate) mod mapped;
 mod place;
+mod query;
 pub(crate) mod risk;
 mod rule_set;
 mod tally;
 pub(crate) mod terms;
-mod query;
 mod thresholds;
 
 pub use self::forecast::{Basis, Confidence, Forecast, date, forecast};

@@ -22,6 +22,7 @@
 use ofd_codec::{Form, LocalSeconds};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
+use ofd_storage::status::{StatusEvent, StatusKind};
 
 use super::card::KeptCard;
 use super::drive::{Drive, Seen};
@@ -69,8 +70,6 @@ pub enum Note {
     RegistrationAccepted,
     /// A document went into soft quarantine.
     SoftQuarantine,
-    /// A document has left it.
-    SoftQuarantineLeft,
     /// A document went into hard quarantine or was refused.
     HardQuarantine,
     /// A rule has found an error.
@@ -371,8 +370,13 @@ impl Registers {
     ) {
         let Some(rnm) = super::card::padded(rnm.as_bytes()) else { return };
         let Some(at) = self.find_card(realm == Realm::Test, &rnm) else { return };
-        let Some(card) = self.cards.get_mut(at) else { return };
-        let now = second_of(received_at_us);
+        if let Some((change, head)) = self.noted(at, note, second_of(received_at_us)) {
+            out.push(told(position, index, received_at_us, change, head));
+        }
+    }
+
+    fn noted(&mut self, at: u32, note: Note, now: u32) -> Option<(ColourChange, DriveHead)> {
+        let card = self.cards.get_mut(at)?;
         let mut trouble = card.light.trouble();
         let first = |at: u32| if at == 0 { now } else { at };
         let days = DAY.saturating_mul(400);
@@ -385,20 +389,39 @@ impl Registers {
             Note::Unregistered => trouble.unregistered_at = first(trouble.unregistered_at),
             Note::RegistrationRefused => trouble.refused_at = first(trouble.refused_at),
             Note::RegistrationAccepted => (trouble.unregistered_at, trouble.refused_at) = (0, 0),
-            Note::SoftQuarantine => {
-                trouble.soft = (trouble.soft.0.saturating_add(1), first(trouble.soft.1));
-            }
-            Note::SoftQuarantineLeft => {
-                let left = trouble.soft.0.saturating_sub(1);
-                trouble.soft = (left, if left == 0 { 0 } else { trouble.soft.1 });
-            }
+            Note::SoftQuarantine => trouble.soft = again(trouble.soft),
             Note::HardQuarantine => trouble.hard = again(trouble.hard),
             Note::Found => trouble.found = again(trouble.found),
         }
-        card.light.set_trouble(trouble);
-        if let Some((change, head)) = self.judge(at, now) {
-            out.push(told(position, index, received_at_us, change, head));
+        if trouble == card.light.trouble() {
+            return None;
         }
+        card.light.set_trouble(trouble);
+        self.judge(at, now)
+    }
+
+    /// Weighs what the tax service has answered: of a registration it says whether it knows the register, of other documents whether
+    /// they are good. The event, where a colour has changed.
+    pub(super) fn weigh(
+        &mut self,
+        answer: &StatusEvent,
+        (position, received_at_us): (Position, i64),
+        index: u16,
+    ) -> Option<Event> {
+        let kept = self.drives.get(self.find_drive(answer.drive)?)?;
+        let looked = self.look_at(kept, |drive| (drive.card, drive.registration.map(|it| it.number)))?;
+        let (Some(at), registration) = looked else { return None };
+        let registers = registration == Some(answer.number);
+        let note = match answer.kind {
+            StatusKind::Accepted | StatusKind::Duplicate if registers => Note::RegistrationAccepted,
+            StatusKind::Warned if registers => Note::Unregistered,
+            StatusKind::Quarantined | StatusKind::Refused if registers => Note::RegistrationRefused,
+            StatusKind::Warned => Note::SoftQuarantine,
+            StatusKind::Quarantined | StatusKind::Refused => Note::HardQuarantine,
+            _ => return None,
+        };
+        let (change, head) = self.noted(at, note, second_of(received_at_us))?;
+        Some(told(position, index, received_at_us, change, head))
     }
 
     /// Judges everything that is due by a time, and tells nobody: for whoever reads a log that nobody writes to.

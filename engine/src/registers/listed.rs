@@ -153,7 +153,11 @@ fn wants(query: &RegisterQuery) -> (bool, bool) {
 impl Registers {
     /// The drive that a card works with, without the shifts of one that is packed: none of those is open.
     fn with_drive<R>(&self, card: &KeptCard, look: impl FnOnce(&Drive) -> R) -> Option<R> {
-        let kept = self.drives.get(card.current())?;
+        self.look_at(self.drives.get(card.current())?, look)
+    }
+
+    /// A drive, without the shifts of one that is packed.
+    pub(super) fn look_at<R>(&self, kept: &super::KeptDrive, look: impl FnOnce(&Drive) -> R) -> Option<R> {
         match &kept.state {
             State::Live(drive) => Some(look(drive)),
             State::Packed(bytes) => {

@@ -1,7 +1,7 @@
 //! What the tax service has answered that somebody should hear of: a refusal or a quarantine, as an event of the register.
 //!
 //! The records are those of kind `status` that the leg to the tax service writes (`ofd_storage::status`); what was sent and accepted
-//! is no event, there are as many of these as documents. A refusal and hard quarantine turn the light of the register, too.
+//! is no event, there are as many of these as documents. Each of them may turn the light of the register, too (`judged.rs`).
 //!
 //! Invariant: the same records give the same events (test: `tests/registers/scenarios.rs::answers_of_the_tax_service_are_told`).
 
@@ -10,7 +10,6 @@ use ofd_storage::status::{StatusKind, StatusOf, decode};
 use ofd_storage::{Lsn, Position};
 
 use super::event::{Event, EventKind};
-use super::judged::Note;
 use super::pack::{Packer, Unpacker};
 use super::{Registers, TOLD_AT_ONCE};
 
@@ -58,10 +57,18 @@ impl Registers {
         let Some((StatusOf::Tax, events)) = decode(payload) else { return };
         let mut index = 0_u16;
         for event in events {
-            let is_hard = matches!(event.kind, StatusKind::Quarantined | StatusKind::Refused);
-            let told = is_hard || event.kind == StatusKind::Warned;
+            let told =
+                matches!(event.kind, StatusKind::Quarantined | StatusKind::Refused | StatusKind::Warned);
             let Ok(drive) = DriveNumber::from_bcd(event.drive.to_be_bytes()) else { continue };
-            if !told || index >= TOLD_AT_ONCE {
+            if index >= TOLD_AT_ONCE {
+                continue;
+            }
+            let at = (position, received_at_us);
+            if !told {
+                // That the registration is accepted ends a reason.
+                let changed = self.weigh(&event, at, index);
+                index = index.saturating_add(u16::from(changed.is_some()));
+                out.extend(changed);
                 continue;
             }
             let card = self.card_of(drive);
@@ -75,13 +82,9 @@ impl Registers {
             let inn = card.as_ref().and_then(|it| it.inn.clone());
             out.push(Event { position, index, received_at_us, drive, number, inn, kind });
             index = index.saturating_add(1);
-            if let (true, Some(card)) = (is_hard, card) {
-                let before = out.len();
-                let (at, register) = ((position, received_at_us), (card.realm, card.rnm.as_str()));
-                self.note(at, register, Note::HardQuarantine, index, out);
-                let more = u16::try_from(out.len().saturating_sub(before)).unwrap_or(u16::MAX);
-                index = index.saturating_add(more);
-            }
+            let changed = self.weigh(&event, at, index);
+            index = index.saturating_add(u16::from(changed.is_some()));
+            out.extend(changed);
         }
     }
 }

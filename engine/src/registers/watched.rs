@@ -11,7 +11,7 @@ use super::drive::{Drive, Seen};
 use super::event::{Event, EventKind, Events};
 use super::registration::Registration;
 use super::totals::Paid;
-use super::{Card, KeptDrive, Registers, State, packed};
+use super::{Card, KeptDrive, Registers, State, TOLD_AT_ONCE, packed};
 use crate::registers::pack::Unpacker;
 use crate::watch::drive::{Around, Prior, STEP_FIRST};
 use crate::watch::{Risk, RuleSwitch, Scene, mapped, terms};

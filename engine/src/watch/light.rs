@@ -15,7 +15,7 @@
 //! | drive | fills | `drive_yellow_percent` of its memory | all of it |
 //! | drive | flags | 1050 | 1051, 1052 |
 //! | registration | unregistered, refused | soft quarantine for want of it | refused by the tax service |
-//! | quality | soft, found, hard | in quarantine; an error found for `quality_d` | hard quarantine or refusal for `quality_d` |
+//! | quality | soft, found, hard | soft quarantine, or an error found, for `quality_d` | hard quarantine or refusal for `quality_d` |
 //!
 //! Silence follows working hours and season ([`Schedule`]); the count-down to the block of the drive does not: it rests on
 //! evidence of a document that waits (1097, 1098). An autonomous register (1002) has neither.
@@ -318,7 +318,7 @@ pub struct Trouble {
     pub unregistered_at: u32,
     /// It has refused the registration; since when.
     pub refused_at: u32,
-    /// Documents in soft quarantine, and since when there are any.
+    /// Soft quarantine of a document: the first of a row, and the newest.
     pub soft: (u32, u32),
     /// Hard quarantine or refusal of a document: the first of a row, and the newest.
     pub hard: (u32, u32),
@@ -469,8 +469,10 @@ pub fn light(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u
     let since = |at: u32| Some(at).filter(|it| *it > 0);
     judge.moments(What::Unregistered, since(trouble.unregistered_at), None, None);
     judge.moments(What::RegistrationRefused, None, since(trouble.refused_at), None);
-    judge.moments(What::SoftQuarantine, since(trouble.soft.1).filter(|_| trouble.soft.0 > 0), None, None);
     let ends = |newest: u32| days(Threshold::QualityD).map(|it| newest.saturating_add(it));
+    if let Some(first) = since(trouble.soft.0) {
+        judge.moments(What::SoftQuarantine, Some(first), None, ends(trouble.soft.1));
+    }
     if let Some(first) = since(trouble.found.0) {
         judge.moments(What::Found, Some(first), None, ends(trouble.found.1));
     }

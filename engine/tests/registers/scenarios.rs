@@ -396,9 +396,9 @@ fn answers_of_the_tax_service_are_told() {
     registers.answered(at, 1_800_000_000_000_000, &encode(StatusOf::Delivery, &answers), &mut events);
     registers.answered(at, 1_800_000_000_000_000, b"nothing of the kind", &mut events);
     let names: Vec<_> = events.iter().map(|it| (it.index, it.number, it.kind.name())).collect();
-    // A refusal turns the light red as well.
-    assert_eq!(names[..2], [(0, 2, "tax.answered"), (1, 2, "tax.answered")]);
-    assert_eq!(names[2..], [(2, 2, "colour.changed")]);
+    // A warning turns the light yellow, and a refusal red.
+    assert_eq!(names[..2], [(0, 2, "tax.answered"), (1, 2, "colour.changed")]);
+    assert_eq!(names[2..], [(2, 2, "tax.answered"), (3, 2, "colour.changed")]);
     assert!(events.iter().all(|it| it.position == at && it.drive == drive && it.inn == inn));
 }
 

@@ -129,12 +129,11 @@ fn naive(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u32) 
     let trouble = &facts.trouble;
     is(Facet::Registration, yellow, trouble.unregistered_at > 0 && now >= trouble.unregistered_at);
     is(Facet::Registration, red, trouble.refused_at > 0 && now >= trouble.refused_at);
-    is(Facet::Quality, yellow, trouble.soft.0 > 0 && now >= trouble.soft.1);
     let lasts = |(first, newest): (u32, u32)| {
         let days = value(Threshold::QualityD);
         first > 0 && now >= first && (days == 0 || now < newest + days * DAY)
     };
-    is(Facet::Quality, yellow, lasts(trouble.found));
+    is(Facet::Quality, yellow, lasts(trouble.found) || lasts(trouble.soft));
     is(Facet::Quality, red, lasts(trouble.hard));
     colours
 }
@@ -156,7 +155,7 @@ fn random(rng: &mut Rng) -> (Facts, Values, Option<Schedule>, u32) {
         standing: [1; 6],
         unregistered_at: if rng.one_in(4) { around(rng, 20) } else { 0 },
         refused_at: if rng.one_in(4) { around(rng, 20) } else { 0 },
-        soft: if rng.one_in(4) { (rng.below(3) as u32, around(rng, 20)) } else { (0, 0) },
+        soft: pair(rng),
         hard: pair(rng),
         found: pair(rng),
     };

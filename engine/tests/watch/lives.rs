@@ -50,13 +50,12 @@ fn steps(rng: &mut Rng) -> Vec<(u32, Step)> {
                 let place = Place { inn: None, outlet, schedule };
                 Step::Command(WatchCommand::PlaceRegister { rnm: rnm(register), place, by: "x".to_owned() })
             }
-            6 => Step::Note(match rng.below(7) {
+            6 => Step::Note(match rng.below(6) {
                 0 => Note::Unregistered,
                 1 => Note::RegistrationRefused,
                 2 => Note::RegistrationAccepted,
                 3 => Note::SoftQuarantine,
-                4 => Note::SoftQuarantineLeft,
-                5 => Note::HardQuarantine,
+                4 => Note::HardQuarantine,
                 _ => Note::Found,
             }),
             _ => {

@@ -3,6 +3,7 @@
 use ofd_engine::codec::{DriveNumber, Form};
 use ofd_engine::registers::{LaneSeed, Note};
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::storage::status::{StatusEvent, StatusKind};
 use ofd_engine::watch::{Colour, Hours, Place, Schedule, Scope, Season, Threshold, WatchCommand};
 
 use crate::world::{DAY, Doc, HOUR, INN, MINUTE, MONDAY, OURS, Step, doc, rnm, run, told};
@@ -285,21 +286,54 @@ fn registration_and_quality_stand_as_long_as_others_say() {
             (at(0, 2), receipt(1)),
             (at(0, 3), Step::Note(Note::SoftQuarantine)),
             (at(0, 4), Step::Note(Note::SoftQuarantine)),
-            (at(0, 5), Step::Note(Note::SoftQuarantineLeft)),
-            (at(0, 6), Step::Note(Note::SoftQuarantineLeft)),
-            (at(1, 0), Step::Note(Note::Found)),
-            (at(2, 0), Step::Note(Note::Found)),
-            (at(3, 0), Step::Note(Note::HardQuarantine)),
-            (at(8, 23), TICK),
-            (at(9, 0), TICK),
-            (at(10, 0), TICK),
+            (at(7, 4), TICK),
+            (at(11, 0), Step::Note(Note::Found)),
+            (at(12, 0), Step::Note(Note::Found)),
+            (at(13, 0), Step::Note(Note::HardQuarantine)),
+            (at(18, 23), TICK),
+            (at(19, 0), TICK),
+            (at(20, 0), TICK),
         ],
         &[
             "d0+03:00 green→yellow: quality.soft yellow since d0+03:00",
-            "d0+06:00 yellow→green:",
-            "d1+00:00 green→yellow: quality.found yellow since d1+00:00",
-            "d3+00:00 yellow→red: quality.found yellow since d1+00:00 quality.hard red since d3+00:00",
-            "d10+00:00 red→green:",
+            "d7+04:00 yellow→green:",
+            "d11+00:00 green→yellow: quality.found yellow since d11+00:00",
+            "d13+00:00 yellow→red: quality.found yellow since d11+00:00 quality.hard red since d13+00:00",
+            "d20+00:00 red→green:",
+        ],
+    );
+}
+
+// The answers of the tax service are records of the log: of the registration in force they are about the register.
+#[test]
+fn answers_of_the_tax_service_are_reasons() {
+    let quiet = set(Scope::Default, &[(Threshold::SilentYellowH, Some(0)), (Threshold::SilentRedH, Some(0))]);
+    let answer = |kind, number| {
+        let drive = doc(1, Form::RECEIPT).drive_number().to_bcd_u64();
+        Step::Answer(StatusEvent { kind, drive, number, attempt: 1, ..StatusEvent::default() })
+    };
+    scenario(
+        "answers",
+        vec![
+            (at(0, 1), quiet),
+            (at(0, 2), of(1, Form::REGISTRATION, |it| it.operator = Some(OURS))),
+            (at(0, 3), receipt(2)),
+            (at(0, 4), answer(StatusKind::Sent, 1)),
+            (at(0, 5), answer(StatusKind::Warned, 1)),
+            (at(0, 6), answer(StatusKind::Refused, 1)),
+            (at(0, 7), answer(StatusKind::Accepted, 2)),
+            (at(0, 8), answer(StatusKind::Accepted, 1)),
+            (at(0, 9), answer(StatusKind::Warned, 2)),
+            (at(0, 10), answer(StatusKind::Quarantined, 3)),
+            (at(7, 10), TICK),
+        ],
+        &[
+            "d0+05:00 green→yellow: registration.unfinished yellow since d0+05:00",
+            "d0+06:00 yellow→red: registration.unfinished yellow since d0+05:00 registration.refused red since d0+06:00",
+            "d0+08:00 red→green:",
+            "d0+09:00 green→yellow: quality.soft yellow since d0+09:00",
+            "d0+10:00 yellow→red: quality.soft yellow since d0+09:00 quality.hard red since d0+10:00",
+            "d7+10:00 red→green:",
         ],
     );
 }
@@ -434,13 +468,18 @@ fn shifts_that_are_overdue_all_at_once_have_places_of_their_own() {
     let open = |register| of(1, Form::OPEN_SHIFT, |it| (it.register, it.shift) = (register, Some(1)));
     let mut steps: Vec<(u32, Step)> = (1..=count).map(|it| (at(0, 8), open(it))).collect();
     let first = steps.len() as u64 + 1;
-    steps.extend((0..4).map(|tick| (at(1, 9) + tick, TICK)));
+    steps.extend((0..8).map(|tick| (at(1, 9) + tick, TICK)));
     let (_, events) = run(&steps, None);
-    let named = |name: &str, lsn: u64| {
-        events.iter().filter(|it| it.kind.name() == name && it.position.as_u64() == lsn).count()
-    };
-    assert_eq!([0, 1, 2].map(|it| named("shift.overdue", first + it)), [60_000, 7, 0]);
-    assert_eq!([0, 1, 2, 3].map(|it| named("colour.changed", first + it)), [0, 59_993, 14, 0]);
+    let of_record = |lsn: u64| events.iter().filter(|it| it.position.as_u64() == lsn).count();
+    let told = [0, 1, 2, 3].map(|it| of_record(first + it));
+    assert!(told.into_iter().all(|it| it <= usize::from(u16::MAX)), "{told:?}");
+    for name in ["shift.overdue", "colour.changed"] {
+        let drives: std::collections::BTreeSet<_> =
+            events.iter().filter(|it| it.kind.name() == name).map(|it| it.drive.to_bcd_u64()).collect();
+        assert_eq!(drives.len(), count as usize, "{name}: {told:?}");
+    }
+    let overdue = events.iter().filter(|it| it.kind.name() == "shift.overdue").count();
+    assert_eq!(overdue, count as usize);
     let places: Vec<_> = events.iter().map(|it| (it.position, it.index)).collect();
     assert!(places.windows(2).all(|two| two[0] < two[1]));
     assert!(run(&steps, Some(first as usize)).1 == events);

@@ -4,6 +4,7 @@ use ofd_engine::codec::{DocumentView, DriveNumber, Form, LocalSeconds, TlvWriter
 use ofd_engine::registers::{Event, EventKind, LaneSeed, Note, Past, Registers, SHIFTS_KEPT, Seen};
 use ofd_engine::storage::Error;
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::storage::status::{StatusEvent, StatusOf, encode};
 use ofd_engine::watch::WatchCommand;
 use ofd_engine::{Lsn, Position};
 
@@ -137,6 +138,7 @@ pub(crate) enum Step {
     Command(WatchCommand),
     Seed(LaneSeed),
     Note(Note),
+    Answer(StatusEvent),
 }
 
 struct Nothing;
@@ -167,6 +169,10 @@ pub(crate) fn fold(registers: &mut Registers, lsn: u64, at: u32, step: &Step, ev
         Step::Tick => registers.tick(position, received_at_us, events),
         Step::Command(command) => registers.command(position, received_at_us, command, events),
         Step::Seed(seed) => registers.seed(position, received_at_us, seed, events),
+        Step::Answer(answer) => {
+            let payload = encode(StatusOf::Tax, std::slice::from_ref(answer));
+            registers.answered(position, received_at_us, &payload, events);
+        }
         Step::Note(note) => {
             registers.note((position, received_at_us), (Realm::Prod, &rnm(1)), *note, 0, events);
         }
