@@ -120,6 +120,12 @@ fn detail_of(kind: NoticeKind, notice: &Value) -> Option<String> {
             let counters = of_number(count, ["счётчик", "счётчика", "счётчиков"]);
             Some(format!("{}\nРасходятся: {count} {counters}", shift()?))
         }
+        NoticeKind::ViolationFound => {
+            let text = |key: &str| data.get(key).and_then(Value::as_str);
+            let what = ["explanation", "advice"].into_iter().filter_map(text).collect::<Vec<_>>().join("\n");
+            let rule = text("rule").map(|it| format!("Правило: {it}"));
+            Some([what].into_iter().chain(rule).filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n"))
+        }
         NoticeKind::TaxRefused | NoticeKind::TaxQuarantined | NoticeKind::TaxWarned => {
             let code = number("code").map(|it| format!("Код ФНС: {it}"));
             let tag = number("tag").map(|it| format!("Реквизит: {it}"));

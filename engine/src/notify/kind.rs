@@ -4,11 +4,12 @@
 //!
 //! A lasting state ([`NoticeKind::is_lasting`]) is told when it begins and when it ends, and never in between.
 
+use ofd_codec::rules::Level;
 use ofd_storage::status::StatusKind;
 use serde_json::{Map, Value, json};
 
 use crate::registers::{ColourChange, Event, EventKind};
-use crate::watch::{Facet, Reason};
+use crate::watch::{Facet, LifeFinding, Reason};
 
 /// A kind. Its name is stable; see [`NoticeKind::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,13 +71,15 @@ pub enum NoticeKind {
     TaxQuarantined,
     /// The tax service has accepted a document with a warning: soft quarantine.
     TaxWarned,
+    /// A rule across documents is broken, or a state of one has begun or ended.
+    ViolationFound,
 }
 
 use NoticeKind as K;
 
 impl NoticeKind {
     /// All that are offered: each has a source.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         K::DriveAppeared,
         K::ServiceLeft,
         K::ServiceResumed,
@@ -105,6 +108,7 @@ impl NoticeKind {
         K::TaxRefused,
         K::TaxQuarantined,
         K::TaxWarned,
+        K::ViolationFound,
     ];
 
     /// Its stable name.
@@ -140,6 +144,7 @@ impl NoticeKind {
     pub const fn threshold(self) -> Option<&'static str> {
         match self {
             K::GapOpened => Some("numbers missing, at least"),
+            K::ViolationFound => Some("level at least: 1 info, 2 warning, 3 error"),
             K::DriveBacklog => Some("documents waiting, at least"),
             K::DriveTerm => Some("days left, at most"),
             K::ColourChanged | K::RegisterSilent | K::ServiceEnds | K::DriveEnds => {
@@ -184,6 +189,7 @@ impl NoticeKind {
             K::TaxRefused => ("tax.refused", "ФНС отказала в приёме документа"),
             K::TaxQuarantined => ("tax.quarantined", "Документ в жёстком карантине ФНС"),
             K::TaxWarned => ("tax.warned", "Документ в мягком карантине ФНС"),
+            K::ViolationFound => ("violation.found", "Найдено нарушение"),
             K::DriveEnds => ("drive.ends", "Фискальный накопитель пора менять"),
         }
     }
@@ -269,6 +275,8 @@ pub(crate) enum Levels {
     OnceOf(u64),
     /// A state that is there or not.
     State { before: bool, now: bool },
+    /// A state that is there or not, of so much.
+    StateOf { much: u64, before: bool, now: bool },
     /// A state that is there from so much on, 1 by default.
     AtLeast { before: u64, now: u64 },
     /// A state that is there while so little is left, whatever is left by default; `None`: it is not there.
@@ -282,6 +290,8 @@ impl Levels {
             Self::Once => return Some(Edge::Once),
             Self::OnceOf(much) => return (much >= threshold.unwrap_or(0)).then_some(Edge::Once),
             Self::State { before, now } => (before, now),
+            Self::StateOf { much, .. } if much < threshold.unwrap_or(0) => return None,
+            Self::StateOf { before, now, .. } => (before, now),
             Self::AtLeast { before, now } => {
                 let from = threshold.unwrap_or(1).max(1);
                 (before >= from, now >= from)
@@ -353,6 +363,8 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
             let levels = Levels::AtLeast { before: u64::from(*before), now: u64::from(*documents) };
             one(K::DriveBacklog, levels, json!({"documents": documents, "since": since.map(|it| it.0)}))
         }
+        EventKind::Found(finding) => said_by_finding(finding, false),
+        EventKind::FindingEnded(finding) => said_by_finding(finding, true),
         EventKind::ColourChanged(change) => said_by_light(change),
         EventKind::TaxAnswered(answer) => {
             let kind = match answer.kind {
@@ -365,6 +377,27 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What a finding says; of a state, when it begins and when it has ended.
+fn said_by_finding(finding: &LifeFinding, ended: bool) -> Vec<Said> {
+    let rule = finding.rule.rule();
+    let much = match rule.level {
+        Level::Info => 1,
+        Level::Warning => 2,
+        Level::Error => 3,
+    };
+    let data = json!({
+        "rule": rule.key, "name": rule.name, "level": rule.level.as_str(), "explanation": rule.explain_ru,
+        "advice": rule.advice_ru, "shift": finding.shift, "tag": finding.tag.map(|it| it.0), "actual": finding.actual,
+        "expected": finding.expected, "count": finding.count,
+    });
+    let data = if let Value::Object(data) = data { data } else { Map::new() };
+    let levels = match rule.lasting {
+        true => Levels::StateOf { much, before: ended, now: !ended },
+        false => Levels::OnceOf(much),
+    };
+    vec![Said { kind: K::ViolationFound, levels, data }]
 }
 
 fn said_by_light(change: &ColourChange) -> Vec<Said> {
@@ -486,6 +519,8 @@ mod tests {
         assert_eq!(flags(3, 0, Some(3)), [("drive.term", "ended")]);
         assert_eq!(flags(0, 12, None), [("drive.memory", "began"), ("operator.silent", "began")]);
         assert_eq!(flags(15, 10, None), [("drive.memory", "ended")]);
+        let light_finding = Levels::StateOf { much: 1, before: false, now: true };
+        assert_eq!((light_finding.edge(Some(2)), light_finding.edge(Some(1))), (None, Some(Edge::Began)));
         let gap = |last| EventKind::GapOpened(Range { first: 5, last });
         assert_eq!(edges(gap(9), Some(5)), [("gap.opened", "once")]);
         assert_eq!(edges(gap(8), Some(5)), []);

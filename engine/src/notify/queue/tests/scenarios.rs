@@ -34,6 +34,25 @@ fn every_kind_is_told_to_whom_it_is_for() {
             imported: false,
         }))
     };
+    let finding = |key| {
+        let rule = ofd_codec::rules::life::LifeRuleId::by_key(key).unwrap();
+        Box::new(crate::watch::LifeFinding {
+            rule,
+            rules_version: 0,
+            realm: Realm::Prod,
+            rnm: None,
+            shift: None,
+            at: None,
+            tag: None,
+            actual: Some("1".to_owned()),
+            expected: None,
+            first_seen_us: 0,
+            last_seen_us: 0,
+            count: 1,
+            ended_us: None,
+            imported: false,
+        })
+    };
     let answer = |kind| {
         let (document, code, tag) = (Position::new(Lsn::new(1)), Some(507), None);
         EventKind::TaxAnswered(TaxAnswer { kind, document, code, tag })
@@ -88,6 +107,9 @@ fn every_kind_is_told_to_whom_it_is_for() {
         (EventKind::Backlog { documents: 6, since: None, before: 5 }, vec![]),
         (EventKind::Backlog { documents: 0, since: None, before: 6 }, vec![("drive.backlog", "ended")]),
         (EventKind::ShiftRevised { shift: 7, revision: 1 }, vec![]),
+        (EventKind::Found(finding("D1")), vec![("violation.found", "once")]),
+        (EventKind::Found(finding("D2")), vec![("violation.found", "began")]),
+        (EventKind::FindingEnded(finding("D2")), vec![("violation.found", "ended")]),
         (answer(StatusKind::Refused), vec![("tax.refused", "once")]),
         (answer(StatusKind::Quarantined), vec![("tax.quarantined", "once")]),
         (answer(StatusKind::Warned), vec![("tax.warned", "once")]),
