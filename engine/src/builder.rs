@@ -37,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) log_keep_days: u32,
     /// Years that a document stays in the archive.
     pub(crate) archive_keep_years: u16,
-    #[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "read where something is let go"))]
+    #[cfg(feature = "parquet")]
     pub(crate) clock_confirmed: bool,
     /// Cursors that have to pass a record before it leaves the log.
     pub(crate) required_cursors: Vec<String>,
@@ -111,6 +111,7 @@ impl EngineBuilder {
                 caps: Caps::default(),
                 log_keep_days: 35,
                 archive_keep_years: 5,
+                #[cfg(feature = "parquet")]
                 clock_confirmed: false,
                 required_cursors: Vec::new(),
                 notice_deadline_us: 72 * 3_600 * 1_000_000,
@@ -246,6 +247,7 @@ impl EngineBuilder {
 
     /// A person has looked at the clock: [`crate::Engine::retain`] goes by it though it says that nothing was stored here for
     /// months. Default: nobody has.
+    #[cfg(feature = "parquet")]
     pub fn confirm_clock(mut self) -> Self {
         self.options.clock_confirmed = true;
         self

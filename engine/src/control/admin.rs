@@ -194,6 +194,7 @@ pub fn state_json(drive: DriveNumber, number: u32, state: &TaxState) -> Value {
         TaxState::Accepted => "accepted",
         TaxState::Warned(_) => "warned",
         TaxState::Refused(_) => "refused",
+        TaxState::Settled => "settled",
         TaxState::NotSent => "not_sent",
     };
     put(&mut value, "state", name.into());
@@ -204,7 +205,7 @@ pub fn state_json(drive: DriveNumber, number: u32, state: &TaxState) -> Value {
             put(&mut value, "id", id.as_str().into());
         }
         TaxState::Warned(remark) | TaxState::Refused(remark) => put_remark(&mut value, remark),
-        TaxState::Waiting | TaxState::Accepted | TaxState::NotSent => {}
+        TaxState::Waiting | TaxState::Accepted | TaxState::Settled | TaxState::NotSent => {}
     }
     value
 }
@@ -221,7 +222,7 @@ fn reconciled(drive: DriveNumber, days: BTreeMap<i32, ReconciledDay>, account: A
     let mut adds_up = true;
     for (day, counts) in days {
         stored = stored.saturating_add(counts.stored);
-        settled = settled.saturating_add(counts.settled.sum());
+        settled = settled.saturating_add(counts.settled.sum()).saturating_add(counts.untold);
         adds_up &= counts.adds_up();
         let mut value = json!({
             "fn": drive.as_str(),
@@ -229,6 +230,7 @@ fn reconciled(drive: DriveNumber, days: BTreeMap<i32, ReconciledDay>, account: A
             "stored": counts.stored,
             "sent": counts.sent,
             "waiting": counts.waiting,
+            "untold": counts.untold,
         });
         put_settled(&mut value, counts.settled);
         lines.push(value.to_string());

@@ -41,7 +41,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::status::{StatusEvent, StatusKind};
 use ofd_storage::{Location, Now};
 
-use super::account::{Account, DayCounts, Remark, Totals};
+use super::account::{Account, DayCounts, Remark, Settled, Totals};
 use super::command::TaxCommand;
 use super::options::TaxOptions;
 use crate::host::TaxStatus;
@@ -203,6 +203,8 @@ pub enum TaxState {
     Warned(Remark),
     /// Refused or in hard quarantine.
     Refused(Remark),
+    /// It has a final word, which is not kept in memory: more documents are refused than fit. The table `statuses` has it.
+    Settled,
     /// Nothing that the service gets.
     NotSent,
 }
@@ -224,6 +226,8 @@ pub(crate) struct Outbox {
     remarks: BTreeMap<(u64, u32), Remark>,
     days: BTreeMap<i32, DayCounts>,
     totals: Totals,
+    /// [`REMARKS_MAX`].
+    remarks_max: usize,
     // What a restart begins anew.
     ids: HashMap<Box<str>, u64, ahash::RandomState>,
     early: BTreeMap<String, TaxStatus>,
@@ -258,7 +262,7 @@ pub(crate) struct Counts {
 impl Outbox {
     /// An empty one: nothing of the log has been passed. Days of its counts are those of `zone_min`.
     pub(crate) fn new(options: TaxOptions, zone_min: i16) -> Self {
-        Self { options, zone_min, ..Self::default() }
+        Self { options, zone_min, remarks_max: REMARKS_MAX, ..Self::default() }
     }
 
     /// Takes what has happened and says what is to be done. `chance` is a random number.
@@ -371,8 +375,16 @@ impl Outbox {
         match self.remarks.get(&(document.drive, document.number)) {
             Some(remark) if remark.kind == StatusKind::Warned => TaxState::Warned(remark.clone()),
             Some(remark) => TaxState::Refused(remark.clone()),
+            None if self.has_forgotten(document.drive) => TaxState::Settled,
             None => TaxState::Accepted,
         }
+    }
+
+    /// Whether remarks about documents of a drive had no room: its account knows of more than there are.
+    fn has_forgotten(&self, drive: u64) -> bool {
+        let Settled { warned, quarantined, refused, given_up, .. } = self.account(drive).settled;
+        let told = [warned, quarantined, refused, given_up].into_iter().fold(0, u32::saturating_add);
+        told > 0 && self.remarks.range((drive, 0)..=(drive, u32::MAX)).count() < told as usize
     }
 
     /// When the document that waits longest to be sent was received, microseconds UTC, as far as it is known.
@@ -555,7 +567,7 @@ impl Outbox {
             id: event.id.clone(),
         };
         self.remarks.insert(key, remark);
-        if self.remarks.len() > REMARKS_MAX {
+        if self.remarks.len() > self.remarks_max {
             self.remarks.pop_first();
         }
     }

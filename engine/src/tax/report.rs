@@ -195,6 +195,8 @@ pub struct ReconciledDay {
     pub sent: u64,
     /// Not sent yet.
     pub waiting: u64,
+    /// With a final word that is not kept in memory ([`TaxState::Settled`]).
+    pub untold: u64,
 }
 
 impl ReconciledDay {
@@ -205,13 +207,15 @@ impl ReconciledDay {
             TaxState::Waiting | TaxState::NotSent => self.waiting = self.waiting.saturating_add(1),
             TaxState::Sent { .. } => self.sent = self.sent.saturating_add(1),
             TaxState::Accepted => self.settled.replace(None, StatusKind::Accepted),
+            TaxState::Settled => self.untold = self.untold.saturating_add(1),
             TaxState::Warned(remark) | TaxState::Refused(remark) => self.settled.replace(None, remark.kind),
         }
     }
 
     /// Whether every stored document is accounted for once.
     pub fn adds_up(&self) -> bool {
-        let told = self.settled.sum().saturating_add(self.sent).saturating_add(self.waiting);
+        let told =
+            [self.sent, self.waiting, self.untold].into_iter().fold(self.settled.sum(), u64::saturating_add);
         told == self.stored
     }
 }

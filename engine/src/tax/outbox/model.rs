@@ -581,6 +581,27 @@ fn a_refusal_blocks_nothing() {
     assert_eq!(world.outbox.remarks_after((0, 0)).count(), 8);
 }
 
+// What is refused and does not fit into memory must not read as accepted.
+#[test]
+fn a_refusal_that_had_no_room_is_not_told_as_accepted() {
+    let mut world = World::new(1, Faults::default());
+    world.outbox.remarks_max = 3;
+    for number in 1..=40 {
+        world.document(1 << 60, number);
+    }
+    world.finish();
+    assert_eq!(world.outbox.remarks_after((0, 0)).count(), 3);
+    let documents: Vec<Document> = world
+        .log
+        .iter()
+        .filter_map(|it| if let Record::Document(it) = it { Some(*it) } else { None })
+        .collect();
+    let states: Vec<TaxState> = documents.iter().map(|it| world.outbox.state(it)).collect();
+    assert_eq!(states.len(), 40);
+    assert!(!states.contains(&TaxState::Accepted), "nobody knows of any of them that it was accepted");
+    assert_eq!(states.iter().filter(|it| **it == TaxState::Settled).count(), 37);
+}
+
 // Three days without the service: memory stays bounded, what was not sent says how old it is, and then all of it goes out.
 #[test]
 fn three_days_without_the_service_end_with_everything_sent() {
