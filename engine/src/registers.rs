@@ -302,7 +302,8 @@ impl Registers {
             drive.tell_shifts(seen, &self.rules, &changed, &mut Events::going_on(out, seen, next));
         }
         if let Some(card) = card
-            && let Some((change, _)) = self.judge(card, judged::second_of(seen.received_at_us))
+            && let new = out.get(from..).unwrap_or_default()
+            && let Some((change, _)) = self.judge_found(card, new, judged::second_of(seen.received_at_us))
         {
             let next = told(out);
             Events::going_on(out, seen, next).push(EventKind::ColourChanged(Box::new(change)));

@@ -19,6 +19,7 @@
 //! Invariants: what is told is what a naive judge finds who looks at everything every second, and nothing is told twice,
 //! wherever the fold was interrupted (test: `tests/watch/scenarios.rs`, `tests/watch/light.rs`).
 
+use ofd_codec::rules::Level;
 use ofd_codec::{Form, LocalSeconds};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
@@ -33,7 +34,7 @@ use super::wheel::Wheel;
 use super::{Registers, State, packed};
 use crate::watch::{
     Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, STANDING, Schedule, Scope, Setting,
-    Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, forecast, light, local_day, term,
+    Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, forecast, light, local_day, term,
 };
 
 /// Changes that one record tells at most.
@@ -379,10 +380,11 @@ impl Registers {
         let card = self.cards.get_mut(at)?;
         let mut trouble = card.light.trouble();
         let first = |at: u32| if at == 0 { now } else { at };
-        let days = DAY.saturating_mul(400);
+        let values = self.watch.places.values(&card.rnm, &card.inn, card.light.place);
+        let days = DAY.saturating_mul(values.of(Threshold::QualityD));
         let again = |(since, newest): (u32, u32)| {
             // A row that has long ended is not gone on with.
-            let ended = newest.saturating_add(days) < now;
+            let ended = newest.saturating_add(days) <= now;
             (if ended { now } else { first(since) }, newest.max(now))
         };
         match note {
@@ -398,6 +400,24 @@ impl Registers {
         }
         card.light.set_trouble(trouble);
         self.judge(at, now)
+    }
+
+    /// The light of a register behind a document; what the rules have found of errors with it is a reason.
+    pub(super) fn judge_found(
+        &mut self,
+        at: u32,
+        found: &[Event],
+        now: u32,
+    ) -> Option<(ColourChange, DriveHead)> {
+        let is_error = |event: &Event| match &event.kind {
+            EventKind::Found(it) => !it.imported && it.rule.rule().level == Level::Error,
+            _ => false,
+        };
+        let noted = match found.iter().any(is_error) {
+            true => self.noted(at, Note::Found, now),
+            false => None,
+        };
+        noted.or_else(|| self.judge(at, now))
     }
 
     /// Weighs what the tax service has answered: of a registration it says whether it knows the register, of other documents whether

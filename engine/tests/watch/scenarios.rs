@@ -304,6 +304,34 @@ fn registration_and_quality_stand_as_long_as_others_say() {
     );
 }
 
+// What the rules find must colour the register with the document that breaks them, and not for ever.
+#[test]
+fn an_error_that_a_rule_finds_is_a_reason() {
+    let quiet =
+        || set(Scope::Default, &[(Threshold::SilentYellowH, Some(0)), (Threshold::SilentRedH, Some(0))]);
+    scenario(
+        "receipts outside of a shift",
+        vec![
+            (at(0, 1), quiet()),
+            (at(0, 2), of(1, Form::OPEN_SHIFT, |it| it.shift = Some(1))),
+            (at(0, 3), of(2, Form::CLOSE_SHIFT, |it| it.shift = Some(1))),
+            (at(0, 4), Step::Rule("D4.2")),
+            (at(0, 5), of(3, Form::RECEIPT, |it| it.shift = Some(1))),
+            (at(1, 5), of(4, Form::RECEIPT, |it| it.shift = Some(1))),
+            (at(7, 5), TICK),
+            (at(8, 5), TICK),
+            // Out of an archive: it has happened long ago.
+            (at(9, 0), of(5, Form::RECEIPT, |it| (it.shift, it.imported) = (Some(1), true))),
+            (at(9, 1), of(6, Form::RECEIPT, |it| it.shift = Some(1))),
+        ],
+        &[
+            "d0+05:00 green→yellow: quality.found yellow since d0+05:00",
+            "d8+05:00 yellow→green:",
+            "d9+01:00 green→yellow: quality.found yellow since d9+01:00",
+        ],
+    );
+}
+
 // The answers of the tax service are records of the log: of the registration in force they are about the register.
 #[test]
 fn answers_of_the_tax_service_are_reasons() {

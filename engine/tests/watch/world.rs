@@ -1,11 +1,13 @@
 //! Records of a log with virtual time, folded with or without an interruption.
 
+use ofd_engine::codec::rules::Level;
+use ofd_engine::codec::rules::life::life_rules;
 use ofd_engine::codec::{DocumentView, DriveNumber, Form, LocalSeconds, TlvWriter, tags};
 use ofd_engine::registers::{Event, EventKind, LaneSeed, Note, Past, Registers, SHIFTS_KEPT, Seen};
 use ofd_engine::storage::Error;
 use ofd_engine::storage::envelope::Realm;
 use ofd_engine::storage::status::{StatusEvent, StatusOf, encode};
-use ofd_engine::watch::WatchCommand;
+use ofd_engine::watch::{RuleSwitch, WatchCommand};
 use ofd_engine::{Lsn, Position};
 
 pub(crate) const OURS: &str = "7700001002";
@@ -138,6 +140,8 @@ pub(crate) enum Step {
     Command(WatchCommand),
     Seed(LaneSeed),
     Note(Note),
+    /// A rule is asked from here on.
+    Rule(&'static str),
     Answer(StatusEvent),
 }
 
@@ -149,8 +153,17 @@ impl Past for Nothing {
     }
 }
 
+/// Without rules that find errors: documents here hold what the light looks at and break most of them. [`Step::Rule`] asks one.
 pub(crate) fn empty() -> Registers {
-    Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT)
+    let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    for rule in life_rules().iter().filter(|it| it.level == Level::Error) {
+        registers.switch(&switch(rule.key, false));
+    }
+    registers
+}
+
+fn switch(rule: &str, on: bool) -> RuleSwitch {
+    RuleSwitch::new(rule, on, "x", "x").unwrap()
 }
 
 /// As they come back from a checkpoint.
@@ -173,6 +186,7 @@ pub(crate) fn fold(registers: &mut Registers, lsn: u64, at: u32, step: &Step, ev
             let payload = encode(StatusOf::Tax, std::slice::from_ref(answer));
             registers.answered(position, received_at_us, &payload, events);
         }
+        Step::Rule(rule) => registers.switch(&switch(rule, true)),
         Step::Note(note) => {
             registers.note((position, received_at_us), (Realm::Prod, &rnm(1)), *note, 0, events);
         }
