@@ -56,7 +56,7 @@ pub struct Manifest {
     /// the two is the old one or the new one, whole; the owner finishes it before anything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replacing: Option<Run>,
-    /// Folders whose files are those of the runs, but stand under [`MERGING_DIR`] until the two have changed places; the
+    /// Files of the runs that stand under [`MERGING_DIR`] until their folders have changed places with those of the tree; the
     /// owner finishes it before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub swapping: Vec<PathBuf>,

@@ -116,11 +116,11 @@ pub fn merge_archive(env: &Arc<dyn Env>, rules: &MergeRules) -> Result<MergeRepo
         }
         let runs = manifest.runs.get(group).unwrap_or_default().to_vec();
         match merged(env, &manifest, &runs, rules) {
-            Ok(Some(Merged { run, folders, files, replaced })) => {
-                publish::merge(env, &mut manifest, run, folders)?;
+            Ok(Some(Merged { run, new, replaced })) => {
+                publish::merge(env, &mut manifest, run, &new)?;
                 report.runs = report.runs.saturating_add(1);
                 report.merged = report.merged.saturating_add(runs.len() as u64);
-                report.files = report.files.saturating_add(files);
+                report.files = report.files.saturating_add(new.len() as u64);
                 report.replaced = report.replaced.saturating_add(replaced);
             }
             Ok(None) => {}
@@ -206,8 +206,7 @@ fn can_exchange(env: &dyn Env) -> Result<bool, Error> {
 /// A run that is ready to take the place of others.
 struct Merged {
     run: Run,
-    folders: Vec<PathBuf>,
-    files: u64,
+    new: Vec<FileEntry>,
     replaced: u64,
 }
 
@@ -251,8 +250,7 @@ fn merged(
             return Ok(None);
         }
     }
-    let (files, replaced) = (new.len() as u64, replaced.len() as u64);
-    Ok(Some(Merged { run, folders: folders.into_iter().collect(), files, replaced }))
+    Ok(Some(Merged { run, new, replaced: replaced.len() as u64 }))
 }
 
 /// What these runs come to together, without files.

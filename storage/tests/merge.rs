@@ -71,6 +71,10 @@ fn log() -> MemoryLog {
     log
 }
 
+fn name(first: u64, last: u64) -> String {
+    ofd_storage::manifest::file_name(first, last)
+}
+
 fn rules(today: &str) -> MergeRules {
     MergeRules { now_us: i64::from(noon(today)) * 1_000_000, ..MergeRules::default() }
 }
@@ -317,6 +321,41 @@ fn a_power_cut_at_any_change_of_a_merge_shows_every_row_once() {
         cuts += 1;
     }
     assert!(cuts > 50, "only {cuts} changes were cut");
+}
+
+/// The power fails between the exchange of two folders and the word that it is done, and then somebody removes a file that the merge
+/// has not touched: the next owner does not take the old folder for the one that has still to come.
+#[test]
+fn a_file_that_is_missing_does_not_turn_a_merge_back() {
+    let day = Path::new("parquet/documents/date=2024-05-10");
+    let (merged, late) = (day.join(name(1, 6)), day.join(name(7, 8)));
+    let mut met = 0;
+    for call in 1.. {
+        let (machine, env) = sim(call);
+        archived(&env);
+        machine.cut_power_after(Some(call));
+        if merge_archive(&env, &rules("2024-05-12")).is_ok() {
+            break;
+        }
+        let machine = machine.power_cut();
+        machine.cut_power_after(None);
+        let env: Arc<dyn Env> = Arc::new(machine);
+        let manifest = read_file(&*env, Path::new("archive.json"), 1 << 20).unwrap();
+        let begun = String::from_utf8(manifest).unwrap().contains("swapping");
+        if !(begun && env.exists(&merged).unwrap() && env.exists(&late).unwrap()) {
+            continue;
+        }
+        met += 1;
+        env.remove(&late).unwrap();
+        for _ in 0..2 {
+            compact(&log(), &env, &small_runs()).unwrap();
+        }
+        for number in 4..=7 {
+            let found = Archive::open(&env).unwrap().find_container(DRIVES[0], number).unwrap();
+            assert_eq!(found.len(), 1, "call {call}: {number}");
+        }
+    }
+    assert!(met > 0, "no cut came between the exchange and its end");
 }
 
 /// Who reads by pattern while days are merged, again and again, finds every document once, or a name that has just gone.

@@ -135,13 +135,13 @@ pub(crate) fn merge(
     env: &dyn Env,
     manifest: &mut Manifest,
     run: Run,
-    folders: Vec<PathBuf>,
+    new: &[FileEntry],
 ) -> Result<(), Error> {
     let (first, last) = (run.first, run.last);
     let from = manifest.runs.partition_point(|it| it.first < first);
     let to = manifest.runs.partition_point(|it| it.last <= last);
     manifest.runs.splice(from..to, [run]);
-    manifest.swapping = folders;
+    manifest.swapping = new.iter().map(FileEntry::path).collect();
     manifest.store(env)?;
     finish_swapping(env, manifest)
 }
@@ -151,17 +151,18 @@ fn finish_swapping(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error> 
     if manifest.swapping.is_empty() {
         return Ok(());
     }
-    for folder in &manifest.swapping {
-        let files = manifest.runs.iter().flat_map(|run| &run.files).filter(|file| file.folder() == *folder);
-        let mut is_new = true;
-        for file in files {
-            is_new = is_new && env.exists(&file.path())?;
+    // By its new files: another one may be missing from either folder, which is for `verify` to tell.
+    for file in &manifest.swapping {
+        let (twin, folder) = (merging_twin(file), file.parent().unwrap_or(file));
+        let aside = twin.parent().unwrap_or(&twin);
+        if !env.exists(file)? {
+            if !env.exists(&twin)? {
+                let text = format!("{} is neither in its place nor in {}", file.display(), aside.display());
+                return Err(Error::new(ErrorKind::Corrupt, text));
+            }
+            env.exchange(aside, folder)?;
         }
-        let twin = merging_twin(folder);
-        if !is_new {
-            env.exchange(&twin, folder)?;
-        }
-        for above in [twin.parent(), folder.parent()].into_iter().flatten() {
+        for above in [aside.parent(), folder.parent()].into_iter().flatten() {
             env.sync_dir(above)?;
         }
     }
@@ -169,9 +170,9 @@ fn finish_swapping(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error> 
     manifest.store(env)
 }
 
-/// Where a folder of the tree is put together anew.
-pub(crate) fn merging_twin(folder: &Path) -> PathBuf {
-    Path::new(MERGING_DIR).join(folder.strip_prefix(PARQUET_DIR).unwrap_or(folder))
+/// Where a folder of the tree is put together anew, or a file in it.
+pub(crate) fn merging_twin(path: &Path) -> PathBuf {
+    Path::new(MERGING_DIR).join(path.strip_prefix(PARQUET_DIR).unwrap_or(path))
 }
 
 /// Removes a folder with its files, if it is there.
