@@ -8,6 +8,7 @@ use ofd_engine::tax::TaxCommand;
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
+use crate::find::drive;
 use crate::output::Output;
 
 /// Asks and tells a running server: status, the leg to the tax service, the door.
@@ -121,10 +122,6 @@ struct Remarks {
     most: u32,
 }
 
-fn drive(text: &str) -> Result<DriveNumber, String> {
-    DriveNumber::parse(text).map_err(|_| "a drive number has 16 digits".to_owned())
-}
-
 impl What {
     fn request(self) -> Admin {
         let door = |command, it: Words| Admin::Door(command, it.by, it.reason);
@@ -155,8 +152,6 @@ impl AdminCommand {
             let text = format!("{}: no server runs on this directory", dir.display());
             return Err(Failure::new(Exit::NotFound, text));
         };
-        let mut output = Output::new();
-        lines.iter().try_for_each(|line| output.line(line))?;
-        output.flush()
+        Output::lines(&lines)
     }
 }

@@ -1,12 +1,11 @@
 //! `ofd compact`: sealed segments of the log to Parquet.
 
 use clap::Args;
-use ofd_engine::Engine;
 use ofd_engine::control::{Request, compact_line};
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, Told};
 
 /// Writes what is sealed to Parquet, checked against the log.
 #[derive(Debug, Args)]
@@ -30,31 +29,22 @@ pub(crate) struct Compact {
 
 impl Compact {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let dir = self.data.existing()?;
-        crate::serve::survive_full_files()?;
-        let line = match self.data.ask_server(&Request::Compact { all: self.all })? {
-            Some(lines) => lines.into_iter().next().unwrap_or_default(),
-            None => {
-                let engine = Engine::builder(dir).io_threads(1).workers(1).open()?;
-                let report = engine.compact(self.all);
-                engine.shutdown()?;
-                compact_line(&report?)
-            }
-        };
+        let request = Request::Compact { all: self.all };
+        let told = Told::of(self.data.ask_or_do(&request, self.data.builder(), |engine| {
+            Ok(vec![compact_line(&engine.compact(self.all)?)])
+        })?)?;
         let mut output = Output::new();
-        let told: serde_json::Value = serde_json::from_str(&line)
-            .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
-        let number = |key: &str| told.get(key).and_then(serde_json::Value::as_u64).unwrap_or_default();
-        output.line(&if self.json { line.clone() } else { words(&number) })?;
+        output.line(&if self.json { told.line.clone() } else { words(&told) })?;
         output.flush()?;
-        match number("damaged") {
+        match told.number("damaged") {
             0 => Ok(()),
             lost => Err(Failure::new(Exit::Damaged, format!("{lost} damaged records could not be read"))),
         }
     }
 }
 
-fn words(number: &dyn Fn(&str) -> u64) -> String {
+fn words(told: &Told) -> String {
+    let number = |key: &str| told.number(key);
     format!(
         "{} documents and {} items of {} segments in {} files, {} bytes; compacted through position {}",
         number("documents"),

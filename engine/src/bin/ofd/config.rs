@@ -152,6 +152,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// That of the file, or the defaults.
+    pub(crate) fn or_default(path: Option<&Path>) -> Result<Self, Failure> {
+        path.map_or_else(|| Ok(Self::default()), Self::load)
+    }
+
     /// Reads a file. Every fault is named with file, line and key; the text holds a line for each.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();

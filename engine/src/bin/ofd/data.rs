@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ofd_engine::control::{ControlClient, ControlError, Request};
+use ofd_engine::{Engine, EngineBuilder, Error};
 
 use crate::failure::{Exit, Failure};
 
@@ -35,6 +36,32 @@ impl DataDir {
         let mut answers = Vec::new();
         self.ask(&mut client, request, &mut |data| answers.push(data.to_owned()))?;
         Ok(Some(answers))
+    }
+
+    /// Asks the server that owns the directory, or takes the directory for that time and does it here, opened by `builder`
+    /// with few threads. The answers, a line each.
+    pub(crate) fn ask_or_do(
+        &self,
+        request: &Request,
+        builder: EngineBuilder,
+        here: impl FnOnce(&Engine) -> Result<Vec<String>, Error>,
+    ) -> Result<Vec<String>, Failure> {
+        self.existing()?;
+        crate::serve::survive_full_files()?;
+        match self.ask_server(request)? {
+            Some(lines) => Ok(lines),
+            None => {
+                let engine = builder.io_threads(1).workers(1).open()?;
+                let lines = here(&engine);
+                engine.shutdown()?;
+                Ok(lines?)
+            }
+        }
+    }
+
+    /// To open it here.
+    pub(crate) fn builder(&self) -> EngineBuilder {
+        Engine::builder(&self.dir)
     }
 
     /// A connection to the server that owns the directory; `None` when there is none.

@@ -5,7 +5,6 @@ use ofd_engine::codec::DriveNumber;
 use ofd_engine::control::{Request, hold_lines};
 use ofd_engine::storage::columns::Day;
 use ofd_engine::storage::retain::{Hold, HoldScope};
-use ofd_engine::{Engine, Error};
 
 use crate::data::DataDir;
 use crate::failure::Failure;
@@ -100,7 +99,7 @@ fn inn(text: &str) -> Result<String, String> {
 
 impl HoldCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        match self.what {
+        let lines = match self.what {
             What::Add(it) => {
                 let scope = match (it.scope.drive, it.scope.inn) {
                     (Some(drive), _) => HoldScope::Drive(drive),
@@ -108,41 +107,21 @@ impl HoldCommand {
                 };
                 let hold = Hold { scope, from: it.from, to: it.to, reason: it.reason, by: it.by };
                 let request = Request::PlaceHold(hold.clone());
-                answer(&it.data, &request, |engine| {
+                it.data.ask_or_do(&request, it.data.builder(), |engine| {
                     engine.place_hold(hold).map(|id| vec![format!("{{\"id\":{id}}}")])
                 })
             }
             What::Lift(it) => {
                 let request = Request::LiftHold { id: it.id, reason: it.reason.clone(), by: it.by.clone() };
-                answer(&it.data, &request, |engine| {
-                    engine
-                        .lift_hold(it.id, &it.reason, &it.by)
-                        .map(|()| vec![format!("{{\"id\":{}}}", it.id)])
+                it.data.ask_or_do(&request, it.data.builder(), |engine| {
+                    let lifted = engine.lift_hold(it.id, &it.reason, &it.by);
+                    lifted.map(|()| vec![format!("{{\"id\":{}}}", it.id)])
                 })
             }
-            What::List(it) => answer(&it.data, &Request::Holds, |engine| Ok(hold_lines(&engine.holds()))),
-        }
+            What::List(it) => it
+                .data
+                .ask_or_do(&Request::Holds, it.data.builder(), |engine| Ok(hold_lines(&engine.holds()))),
+        };
+        Output::lines(&lines?)
     }
-}
-
-/// Asks the server, or takes the directory for that time, and prints the answer.
-fn answer(
-    data: &DataDir,
-    request: &Request,
-    here: impl FnOnce(&Engine) -> Result<Vec<String>, Error>,
-) -> Result<(), Failure> {
-    let dir = data.existing()?;
-    crate::serve::survive_full_files()?;
-    let lines = match data.ask_server(request)? {
-        Some(lines) => lines,
-        None => {
-            let engine = Engine::builder(dir).io_threads(1).workers(1).open()?;
-            let lines = here(&engine);
-            engine.shutdown()?;
-            lines?
-        }
-    };
-    let mut output = Output::new();
-    lines.iter().try_for_each(|line| output.line(line))?;
-    output.flush()
 }

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use ofd_engine::control::{Request, merge_line};
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
-use crate::output::Output;
+use crate::output::{Output, Told};
 
 /// Merges the Parquet of days that are over.
 #[derive(Debug, Args)]
@@ -35,27 +34,15 @@ pub(crate) struct Merge {
 
 impl Merge {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let dir = self.data.existing()?;
-        crate::serve::survive_full_files()?;
-        let config = match &self.config {
-            Some(file) => Config::load(file)?,
-            None => Config::default(),
-        };
-        let line = match self.data.ask_server(&Request::Merge { all: self.all })? {
-            Some(lines) => lines.into_iter().next().unwrap_or_default(),
-            None => {
-                let engine = config.builder(dir).io_threads(1).workers(1).open()?;
-                let report = engine.merge(self.all);
-                engine.shutdown()?;
-                merge_line(&report?)
-            }
-        };
-        let told: Value = serde_json::from_str(&line)
-            .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
-        let number = |key: &str| told.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let config = Config::or_default(self.config.as_deref())?;
+        let request = Request::Merge { all: self.all };
+        let told = Told::of(self.data.ask_or_do(&request, config.builder(&self.data.dir), |engine| {
+            Ok(vec![merge_line(&engine.merge(self.all)?)])
+        })?)?;
+        let number = |key: &str| told.number(key);
         let mut output = Output::new();
         if self.json {
-            output.line(&line)?;
+            output.line(&told.line)?;
         } else {
             output.line(&format!(
                 "{} runs of compaction became {}, {} files {}",
@@ -66,8 +53,11 @@ impl Merge {
             ))?;
         }
         output.flush()?;
-        if told.get("unsupported").and_then(Value::as_bool) == Some(true) {
-            let text = format!("{}: this file system cannot make two folders change places", dir.display());
+        if told.flag("unsupported") {
+            let text = format!(
+                "{}: this file system cannot make two folders change places",
+                self.data.dir.display()
+            );
             return Err(Failure::new(Exit::Failure, text));
         }
         match number("damaged") {

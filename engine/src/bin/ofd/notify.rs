@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use ofd_engine::control::{Request, subscription_lines};
 use ofd_engine::notify::{Subscription, SubscriptionCommand};
-use ofd_engine::{Engine, Error, Lsn, Position};
+use ofd_engine::{Lsn, Position};
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
@@ -85,9 +85,10 @@ impl NotifyCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let (data, command) = match self.what {
             What::List(it) => {
-                return answer(&it.data, &Request::Subscriptions, |engine| {
+                let lines = it.data.ask_or_do(&Request::Subscriptions, it.data.builder(), |engine| {
                     Ok(subscription_lines(&engine.subscriptions()))
-                });
+                })?;
+                return Output::lines(&lines);
             }
             What::Set(it) => {
                 let name = it.file.display().to_string();
@@ -108,30 +109,9 @@ impl NotifyCommand {
             }
         };
         let request = Request::Subscribe(command.clone());
-        answer(&data, &request, |engine| {
+        let lines = data.ask_or_do(&request, data.builder(), |engine| {
             engine.subscribe(command).map(|at| vec![format!("{{\"position\":{at}}}")])
-        })
+        })?;
+        Output::lines(&lines)
     }
-}
-
-/// Asks the server, or takes the directory for that time, and prints the answer.
-fn answer(
-    data: &DataDir,
-    request: &Request,
-    here: impl FnOnce(&Engine) -> Result<Vec<String>, Error>,
-) -> Result<(), Failure> {
-    let dir = data.existing()?;
-    crate::serve::survive_full_files()?;
-    let lines = match data.ask_server(request)? {
-        Some(lines) => lines,
-        None => {
-            let engine = Engine::builder(dir).io_threads(1).workers(1).open()?;
-            let lines = here(&engine);
-            engine.shutdown()?;
-            lines?
-        }
-    };
-    let mut output = Output::new();
-    lines.iter().try_for_each(|line| output.line(line))?;
-    output.flush()
 }

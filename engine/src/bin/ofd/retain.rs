@@ -2,12 +2,11 @@
 
 use clap::Args;
 use ofd_engine::control::{Request, retain_line};
-use serde_json::Value;
 
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure, talk};
-use crate::output::Output;
+use crate::output::{Output, Told};
 
 /// Lets segments leave the log that the archive holds, and rows leave the archive after their years.
 #[derive(Debug, Args)]
@@ -39,29 +38,17 @@ pub(crate) struct Retain {
 
 impl Retain {
     pub(crate) fn run(&self) -> Result<(), Failure> {
-        let dir = self.data.existing()?;
-        crate::serve::survive_full_files()?;
-        let config = match &self.config {
-            Some(file) => Config::load(file)?,
-            None => Config::default(),
-        };
-        let line = match self.data.ask_server(&Request::Retain { dry_run: self.dry_run })? {
-            Some(lines) => lines.into_iter().next().unwrap_or_default(),
-            None => {
-                let builder = config.builder(dir).io_threads(1).workers(1);
-                let builder = if self.confirm_clock { builder.confirm_clock() } else { builder };
-                let engine = builder.open()?;
-                let report = engine.retain(self.dry_run);
-                engine.shutdown()?;
-                retain_line(&report?, self.dry_run)
-            }
-        };
-        let told: Value = serde_json::from_str(&line)
-            .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
-        let number = |key: &str| told.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let config = Config::or_default(self.config.as_deref())?;
+        let builder = config.builder(&self.data.dir);
+        let builder = if self.confirm_clock { builder.confirm_clock() } else { builder };
+        let request = Request::Retain { dry_run: self.dry_run };
+        let told = Told::of(self.data.ask_or_do(&request, builder, |engine| {
+            Ok(vec![retain_line(&engine.retain(self.dry_run)?, self.dry_run)])
+        })?)?;
+        let number = |key: &str| told.number(key);
         let mut output = Output::new();
         if self.json {
-            output.line(&line)?;
+            output.line(&told.line)?;
         } else {
             let would = if self.dry_run { "would leave" } else { "left" };
             output.line(&format!(
@@ -81,9 +68,9 @@ impl Retain {
             ))?;
         }
         output.flush()?;
-        if let Some(why) = told.get("stays").and_then(Value::as_str) {
-            let segment = told.get("stays_segment").and_then(Value::as_str).unwrap_or_default();
-            talk(format_args!("{}: segment {segment} stays: {why}", dir.display()));
+        if let Some(why) = told.text("stays") {
+            let segment = told.text("stays_segment").unwrap_or_default();
+            talk(format_args!("{}: segment {segment} stays: {why}", self.data.dir.display()));
         }
         match number("damaged") {
             0 => Ok(()),

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure, talk};
-use crate::output::Output;
+use crate::output::{Output, Told};
 
 /// Reads everything back: checksums, order, the log against Parquet.
 #[derive(Debug, Args)]
@@ -28,16 +28,14 @@ pub(crate) struct Verify {
 impl Verify {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let dir = self.data.existing()?;
-        let line = match self.data.ask_server(&Request::Verify)? {
-            Some(lines) => lines.into_iter().next().unwrap_or_default(),
-            None => verify_line(&ReadOnly::open(dir)?.verify()?),
-        };
-        let told: Value = serde_json::from_str(&line)
-            .map_err(|error| Failure::new(Exit::Failure, format!("the server's answer: {error}")))?;
-        let number = |key: &str| told.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let told = Told::of(match self.data.ask_server(&Request::Verify)? {
+            Some(lines) => lines,
+            None => vec![verify_line(&ReadOnly::open(dir)?.verify()?)],
+        })?;
+        let number = |key: &str| told.number(key);
         let mut output = Output::new();
         if self.json {
-            output.line(&line)?;
+            output.line(&told.line)?;
         } else {
             output.line(&format!(
                 "{} documents, {} of them in Parquet; {} damaged, {} missing",
@@ -51,9 +49,6 @@ impl Verify {
         for problem in told.get("problems").and_then(Value::as_array).into_iter().flatten() {
             talk(format_args!("{}: {}", dir.display(), problem.as_str().unwrap_or_default()));
         }
-        match told.get("ok").and_then(Value::as_bool) {
-            Some(true) => Ok(()),
-            _ => Err(Failure::silent(Exit::Damaged)),
-        }
+        if told.flag("ok") { Ok(()) } else { Err(Failure::silent(Exit::Damaged)) }
     }
 }
