@@ -46,6 +46,9 @@ pub mod control;
 mod cursor;
 #[cfg(feature = "parquet")]
 mod derive;
+#[cfg(test)]
+#[path = "../tests/common/dice.rs"]
+mod dice;
 mod door;
 mod engine;
 mod error;

@@ -10,78 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::bent::Bent;
 use common::{Till, code_and_time, life};
 use ofd_engine::host::{
     Admission, AdmissionRequest, Admitted, Capability, Directory, DirectoryChange, DirectorySnapshot,
     RegisterEntry,
 };
 use ofd_engine::{Engine, ErrorKind, Health, Outcome, Position};
-use ofd_storage::env::{DirEntry, LockGuard, Task, Wake};
-use ofd_storage::{DiskQueue, Env, Error, File, Now, RealEnv};
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// The real machine, whose wall clock says what the test wants.
-struct Leaping {
-    real: RealEnv,
-    ahead_us: Arc<AtomicI64>,
-}
-
-impl Env for Leaping {
-    fn now(&self) -> Now {
-        let now = self.real.now();
-        Now { wall_us: now.wall_us + self.ahead_us.load(Ordering::Relaxed), ..now }
-    }
-
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.real.free_bytes()
-    }
-    fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
-        self.real.queue(wake)
-    }
-    fn random(&self) -> u64 {
-        self.real.random()
-    }
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
-        self.real.spawn(name, body)
-    }
-    fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.real.open(path)
-    }
-    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.real.open_read(path)
-    }
-    fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.real.create(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.real.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove(path)
-    }
-    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
-        self.real.list(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
-        self.real.sync_dir(dir)
-    }
-    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
-        self.real.create_dir_all(dir)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.real.exists(path)
-    }
-    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
-        self.real.lock(path)
-    }
+fn leaping(dir: &Path, ahead_us: &Arc<AtomicI64>) -> Bent {
+    let mut env = Bent::over(dir);
+    env.ahead_us = Arc::clone(ahead_us);
+    env
 }
 
 fn open(dir: &Path, ahead_us: &Arc<AtomicI64>) -> Engine {
-    let env = Leaping { real: RealEnv::new(dir), ahead_us: Arc::clone(ahead_us) };
+    let env = leaping(dir, ahead_us);
     Engine::builder(dir).segment_len_bytes(1 << 20).env(Arc::new(env)).log_keep_days(0).open().unwrap()
 }
 
@@ -158,7 +104,7 @@ fn a_leap_of_the_clock_confirms_everything_and_lets_nothing_go() {
     assert_eq!(received(&engine).len(), 50);
     engine.shutdown().unwrap();
     drop(engine);
-    let env = Leaping { real: RealEnv::new(dir.path()), ahead_us: Arc::clone(&ahead_us) };
+    let env = leaping(dir.path(), &ahead_us);
     let engine = Engine::builder(dir.path()).env(Arc::new(env)).confirm_clock().open().unwrap();
     engine.retain(true).unwrap();
 }

@@ -5,30 +5,25 @@
 mod compact_support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::Int64Array;
 use compact_support::*;
 use ofd_codec::Form;
+use ofd_storage::columns::Table;
 use ofd_storage::columns::read::{column, each_batch};
-use ofd_storage::columns::{Day, Table};
 use ofd_storage::compact::{SourceRecord, compact};
 use ofd_storage::env::{DiskQueue, File, LockGuard, Now, Task, Wake, read_file};
 use ofd_storage::manifest::Archive;
 use ofd_storage::merge::{MergeReport, MergeRules, merge_archive};
-use ofd_storage::testing::{SimEnv, SimKnobs};
+use ofd_storage::testing::SimEnv;
 use ofd_storage::verify::verify_source;
 use ofd_storage::{Env, Error, ErrorKind, Lsn, Position, RecordKind};
 
 const DRIVES: [&str; 2] = ["9960440300000001", "9960440300000002"];
 const INNS: [&str; 2] = ["7704211201", "0105000000"];
-
-fn noon(text: &str) -> u32 {
-    let day: Day = text.parse().unwrap();
-    day.0 as u32 * DAY_S + DAY_S / 2
-}
 
 fn sold(shop: usize, number: u32, date: &str) -> Sent {
     let lines = vec![line("Чай", 100), line("Хлеб", u64::from(number))];
@@ -79,12 +74,6 @@ fn rules(today: &str) -> MergeRules {
     MergeRules { now_us: i64::from(noon(today)) * 1_000_000, ..MergeRules::default() }
 }
 
-fn sim(seed: u64) -> (SimEnv, Arc<dyn Env>) {
-    let knobs = SimKnobs { torn_sectors: true, names_in_any_order: true, ..SimKnobs::default() };
-    let sim = SimEnv::new(seed, knobs);
-    (sim.clone(), Arc::new(sim))
-}
-
 fn archived(env: &Arc<dyn Env>) {
     compact(&log(), env, &small_runs()).unwrap();
 }
@@ -92,23 +81,6 @@ fn archived(env: &Arc<dyn Env>) {
 fn sound(env: &Arc<dyn Env>) {
     let report = verify_source(&log(), env).unwrap();
     assert!(report.ok, "{report:?}");
-}
-
-/// Every Parquet file of the tree, as a reader by pattern finds them.
-fn files(env: &dyn Env) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut out = BTreeMap::new();
-    for table in Table::ALL {
-        let root = Path::new("parquet").join(table.name());
-        for folder in env.list(&root).unwrap_or_default() {
-            for file in env.list(&root.join(&folder.name)).unwrap() {
-                let path = root.join(&folder.name).join(&file.name);
-                if file.name.ends_with(".parquet") {
-                    out.insert(path.clone(), read_file(env, &path, 1 << 20).unwrap());
-                }
-            }
-        }
-    }
-    out
 }
 
 /// Positions of `documents` by pattern, each once.

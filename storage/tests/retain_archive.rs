@@ -4,33 +4,25 @@
 
 mod compact_support;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::Int64Array;
 use compact_support::*;
 use ofd_codec::{Form, Tag};
+use ofd_storage::columns::Table;
 use ofd_storage::columns::read::{column, each_batch};
-use ofd_storage::columns::{Day, Table};
 use ofd_storage::compact::{CompactOptions, compact};
-use ofd_storage::env::read_file;
 use ofd_storage::manifest::Archive;
 use ofd_storage::retain::{Hold, HoldCommand, HoldScope, Holds, ThinReport, ThinRules, thin_archive};
 use ofd_storage::scrub::{Scrub, ScrubFinding, ScrubOptions, ScrubStep};
 use ofd_storage::status::{StatusEvent, StatusOf, encode};
-use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify_source;
 use ofd_storage::{Env, ErrorKind, LogReader, Lsn, Position, RecordKind};
 
 const DRIVES: [&str; 2] = ["9960440300000001", "9960440300000002"];
 const INNS: [&str; 2] = ["7704211201", "0105000000"];
-
-/// Seconds of the clock of a till at noon of a day.
-fn noon(text: &str) -> u32 {
-    let day: Day = text.parse().unwrap();
-    day.0 as u32 * DAY_S + DAY_S / 2
-}
 
 fn document(shop: usize, number: u32, form: Form, date: &str) -> Sent {
     let lines = if form == Form::RECEIPT { vec![line("Чай", 100), line("Хлеб", 50)] } else { vec![] };
@@ -87,29 +79,6 @@ fn rules(today: &str) -> ThinRules {
 
 fn archived(env: &Arc<dyn Env>) {
     compact(&log(), env, &small_runs()).unwrap();
-}
-
-fn sim(seed: u64) -> (SimEnv, Arc<dyn Env>) {
-    let knobs = SimKnobs { torn_sectors: true, names_in_any_order: true, ..SimKnobs::default() };
-    let sim = SimEnv::new(seed, knobs);
-    (sim.clone(), Arc::new(sim))
-}
-
-/// Every Parquet file of the tree.
-fn files(env: &dyn Env) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut out = BTreeMap::new();
-    for table in Table::ALL {
-        let root = Path::new("parquet").join(table.name());
-        for folder in env.list(&root).unwrap_or_default() {
-            for file in env.list(&root.join(&folder.name)).unwrap() {
-                let path = root.join(&folder.name).join(&file.name);
-                if file.name.ends_with(".parquet") {
-                    out.insert(path.clone(), read_file(env, &path, 1 << 20).unwrap());
-                }
-            }
-        }
-    }
-    out
 }
 
 /// Positions of a table, as a reader by pattern finds them; none twice, but for items.

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ofd_engine::codec::rules::life::LifeRuleId;
 use ofd_engine::codec::{DriveNumber, Form, Tag, tags};
 
+use crate::dice::Rng;
 use crate::life::{Came, DAY, Doc, HOUR, Life, finding};
-use crate::random::{Rng, life};
+use crate::random::life;
 
 /// What is told with a record: rule, whether it ends, count, first and last seen, microseconds.
 type Told = BTreeSet<(&'static str, bool, u32, i64, i64)>;

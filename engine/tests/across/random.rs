@@ -1,43 +1,24 @@
 //! Random lives of one register that does much of what it should not, and in what order it reached us.
 
+use crate::dice::Rng;
 use ofd_engine::codec::{Form, tags};
 
 use crate::life::{Came, DAY, HOUR, Life, nest, text, vln};
 
-/// SplitMix64.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len() as u64) as usize]
-    }
+fn one_of<T: Copy>(rng: &mut Rng, list: &[T]) -> T {
+    list[rng.below(list.len() as u64) as usize]
 }
 
 /// What a registration says, changed at random.
 fn terms(rng: &mut Rng, life: &mut Life) {
     let doc = life.last();
-    doc.set(tags::FFD_VERSION, [rng.of(&[2, 3, 4, 4])]);
-    doc.set(tags::TAXATION_TYPES, [rng.of(&[1, 2, 3, 2 | 32, 8])]);
+    doc.set(tags::FFD_VERSION, [one_of(rng, &[2, 3, 4, 4])]);
+    doc.set(tags::TAXATION_TYPES, [one_of(rng, &[1, 2, 3, 2 | 32, 8])]);
     doc.set(
         tags::USAGE_CONDITIONS,
-        (rng.of(&[0_u32, 1 << 5, 1 << 6 | 1 << 8, 1 << 10, 1 << 11, 1 << 12])).to_le_bytes(),
+        (one_of(rng, &[0_u32, 1 << 5, 1 << 6 | 1 << 8, 1 << 10, 1 << 11, 1 << 12])).to_le_bytes(),
     );
-    doc.set(tags::AGENT_FLAGS, [rng.of(&[0, 64])]);
+    doc.set(tags::AGENT_FLAGS, [one_of(rng, &[0, 64])]);
     if rng.one_in(4) {
         doc.set(tags::AUTO_MODE, [1]).set(tags::MACHINE_NUMBER, text("A1"));
     }
@@ -68,7 +49,7 @@ fn stray(rng: &mut Rng, life: &mut Life) {
 }
 
 fn sale(rng: &mut Rng, life: &mut Life) {
-    let direction = rng.of(&[1, 1, 1, 1, 2, 2, 3]);
+    let direction = one_of(rng, &[1, 1, 1, 1, 2, 2, 3]);
     let total = if rng.one_in(3) { 10_000 } else { 1 + rng.below(30_000) };
     if rng.one_in(7) {
         life.correction();
@@ -77,12 +58,12 @@ fn sale(rng: &mut Rng, life: &mut Life) {
     }
     let at = life.at;
     let doc = life.last();
-    doc.set(tags::APPLIED_TAXATION_TYPE, [rng.of(&[1, 1, 2, 4, 32])]);
+    doc.set(tags::APPLIED_TAXATION_TYPE, [one_of(rng, &[1, 1, 2, 4, 32])]);
     if rng.one_in(2) {
         let item = [
-            (tags::VAT_RATE, vec![rng.of(&[1, 2, 5, 6, 6, 7, 11, 12])]),
-            (tags::PAYMENT_SUBJECT, vec![rng.of(&[1, 1, 2, 5, 7, 31, 33])]),
-            (tags::ITEM_AGENT_FLAGS, vec![rng.of(&[0, 0, 32, 64])]),
+            (tags::VAT_RATE, vec![one_of(rng, &[1, 2, 5, 6, 6, 7, 11, 12])]),
+            (tags::PAYMENT_SUBJECT, vec![one_of(rng, &[1, 1, 2, 5, 7, 31, 33])]),
+            (tags::ITEM_AGENT_FLAGS, vec![one_of(rng, &[0, 0, 32, 64])]),
         ];
         doc.item(&item[rng.below(2) as usize..]);
         if rng.one_in(5) {
@@ -107,7 +88,7 @@ fn sale(rng: &mut Rng, life: &mut Life) {
 fn close(rng: &mut Rng, life: &mut Life) {
     let at = life.at;
     let doc = life.close();
-    doc.set(tags::KEY_RESOURCE, vln(rng.of(&[400, 31, 30, 2])));
+    doc.set(tags::KEY_RESOURCE, vln(one_of(rng, &[400, 31, 30, 2])));
     if rng.one_in(3) {
         let since = at - rng.below(40) as u32 * DAY;
         doc.set(tags::UNSENT_DOCUMENTS, 1_u32.to_le_bytes()).set(tags::UNSENT_SINCE, since.to_le_bytes());
@@ -117,12 +98,10 @@ fn close(rng: &mut Rng, life: &mut Life) {
     }
     if rng.one_in(6) {
         doc.set(
-            rng.of(&[
-                tags::BAD_CODES,
-                tags::DRIVE_RUNNING_OUT,
-                tags::DRIVE_MEMORY_FULL,
-                tags::OPERATOR_SILENT,
-            ]),
+            one_of(
+                rng,
+                &[tags::BAD_CODES, tags::DRIVE_RUNNING_OUT, tags::DRIVE_MEMORY_FULL, tags::OPERATOR_SILENT],
+            ),
             [1],
         );
     }
@@ -142,7 +121,7 @@ fn step(rng: &mut Rng, life: &mut Life, open: &mut bool) {
             *open = true;
         }
         10 => {
-            let reasons = rng.of(&[1_u32, 1 << 2, 1 << 3, 1 << 7, 1 << 31, 1 << 2 | 1 << 13]);
+            let reasons = one_of(rng, &[1_u32, 1 << 2, 1 << 3, 1 << 7, 1 << 31, 1 << 2 | 1 << 13]);
             life.register_again(reasons);
             terms(rng, life);
             if rng.one_in(3) {
@@ -153,10 +132,10 @@ fn step(rng: &mut Rng, life: &mut Life, open: &mut bool) {
             }
         }
         11 if rng.one_in(3) => _ = life.register(),
-        12 => life.pass(rng.of(&[DAY, 9 * DAY, 31 * DAY, 61 * DAY])),
-        13 => life.pass(rng.of(&[400 * DAY, 7 * HOUR, 15 * HOUR])),
+        12 => life.pass(one_of(rng, &[DAY, 9 * DAY, 31 * DAY, 61 * DAY])),
+        13 => life.pass(one_of(rng, &[400 * DAY, 7 * HOUR, 15 * HOUR])),
         14 | 15 => {
-            let seconds = rng.of(&[HOUR, 2 * DAY, 4 * DAY, 61 * DAY]);
+            let seconds = one_of(rng, &[HOUR, 2 * DAY, 4 * DAY, 61 * DAY]);
             life.tick(seconds);
             life.pass(seconds);
         }
@@ -173,7 +152,7 @@ fn step(rng: &mut Rng, life: &mut Life, open: &mut bool) {
         }
         18 => {
             let (by, doc) =
-                (rng.of(&[4_000_i64, -4_000, 2 * 86_400, -400 * 86_400, -32 * 86_400]), life.open());
+                (one_of(rng, &[4_000_i64, -4_000, 2 * 86_400, -400 * 86_400, -32 * 86_400]), life.open());
             doc.at = (i64::from(doc.at) + by) as u32;
             *open = true;
         }
@@ -206,7 +185,7 @@ pub(crate) fn life(rng: &mut Rng) -> Life {
             step(rng, &mut life, &mut open);
         }
     }
-    let skew = rng.of(&[0_i64, 0, 0, 400, -400]);
+    let skew = one_of(rng, &[0_i64, 0, 0, 400, -400]);
     let (mut came, mut late): (Vec<Came>, Vec<Came>) = (Vec::new(), Vec::new());
     for mut one in std::mem::take(&mut life.came) {
         let Came::Doc(doc) = &mut one else {

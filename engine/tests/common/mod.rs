@@ -11,6 +11,8 @@
     reason = "a failed test may panic"
 )]
 
+pub mod bent;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -11,6 +11,8 @@
     reason = "a failed test may panic"
 )]
 
+#[path = "../common/dice.rs"]
+mod dice;
 mod life;
 mod model;
 mod scenarios;

@@ -1,5 +1,6 @@
 //! Records of a log with virtual time, folded with or without an interruption.
 
+pub(crate) use crate::dice::Rng;
 use ofd_engine::codec::rules::Level;
 use ofd_engine::codec::rules::life::life_rules;
 use ofd_engine::codec::{DocumentView, DriveNumber, Form, LocalSeconds, TlvWriter, tags};
@@ -17,26 +18,6 @@ pub(crate) const MONDAY: u32 = 1_772_409_600 - 3 * HOUR;
 pub(crate) const MINUTE: u32 = 60;
 pub(crate) const HOUR: u32 = 3_600;
 pub(crate) const DAY: u32 = 86_400;
-
-/// SplitMix64.
-pub(crate) struct Rng(pub(crate) u64);
-
-impl Rng {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n.max(1)
-    }
-
-    pub(crate) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 /// A document of a register; what is not said is not in it.
 #[derive(Clone, Debug)]

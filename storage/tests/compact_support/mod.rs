@@ -15,9 +15,11 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use bytes::Bytes;
 use ofd_codec::{DriveNumber, Form, LocalSeconds, Message, Quantity, Tag, TlvWriter};
-use ofd_storage::columns::Stored;
+use ofd_storage::columns::{Day, Stored, Table};
 use ofd_storage::compact::{CompactOptions, SegmentSource, SourceRecord};
+use ofd_storage::env::read_file;
 use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Provenance, Realm};
+use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{Env, Error, Lsn, NO_PARTITION, RealEnv, RecordKind, SealedSegment, SegmentId};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -399,4 +401,34 @@ impl ofd_storage::verify::LogSource for MemoryLog {
         }
         Ok(())
     }
+}
+
+/// Seconds of the clock of a till at noon of a day.
+pub(crate) fn noon(text: &str) -> u32 {
+    let day: Day = text.parse().unwrap();
+    day.0 as u32 * DAY_S + DAY_S / 2
+}
+
+/// A simulated machine whose power cuts tear sectors and lose any of the names that are not durable.
+pub(crate) fn sim(seed: u64) -> (SimEnv, Arc<dyn Env>) {
+    let knobs = SimKnobs { torn_sectors: true, names_in_any_order: true, ..SimKnobs::default() };
+    let sim = SimEnv::new(seed, knobs);
+    (sim.clone(), Arc::new(sim))
+}
+
+/// Every Parquet file of the tree, as a reader by pattern finds them.
+pub(crate) fn files(env: &dyn Env) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    for table in Table::ALL {
+        let root = Path::new("parquet").join(table.name());
+        for folder in env.list(&root).unwrap_or_default() {
+            for file in env.list(&root.join(&folder.name)).unwrap() {
+                let path = root.join(&folder.name).join(&file.name);
+                if file.name.ends_with(".parquet") {
+                    out.insert(path.clone(), read_file(env, &path, 1 << 20).unwrap());
+                }
+            }
+        }
+    }
+    out
 }

@@ -17,25 +17,13 @@ use ofd_storage::status::decode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::dice::Rng;
 use crate::notify::kind::said_by;
 use crate::registers::{Event, EventKind, Range};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Some midnight of UTC.
 const DAY_US: i64 = 20_000 * 24 * HOUR_US;
-
-/// Numbers that a seed determines.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % below.max(1)
-    }
-}
 
 /// A record of the log.
 #[derive(Clone)]
@@ -411,12 +399,12 @@ fn a_replay_tells_the_same_again() {
 const LIFE_KINDS: [&str; 5] = ["shift.opened", "gap.opened", "drive.backlog", "drive.memory", "drive.term"];
 
 /// Something happens to some drive.
-fn live(world: &mut World, dice: &mut Dice) {
-    let of = dice.next(5);
-    match dice.next(6) {
-        0 => world.backlog(of, dice.next(4) as u32 * 4),
+fn live(world: &mut World, dice: &mut Rng) {
+    let of = dice.below(5);
+    match dice.below(6) {
+        0 => world.backlog(of, dice.below(4) as u32 * 4),
         1 => {
-            let last = 5 + dice.next(6) as u32;
+            let last = 5 + dice.below(6) as u32;
             world.document(
                 of,
                 vec![EventKind::GapOpened(Range { first: 5, last }), EventKind::ShiftOpened { shift: last }],
@@ -424,12 +412,12 @@ fn live(world: &mut World, dice: &mut Dice) {
         }
         2 => world.document(
             of,
-            vec![EventKind::DriveFlags { flags: dice.next(16) as u8, before: dice.next(16) as u8 }],
+            vec![EventKind::DriveFlags { flags: dice.below(16) as u8, before: dice.below(16) as u8 }],
         ),
         3 => world.document(of, vec![EventKind::ShiftClosed { shift: 1 }]),
         _ => world.document(of, vec![EventKind::ShiftOpened { shift: of as u32 }]),
     }
-    world.wall_us += dice.next(1_200_000_000) as i64;
+    world.wall_us += dice.below(1_200_000_000) as i64;
 }
 
 fn lines(world: &mut World) {
@@ -514,23 +502,23 @@ fn same(told: &[Row], expected: &[Row], what: &str) {
 }
 
 /// A random turn of everything that can happen, without an end of the process.
-fn turn(world: &mut World, dice: &mut Dice, may_fail: bool) {
-    match dice.next(10) {
+fn turn(world: &mut World, dice: &mut Rng, may_fail: bool) {
+    match dice.below(10) {
         0..3 => live(world, dice),
-        3 | 4 => world.walk(1 + dice.next(6)),
-        5 if dice.next(8) == 0 => {
+        3 | 4 => world.walk(1 + dice.below(6)),
+        5 if dice.below(8) == 0 => {
             // The feed breaks off.
             world.catch = None;
             world.notifier.break_catching();
         }
-        5 => world.catch_up(1 + dice.next(20)),
+        5 => world.catch_up(1 + dice.below(20)),
         6 | 7 if !world.open.is_empty() => {
-            let at = dice.next(world.open.len() as u64) as usize;
-            let fails = may_fail && dice.next(4) == 0;
+            let at = dice.below(world.open.len() as u64) as usize;
+            let fails = may_fail && dice.below(4) == 0;
             world.answer(at, if fails { DeliveryOutcome::Retry } else { DeliveryOutcome::Delivered });
         }
-        8 => world.note(!may_fail || dice.next(5) > 0),
-        _ => world.sleep(dice.next(600_000_000) as i64),
+        8 => world.note(!may_fail || dice.below(5) > 0),
+        _ => world.sleep(dice.below(600_000_000) as i64),
     }
 }
 
@@ -538,9 +526,9 @@ fn turn(world: &mut World, dice: &mut Dice, may_fail: bool) {
 #[test]
 fn a_naive_model_agrees_on_random_events() {
     for seed in 0..100 {
-        let mut dice = Dice(seed);
+        let mut dice = Rng(seed);
         let mut world = World::new(if seed % 2 == 0 { small() } else { wide() });
-        for _ in 0..dice.next(20) {
+        for _ in 0..dice.below(20) {
             live(&mut world, &mut dice);
         }
         lines(&mut world);
@@ -561,25 +549,25 @@ fn a_naive_model_agrees_on_random_events() {
 #[test]
 fn nothing_is_told_twice_over_random_restarts() {
     for seed in 0..20 {
-        let mut dice = Dice(seed + 1_000);
+        let mut dice = Rng(seed + 1_000);
         let mut world = World::new(if seed % 2 == 0 { small() } else { wide() });
         lines(&mut world);
         for restart in 0..100 {
-            for _ in 0..dice.next(40) {
+            for _ in 0..dice.below(40) {
                 turn(&mut world, &mut dice, true);
             }
             // What is under way is let end; nothing of the log is lost.
             while !world.notifier.stop() {
                 if !world.notes.is_empty() {
-                    world.note(dice.next(5) > 0);
+                    world.note(dice.below(5) > 0);
                 } else if world.open.is_empty() {
                     world.sleep(NOTE_AGAIN_US as i64);
                 } else {
-                    let fails = dice.next(3) == 0;
+                    let fails = dice.below(3) == 0;
                     world.answer(0, if fails { DeliveryOutcome::Retry } else { DeliveryOutcome::Delivered });
                 }
             }
-            match dice.next(4) {
+            match dice.below(4) {
                 0 => world.saved = None,
                 1 => {}
                 _ => world.save(),
@@ -603,7 +591,7 @@ fn a_crash_at_any_record_loses_nothing() {
     for seed in 0..6 {
         // A life, whose every moment is one to stop at.
         for stop in 0..150 {
-            let mut dice = Dice(seed + 5_000);
+            let mut dice = Rng(seed + 5_000);
             let mut world = World::new(if seed % 2 == 0 { small() } else { wide() });
             lines(&mut world);
             let mut grown = world.log.len();

@@ -16,25 +16,7 @@ use ofd_storage::Now;
 
 use super::sending::back_off_us;
 use super::*;
-
-/// A small generator: the tests want reproducible chance and nothing more.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end.max(1)
-    }
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
+use crate::dice::Rng;
 
 #[derive(Clone)]
 enum Record {
@@ -81,7 +63,7 @@ fn verdict_of(number: u32, id: String) -> TaxStatus {
 }
 
 impl Service {
-    fn send(&mut self, now: u64, batch: &[Document], chance: &mut Chance) -> Vec<Receipt> {
+    fn send(&mut self, now: u64, batch: &[Document], chance: &mut Rng) -> Vec<Receipt> {
         if now < self.down_until_us || self.faults.down > 0 && chance.one_in(self.faults.down * 3) {
             return vec![Receipt::Unavailable; batch.len()];
         }
@@ -103,7 +85,7 @@ impl Service {
         receipts
     }
 
-    fn take(&mut self, now: u64, document: &Document, chance: &mut Chance) -> String {
+    fn take(&mut self, now: u64, document: &Document, chance: &mut Rng) -> String {
         let key = (document.drive, document.number);
         self.next += 1;
         let known = self.ids.contains_key(&key);
@@ -134,7 +116,7 @@ impl Service {
         id
     }
 
-    fn poll(&mut self, now: u64, chance: &mut Chance) -> Option<Vec<TaxStatus>> {
+    fn poll(&mut self, now: u64, chance: &mut Rng) -> Option<Vec<TaxStatus>> {
         if now < self.down_until_us {
             return None;
         }
@@ -159,7 +141,7 @@ enum Later {
 }
 
 struct World {
-    chance: Chance,
+    chance: Rng,
     now_us: u64,
     log: Vec<Record>,
     outbox: Outbox,
@@ -192,7 +174,7 @@ impl World {
     fn new(seed: u64, faults: Faults) -> Self {
         let options = options();
         Self {
-            chance: Chance(seed),
+            chance: Rng(seed),
             now_us: START_US,
             log: Vec::new(),
             outbox: Outbox::new(options.clone(), 180),
