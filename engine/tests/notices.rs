@@ -274,6 +274,48 @@ fn a_channel_that_hangs_holds_nobody_up() {
     assert!(begun.elapsed() < Duration::from_secs(15), "the end took {:?}", begun.elapsed());
 }
 
+// A file of old events that is damaged keeps whoever asks for them, and nobody else: commands are taken, answers are noted, new
+// events are told.
+#[test]
+fn a_replay_that_cannot_be_read_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let channel = Arc::new(Memory::default());
+    let engine = open(dir.path(), &channel);
+    let messages = lives(5, 160);
+    let (old, new) = messages.split_at(600);
+    let early = engine.subscribe(subscription("early", r#"{"all":true}"#, "")).unwrap();
+    for part in old.chunks(100) {
+        submit(&engine, part);
+        assert!(engine.registers(&Capability::operator()).wait(engine.durable(), PATIENCE));
+    }
+    let all = expected(&engine, &Capability::operator(), early);
+    wait_until("all of it is told", || told(&channel, "early").len() == all.len());
+    let mut files: Vec<_> =
+        std::fs::read_dir(dir.path().join("events")).unwrap().map(|it| it.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 2, "{} files", files.len());
+    let mut bytes = std::fs::read(&files[0]).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    std::fs::write(&files[0], bytes).unwrap();
+    engine
+        .subscribe(SubscriptionCommand::Replay {
+            id: "early".into(),
+            from: Position::START,
+            by: "test".into(),
+        })
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let from = engine.subscribe(subscription("new", r#"{"all":true}"#, "")).unwrap();
+    submit(&engine, new);
+    let all = expected(&engine, &Capability::operator(), from);
+    wait_until("the new one is told", || told(&channel, "new").len() == all.len());
+    assert_eq!(told(&channel, "new"), all);
+    let states = engine.subscriptions();
+    assert!(states.iter().any(|it| it.subscription.id == "early" && it.behind), "it was damaged for nothing");
+    engine.shutdown().unwrap();
+}
+
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

@@ -213,6 +213,8 @@ pub(crate) struct Notifier {
     /// Notices in all lines.
     held: usize,
     catching: bool,
+    /// Where the catching up broke off last.
+    broken: Option<Position>,
     /// The line behind which the next round begins.
     turn: String,
     counts: NoticeCounts,
@@ -261,6 +263,7 @@ impl Notifier {
             as_of_us: i64::MIN,
             held: 0,
             catching: false,
+            broken: None,
             turn: String::new(),
             counts: NoticeCounts::default(),
             stops: false,
@@ -302,9 +305,10 @@ impl Notifier {
         (!self.whose.rnm.is_empty(), !self.whose.outlet.is_empty())
     }
 
-    /// The feed of [`Output::Catch`] has broken off: it is asked for again.
-    pub(crate) fn break_catching(&mut self) {
-        self.catching = false;
+    /// The feed of [`Output::Catch`] has broken off, there: it is asked for again, first for the lines that are past it, so that
+    /// one that lacks what cannot be read keeps nobody else.
+    pub(crate) fn break_catching(&mut self, at: Option<Position>) {
+        (self.catching, self.broken) = (false, at);
         self.lines.values_mut().for_each(|it| it.catches = false);
     }
 
@@ -475,19 +479,26 @@ impl Notifier {
         if self.catching {
             return;
         }
-        let (held, limits) = (self.held, &self.limits);
-        let mut from = None;
-        for line in self.lines.values_mut() {
-            if line.behind && can_catch(line, held, limits) {
-                line.catches = true;
-                let own = line.offered.max(line.cursor).feed_from();
-                from = Some(from.map_or(own, |from: Position| from.min(own)));
-            }
-        }
+        let broken = self.broken.take();
+        let from = self.join_catching(broken).or_else(|| self.join_catching(None));
         if let Some(from) = from {
             self.catching = true;
             out.push(Output::Catch { from });
         }
+    }
+
+    /// Lets the lines that are behind take part, those past a place; where the feed has to begin for them.
+    fn join_catching(&mut self, past: Option<Position>) -> Option<Position> {
+        let (held, limits) = (self.held, &self.limits);
+        let mut from = None;
+        for line in self.lines.values_mut() {
+            let own = line.offered.max(line.cursor).feed_from();
+            if line.behind && past.is_none_or(|past| own > past) && can_catch(line, held, limits) {
+                line.catches = true;
+                from = Some(from.map_or(own, |from: Position| from.min(own)));
+            }
+        }
+        from
     }
 
     fn flight(&mut self, token: u64) -> Option<&mut Flight> {

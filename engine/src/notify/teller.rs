@@ -123,7 +123,12 @@ pub(crate) struct Teller {
     as_of_us: i64,
     saved: Option<Saved>,
     saved_at_us: u64,
+    /// A start goes on then, and each feed, behind an error of the disk.
     retry_at_us: u64,
+    walk_at_us: u64,
+    catch_at_us: u64,
+    /// Where the feed of the catching up broke off.
+    broken: Option<Position>,
     drain_until_us: Option<u64>,
     idle_looks: u32,
     sleep_us: u64,
@@ -160,6 +165,9 @@ impl Teller {
             saved: None,
             saved_at_us: 0,
             retry_at_us: 0,
+            walk_at_us: 0,
+            catch_at_us: 0,
+            broken: None,
             drain_until_us: None,
             idle_looks: 0,
             sleep_us: IDLE_SLEEP_US,
@@ -213,8 +221,6 @@ impl Teller {
             }
             Err(error) => {
                 tracing::warn!(%error, "the notifier waits");
-                (self.feed, self.catching) = (None, None);
-                self.notifier.iter_mut().for_each(Notifier::break_catching);
                 self.retry_at_us = now_us.saturating_add(RETRY_US);
                 self.sleep_us = RETRY_US;
                 Turn::Idle
@@ -231,8 +237,8 @@ impl Teller {
         self.poll_calls(&mut inputs);
         self.poll_notes(&mut inputs);
         if self.drain_until_us.is_none() {
-            self.walk(&mut inputs)?;
-            self.catch_up(&mut inputs)?;
+            self.walk(&mut inputs);
+            self.catch_up(&mut inputs);
         }
         let worked = !inputs.is_empty();
         let now = self.shared.now();
@@ -352,19 +358,30 @@ impl Teller {
         });
     }
 
-    /// The next events.
-    fn walk(&mut self, inputs: &mut Vec<Input>) -> Result<(), Error> {
+    /// The next events. A feed that breaks off begins anew a little later; what else there is to do goes on.
+    fn walk(&mut self, inputs: &mut Vec<Input>) {
         let Some(notifier) = self.notifier.as_ref().filter(|it| !it.is_empty()) else {
             self.feed = None;
-            return Ok(());
+            return;
         };
+        let now_us = self.shared.now().mono_us;
+        if now_us < self.walk_at_us {
+            return;
+        }
         let walked = notifier.walked();
         let (env, book) = (Arc::clone(&self.shared.env), Arc::clone(&self.shared.book));
         let log = self.shared.reader.clone();
         let feed = self.feed.get_or_insert_with(|| EventFeed::of_all(env, book, Some(log), walked));
         let mark =
             *self.mark.get_or_insert_with(|| (self.shared.watermark.load(), self.shared.now().wall_us));
-        let events = feed.next(EVENTS_AT_ONCE, Duration::ZERO)?;
+        let events = match feed.next(EVENTS_AT_ONCE, Duration::ZERO) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(%error, "the walk along the events waits");
+                (self.feed, self.walk_at_us) = (None, now_us.saturating_add(RETRY_US));
+                return;
+            }
+        };
         let through = feed.position();
         let mut as_of_us = self.as_of_us;
         if through.lsn() >= mark.0 {
@@ -377,20 +394,33 @@ impl Teller {
             self.as_of_us = as_of_us;
             inputs.push(Input::Walked { events, through, as_of_us });
         }
-        Ok(())
     }
 
-    /// The next older events.
-    fn catch_up(&mut self, inputs: &mut Vec<Input>) -> Result<(), Error> {
-        let (Some(feed), Some(notifier)) = (&mut self.catching, &self.notifier) else { return Ok(()) };
+    /// The next older events. Whoever lacks what cannot be read waits, and nobody else.
+    fn catch_up(&mut self, inputs: &mut Vec<Input>) {
+        let Some(notifier) = &mut self.notifier else { return };
+        let now_us = self.shared.now().mono_us;
+        let Some(feed) = &mut self.catching else {
+            if notifier.is_catching() && now_us >= self.catch_at_us {
+                notifier.break_catching(self.broken);
+            }
+            return;
+        };
         let before = feed.position();
-        let events = feed.next(EVENTS_AT_ONCE, Duration::ZERO)?;
+        let events = match feed.next(EVENTS_AT_ONCE, Duration::ZERO) {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(%error, "the catching up waits");
+                self.broken = Some(feed.position());
+                (self.catching, self.catch_at_us) = (None, now_us.saturating_add(RETRY_US));
+                return;
+            }
+        };
         let through = feed.position();
         if through > before || through >= notifier.walked() {
             let events = told_of(&self.shared, notifier, events);
             inputs.push(Input::Caught { events, through });
         }
-        Ok(())
     }
 
     fn carry_out(&mut self, output: Output) {

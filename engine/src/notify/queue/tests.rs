@@ -246,6 +246,16 @@ impl World {
         panic!("it does not come to rest");
     }
 
+    /// Every channel takes everything there is.
+    fn settle_but_catch(&mut self) {
+        while !self.notes.is_empty() || !self.open.is_empty() {
+            if self.notes.is_empty() {
+                self.answer(0, DeliveryOutcome::Delivered);
+            }
+            self.note(true);
+        }
+    }
+
     /// Notices that were taken for a subscription: position, index, kind, state; and how many deliveries.
     fn told(&self, id: &str) -> Vec<(u64, u64, String, String)> {
         told_in(&self.taken, id)
@@ -509,7 +519,8 @@ fn turn(world: &mut World, dice: &mut Rng, may_fail: bool) {
         5 if dice.below(8) == 0 => {
             // The feed breaks off.
             world.catch = None;
-            world.notifier.break_catching();
+            let at = (dice.below(2) == 0).then(|| Position::new(Lsn::new(dice.below(world.end()))));
+            world.notifier.break_catching(at);
         }
         5 => world.catch_up(1 + dice.below(20)),
         6 | 7 if !world.open.is_empty() => {
@@ -686,4 +697,37 @@ fn a_dead_endpoint_holds_nobody_up() {
     assert!((5..30).contains(&lost), "{lost} attempts");
     world.settle();
     assert_eq!(world.told("dead"), world.told("good"));
+}
+
+// A part of the events that cannot be read keeps whoever lacks it, and nobody else who catches up.
+#[test]
+fn a_place_that_cannot_be_read_keeps_nobody_else() {
+    let mut world = World::new(wide());
+    for id in ["early", "late"] {
+        world.command(set(id, json!({"all": true}), &["shift.opened"], json!({})));
+    }
+    for shift in 0..30 {
+        world.document(1, vec![EventKind::ShiftOpened { shift }]);
+    }
+    world.settle();
+    world.taken.clear();
+    for (id, from) in [("early", 3), ("late", 20)] {
+        world.command(json!({"do": "subscription.replay", "id": id, "from": from, "by": "test"}));
+    }
+    // What lies behind 10 is damaged.
+    for _ in 0..20 {
+        world.settle_but_catch();
+        match world.catch {
+            Some(from) if from < 10 => world.catch_up(10 - from),
+            Some(10) => {
+                world.catch = None;
+                world.notifier.break_catching(Some(Position::new(Lsn::new(10))));
+                world.step(Vec::new());
+            }
+            _ => world.catch_up(5),
+        }
+    }
+    let (early, late) = (world.told("early"), world.told("late"));
+    assert!(early.iter().all(|it| it.0 <= 10) && !early.is_empty());
+    assert_eq!(late.last().map(|it| it.0), Some(32));
 }
