@@ -11,6 +11,7 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,9 @@ struct Memory {
     failures: Mutex<u32>,
     /// Never answers.
     hangs: bool,
+    /// Whoever hands it something waits while this is held.
+    holds: Mutex<()>,
+    waits: AtomicBool,
 }
 
 impl Channel for Memory {
@@ -41,6 +45,8 @@ impl Channel for Memory {
             return Box::pin(std::future::pending());
         }
         let body: serde_json::Value = serde_json::from_slice(&delivery.body).unwrap();
+        self.waits.store(true, Ordering::SeqCst);
+        drop(self.holds.lock().unwrap());
         self.handed.lock().unwrap().push((delivery.id, delivery.to, body.clone()));
         let mut failures = self.failures.lock().unwrap();
         if *failures > 0 {
@@ -313,6 +319,31 @@ fn a_replay_that_cannot_be_read_holds_nobody_up() {
     assert_eq!(told(&channel, "new"), all);
     let states = engine.subscriptions();
     assert!(states.iter().any(|it| it.subscription.id == "early" && it.behind), "it was damaged for nothing");
+    engine.shutdown().unwrap();
+}
+
+// What happens while the notifier is busy lies behind a subscription that was made before it, whatever others want.
+#[test]
+fn a_new_subscription_is_told_from_its_command_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let channel = Arc::new(Memory::default());
+    let engine = open(dir.path(), &channel);
+    let text = r#"{"id":"first","scope":{"all":true},"kinds":["drive.appeared"],"channel":"memory","to":"x","by":"test"}"#;
+    let first = SubscriptionCommand::Set(Box::new(Subscription::from_json(text).unwrap()));
+    engine.subscribe(first).unwrap();
+    let messages = lives(2, 40);
+    let (old, new) = messages.split_at(10);
+    let held = channel.holds.lock().unwrap();
+    submit(&engine, old);
+    assert!(engine.registers(&Capability::operator()).wait(engine.durable(), PATIENCE));
+    wait_until("the notifier waits for the channel", || channel.waits.load(Ordering::SeqCst));
+    let from = engine.subscribe(subscription("second", r#"{"all":true}"#, "")).unwrap();
+    submit(&engine, new);
+    let all = expected(&engine, &Capability::operator(), from);
+    drop(held);
+    assert!(all.len() > 10);
+    wait_until("all is told", || told(&channel, "second").last() == all.last());
+    assert_eq!(told(&channel, "second"), all);
     engine.shutdown().unwrap();
 }
 

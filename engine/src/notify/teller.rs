@@ -234,9 +234,11 @@ impl Teller {
         }
         let mut inputs = Vec::new();
         self.take_commands(&mut inputs);
+        // What the feeds give is chosen by what is wanted, and a command that is not applied yet may want more.
+        let is_chosen = inputs.is_empty();
         self.poll_calls(&mut inputs);
         self.poll_notes(&mut inputs);
-        if self.drain_until_us.is_none() {
+        if self.drain_until_us.is_none() && is_chosen {
             self.walk(&mut inputs);
             self.catch_up(&mut inputs);
         }
