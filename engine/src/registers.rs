@@ -53,6 +53,8 @@ mod usage;
 mod watched;
 mod wheel;
 
+use std::collections::BTreeSet;
+
 use ahash::RandomState;
 use hashbrown::HashTable;
 use ofd_codec::{DocumentView, DriveNumber, Form, LocalSeconds, tags};
@@ -148,6 +150,8 @@ pub struct Registers {
     hasher: RandomState,
     /// What is due when, of the drives by their numbers. It follows from them: a state that comes back sets it again.
     wheel: Wheel,
+    /// Timers of drives that have gone off and are not told yet. They follow from the drives too.
+    pending: BTreeSet<watched::Pending>,
     /// What the traffic lights need beside drives and cards.
     watch: Watch,
     /// Drives are packed here before they are put away.
@@ -171,6 +175,7 @@ impl Registers {
             rule_set: RuleSet::default(),
             hasher: RandomState::with_seeds(1, 2, 3, 4),
             wheel: Wheel::default(),
+            pending: BTreeSet::new(),
             watch: Watch::default(),
             scratch: Packer::default(),
             last: Position::START,
@@ -378,7 +383,8 @@ impl Registers {
     /// When a tick is wanted next, microseconds UTC; `None` while nothing can become due.
     #[must_use]
     pub fn due_us(&self) -> Option<i64> {
-        let first = self.wheel.first().into_iter().chain(self.watch.first()).min();
+        let pending = self.pending.first().map(|it| it.0);
+        let first = self.wheel.first().into_iter().chain(pending).chain(self.watch.first()).min();
         first.map(|second| i64::from(second).saturating_mul(1_000_000))
     }
 

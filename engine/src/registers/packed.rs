@@ -105,8 +105,16 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
     watch.pack(last_second(drive), to);
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// How many drives this thread has unpacked: what a test of what it costs counts.
+    pub(super) static UNPACKED: core::cell::Cell<u64> = const { core::cell::Cell::new(0) };
+}
+
 /// Reads what [`pack`] wrote.
 pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Drive> {
+    #[cfg(test)]
+    UNPACKED.set(UNPACKED.get().wrapping_add(1));
     let mut drive = unpack_head(number, from)?;
     for _ in 0..from.count()? {
         drive.shifts.reserve_exact(1);

@@ -1,7 +1,5 @@
 //! What the registers ask the rules across documents, and what goes off by time. Pure.
 
-use std::collections::BTreeSet;
-
 use ofd_codec::tags;
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
@@ -25,11 +23,14 @@ pub(super) struct Before {
 }
 
 /// What is due of a drive.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
     Shift,
     Silence,
 }
+
+/// A timer that has gone off: its second, which is not later than what it is set for, the drive, and what.
+pub(super) type Pending = (u32, u32, Due);
 
 /// The bit of a timer's number that tells silence; drives are never so many.
 pub(super) const SILENCE: u32 = 1 << 31;
@@ -41,11 +42,11 @@ fn soon(when: u32, now: u32) -> u32 {
 }
 
 impl Due {
-    fn of(drive: &Drive, of_silence: bool) -> Option<(u32, Self)> {
-        Some(match of_silence {
-            true => (drive.watch.silence_due(drive)?, Self::Silence),
-            false => (drive.overdue_at()?, Self::Shift),
-        })
+    fn when(self, drive: &Drive) -> Option<u32> {
+        match self {
+            Self::Silence => drive.watch.silence_due(drive),
+            Self::Shift => drive.overdue_at(),
+        }
     }
 }
 
@@ -105,49 +106,62 @@ impl Registers {
         }
     }
 
-    /// Sets timers that are early to when they are due, so that no tick is asked for nothing; whether anything is due by then.
+    /// Whether anything is due by then, so that no tick is asked for nothing. Looks no further than the first that is.
     pub(crate) fn has_due(&mut self, second: u32) -> bool {
-        let mut gone = Vec::new();
-        self.wheel.turn(second, &mut gone);
-        let mut has = self.watch.first().is_some_and(|first| first <= second);
-        for (_, whom) in gone {
-            let drive = self.drives.get(whom & !SILENCE).and_then(KeptDrive::drive);
-            if let Some((when, what)) = drive.and_then(|it| Due::of(&it, whom & SILENCE != 0)) {
-                has |= when <= second;
-                // That of a shift is right from the beginning: one that is early is another shift's.
-                if when <= second || what == Due::Silence {
-                    self.wheel.set(soon(when, second), whom);
-                }
-            }
+        if self.watch.first().is_some_and(|first| first <= second) {
+            return true;
         }
-        has
+        self.turn(second);
+        let due = self.next_due(second);
+        self.pending.extend(due);
+        due.is_some()
     }
 
-    /// A tick of the clock, which is the only one that timers know: what is due by then happens now.
-    pub fn tick(&mut self, position: Position, received_at_us: i64, out: &mut Vec<Event>) {
-        let second = crate::watch::drive::seconds(received_at_us);
+    /// Timers that go off wait for their turn, and no drive is asked yet: there may be millions.
+    fn turn(&mut self, second: u32) {
         let mut gone = Vec::new();
         self.wheel.turn(second, &mut gone);
-        // Timers are never taken back, and that of silence is early where something came meanwhile: what is due says the drive.
-        let mut whom: Vec<u32> = gone.into_iter().map(|(_, whom)| whom).collect();
-        whom.sort_unstable();
-        whom.dedup();
-        let mut due = BTreeSet::new();
-        for whom in whom {
-            let at = whom & !SILENCE;
-            let Some(drive) = self.drives.get(at).and_then(KeptDrive::drive) else { continue };
-            due.extend(Due::of(&drive, whom != at).map(|(when, what)| (when, at, what)));
+        let what = |whom: u32| if whom & SILENCE == 0 { Due::Shift } else { Due::Silence };
+        self.pending.extend(gone.into_iter().map(|(when, whom)| (when, whom & !SILENCE, what(whom))));
+    }
+
+    /// Takes the first that is due by then from those that wait. Timers are never taken back, and that of silence is early where
+    /// something came meanwhile: what is due, and when, says the drive.
+    fn next_due(&mut self, second: u32) -> Option<Pending> {
+        while let Some(first) = self.pending.first().copied().filter(|it| it.0 <= second) {
+            self.pending.remove(&first);
+            let (when, at, what) = first;
+            let drive = self.drives.get(at).and_then(KeptDrive::drive);
+            match drive.and_then(|it| what.when(&it)) {
+                Some(now) if now == when => return Some(first),
+                Some(now) => self.wait(now, at, what, second),
+                None => {}
+            }
         }
+        None
+    }
+
+    /// Something of a drive is due at `when`, as of `second`.
+    fn wait(&mut self, when: u32, at: u32, what: Due, second: u32) {
+        if when <= second {
+            self.pending.insert((when, at, what));
+        } else if what == Due::Silence {
+            self.wheel.set(soon(when, second), at | SILENCE);
+        }
+        // That of a shift is right from the beginning: one that is early is another shift's.
+    }
+
+    /// A tick of the clock, which is the only one that timers know: what is due by then happens now. Places of events have 16
+    /// bits: what is more waits for the next tick.
+    pub fn tick(&mut self, position: Position, received_at_us: i64, out: &mut Vec<Event>) {
+        let second = crate::watch::drive::seconds(received_at_us);
+        self.turn(second);
         let mut index = 0_u16;
-        while let Some((when, at, what)) = due.pop_first() {
-            if when <= second && index >= TOLD_AT_ONCE {
-                // Places of events have 16 bits: the rest waits for the next tick.
-                self.wheel.set(when, if what == Due::Silence { at | SILENCE } else { at });
-            } else if when <= second {
-                let next = self.go_off(at, what, position, received_at_us, &mut index, out);
-                due.extend(next.map(|when| (when, at, what)));
-            } else if what == Due::Silence {
-                self.wheel.set(soon(when, second), at | SILENCE);
+        while index < TOLD_AT_ONCE
+            && let Some((_, at, what)) = self.next_due(second)
+        {
+            if let Some(next) = self.go_off(at, what, position, received_at_us, &mut index, out) {
+                self.wait(next, at, what, second);
             }
         }
         self.judge_due(position, received_at_us, index, out);
@@ -221,5 +235,75 @@ impl Registers {
     pub(crate) fn risks(&self, sees: impl Fn(Option<&str>) -> bool) -> impl Iterator<Item = (Card, Risk)> {
         let visible = self.cards.iter().filter(move |card| sees(card.inn().as_deref()));
         visible.map(|card| (self.shown(card), card.watch.risk()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::cast_possible_wrap,
+        clippy::arithmetic_side_effects,
+        reason = "a failed test may panic"
+    )]
+    use ofd_codec::{DocumentView, DriveNumber, Form, TlvWriter};
+    use ofd_storage::{Error, Lsn};
+
+    use super::*;
+    use crate::registers::{Past, SHIFTS_KEPT};
+
+    struct Nothing;
+
+    impl Past for Nothing {
+        fn plain(&self, _: Position, _: DriveNumber, _: u32) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+    }
+
+    // After a day without the engine everything is due at once. A tick tells some of it, and whoever looks at all the rest again,
+    // every second, is never done.
+    #[test]
+    fn a_drive_that_is_due_is_looked_at_when_its_turn_comes() {
+        const FROM_US: i64 = 1_790_000_000_000_000;
+        let drives = u32::from(TOLD_AT_ONCE) * 2 + 5_000;
+        let mut registers = Registers::new(None, SHIFTS_KEPT);
+        let mut out = Vec::new();
+        for drive in 0..drives {
+            let number = DriveNumber::parse(&format!("71{drive:014}")).unwrap();
+            let mut bytes = Vec::new();
+            TlvWriter::new(&mut bytes)
+                .document(Form::RECEIPT, |w| {
+                    w.bytes(tags::FISCAL_DRIVE_NUMBER, number.as_bytes())?;
+                    w.u32(tags::FISCAL_DOCUMENT_NUMBER, 1);
+                    Ok(())
+                })
+                .unwrap();
+            let view = DocumentView::new_checked(&bytes).unwrap();
+            let seen = Seen {
+                position: Position::new(Lsn::new(u64::from(drive) + 1)),
+                received_at_us: FROM_US,
+                realm: Realm::Prod,
+                drive: number,
+                number: 1,
+                variant: 0,
+                imported: false,
+                view,
+                header: view.header(),
+            };
+            registers.take(&seen, &Nothing, &mut out).unwrap();
+        }
+        let mut told = Vec::new();
+        packed::UNPACKED.set(0);
+        for tick in 0..3 {
+            let now_us = FROM_US + (86_400 + 3_600 + tick) * 1_000_000;
+            assert!(registers.has_due(crate::watch::drive::seconds(now_us)));
+            out.clear();
+            registers.tick(Position::new(Lsn::new(1_000_000)), now_us, &mut out);
+            told.push(out.len());
+        }
+        assert_eq!(told, [60_000, 60_000, 5_000]);
+        assert!(!registers.has_due(crate::watch::drive::seconds(FROM_US) + 86_400 + 3_700));
+        // Once to ask and once to tell, and one that is found due before each tick.
+        assert!(packed::UNPACKED.get() <= 2 * u64::from(drives) + 10, "{}", packed::UNPACKED.get());
     }
 }
