@@ -168,10 +168,9 @@ impl DriveWatch {
     /// Something came over the wire: silence is over.
     fn hear(&mut self, seen: &Seen<'_>, scene: &mut Scene<'_>) {
         self.heard = self.heard.max(seconds(seen.received_at_us));
-        if self.silent > 0 {
-            SILENCE.into_iter().for_each(|(_, rule)| scene.ended(&mut self.tallies, rule));
-            self.silent = 0;
-        }
+        // Each time: a rule that was off when its state ended has it still.
+        SILENCE.into_iter().for_each(|(_, rule)| scene.ended(&mut self.tallies, rule));
+        self.silent = 0;
     }
 
     /// When the next step of silence is due, seconds UTC; `None` of a drive that has not to send anything.

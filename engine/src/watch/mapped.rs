@@ -19,6 +19,10 @@ pub(crate) fn judge(events: &[Event], drive: &Drive, tallies: &mut Tallies, scen
     for event in events {
         one(&event.kind, event.number, drive, tallies, scene);
     }
+    // Not by the event alone: the rule may have been off then.
+    if drive.service.missing().is_empty() {
+        scene.ended(tallies, Rule::D2);
+    }
 }
 
 /// The findings of one event.
@@ -43,7 +47,6 @@ pub(crate) fn one(
                 ..said(ranges(drive.service.missing()), None)
             });
         }
-        EventKind::GapClosed(_) if drive.service.missing().is_empty() => scene.ended(tallies, Rule::D2),
         EventKind::Variant { variant } => {
             scene.happened(tallies, Rule::I6, || {
                 What::of(tags::FISCAL_DOCUMENT_NUMBER, number, format!("вариант {variant} отличается"))

@@ -26,6 +26,7 @@ use ofd_engine::codec::rules::life::{LifeRuleId, life_rules};
 use ofd_engine::host::Capability;
 use ofd_engine::registers::{EventKind, Registers, SHIFTS_KEPT};
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::watch::RuleSwitch;
 use ofd_engine::{Engine, ReadOnly};
 
 /// As they come back from a checkpoint.
@@ -60,6 +61,39 @@ fn findings_do_not_depend_on_where_the_fold_goes_on() {
         }
     }
     assert!(told > 400, "{told}");
+}
+
+// What has ended while its rule was off cannot be told then; if it stayed for ever, the next finding would be none.
+#[test]
+fn a_state_that_ends_while_its_rule_is_off_ends_with_the_next_document() {
+    // The rule is off for one document alone.
+    let told = |life: &Life, rule: &str, off: usize| {
+        let mut fold = registers();
+        let mut told = Vec::new();
+        for at in 0..life.came.len() {
+            if at == off || at == off + 1 {
+                fold.switch(&RuleSwitch::new(rule, at != off, "x", "x").unwrap());
+            }
+            let events = life.fold(&mut fold, at);
+            let mine = events.iter().filter_map(finding).filter(|it| it.rule.rule().key == rule);
+            told.extend(mine.map(|it| (at, it.ended_us.is_some())));
+        }
+        told
+    };
+    let mut gap = Life::new();
+    gap.open();
+    (0..4).for_each(|_| _ = gap.sell(100));
+    gap.skip(1);
+    gap.sell(100);
+    gap.came.swap(3, 4);
+    assert_eq!(told(&gap, "D2", 4), [(3, false), (5, true), (6, false)]);
+    let mut silence = Life::new();
+    silence.open();
+    silence.tick(2 * DAY);
+    silence.pass(3 * DAY);
+    (0..2).for_each(|_| _ = silence.sell(100));
+    silence.tick(2 * DAY);
+    assert_eq!(told(&silence, "I1.1", 3), [(2, false), (4, true), (5, false)]);
 }
 
 // Owners are told how many more refunds they may give; a late document counts once, and on its own day.
