@@ -11,8 +11,9 @@ pub struct TaxOptions {
     pub batch_drive_documents: usize,
     /// Batches that may be on their way at once, 1..=64; of one drive there is never more than one. Default 4.
     pub batches_in_flight: usize,
-    /// Documents that are kept in memory, sent or not, 1000..=16777216; what comes behind them is read from the log when
-    /// there is room. Some 200 bytes each. Default 262144.
+    /// Documents that wait to be sent and are kept in memory, 1000..=16777216; what comes behind them is read from the log when
+    /// there is room. Three times as many may await their verdict besides; with verdicts that do not come at all, sending goes on
+    /// until that room is full, at the least. Some 200 bytes each. Default 262144.
     pub window_documents: usize,
     /// Of them those of one drive that wait, 10..=100000; also what a paused drive keeps there. Default 250.
     pub lane_documents: usize,

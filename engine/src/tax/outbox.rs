@@ -18,7 +18,9 @@
 //! state. So a crash at any moment loses at most what the service has said and the log has not: such a document is sent again
 //! under the same drive, number and hash, and the service knows it.
 //!
-//! **Memory**: the window holds [`TaxOptions::window_documents`] documents without their bodies. What does not fit stays in the
+//! **Memory**: the window holds [`TaxOptions::window_documents`] documents that wait to be sent, without their bodies, and three
+//! times as many that await their verdict: late verdicts take no room of what waits. When all of it is taken by documents that
+//! have no verdict, nothing more is sent until one comes or is given up waiting for. What does not fit stays in the
 //! log: of everything behind `behind`, of one drive behind the cursor of its lane. What was told of documents that have not been
 //! read again yet is in `ahead`.
 //!
@@ -52,6 +54,10 @@ const EARLY_MAX: usize = 10_000;
 const REMARKS_MAX: usize = 1_000_000;
 /// Documents of a lane that are asked for at once.
 const LISTED_AT_ONCE: usize = 256;
+/// Documents that are asked for at once behind the window.
+const CAUGHT_UP_AT_ONCE: usize = 8_192;
+/// The window and what awaits its verdict besides, in windows.
+const WINDOWS_IN_ALL: usize = 4;
 
 /// A document that the service has to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +152,29 @@ struct Entry {
     told: bool,
 }
 
-/// Documents of a lane that are not in the window: all behind the cursor.
+/// Documents that are not in the window, of a lane or of all: everything behind the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Aside {
     cursor: u64,
+    /// The last of them.
     through: u64,
+    /// When the first of them was received, or one before it.
     oldest_us: i64,
+}
+
+impl Aside {
+    /// Of a document that has no room, and of those behind it.
+    fn from(document: &Document) -> Self {
+        let Document { position, received_at_us, .. } = *document;
+        Self { cursor: position.saturating_sub(1), through: position, oldest_us: received_at_us }
+    }
+
+    /// What is left when these were read again, through there.
+    fn without(self, documents: &[Document], through: u64) -> Option<Self> {
+        let oldest_us = documents.last().map_or(self.oldest_us, |it| it.received_at_us);
+        let left = Self { cursor: self.cursor.max(through), oldest_us, ..self };
+        (left.cursor < left.through).then_some(left)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -162,7 +185,8 @@ struct Lane {
     tries: u32,
     not_before_us: u64,
     aside: Option<Aside>,
-    listing: bool,
+    /// Documents that were asked for.
+    listing: usize,
 }
 
 /// What was told of a document before it was read again.
@@ -180,7 +204,8 @@ struct Again {
     numbers: (u32, u32),
     cursor: u64,
     done: BTreeSet<u64>,
-    listing: bool,
+    /// Documents that were asked for.
+    listing: usize,
 }
 
 /// What has become of a document.
@@ -218,7 +243,7 @@ pub(crate) struct Outbox {
     told: u64,
     window: BTreeMap<u64, Entry>,
     lanes: HashMap<u64, Lane, ahash::RandomState>,
-    behind: Option<u64>,
+    behind: Option<Aside>,
     ahead: BTreeMap<u64, Ahead>,
     again: VecDeque<Again>,
     paused: bool,
@@ -242,7 +267,10 @@ pub(crate) struct Outbox {
     polling: bool,
     poll_failures: u32,
     poll_at_us: u64,
-    catching: bool,
+    /// Documents that were asked for behind the window.
+    catching: usize,
+    /// All documents that were asked for: each has its place in the window already.
+    asked: usize,
     now_us: u64,
     strays: u64,
     repeats: u64,
@@ -391,8 +419,8 @@ impl Outbox {
     pub(crate) fn oldest_unsent_us(&self) -> Option<i64> {
         let waits = |entry: &&Entry| !matches!(entry.stage, Stage::Sent { .. });
         let in_window = self.window.values().find(waits).map(|entry| entry.document.received_at_us);
-        let aside = self.lanes.values().filter_map(|lane| lane.aside).map(|aside| aside.oldest_us).min();
-        in_window.into_iter().chain(aside).min()
+        let asides = self.lanes.values().filter_map(|lane| lane.aside).chain(self.behind);
+        in_window.into_iter().chain(asides.map(|aside| aside.oldest_us)).min()
     }
 
     fn take(&mut self, input: Input, chance: u64, outputs: &mut Vec<Output>) {
@@ -404,9 +432,9 @@ impl Outbox {
             Input::Command { position, command } => self.command(position, command),
             Input::Head(position) => self.told = self.told.max(position),
             Input::CaughtUp { documents, through } => {
-                self.catching = false;
+                self.asked = self.asked.saturating_sub(std::mem::take(&mut self.catching));
+                self.behind = self.behind.and_then(|behind| behind.without(&documents, through));
                 documents.into_iter().for_each(|document| self.place(document));
-                self.behind = Some(through).filter(|through| *through < self.told);
             }
             Input::Listed { asked, documents, through } => self.listed(asked, documents, through),
             Input::Answered { batch, receipts } => self.answered(batch, receipts, chance, outputs),
@@ -428,25 +456,18 @@ impl Outbox {
         account.stored = account.stored.saturating_add(1);
         self.totals.stored = self.totals.stored.saturating_add(1);
         self.count_day(document.received_at_us, |day| &mut day.stored);
-        if self.behind.is_some() {
-            return;
+        match self.behind {
+            Some(behind) => self.behind = Some(Aside { through: document.position, ..behind }),
+            None if self.room() == 0 => self.behind = Some(Aside::from(&document)),
+            None => self.place(document),
         }
-        if self.window.len() >= self.options.window_documents {
-            self.behind = Some(document.position.saturating_sub(1));
-            return;
-        }
-        self.place(document);
     }
 
     /// Gives a document that was read its place.
     fn place(&mut self, document: Document) {
         let lane = self.lanes.entry(document.drive).or_default();
         if lane.aside.is_some() || lane.paused || lane.waiting.len() >= self.options.lane_documents {
-            let aside = lane.aside.get_or_insert(Aside {
-                cursor: document.position.saturating_sub(1),
-                through: 0,
-                oldest_us: document.received_at_us,
-            });
+            let aside = lane.aside.get_or_insert(Aside::from(&document));
             aside.through = aside.through.max(document.position);
             self.arrange(document.drive);
             return;
@@ -478,7 +499,7 @@ impl Outbox {
 
     /// Whether a document lies where it has not been read again.
     fn is_unread(&self, position: u64, drive: u64) -> bool {
-        self.behind.is_some_and(|behind| position > behind)
+        self.behind.is_some_and(|behind| position > behind.cursor)
             || self.lanes.get(&drive).and_then(|lane| lane.aside).is_some_and(|it| position > it.cursor)
     }
 
@@ -606,32 +627,39 @@ impl Outbox {
             TaxCommand::Resend { drive, from, to } => {
                 let drive = drive.to_bcd_u64();
                 let (numbers, done) = ((from, to), BTreeSet::new());
-                self.again.push_back(Again { position, drive, numbers, cursor: 0, done, listing: false });
+                self.again.push_back(Again { position, drive, numbers, cursor: 0, done, listing: 0 });
             }
         }
     }
 
     // ── What is read again.
 
+    /// How many documents more may come into the window.
     fn room(&self) -> usize {
-        self.options.window_documents.saturating_sub(self.window.len())
+        let TaxOptions { window_documents, .. } = self.options;
+        let all = self.window.len().saturating_add(self.asked);
+        let waiting = all.saturating_sub(self.due.len());
+        let in_all = window_documents.saturating_mul(WINDOWS_IN_ALL).saturating_sub(all);
+        window_documents.saturating_sub(waiting).min(in_all)
     }
 
     /// Asks for documents while there is room for them.
     fn ask_for_more(&mut self, outputs: &mut Vec<Output>) {
+        // A quarter at once, so that a log is not opened for every document that leaves; half of the room is left to the lanes.
+        let enough = (self.options.window_documents / 4).clamp(1, CAUGHT_UP_AT_ONCE);
         let room = self.room();
-        // A quarter at once, so that a log is not opened for every document that leaves.
-        let enough = (self.options.window_documents / 4).min(8_192);
-        if let Some(after) = self.behind.filter(|_| !self.catching && room >= enough.max(1)) {
-            self.catching = true;
-            outputs.push(Output::CatchUp { after, most: room.min(8_192) });
+        if let Some(behind) = self.behind.filter(|_| self.catching == 0 && room >= enough) {
+            let most = room.div_ceil(2).min(CAUGHT_UP_AT_ONCE);
+            (self.catching, self.asked) = (most, self.asked.saturating_add(most));
+            outputs.push(Output::CatchUp { after: behind.cursor, most });
         }
-        if room == 0 {
+        let most = LISTED_AT_ONCE.min(self.options.lane_documents).min(self.room());
+        if most == 0 {
             return;
         }
-        let most = LISTED_AT_ONCE.min(self.options.lane_documents).min(room);
-        if let Some(again) = self.again.front_mut().filter(|it| !it.listing) {
-            again.listing = true;
+        if let Some(again) = self.again.front_mut().filter(|it| it.listing == 0) {
+            again.listing = most;
+            self.asked = self.asked.saturating_add(most);
             outputs.push(Output::List {
                 asked: Asked::Again(again.position),
                 drive: again.drive,
@@ -641,14 +669,13 @@ impl Outbox {
                 most,
             });
         }
-        let mut left = room.checked_div(most).unwrap_or_default();
-        while left > 0
+        while self.room() >= most
             && let Some(drive) = self.listable.pop_first()
         {
             let Some(lane) = self.lanes.get_mut(&drive) else { continue };
             let Some(aside) = lane.aside else { continue };
-            lane.listing = true;
-            left = left.saturating_sub(1);
+            lane.listing = most;
+            self.asked = self.asked.saturating_add(most);
             outputs.push(Output::List {
                 asked: Asked::Lane(drive),
                 drive,
@@ -664,14 +691,8 @@ impl Outbox {
         match asked {
             Asked::Lane(drive) => {
                 let Some(lane) = self.lanes.get_mut(&drive) else { return };
-                lane.listing = false;
-                if let Some(aside) = &mut lane.aside {
-                    aside.cursor = aside.cursor.max(through);
-                    aside.oldest_us = documents.last().map_or(aside.oldest_us, |it| it.received_at_us);
-                    if aside.cursor >= aside.through {
-                        lane.aside = None;
-                    }
-                }
+                self.asked = self.asked.saturating_sub(std::mem::take(&mut lane.listing));
+                lane.aside = lane.aside.and_then(|aside| aside.without(&documents, through));
                 for document in documents.into_iter().filter(|it| it.drive == drive) {
                     self.admit(document, None);
                 }
@@ -682,7 +703,7 @@ impl Outbox {
                     self.send_again(position, document);
                 }
                 if let Some(again) = self.again.front_mut().filter(|it| it.position == position) {
-                    again.listing = false;
+                    self.asked = self.asked.saturating_sub(std::mem::take(&mut again.listing));
                     again.cursor = through;
                     if through >= position {
                         self.again.pop_front();

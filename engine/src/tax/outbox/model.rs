@@ -10,6 +10,8 @@
     reason = "a failed test may panic"
 )]
 
+mod pressure;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ofd_storage::Now;
@@ -242,7 +244,9 @@ impl World {
                 }
             }
         }
-        assert!(self.outbox.window.len() <= self.options.window_documents + LISTED_AT_ONCE);
+        // To the document: what was asked for has its place before it comes.
+        let Outbox { window, asked, .. } = &self.outbox;
+        assert!(window.len() + asked <= self.options.window_documents * WINDOWS_IN_ALL);
     }
 
     fn read_head(&mut self) -> bool {

@@ -12,7 +12,7 @@ use super::{Again, Ahead, Aside, Document, Entry, Outbox, Stage};
 use crate::live::file::Folded;
 
 /// Names the shape: a checkpoint of another one is none.
-pub(crate) const SHAPE: &str = "tax outbox 1";
+pub(crate) const SHAPE: &str = "tax outbox 2";
 
 const HEAD: u8 = 1;
 const WINDOW: u8 = 2;
@@ -49,7 +49,7 @@ impl Outbox {
         let mut out = Pieces { put, piece: Vec::new() };
         out.row(HEAD, |w| {
             w.u64(self.told);
-            w.option(self.behind);
+            w.aside(self.behind);
             w.bool(self.paused);
             let Totals { stored, sent, resent, settled } = self.totals;
             let Settled { accepted, warned, quarantined, refused, given_up } = settled;
@@ -78,12 +78,7 @@ impl Outbox {
             out.row(LANES, |w| {
                 w.u64(*drive);
                 w.bool(lane.paused);
-                w.bool(lane.aside.is_some());
-                let Aside { cursor, through, oldest_us } =
-                    lane.aside.unwrap_or(Aside { cursor: 0, through: 0, oldest_us: 0 });
-                w.u64(cursor);
-                w.u64(through);
-                w.u64(oldest_us.cast_unsigned());
+                w.aside(lane.aside);
             })?;
         }
         for (position, ahead) in &self.ahead {
@@ -162,7 +157,7 @@ impl Outbox {
         match kind {
             HEAD => {
                 self.told = r.u64()?;
-                self.behind = r.option()?;
+                self.behind = r.aside()?;
                 self.paused = r.bool()?;
                 let [stored, sent, resent] = [r.u64()?, r.u64()?, r.u64()?];
                 let settled = Settled {
@@ -194,10 +189,8 @@ impl Outbox {
             }
             LANES => {
                 let drive = r.u64()?;
-                let (paused, has) = (r.bool()?, r.bool()?);
-                let aside = Aside { cursor: r.u64()?, through: r.u64()?, oldest_us: r.u64()?.cast_signed() };
                 let lane = self.lanes.entry(drive).or_default();
-                (lane.paused, lane.aside) = (paused, has.then_some(aside));
+                (lane.paused, lane.aside) = (r.bool()?, r.aside()?);
             }
             AHEAD => {
                 let position = r.u64()?;
@@ -211,7 +204,7 @@ impl Outbox {
             AGAIN => {
                 let (position, drive, numbers, cursor) = (r.u64()?, r.u64()?, (r.u32()?, r.u32()?), r.u64()?);
                 let mut again =
-                    Again { position, drive, numbers, cursor, done: Default::default(), listing: false };
+                    Again { position, drive, numbers, cursor, done: Default::default(), listing: 0 };
                 for _ in 0..r.u32()? {
                     again.done.insert(r.u64()?);
                 }
@@ -313,6 +306,14 @@ impl Writer<'_> {
         self.bool(value.is_some());
         self.u64(value.unwrap_or_default());
     }
+    fn aside(&mut self, aside: Option<Aside>) {
+        self.bool(aside.is_some());
+        let Aside { cursor, through, oldest_us } =
+            aside.unwrap_or(Aside { cursor: 0, through: 0, oldest_us: 0 });
+        self.u64(cursor);
+        self.u64(through);
+        self.u64(oldest_us.cast_unsigned());
+    }
     fn texts(&mut self, texts: &[Box<str>]) {
         self.u8(u8::try_from(texts.len()).unwrap_or(u8::MAX));
         // Of an id that was sent more often than that, the newest count.
@@ -352,6 +353,11 @@ impl Reader<'_> {
         let is = self.bool()?;
         let value = self.u64()?;
         Some(is.then_some(value))
+    }
+    fn aside(&mut self) -> Option<Option<Aside>> {
+        let is = self.bool()?;
+        let aside = Aside { cursor: self.u64()?, through: self.u64()?, oldest_us: self.u64()?.cast_signed() };
+        Some(is.then_some(aside))
     }
     fn texts(&mut self) -> Option<Vec<Box<str>>> {
         let count = self.u8()?;

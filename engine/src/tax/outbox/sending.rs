@@ -17,7 +17,7 @@ impl Outbox {
         let may = !lane.paused && lane.sending == 0;
         let lists = lane.aside.is_some()
             && !lane.paused
-            && !lane.listing
+            && lane.listing == 0
             && lane.waiting.len().saturating_mul(2) <= self.options.lane_documents;
         let first = lane.waiting.first().copied();
         if lists {
@@ -33,7 +33,7 @@ impl Outbox {
             _ => {}
         }
         let idle = first.is_none() && lane.sending == 0 && !lane.paused && lane.aside.is_none();
-        if idle && !lane.listing {
+        if idle && lane.listing == 0 {
             self.lanes.remove(&drive);
         }
     }

@@ -713,7 +713,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         name: "tax.window_documents",
         unit: "documents",
-        about: "Documents of the leg in memory, some 200 bytes each; the rest of a backlog stays in the log.",
+        about: "Documents of the leg in memory that wait, and three times as many that await their verdict, some 200 bytes each; the rest of a backlog stays in the log.",
         reloadable: false,
         field: Field::Integer {
             min: 1_000,

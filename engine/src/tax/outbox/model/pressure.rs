@@ -1,0 +1,53 @@
+//! What takes room and must not take that of others: verdicts that do not come, resends, drives that are paused.
+
+use super::*;
+
+impl World {
+    fn taken(&self) -> usize {
+        self.service.taken.values().map(Vec::len).sum()
+    }
+
+    /// The documents that the service does not have, the oldest first.
+    fn untaken(&self) -> Vec<Document> {
+        let has = |it: &Document| {
+            let taken = self.service.taken.get(&it.drive);
+            taken.is_some_and(|taken| taken.contains(&(it.number, it.position)))
+        };
+        self.documents().into_iter().filter(|it| !has(it)).collect()
+    }
+}
+
+// A service that takes documents and says nothing of them must not stop the next ones, and when it does, everybody hears of it.
+#[test]
+fn sending_goes_on_without_verdicts_as_far_as_promised_and_the_age_is_told() {
+    let mut world = World::new(4, Faults { lost_verdict: 1, ..Faults::default() });
+    let hour_us = 3_600_000_000;
+    (world.options.verdict_timeout_us, world.outbox.options.verdict_timeout_us) = (hour_us, hour_us);
+    for number in 1..=100 {
+        for drive in 1..=3 {
+            world.document(drive << 60, number);
+            world.now_us += 1_000;
+        }
+        for _ in 0..10 {
+            world.turn();
+        }
+    }
+    for _ in 0..1_000 {
+        world.turn();
+    }
+    assert!(world.now_us < START_US + hour_us, "no time-out has helped");
+    let taken = world.taken();
+    assert!(taken >= 3 * world.options.window_documents, "{taken} were sent");
+    assert!(taken <= WINDOWS_IN_ALL * world.options.window_documents, "{taken} were sent");
+    // Nothing in the window waits: it is the documents behind it whose age counts.
+    let untaken = world.untaken();
+    let told = world.outbox.oldest_unsent_us().unwrap();
+    assert!(told <= untaken[0].received_at_us && told > START_US as i64, "{told}");
+    world.checkpoint = World::save(&world.outbox);
+    world.crash();
+    assert_eq!(world.outbox.oldest_unsent_us(), Some(told), "a restart knows it");
+    world.outbox.options.verdict_timeout_us = hour_us;
+    world.finish();
+    world.check();
+    assert_eq!(world.outbox.oldest_unsent_us(), None);
+}
