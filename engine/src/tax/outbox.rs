@@ -189,6 +189,13 @@ struct Lane {
     listing: usize,
 }
 
+impl Lane {
+    /// Whether more of it may come into the window.
+    fn has_room(&self, lane_documents: usize) -> bool {
+        !self.paused && self.waiting.len().saturating_mul(2) <= lane_documents
+    }
+}
+
 /// What was told of a document before it was read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Ahead {
@@ -657,7 +664,12 @@ impl Outbox {
         if most == 0 {
             return;
         }
-        if let Some(again) = self.again.front_mut().filter(|it| it.listing == 0) {
+        let (lanes, lane_documents) = (&self.lanes, self.options.lane_documents);
+        let has_room =
+            |it: &&mut Again| lanes.get(&it.drive).is_none_or(|lane| lane.has_room(lane_documents));
+        let is_listing = self.again.iter().any(|it| it.listing > 0);
+        // One at a time, in their order; one of a drive that is paused or has enough to do lets the next one pass.
+        if let Some(again) = self.again.iter_mut().filter(|_| !is_listing).find(has_room) {
             again.listing = most;
             self.asked = self.asked.saturating_add(most);
             outputs.push(Output::List {
@@ -702,11 +714,11 @@ impl Outbox {
                 for document in documents {
                     self.send_again(position, document);
                 }
-                if let Some(again) = self.again.front_mut().filter(|it| it.position == position) {
+                if let Some(again) = self.again.iter_mut().find(|it| it.position == position) {
                     self.asked = self.asked.saturating_sub(std::mem::take(&mut again.listing));
                     again.cursor = through;
                     if through >= position {
-                        self.again.pop_front();
+                        self.again.retain(|it| it.position != position);
                     }
                 }
             }

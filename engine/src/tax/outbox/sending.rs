@@ -15,10 +15,7 @@ impl Outbox {
         let Some(lane) = self.lanes.get(&drive) else { return };
         self.timers.remove(&(lane.not_before_us, drive));
         let may = !lane.paused && lane.sending == 0;
-        let lists = lane.aside.is_some()
-            && !lane.paused
-            && lane.listing == 0
-            && lane.waiting.len().saturating_mul(2) <= self.options.lane_documents;
+        let lists = lane.aside.is_some() && lane.listing == 0 && lane.has_room(self.options.lane_documents);
         let first = lane.waiting.first().copied();
         if lists {
             self.listable.insert(drive);

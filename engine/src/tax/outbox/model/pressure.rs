@@ -51,3 +51,37 @@ fn sending_goes_on_without_verdicts_as_far_as_promised_and_the_age_is_told() {
     world.check();
     assert_eq!(world.outbox.oldest_unsent_us(), None);
 }
+
+// A resend is work like any other: a drive that is paused keeps it in the log, and it does not take the room of the others.
+#[test]
+fn a_resend_of_a_paused_drive_waits_in_the_log_and_lets_others_pass() {
+    let mut world = World::new(5, Faults::default());
+    let (paused, other) =
+        (drive_of(0x7100_0000_0000_0000).unwrap(), drive_of(0x7200_0000_0000_0000).unwrap());
+    for number in 1..=60 {
+        world.document(paused.to_bcd_u64(), number);
+        world.document(other.to_bcd_u64(), number);
+    }
+    let resend = |drive| Record::Command(TaxCommand::Resend { drive, from: 1, to: 60 });
+    let work = |world: &mut World| {
+        for _ in 0..3_000 {
+            world.turn();
+            let waiting = world.outbox.lanes.values().map(|it| it.waiting.len()).max().unwrap_or_default();
+            assert!(waiting <= world.options.lane_documents * 3 / 2, "{waiting} of one drive wait");
+        }
+    };
+    work(&mut world);
+    assert_eq!(world.taken(), 120);
+    world.log.push(Record::Command(TaxCommand::Pause(Some(paused))));
+    world.log.push(resend(paused));
+    world.log.push(resend(other));
+    world.document(other.to_bcd_u64(), 61);
+    work(&mut world);
+    assert_eq!((world.taken(), world.service.duplicates), (121, 60), "the other drive is not held up");
+    assert_eq!((world.outbox.window.len(), world.outbox.again.len()), (0, 1));
+    world.log.push(Record::Command(TaxCommand::Resume(Some(paused))));
+    work(&mut world);
+    world.finish();
+    world.check();
+    assert_eq!(world.service.duplicates, 120);
+}
