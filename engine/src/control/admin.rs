@@ -97,7 +97,7 @@ impl Admin {
             |key: &str| DriveNumber::parse(&text(key)).map_err(|_| format!("{key} has to be a drive number"));
         Some(match what {
             "admin.status" => Ok(Self::Status),
-            "tax.pause" | "tax.resume" | "tax.resend" => TaxCommand::of_payload(value.to_string().as_bytes())
+            "tax.pause" | "tax.resume" | "tax.resend" => TaxCommand::of_value(value)
                 .map(|command| Self::Tax(command, by, reason))
                 .ok_or_else(|| "fn has to be a drive number, from and to numbers of 32 bits".to_owned()),
             "tax.status" => drive("fn").and_then(|drive| Ok(Self::TaxStatus(drive, number("fd")?))),
@@ -316,6 +316,11 @@ mod tests {
             assert_eq!(Admin::of_json(&request.to_json()), Some(Ok(request)));
         }
         assert_eq!(Admin::of_json(&json!({"do": "status"})), None);
+        // Who writes JSON chooses the order of its keys.
+        let words = || ("смена".to_owned(), "сбой".to_owned());
+        let request = json!({"by": "смена", "fn": "7100000000000001", "reason": "сбой", "do": "tax.pause"});
+        let expected = Admin::Tax(TaxCommand::Pause(Some(drive)), words().0, words().1);
+        assert_eq!(Admin::of_json(&request), Some(Ok(expected)));
         for bad in
             [json!({"do": "tax.pause", "fn": "x"}), json!({"do": "tax.status", "fn": "7100000000000001"})]
         {

@@ -57,7 +57,11 @@ impl TaxCommand {
         if !payload.starts_with(BEGIN) {
             return None;
         }
-        let value: Value = serde_json::from_slice(payload).ok()?;
+        Self::of_value(&serde_json::from_slice(payload).ok()?)
+    }
+
+    /// The same of an object that was read, whatever the order of its keys.
+    pub(crate) fn of_value(value: &Value) -> Option<Self> {
         let drive = match value.get("fn") {
             None => None,
             Some(drive) => Some(DriveNumber::parse(drive.as_str()?).ok()?),

@@ -43,7 +43,7 @@ use ofd_codec::DriveNumber;
 use ofd_storage::status::{StatusEvent, StatusKind};
 use ofd_storage::{Location, Now};
 
-use super::account::{Account, DayCounts, Remark, Settled, Totals};
+use super::account::{Account, DayCounts, Remark, Totals};
 use super::command::TaxCommand;
 use super::options::TaxOptions;
 use crate::host::TaxStatus;
@@ -52,6 +52,8 @@ use crate::host::TaxStatus;
 const EARLY_MAX: usize = 10_000;
 /// Remarks that are kept in memory; of more those of the least drives are in the ledger only.
 const REMARKS_MAX: usize = 1_000_000;
+/// The word about a document whose remark had no room: nobody here knows any more which one it was.
+const FORGOTTEN: StatusKind = StatusKind::Unknown(u8::MAX);
 /// Documents of a lane that are asked for at once.
 const LISTED_AT_ONCE: usize = 256;
 /// Documents that are asked for at once behind the window.
@@ -258,6 +260,8 @@ pub(crate) struct Outbox {
     remarks: BTreeMap<(u64, u32), Remark>,
     days: BTreeMap<i32, DayCounts>,
     totals: Totals,
+    /// Drives of whose remarks some had no room.
+    forgotten: BTreeSet<u64>,
     /// [`REMARKS_MAX`].
     remarks_max: usize,
     // What a restart begins anew.
@@ -410,16 +414,18 @@ impl Outbox {
         match self.remarks.get(&(document.drive, document.number)) {
             Some(remark) if remark.kind == StatusKind::Warned => TaxState::Warned(remark.clone()),
             Some(remark) => TaxState::Refused(remark.clone()),
-            None if self.has_forgotten(document.drive) => TaxState::Settled,
+            None if self.forgotten.contains(&document.drive) => TaxState::Settled,
             None => TaxState::Accepted,
         }
     }
 
-    /// Whether remarks about documents of a drive had no room: its account knows of more than there are.
-    fn has_forgotten(&self, drive: u64) -> bool {
-        let Settled { warned, quarantined, refused, given_up, .. } = self.account(drive).settled;
-        let told = [warned, quarantined, refused, given_up].into_iter().fold(0, u32::saturating_add);
-        told > 0 && self.remarks.range((drive, 0)..=(drive, u32::MAX)).count() < told as usize
+    /// The last final word about a document that is not in the window.
+    fn last_word(&self, drive: u64, number: u32) -> StatusKind {
+        match self.remarks.get(&(drive, number)) {
+            Some(remark) => remark.kind,
+            None if self.forgotten.contains(&drive) => FORGOTTEN,
+            None => StatusKind::Accepted,
+        }
     }
 
     /// When the document that waits longest to be sent was received, microseconds UTC, as far as it is known.
@@ -536,15 +542,14 @@ impl Outbox {
                 self.settle(at_us, event, None);
             }
         } else {
-            let prior = match self.remarks.get(&(drive, event.number)) {
-                Some(remark) => remark.kind,
-                None => StatusKind::Accepted,
+            let prior = self.last_word(drive, event.number);
+            // Of ranges that overlap, each command has had a word of its own.
+            let covers = |it: &&mut Again| {
+                let names = it.drive == drive && (it.numbers.0..=it.numbers.1).contains(&event.number);
+                names && !it.done.contains(&position)
             };
-            let covers =
-                |it: &&mut Again| it.drive == drive && (it.numbers.0..=it.numbers.1).contains(&event.number);
-            if let Some(again) = self.again.iter_mut().find(covers)
-                && again.done.insert(position)
-            {
+            if let Some(again) = self.again.iter_mut().find(covers) {
+                again.done.insert(position);
                 self.settle(at_us, event, Some(prior));
             }
         }
@@ -579,6 +584,8 @@ impl Outbox {
 
     /// The final word about a document; `prior` is the one that it replaces.
     fn settle(&mut self, at_us: i64, event: &StatusEvent, prior: Option<StatusKind>) {
+        // What is counted of it is one of the words that stand in the account, and stays where it is.
+        let prior = prior.map(|prior| if prior == FORGOTTEN { event.kind } else { prior });
         self.accounts.entry(event.drive).or_default().settled.replace(prior, event.kind);
         self.totals.settled.replace(prior, event.kind);
         let key = (event.drive, event.number);
@@ -596,7 +603,7 @@ impl Outbox {
         };
         self.remarks.insert(key, remark);
         if self.remarks.len() > self.remarks_max {
-            self.remarks.pop_first();
+            self.forgotten.extend(self.remarks.pop_first().map(|((drive, _), _)| drive));
         }
     }
 
@@ -739,8 +746,7 @@ impl Outbox {
             }
             Some(_) => {}
             None => {
-                let refused = self.remarks.get(&(drive, document.number));
-                let prior = refused.map_or(StatusKind::Accepted, |it| it.kind);
+                let prior = self.last_word(drive, document.number);
                 self.admit(document, Some(prior));
             }
         }

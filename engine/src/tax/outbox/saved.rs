@@ -12,7 +12,7 @@ use super::{Again, Ahead, Aside, Document, Entry, Outbox, Stage};
 use crate::live::file::Folded;
 
 /// Names the shape: a checkpoint of another one is none.
-pub(crate) const SHAPE: &str = "tax outbox 2";
+pub(crate) const SHAPE: &str = "tax outbox 3";
 
 const HEAD: u8 = 1;
 const WINDOW: u8 = 2;
@@ -22,6 +22,7 @@ const AGAIN: u8 = 5;
 const ACCOUNTS: u8 = 6;
 const REMARKS: u8 = 7;
 const DAYS: u8 = 8;
+const FORGOTTEN: u8 = 9;
 /// A piece is closed when it is so long.
 const PIECE_LEN: usize = 256 * 1024;
 
@@ -134,6 +135,9 @@ impl Outbox {
                 w.0.extend_from_slice(&bytes);
             })?;
         }
+        for drive in &self.forgotten {
+            out.row(FORGOTTEN, |w| w.u64(*drive))?;
+        }
         for (day, counts) in &self.days {
             out.row(DAYS, |w| {
                 w.u32(day.cast_unsigned());
@@ -229,6 +233,7 @@ impl Outbox {
                 let StatusEvent { kind, position, drive, number, id, code, tag, .. } = event;
                 self.remarks.insert((drive, number), Remark { position, kind, at_us, code, tag, id });
             }
+            FORGOTTEN => drop(self.forgotten.insert(r.u64()?)),
             DAYS => {
                 let day = r.u32()?.cast_signed();
                 let mut counts = DayCounts::default();

@@ -85,3 +85,70 @@ fn a_resend_of_a_paused_drive_waits_in_the_log_and_lets_others_pass() {
     world.check();
     assert_eq!(world.service.duplicates, 120);
 }
+
+// Which word is replaced is not known any more: the account of such a drive must not be guessed at.
+#[test]
+fn a_resend_of_what_had_no_room_does_not_corrupt_the_account() {
+    let mut world = World::new(6, Faults::default());
+    world.outbox.remarks_max = 3;
+    for number in 1..=40 {
+        world.document(0x7100_0000_0000_0000, number);
+    }
+    world.finish();
+    let (account, totals) = (world.outbox.account(0x7100_0000_0000_0000), world.outbox.totals());
+    assert_eq!((account.settled.accepted, account.settled.sum()), (32, 40));
+    world.checkpoint = World::save(&world.outbox);
+    world.crash();
+    let drive = drive_of(0x7100_0000_0000_0000).unwrap();
+    world.log.push(Record::Command(TaxCommand::Resend { drive, from: 1, to: 40 }));
+    world.finish();
+    assert_eq!(world.service.duplicates, 40);
+    assert_eq!(world.outbox.account(0x7100_0000_0000_0000), account);
+    assert_eq!(world.outbox.totals().settled, totals.settled);
+    let states: Vec<TaxState> = world.documents().iter().map(|it| world.outbox.state(it)).collect();
+    assert!(!states.contains(&TaxState::Accepted), "a restart still knows that it does not know");
+}
+
+// Two commands that name the same document were both done before the process died: its start must do neither again.
+#[test]
+fn two_resends_that_overlap_are_both_known_as_done() {
+    let mut outbox = Outbox::new(options(), 180);
+    let drive = drive_of(0x7100_0000_0000_0000).unwrap();
+    let document = Document {
+        position: 1,
+        drive: drive.to_bcd_u64(),
+        number: 17,
+        received_at_us: 1,
+        len: 600,
+        location: None,
+    };
+    let word = |kind| {
+        let Document { position, drive, number, .. } = document;
+        let event = StatusEvent { kind, position, drive, number, attempt: 1, ..StatusEvent::default() };
+        Input::Status { at_us: 1, events: vec![event] }
+    };
+    let resend =
+        |position, from, to| Input::Command { position, command: TaxCommand::Resend { drive, from, to } };
+    outbox.pass_all([
+        Input::Document(document),
+        word(StatusKind::Accepted),
+        resend(3, 10, 17),
+        resend(4, 17, 20),
+        word(StatusKind::Duplicate),
+        word(StatusKind::Duplicate),
+        Input::Head(6),
+    ]);
+    let now = Now { wall_us: 1, mono_us: 1 };
+    let mut inputs = Vec::new();
+    for command in [3, 4] {
+        let mut outputs = Vec::new();
+        outbox.step(now, 0, std::mem::take(&mut inputs), &mut outputs);
+        let asked = Asked::Again(command);
+        assert!(matches!(&outputs[..], [Output::List { asked: it, .. }] if *it == asked), "{outputs:?}");
+        inputs.push(Input::Listed { asked, documents: vec![document], through: command });
+    }
+    let mut outputs = Vec::new();
+    outbox.step(now, 0, inputs, &mut outputs);
+    assert_eq!(outputs, []);
+    assert_eq!(outbox.account(document.drive).settled.sum(), 1);
+}
