@@ -10,7 +10,7 @@
 //! manifest in the same way, so that a crash leaves the export as it was, and readers by pattern see every row once. A file
 //! of the archive gives one of the export, in the same order; what is not compacted yet gives one a table and day.
 //!
-//! Not in an export: `records`, which are of the operator and not of a merchant, `registers`, and with
+//! Not in an export: `records` and `statuses`, which are of the operator and not of a merchant, `registers`, and with
 //! [`ExportOptions::without_personal`] the columns that are marked as personal, and `containers` as a whole, which hold
 //! them all.
 

@@ -89,6 +89,9 @@ pub struct Run {
     /// When its first and its last record were received, unix µs UTC; `None` in a run of version 1 or 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_us: Option<(i64, i64)>,
+    /// Bytes of its records in the log; `None` in a run of version 1 or 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
     /// Of merged runs: the last record that their newest snapshot of the registers knows. See [`Run::registers`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registers_as_of: Option<u64>,

@@ -5,8 +5,8 @@
 //!                                    rows in their order           row sums, order       folders change places
 //! ```
 //!
-//! When: a day after it came, with the other runs of its day; 35 days after the end of its month, with those of its month, when
-//! what registers sent late has come. A merged run is no larger than a run of compaction may be ([`MergeRules::rows_max`]), so
+//! When: once its day is over (UTC), with the other runs of its day; 35 days after the end of its month, with those of its month, when
+//! what registers sent late has come. A merged run is no larger than a run of compaction may be ([`MergeRules::bytes_max`]), so
 //! that whoever reads a run at a time needs no more memory than before; larger days are several runs.
 //!
 //! What holds at every moment, a crash included:
@@ -16,7 +16,8 @@
 //! - Readers by pattern see every folder of a date before or after, whole: it is put together elsewhere, files that stay
 //!   get a second name in it, and then the two folders change places in one step (`RENAME_EXCHANGE`). A row belongs to one
 //!   folder whichever run it is in, so nothing is seen twice. Where the file system cannot do that, nothing is merged.
-//! - What was merged stays aside until the next owner clears up, for those who have just read the old manifest.
+//! - What was merged stays aside until the next pass clears up, for those who have just read the old manifest; so one pass does not
+//!   touch a folder twice.
 //!
 //! Invariants, with the test that holds each: `tests/merge.rs`.
 
@@ -31,17 +32,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::columns::file::FileOptions;
 use crate::columns::{Day, Table};
 use crate::compact::publish::{self, merging_twin, open_for_writing, remove_folder};
-use crate::compact::sweep;
 use crate::compact::write::{staged_path, widen};
+use crate::compact::{RUN_BYTES_MAX, sweep};
 use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, MERGING_DIR, Manifest, Run, STAGING_DIR, SUCCESS_FILE, file_name};
 use crate::position::Lsn;
 use crate::retain::segments::as_published;
 
-/// Rows of `documents` and `records` in a merged run unless told otherwise: at 512 bytes a record what
-/// [`crate::compact::RUN_BYTES_MAX`] is.
+/// Rows of `documents` and `records` in a merged run unless told otherwise.
 pub const RUN_ROWS_MAX: u64 = 512 << 10;
+/// Runs that become one at once: each of their files is open meanwhile.
+const RUNS_MAX: usize = 128;
+/// Groups of one pass.
+const GROUPS_MAX: usize = 16;
+/// A run that has many times the rows of the others is not written once more for their sake.
+const TIMES_MAX: u64 = 4;
 /// Days from the end of a month until its runs are merged once more.
 const MONTH_SETTLES_DAYS: i32 = 35;
 
@@ -54,6 +60,8 @@ pub struct MergeRules {
     pub log_begins: Lsn,
     /// Rows of `documents` and `records` in a merged run; default [`RUN_ROWS_MAX`].
     pub rows_max: u64,
+    /// Bytes of the log that a merged run holds; default [`RUN_BYTES_MAX`].
+    pub bytes_max: u64,
     /// Bytes that stay free on the disk.
     pub free_bytes_min: u64,
     /// Layout of the files.
@@ -68,6 +76,7 @@ impl Default for MergeRules {
             now_us: 0,
             log_begins: Lsn::new(1),
             rows_max: RUN_ROWS_MAX,
+            bytes_max: RUN_BYTES_MAX,
             free_bytes_min: 0,
             file: FileOptions::default(),
             stop: None,
@@ -92,7 +101,20 @@ pub struct MergeReport {
     pub unsupported: bool,
 }
 
-/// Merges the runs whose time has come. Run by the owner of the directory only, not beside a compaction.
+impl MergeReport {
+    /// Adds another pass; how many runs that has made.
+    pub fn add(&mut self, pass: &Self) -> u64 {
+        self.runs = self.runs.saturating_add(pass.runs);
+        self.merged = self.merged.saturating_add(pass.merged);
+        self.files = self.files.saturating_add(pass.files);
+        self.replaced = self.replaced.saturating_add(pass.replaced);
+        // Of the last pass: it has met all that are left.
+        (self.damaged, self.unsupported) = (pass.damaged, pass.unsupported);
+        pass.runs
+    }
+}
+
+/// Merges runs whose time has come, some at a time: until a pass merges none. Run by the owner of the directory only, not beside a compaction.
 ///
 /// # Errors
 /// `Corrupt` when the manifest cannot be read as it should; `Retry` when the disk has no room; of the system. After an error the
@@ -109,13 +131,17 @@ pub fn merge_archive(env: &Arc<dyn Env>, rules: &MergeRules) -> Result<MergeRepo
         report.unsupported = true;
         return Ok(report);
     }
+    let mut touched = BTreeSet::new();
     // From the newest on, so that the places of those before stay what they are.
     for group in groups(&manifest.runs, rules).into_iter().rev() {
+        if report.runs >= GROUPS_MAX as u64 {
+            break;
+        }
         if rules.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
             break;
         }
         let runs = manifest.runs.get(group).unwrap_or_default().to_vec();
-        match merged(env, &manifest, &runs, rules) {
+        match merged(env, &manifest, &runs, &mut touched, rules) {
             Ok(Some(Merged { run, new, replaced })) => {
                 publish::merge(env, &mut manifest, run, &new)?;
                 report.runs = report.runs.saturating_add(1);
@@ -147,6 +173,7 @@ enum Together {
 /// `None`: its time has not come.
 fn together(run: &Run, today: Day) -> Option<Together> {
     run.records?;
+    run.log_bytes?;
     let day = Day::of_utc(run.received_us?.1);
     let (first, next) = day.month();
     if today.0 >= next.0.saturating_add(MONTH_SETTLES_DAYS) {
@@ -155,34 +182,74 @@ fn together(run: &Run, today: Day) -> Option<Together> {
     (today > day).then_some(Together::Day(day))
 }
 
-/// The runs that become one, as places in the list: always two or more. What was merged is in no group again before its month.
+/// The runs that become one, as places in the list: always two or more.
 fn groups(runs: &[Run], rules: &MergeRules) -> Vec<Range<usize>> {
     let today = Day::of_utc(rules.now_us);
-    let rows = |run: &Run| run.documents.saturating_add(run.records.unwrap_or_default());
     let mut groups = Vec::new();
-    let mut open: Option<(Range<usize>, (Together, bool), u64)> = None;
+    let mut open: Option<Group> = None;
     for (at, run) in runs.iter().enumerate() {
         let key = together(run, today).map(|it| (it, run.last < rules.log_begins.get()));
-        let sum = open.as_ref().map_or(0, |(_, _, sum)| *sum).saturating_add(rows(run));
         match (&mut open, key) {
-            (Some((range, of, all)), Some(key)) if *of == key && sum <= rules.rows_max => {
-                range.end = at.saturating_add(1);
-                *all = sum;
-            }
+            (Some(group), Some(key)) if group.key == key && group.has_room(run, rules) => group.take(run),
             (_, key) => {
-                groups.extend(open.take().map(|(range, _, _)| range));
-                open = key.map(|key| (at..at.saturating_add(1), key, rows(run)));
+                groups.extend(open.take());
+                open = key.map(|key| Group::of(at, key, run));
             }
         }
     }
-    groups.extend(open.map(|(range, _, _)| range));
-    groups.retain(|range| range.len() > 1);
-    groups
+    groups.extend(open);
+    groups.retain(Group::is_worth_it);
+    groups.into_iter().map(|group| group.range).collect()
+}
+
+/// Runs that follow each other.
+struct Group {
+    range: Range<usize>,
+    /// With which they may be merged, and whether they have left the log.
+    key: (Together, bool),
+    rows: u64,
+    bytes: u64,
+    largest: u64,
+}
+
+impl Group {
+    fn of(at: usize, key: (Together, bool), run: &Run) -> Self {
+        let mut group = Self { range: at..at, key, rows: 0, bytes: 0, largest: 0 };
+        group.take(run);
+        group
+    }
+
+    fn has_room(&self, run: &Run, rules: &MergeRules) -> bool {
+        self.rows.saturating_add(rows_of(run)) <= rules.rows_max
+            && self.bytes.saturating_add(run.log_bytes.unwrap_or_default()) <= rules.bytes_max
+            && self.range.len() < RUNS_MAX
+    }
+
+    fn take(&mut self, run: &Run) {
+        self.range.end = self.range.end.saturating_add(1);
+        self.rows = self.rows.saturating_add(rows_of(run));
+        self.bytes = self.bytes.saturating_add(run.log_bytes.unwrap_or_default());
+        self.largest = self.largest.max(rows_of(run));
+    }
+
+    /// A few rows that came later to a day that is merged wait for their month.
+    fn is_worth_it(&self) -> bool {
+        let others = self.rows.saturating_sub(self.largest);
+        let worth =
+            matches!(self.key.0, Together::Month(_)) || self.largest <= others.saturating_mul(TIMES_MAX);
+        self.range.len() > 1 && worth
+    }
+}
+
+fn rows_of(run: &Run) -> u64 {
+    run.documents.saturating_add(run.records.unwrap_or_default())
 }
 
 /// Whether this file system can do what merging is made of, tried on two empty folders.
 fn can_exchange(env: &dyn Env) -> Result<bool, Error> {
-    let (one, other) = (Path::new(MERGING_DIR).join("one"), Path::new(MERGING_DIR).join("other"));
+    // As deep as the folders of dates, so that what a crash leaves is cleared away with them.
+    let above = Path::new(MERGING_DIR).join("trial");
+    let (one, other) = (above.join("one"), above.join("other"));
     for folder in [&one, &other] {
         remove_folder(env, folder)?;
         env.create_dir_all(folder)?;
@@ -210,12 +277,14 @@ struct Merged {
     replaced: u64,
 }
 
-/// Writes the files of these runs as one, and puts together the folders they will lie in. `None`: somebody has put a folder
-/// where only files belong, and nothing is touched.
+/// Writes the files of these runs as one, and puts together the folders they will lie in. `None`: nothing is touched, as a folder of
+/// theirs has changed places in this pass, as somebody has put a folder where only files belong, or as there is a table of a
+/// later version.
 fn merged(
     env: &dyn Env,
     manifest: &Manifest,
     runs: &[Run],
+    touched: &mut BTreeSet<PathBuf>,
     rules: &MergeRules,
 ) -> Result<Option<Merged>, Error> {
     let Some(mut run) = sum_of(runs) else { return Ok(None) };
@@ -223,16 +292,28 @@ fn merged(
     for file in runs.iter().flat_map(|run| &run.files) {
         sources.entry((&file.date, &file.table)).or_default().push(file);
     }
-    leave_room(env, sources.values().filter(|files| files.len() > 1).flatten(), rules.free_bytes_min)?;
+    if sources.keys().any(|(_, table)| table.parse::<Table>().is_err()) {
+        return Ok(None);
+    }
+    let many = sources.values().filter(|files| files.len() > 1);
+    let folders: BTreeSet<PathBuf> = many.clone().flatten().map(|file| file.folder()).collect();
+    for folder in &folders {
+        if touched.contains(folder) {
+            return Ok(None);
+        }
+        if env.list(folder)?.iter().any(|entry| entry.is_dir) {
+            tracing::warn!(folder = %folder.display(), "a folder inside it: it is not merged");
+            return Ok(None);
+        }
+    }
+    leave_room(env, manifest, many.flatten(), rules.free_bytes_min)?;
     env.create_dir_all(Path::new(STAGING_DIR))?;
     let (mut new, mut replaced) = (Vec::new(), BTreeSet::new());
     for ((_, table), files) in &sources {
         match files.as_slice() {
             [one] => run.files.push(FileEntry::clone(one)),
             files => {
-                let table: Table = table
-                    .parse()
-                    .map_err(|text: String| Error::new(ErrorKind::Fix, format!("{text} is known here")))?;
+                let table: Table = table.parse().map_err(|text: String| Error::new(ErrorKind::Fix, text))?;
                 for file in files {
                     as_published(env, file)?;
                     replaced.insert(file.path());
@@ -244,12 +325,10 @@ fn merged(
         }
     }
     env.sync_dir(Path::new(STAGING_DIR))?;
-    let folders: BTreeSet<PathBuf> = new.iter().map(FileEntry::folder).collect();
     for folder in &folders {
-        if !put_together(env, manifest, folder, &new, &replaced)? {
-            return Ok(None);
-        }
+        put_together(env, manifest, folder, &new, &replaced)?;
     }
+    touched.extend(folders);
     Ok(Some(Merged { run, new, replaced: replaced.len() as u64 }))
 }
 
@@ -261,6 +340,10 @@ fn sum_of(runs: &[Run]) -> Option<Run> {
         sum.segments.extend(&run.segments);
         sum.damaged.extend(&run.damaged);
         sum.documents = sum.documents.saturating_add(run.documents);
+        sum.log_bytes = match (sum.log_bytes, run.log_bytes) {
+            (None, None) => None,
+            (one, other) => Some(one.unwrap_or_default().saturating_add(other.unwrap_or_default())),
+        };
         sum.total_kopecks = sum.total_kopecks.saturating_add(run.total_kopecks);
         sum.items = sum.items.saturating_add(run.items);
         sum.items_kopecks = sum.items_kopecks.saturating_add(run.items_kopecks);
@@ -279,10 +362,15 @@ fn sum_of(runs: &[Run]) -> Option<Run> {
 
 fn leave_room<'f>(
     env: &dyn Env,
+    manifest: &Manifest,
     files: impl Iterator<Item = &'f &'f FileEntry>,
     free_bytes_min: u64,
 ) -> Result<(), Error> {
     let needed = files.map(|file| file.bytes).fold(free_bytes_min, u64::saturating_add);
+    if env.free_bytes()? < needed {
+        // What groups before have put aside goes first.
+        sweep(env, manifest)?;
+    }
     let free = env.free_bytes()?;
     if free < needed {
         return Err(Error::new(ErrorKind::Retry, format!("{free} bytes free, merging wants {needed}")));
@@ -332,24 +420,20 @@ fn one_of(
 }
 
 /// Puts a folder together under [`MERGING_DIR`], durable: its new files, and all others that stand there but for those that are
-/// replaced. False: there is a folder in it, which nobody of us has made.
+/// replaced.
 fn put_together(
     env: &dyn Env,
     manifest: &Manifest,
     folder: &Path,
     new: &[FileEntry],
     replaced: &BTreeSet<PathBuf>,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let twin = merging_twin(folder);
-    let there = env.list(folder)?;
-    if there.iter().any(|entry| entry.is_dir) {
-        tracing::warn!(folder = %folder.display(), "a folder inside it: it is not merged");
-        return Ok(false);
-    }
-    // What was put aside last time goes now.
+    debug_assert!(manifest.swapping.is_empty(), "a merge begins when the one before is over");
+    // What was put aside in a pass before goes now.
     remove_folder(env, &twin)?;
     env.create_dir_all(&twin)?;
-    for entry in &there {
+    for entry in env.list(folder)? {
         let path = folder.join(&entry.name);
         if !replaced.contains(&path) {
             env.link(&path, &twin.join(&entry.name))?;
@@ -358,8 +442,6 @@ fn put_together(
     for file in new.iter().filter(|file| file.folder() == *folder) {
         env.rename(&staged_path(file), &twin.join(&file.name))?;
     }
-    debug_assert!(manifest.swapping.is_empty(), "a merge begins when the one before is over");
     env.sync_dir(&twin)?;
-    env.sync_dir(Path::new(STAGING_DIR))?;
-    Ok(true)
+    env.sync_dir(Path::new(STAGING_DIR))
 }

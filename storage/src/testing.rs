@@ -617,12 +617,26 @@ impl Env for SimEnv {
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.alive()?.disk.dirs.remove(&name_of(path));
+        let mut world = self.alive()?;
+        let name = name_of(path);
+        let inside = format!("{name}/");
+        if world.disk.lookup(&name).is_some() {
+            return Err(fault("remove directory", Errno::NOTDIR));
+        }
+        if world.disk.names().any(|(it, _)| it.starts_with(&inside))
+            || world.disk.dirs.iter().any(|it| it.starts_with(&inside))
+        {
+            return Err(fault("remove directory", Errno::NOTEMPTY));
+        }
+        world.disk.dirs.remove(&name);
         Ok(())
     }
 
     fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
         let world = self.alive()?;
+        if world.disk.lookup(&name_of(dir)).is_some() {
+            return Err(fault("list", Errno::NOTDIR));
+        }
         let prefix = if dir.as_os_str().is_empty() { String::new() } else { format!("{}/", dir.display()) };
         let mut entries = Vec::new();
         for (name, id) in world.disk.names() {

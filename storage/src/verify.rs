@@ -83,13 +83,30 @@ pub fn verify(reader: &LogReader, env: &Arc<dyn Env>) -> Result<VerifyReport, Er
     Ok(report)
 }
 
-/// [`verify`] over any source of records.
+/// How often it begins again because the owner has replaced files under its eyes.
+const MANIFESTS_MAX: usize = 3;
+
+/// [`verify`] over any source of records. An owner who merges or thins the archive out meanwhile takes files away: what was found
+/// by a manifest that is not that of now is looked at again.
 ///
 /// # Errors
 /// As [`verify`].
 pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<VerifyReport, Error> {
-    // The manifest first: what it names is in the log that is read after it.
-    let archive = Archive::open(env)?;
+    let mut archive = Archive::open(env)?;
+    for _ in 0..MANIFESTS_MAX {
+        let report = verify_by(&archive, source, env)?;
+        let now = Archive::open(env)?;
+        // More runs are no reason: those before them are what they were.
+        if report.ok || now.runs().starts_with(archive.runs()) {
+            return Ok(report);
+        }
+        archive = now;
+    }
+    verify_by(&archive, source, env)
+}
+
+/// The manifest first: what it names is in the log that is read after it.
+fn verify_by(archive: &Archive, source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<VerifyReport, Error> {
     let mut report = VerifyReport::default();
     let first = source.first();
     // What is compacted may have been dropped from the log, nothing else.

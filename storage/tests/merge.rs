@@ -19,7 +19,7 @@ use ofd_storage::env::{DiskQueue, File, LockGuard, Now, Task, Wake, read_file};
 use ofd_storage::manifest::Archive;
 use ofd_storage::merge::{MergeReport, MergeRules, merge_archive};
 use ofd_storage::testing::SimEnv;
-use ofd_storage::verify::verify_source;
+use ofd_storage::verify::{LogItem, LogSource, verify_source};
 use ofd_storage::{Env, Error, ErrorKind, Lsn, Position, RecordKind};
 
 const DRIVES: [&str; 2] = ["9960440300000001", "9960440300000002"];
@@ -363,6 +363,95 @@ fn readers_by_pattern_see_every_document_once_while_folders_change_places() {
     let (whole, _) = reader.join().unwrap();
     assert!(whole > 1, "nobody read");
     sound(&env);
+}
+
+/// A run holds no more bytes of the log than one of compaction may, or memory of who reads a run would follow the documents' length.
+#[test]
+fn a_merged_run_holds_no_more_bytes_than_it_may() {
+    let (_, env) = sim(6);
+    archived(&env);
+    let small = MergeRules { bytes_max: 2_000, ..rules("2024-05-12") };
+    assert_eq!(merge_archive(&env, &small).unwrap().runs, 2);
+    let archive = Archive::open(&env).unwrap();
+    let bytes: Vec<Option<u64>> = archive.runs().iter().map(|run| run.log_bytes).collect();
+    assert_eq!(bytes, [2_000, 1_000, 2_000, 1_000, 1_000].map(Some));
+    assert_eq!(merge_archive(&env, &small).unwrap(), MergeReport::default());
+}
+
+/// Whatever a crash has left of the trial, and whoever has put a file there: compaction and merging go on.
+#[test]
+fn what_lies_aside_holds_nobody_up() {
+    let Place { dir, env } = place();
+    archived(&env);
+    for leftover in ["trial/one/_SUCCESS", "one/_SUCCESS", "stray", "documents/stray"] {
+        let path = dir.path().join(".merging").join(leftover);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, b"").unwrap();
+    }
+    compact(&log(), &env, &small_runs()).unwrap();
+    assert_eq!(merge_archive(&env, &rules("2024-05-12")).unwrap().runs, 2);
+    sound(&env);
+}
+
+/// Somebody's own folder among the files: nothing is written for it, and it stays.
+#[test]
+fn a_folder_with_a_folder_in_it_is_not_merged() {
+    let Place { dir, env } = place();
+    archived(&env);
+    let own = dir.path().join("parquet/documents/date=2024-05-11/own");
+    std::fs::create_dir(&own).unwrap();
+    let did = merge_archive(&env, &rules("2024-05-12")).unwrap();
+    assert_eq!((did.runs, did.merged), (1, 3), "{did:?}");
+    assert!(own.is_dir() && tree(&dir.path().join(".staging")).is_empty());
+    sound(&env);
+}
+
+/// Groups that share a folder are merged one a pass: what the first has put aside is there for those who have just read the manifest.
+#[test]
+fn one_pass_does_not_touch_a_folder_twice() {
+    let (_, env) = sim(8);
+    archived(&env);
+    let halves = MergeRules { rows_max: 5, ..rules("2024-07-06") };
+    let old = Archive::open(&env).unwrap();
+    let mut passes = Vec::new();
+    loop {
+        let did = merge_archive(&env, &halves).unwrap();
+        if did.runs == 0 {
+            break;
+        }
+        passes.push(did.runs);
+        if passes.len() == 1 {
+            for number in 4..=10 {
+                assert_eq!(old.find_container(DRIVES[0], number).unwrap().len(), 1, "{number}");
+            }
+        }
+        sound(&env);
+    }
+    assert_eq!(passes, [2, 1]);
+}
+
+/// The log, whose owner merges the archive as soon as somebody has begun to verify it.
+struct Meddled<'e>(MemoryLog, &'e Arc<dyn Env>);
+
+impl LogSource for Meddled<'_> {
+    fn first(&self) -> Lsn {
+        LogSource::first(&self.0)
+    }
+
+    fn walk(&self, each: &mut dyn FnMut(LogItem<'_>) -> Result<(), Error>) -> Result<(), Error> {
+        merge_archive(self.1, &rules("2024-05-12"))?;
+        compact(&self.0, self.1, &small_runs())?;
+        self.0.walk(each)
+    }
+}
+
+/// Files that a merge takes away under the eyes of a reader are no damage.
+#[test]
+fn who_verifies_while_files_are_merged_finds_no_damage() {
+    let (_, env) = sim(2);
+    archived(&env);
+    let report = verify_source(&Meddled(log(), &env), &env).unwrap();
+    assert!(report.ok && report.documents == 14, "{report:?}");
 }
 
 /// A file system that knows neither second names nor folders that change places.

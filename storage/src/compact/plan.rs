@@ -100,6 +100,8 @@ pub(crate) struct Plan {
     segments: Vec<u32>,
     damaged: Vec<(u64, u64)>,
     pub(super) days: BTreeMap<Day, DayPlan>,
+    /// Used bytes of its segments.
+    log_bytes: u64,
     /// When its first and its last record came.
     received_us: Option<(i64, i64)>,
     /// The registers, when it is their time.
@@ -116,6 +118,7 @@ impl Plan {
             damaged: Vec::new(),
             days: BTreeMap::new(),
             received_us: None,
+            log_bytes: 0,
             registers: None,
         }
     }
@@ -127,6 +130,7 @@ impl Plan {
         };
         let mut plan = Self::of(head.base.get(), tail.last.get());
         plan.segments = segments.iter().map(|segment| segment.id.get()).collect();
+        plan.log_bytes = segments.iter().map(|segment| segment.used).fold(0, u64::saturating_add);
         let mut next = plan.first;
         for segment in segments {
             source.records(segment.id, &mut |record| {
@@ -235,6 +239,7 @@ impl Plan {
             damaged: self.damaged.clone(),
             files: files.to_vec(),
             received_us: self.received_us,
+            log_bytes: (self.log_bytes > 0).then_some(self.log_bytes),
             ..Run::default()
         };
         let mut records = 0_u64;

@@ -210,9 +210,9 @@ pub fn sweep(env: &dyn Env, manifest: &Manifest) -> Result<Swept, Error> {
         }
     }
     if manifest.swapping.is_empty() {
-        for table in list(env, Path::new(MERGING_DIR))? {
+        for table in list(env, Path::new(MERGING_DIR))?.iter().filter(|it| it.is_dir) {
             let above = Path::new(MERGING_DIR).join(&table.name);
-            for folder in list(env, &above)? {
+            for folder in list(env, &above)?.iter().filter(|it| it.is_dir) {
                 remove_folder(env, &above.join(&folder.name))?;
             }
         }

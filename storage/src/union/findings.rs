@@ -64,10 +64,13 @@ impl Snapshot {
         each: &mut dyn FnMut(StoredFinding) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let mut newest: HashMap<State, (u64, i64)> = HashMap::default();
-        let keys = ["position", "rnm", "fn", "line", "rule", "first_seen_at"];
+        let keys = ["position", "rnm", "fn", "line", "rule", "first_seen_at", "count", "ended_at"];
         self.scan(Table::Violations, scan, Some(&keys), &mut |_, batch| {
             for row in NamedCells::of(Table::Violations, &batch)?.rows() {
-                if let Some(state) = state_of(row)? {
+                // A state that has just begun has no row before this one.
+                let goes_on = row.later::<u32>("count")?.is_some_and(|count| count > 1)
+                    || row.later::<i64>("ended_at")?.is_some();
+                if let Some(state) = if goes_on { state_of(row)? } else { None } {
                     let newest = newest.entry(state).or_default();
                     *newest = (*newest).max(place_of(row)?);
                 }
@@ -77,7 +80,10 @@ impl Snapshot {
         self.scan(Table::Violations, scan, None, &mut |_, batch| {
             for row in NamedCells::of(Table::Violations, &batch)?.rows() {
                 let counts = match state_of(row)? {
-                    Some(state) => newest.get(&state) == Some(&place_of(row)?),
+                    Some(state) => match newest.get(&state) {
+                        Some(newest) => *newest == place_of(row)?,
+                        None => true,
+                    },
                     None => true,
                 };
                 if counts {

@@ -11,7 +11,7 @@ use crate::output::{Output, Told};
 /// Merges the Parquet of days that are over.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Every compaction writes files of its own. A day after they came those of a day become one file a table and date, and
+Every compaction writes files of its own. Once it is over (UTC) those of a day become one file a table and date, and
 35 days after its end those of a month, with what registers sent late. Rows stay what they are; whole folders change
 places, so that whoever reads DIR/parquet/*/*/*.parquet sees each row once. While a server runs on the directory it does
 the work, with its configuration; otherwise this process takes the directory for that time.
