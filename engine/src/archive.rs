@@ -51,12 +51,13 @@ impl Engine {
         let options = CompactOptions {
             derive: Some(Arc::new(EngineDerive::of_owner(shared, Some(self.closed_flag())))),
             // The log comes first: compaction leaves it room for the next segments.
-            free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
+            free_bytes_min: shared.options.log.low_water(),
             stop: Some(self.closed_flag()),
             ..CompactOptions::default()
         };
         let report = compact(&shared.reader, &shared.env, &options);
         shared.forget_archive();
+        self.clock.keep(&*shared.env);
         Ok(report?)
     }
 
@@ -66,29 +67,35 @@ impl Engine {
     /// # Errors
     /// As [`merge_archive`].
     pub fn merge(&self, all: bool) -> Result<MergeReport, Error> {
-        let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.has_ended() {
-            return Err(Error::new(ErrorKind::Reopen, "the engine has ended"));
+        let mut all_groups = MergeReport::default();
+        loop {
+            // Group by group: a compaction, a verification or a legal hold does not wait for a whole archive.
+            let _one_at_a_time = self.compaction.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.has_ended() {
+                return Err(Error::new(ErrorKind::Reopen, "the engine has ended"));
+            }
+            let shared = self.shared();
+            let rules = MergeRules {
+                now_us: shared.now().wall_us.saturating_add(if all { DAY_US } else { 0 }),
+                log_begins: shared.reader.first(),
+                free_bytes_min: shared.options.log.low_water(),
+                stop: Some(self.closed_flag()),
+                ..MergeRules::default()
+            };
+            let report = merge_archive(&shared.env, &rules);
+            shared.forget_archive();
+            if all_groups.add(&report?) == 0 {
+                return Ok(all_groups);
+            }
         }
-        let shared = self.shared();
-        let rules = MergeRules {
-            now_us: shared.now().wall_us.saturating_add(if all { DAY_US } else { 0 }),
-            log_begins: shared.reader.first(),
-            free_bytes_min: shared.options.log.segment_len.saturating_mul(2),
-            stop: Some(self.closed_flag()),
-            ..MergeRules::default()
-        };
-        let report = merge_archive(&shared.env, &rules);
-        shared.forget_archive();
-        Ok(report?)
     }
 
     /// Lets go what has been kept long enough: rows of the archive after their years, then segments of the log that the
     /// archive holds whole. What is held, awaited by a required cursor, damaged or not known stays; `dry_run` tells
     /// what would go. Registers are served meanwhile, and documents that leave the log are found and known as before.
     ///
-    /// Today is what the clock says. One that has leapt since the start, or says that nothing was stored for more than two months
-    /// before it, is believed only where [`crate::EngineBuilder::confirm_clock`] says so.
+    /// Today is what the clock says. One that has leapt since the start is not believed; one that says that nothing was done here for more
+    /// than two months before it, only where [`crate::EngineBuilder::confirm_clock`] says so.
     ///
     /// # Errors
     /// `Fix` when the clock is not believed; as [`thin_archive`] and [`drop_segments_after`]. What went before the error was whole in the archive, or its time was over.
@@ -100,14 +107,11 @@ impl Engine {
         let shared = self.shared();
         let options = &shared.options;
         let holds = self.holds();
-        let now_us = match self.clock.believed_us(shared.now()) {
-            Ok(now_us) => now_us,
-            Err(_) if options.clock_confirmed => shared.now().wall_us,
-            Err(why) => {
-                tracing::error!(why, "alarm: the clock is not believed");
-                return Err(Error::new(ErrorKind::Fix, why));
-            }
-        };
+        let now_us = self.clock.believed_us(shared.now()).map_err(|why| {
+            tracing::error!(why, "alarm: the clock is not believed");
+            Error::new(ErrorKind::Fix, why)
+        })?;
+        self.clock.keep(&*shared.env);
         let thinned = thin_archive(
             &shared.env,
             &ThinRules {
@@ -115,7 +119,7 @@ impl Engine {
                 keep_years: options.archive_keep_years,
                 holds: holds.clone(),
                 log_begins: shared.reader.first(),
-                free_bytes_min: options.log.segment_len.saturating_mul(2),
+                free_bytes_min: options.log.low_water(),
                 dry_run,
                 ..ThinRules::default()
             },

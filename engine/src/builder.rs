@@ -245,8 +245,8 @@ impl EngineBuilder {
         self
     }
 
-    /// A person has looked at the clock: [`crate::Engine::retain`] goes by it though it says that nothing was stored here for
-    /// months. Default: nobody has.
+    /// A person has looked at the clock: [`crate::Engine::retain`] goes by it though it says that nothing was done here for
+    /// months. A clock that leaps afterwards is not believed all the same. Default: nobody has.
     #[cfg(feature = "parquet")]
     pub fn confirm_clock(mut self) -> Self {
         self.options.clock_confirmed = true;

@@ -205,7 +205,9 @@ impl Engine {
             recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
         check_past(&env, report.durable)?;
         #[cfg(feature = "parquet")]
-        let clock = Clock::new(env.now(), log.received_at_us());
+        let clock = Clock::open(&*env, log.received_at_us(), options.clock_confirmed)?;
+        #[cfg(feature = "parquet")]
+        clock.keep(&*env);
         #[cfg(feature = "parquet")]
         let holds = replay.holds();
         let (subscriptions, last) = replay.subscriptions();
@@ -701,6 +703,8 @@ impl Engine {
         if self.health() == Health::Failed {
             return Err(Error::new(ErrorKind::Reopen, "the log had failed"));
         }
+        #[cfg(feature = "parquet")]
+        self.clock.keep(&*self.shared.env);
         Ok(())
     }
 }

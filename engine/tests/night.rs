@@ -96,17 +96,25 @@ fn a_leap_of_the_clock_confirms_everything_and_lets_nothing_go() {
     engine.shutdown().unwrap();
     drop(engine);
 
-    // A start with a clock that is years ahead: what it says of the past is not believed until somebody has looked.
-    ahead_us.store(13 * 366 * DAY_US, Ordering::Relaxed);
-    let engine = open(dir.path(), &ahead_us);
-    let error = engine.retain(false).unwrap_err();
-    assert!(error.kind() == ErrorKind::Fix && error.to_string().contains("nothing was stored"), "{error}");
-    assert_eq!(received(&engine).len(), 50);
-    engine.shutdown().unwrap();
-    drop(engine);
+    // A start with a clock that is years ahead: what it says of the past is not believed, nor when records bear such a time, nor by
+    // the next start, until somebody has looked.
+    for years in [13, 6, 6] {
+        ahead_us.store(years * 366 * DAY_US, Ordering::Relaxed);
+        let engine = open(dir.path(), &ahead_us);
+        let error = engine.retain(false).unwrap_err();
+        assert!(error.kind() == ErrorKind::Fix && error.to_string().contains("nothing was done"), "{error}");
+        engine.compact(true).unwrap();
+        engine.shutdown().unwrap();
+    }
     let env = leaping(dir.path(), &ahead_us);
     let engine = Engine::builder(dir.path()).env(Arc::new(env)).confirm_clock().open().unwrap();
+    assert_eq!(received(&engine).len(), 50);
     engine.retain(true).unwrap();
+    ahead_us.fetch_add(3 * DAY_US, Ordering::Relaxed);
+    assert!(
+        engine.retain(true).unwrap_err().to_string().contains("leapt"),
+        "a leap afterwards is another thing"
+    );
 }
 
 /// The host's directory of registers, which can lose its picture.
