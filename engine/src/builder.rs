@@ -41,7 +41,7 @@ pub(crate) struct Options {
     pub(crate) clock_confirmed: bool,
     /// Cursors that have to pass a record before it leaves the log.
     pub(crate) required_cursors: Vec<String>,
-    /// How old a notice may become before it is given up, microseconds.
+    /// How long a subscription may fail before what it tries is given up, microseconds.
     pub(crate) notice_deadline_us: u64,
     pub(crate) tax: TaxOptions,
     pub(crate) log: LogOptions,
@@ -329,8 +329,8 @@ impl EngineBuilder {
         self
     }
 
-    /// How old a notice may become before it is given up, microseconds, 60,000,000..=2,592,000,000,000. Default 72 hours.
-    /// Whatever its age, it is given up only behind [`crate::notify::ATTEMPTS_MIN`] attempts.
+    /// How long a subscription may fail before what it tries is given up, microseconds, 60,000,000..=2,592,000,000,000. Default
+    /// 72 hours. Nothing is given up before [`crate::notify::ATTEMPTS_MIN`] attempts of its own.
     pub fn notice_deadline_us(mut self, microseconds: u64) -> Self {
         self.options.notice_deadline_us = microseconds;
         self

@@ -15,9 +15,9 @@
 //!
 //! What is told when: quiet hours hold a delivery back until they end. A digest is everything from its first notice to its
 //! hour; it goes out when all that was received before that hour has been walked past. Neither loses anything.
-//! An attempt that fails is made again, later each time (1 second, doubled, up to 15 minutes, give or take a half); what
-//! was tried [`ATTEMPTS_MIN`] times at least and is older than [`Limits::deadline_us`] is given up, so that a clock which
-//! leaps gives nothing up.
+//! An attempt that fails is made again, later each time (1 second, doubled, up to 15 minutes, give or take a half). What was
+//! tried [`ATTEMPTS_MIN`] times at least is given up when nothing of its line was taken or refused for [`Limits::deadline_us`],
+//! from the first failure on, by the monotonic clock: neither a clock that leaps gives anything up, nor how old it is.
 //!
 //! Invariants: the same events give the same deliveries to a line, in the same order, each once as far as its records tell,
 //! whatever restarts lie between (test: `queue/tests.rs::nothing_is_told_twice_over_random_restarts`); a crash behind any record loses
@@ -37,7 +37,7 @@ use super::saved::{Saved, SavedLine};
 use super::subscription::{NoticeScope, Standing, SubscriptionCommand, Subscriptions, plain_inn};
 use crate::host::{Delivery, DeliveryOutcome};
 
-/// Attempts before something is given up, however old it is.
+/// Attempts before something is given up, however long its line has failed.
 pub const ATTEMPTS_MIN: u32 = 12;
 /// The first wait behind a failed attempt, and the longest.
 const WAIT_US: (u64, u64) = (1_000_000, 900_000_000);
@@ -59,7 +59,7 @@ pub(crate) struct Limits {
     pub(crate) open_max: usize,
     /// Of them by one channel.
     pub(crate) channel_max: usize,
-    /// How old a notice may become before it is given up.
+    /// How long a line may fail before what it tries is given up.
     pub(crate) deadline_us: u64,
 }
 
@@ -158,6 +158,8 @@ struct Line {
     flight: Option<Flight>,
     attempts: u32,
     next_try_us: u64,
+    /// The first attempt that failed since one was taken or refused, by the monotonic clock.
+    failing_since_us: Option<u64>,
 }
 
 impl Line {
@@ -173,6 +175,7 @@ impl Line {
             flight: None,
             attempts: 0,
             next_try_us: 0,
+            failing_since_us: None,
         }
     }
 }
@@ -514,6 +517,7 @@ impl Notifier {
             DeliveryOutcome::Refused => StatusKind::Refused,
             DeliveryOutcome::Retry => {
                 self.counts.retried = self.counts.retried.saturating_add(1);
+                line.failing_since_us.get_or_insert(now.mono_us);
                 line.next_try_us = now.mono_us.saturating_add(wait_us(line.attempts, now.chance ^ flight.id));
                 line.flight = None;
                 self.tokens.remove(&token);
@@ -536,13 +540,10 @@ impl Notifier {
         };
         *count = count.saturating_add(1);
         line.cursor = line.cursor.max(flight.through);
-        // What is behind something given up is tried once before it is given up, too.
-        let goes_on = if let Way::Noting(StatusKind::GivenUp) = flight.way {
-            ATTEMPTS_MIN.saturating_sub(1)
-        } else {
-            0
-        };
-        (line.attempts, line.next_try_us) = (goes_on, 0);
+        (line.attempts, line.next_try_us) = (0, 0);
+        if !matches!(flight.way, Way::Noting(StatusKind::GivenUp)) {
+            line.failing_since_us = None;
+        }
         while line.items.front().is_some_and(|it| it.place <= flight.through) {
             line.items.pop_front();
             self.held = self.held.saturating_sub(1);
@@ -618,9 +619,9 @@ impl Notifier {
             let token = *next_token;
             *next_token = token.saturating_add(1);
             tokens.insert(token, id.clone());
-            let age_us = u64::try_from(now.wall_us.saturating_sub(first.received_at_us)).unwrap_or_default();
+            let failing_us = line.failing_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
             let delivery_id = id_of(id, first.place);
-            if line.attempts >= ATTEMPTS_MIN && age_us > limits.deadline_us {
+            if line.attempts >= ATTEMPTS_MIN && failing_us > limits.deadline_us {
                 let way = Way::Noting(StatusKind::GivenUp);
                 line.flight = Some(Flight { token, id: delivery_id, through, way });
                 out.push(note(line, token, StatusKind::GivenUp));
