@@ -158,6 +158,8 @@ struct Line {
     flight: Option<Flight>,
     attempts: u32,
     next_try_us: u64,
+    /// The last notice of a digest that was tried: it is tried again as it was, and what came meanwhile goes into the next one.
+    tried: Option<Place>,
     /// The first attempt that failed since one was taken or refused, by the monotonic clock.
     failing_since_us: Option<u64>,
 }
@@ -175,6 +177,7 @@ impl Line {
             flight: None,
             attempts: 0,
             next_try_us: 0,
+            tried: None,
             failing_since_us: None,
         }
     }
@@ -517,6 +520,7 @@ impl Notifier {
             DeliveryOutcome::Refused => StatusKind::Refused,
             DeliveryOutcome::Retry => {
                 self.counts.retried = self.counts.retried.saturating_add(1);
+                line.tried = Some(flight.through);
                 line.failing_since_us.get_or_insert(now.mono_us);
                 line.next_try_us = now.mono_us.saturating_add(wait_us(line.attempts, now.chance ^ flight.id));
                 line.flight = None;
@@ -540,7 +544,7 @@ impl Notifier {
         };
         *count = count.saturating_add(1);
         line.cursor = line.cursor.max(flight.through);
-        (line.attempts, line.next_try_us) = (0, 0);
+        (line.attempts, line.next_try_us, line.tried) = (0, 0, None);
         if !matches!(flight.way, Way::Noting(StatusKind::GivenUp)) {
             line.failing_since_us = None;
         }
@@ -651,6 +655,9 @@ fn ready(line: &Line, now_us: i64, as_of_us: i64, held: usize, limits: &Limits) 
     let spec = &line.standing.spec;
     let free_us = |at_us: i64| spec.quiet.map_or(at_us, |it| it.free_at_us(at_us));
     let (Some(digest), Some(first)) = (spec.digest, line.items.front()) else { return (1, free_us(now_us)) };
+    if let Some(tried) = line.tried {
+        return (line.items.iter().take_while(|it| it.place <= tried).count().max(1), free_us(now_us));
+    }
     let due_us = digest.due_us(first.received_at_us, spec.zone_min);
     let count = line.items.iter().take(DIGEST_MAX).take_while(|it| it.received_at_us < due_us).count().max(1);
     if now_us < due_us {

@@ -255,3 +255,29 @@ fn a_digest_tells_a_day_at_once() {
         assert!(told.is_sorted_by(|a, b| a < b), "{id}");
     }
 }
+
+// A receiver that knows an id passes the same again by: what it may have had must not come with more in it.
+#[test]
+fn a_digest_is_tried_again_as_it_was() {
+    let mut world = World::new(small());
+    let digest = json!({"digest": "hourly"});
+    world.command(set("a", json!({"all": true}), &["shift.opened"], digest));
+    // More than its line holds: it is behind, and the digest goes out with what there is.
+    for shift in 0..20 {
+        world.document(1, vec![EventKind::ShiftOpened { shift }]);
+    }
+    world.walk(50);
+    world.sleep(HOUR_US);
+    assert_eq!(world.open.len(), 1);
+    let first = world.handed[0].1.clone();
+    world.answer(0, DeliveryOutcome::Retry);
+    // Room, for the others have none left.
+    world.notifier.limits.line_max = 100;
+    world.settle();
+    let again = &world.taken[0];
+    assert_eq!(
+        (&again["id"], &again["count"], &again["position"]),
+        (&first["id"], &first["count"], &first["position"])
+    );
+    assert_eq!(world.told("a").len(), 20);
+}
