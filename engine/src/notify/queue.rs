@@ -43,6 +43,8 @@ pub const ATTEMPTS_MIN: u32 = 12;
 const WAIT_US: (u64, u64) = (1_000_000, 900_000_000);
 /// How long a record waits that the log did not take.
 const NOTE_AGAIN_US: u64 = 1_000_000;
+/// All lines are looked at so often, at least.
+const LOOK_US: u64 = 1_000_000;
 /// Notices of one digest; what is more goes into the next one at once.
 pub(crate) const DIGEST_MAX: usize = 500;
 /// A line may always hold so many, whatever the others hold.
@@ -226,8 +228,10 @@ pub(crate) struct Notifier {
     counts: NoticeCounts,
     /// Nothing new leaves any more.
     stops: bool,
-    /// Microseconds after the last step in which something is due by itself.
-    wake_in_us: Option<u64>,
+    /// When something is due by itself, when the last step was, and when all lines were looked at; by the monotonic clock.
+    wake_at_us: Option<u64>,
+    stepped_at_us: u64,
+    looked_at_us: Option<u64>,
 }
 
 impl Notifier {
@@ -273,7 +277,9 @@ impl Notifier {
             turn: String::new(),
             counts: NoticeCounts::default(),
             stops: false,
-            wake_in_us: None,
+            wake_at_us: None,
+            stepped_at_us: 0,
+            looked_at_us: None,
         };
         notifier.index();
         notifier
@@ -314,7 +320,7 @@ impl Notifier {
     /// The feed of [`Output::Catch`] has broken off, there: it is asked for again, first for the lines that are past it, so that
     /// one that lacks what cannot be read keeps nobody else.
     pub(crate) fn break_catching(&mut self, at: Option<Position>) {
-        (self.catching, self.broken) = (false, at);
+        (self.catching, self.broken, self.looked_at_us) = (false, at, None);
         self.lines.values_mut().for_each(|it| it.catches = false);
     }
 
@@ -333,6 +339,11 @@ impl Notifier {
         (self.held, oldest)
     }
 
+    /// Whether any notices wait.
+    pub(crate) fn waits(&self) -> bool {
+        self.held > 0
+    }
+
     /// Of each line: its id, cursor, notices that wait, and whether there are more behind them.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&str, Place, usize, bool)> {
         self.lines.iter().map(|(id, line)| {
@@ -348,14 +359,21 @@ impl Notifier {
         self.tokens.is_empty()
     }
 
-    /// In how many microseconds something is due by itself.
+    /// In how many microseconds behind the last step something is due by itself.
     pub(crate) fn wake_in_us(&self) -> Option<u64> {
-        self.wake_in_us
+        self.wake_at_us.map(|it| it.saturating_sub(self.stepped_at_us))
     }
 
     /// Takes what has happened, gives what is to be done.
     pub(crate) fn step(&mut self, now: Moment, inputs: Vec<Input>) -> Vec<Output> {
         let mut out = Vec::new();
+        self.stepped_at_us = now.mono_us;
+        // There may be thousands of lines: they are looked at when something has come or is due, and once in a while, for the clock on
+        // the wall may leap.
+        let is_due = self.wake_at_us.is_some_and(|it| now.mono_us >= it);
+        let looks = is_due
+            || !inputs.is_empty()
+            || self.looked_at_us.is_none_or(|it| now.mono_us >= it.saturating_add(LOOK_US));
         for input in inputs {
             match input {
                 Input::Command(at, command) => self.command(at, command),
@@ -379,8 +397,11 @@ impl Notifier {
                 }
             }
         }
-        self.begin_catching(&mut out);
-        self.dispatch(now, &mut out);
+        if looks {
+            self.looked_at_us = Some(now.mono_us);
+            self.begin_catching(&mut out);
+            self.dispatch(now, &mut out);
+        }
         out
     }
 
@@ -567,14 +588,17 @@ impl Notifier {
             tokens,
             next_token,
             turn,
-            wake_in_us,
+            wake_at_us,
             held,
             as_of_us,
             stops,
             ..
         } = self;
-        *wake_in_us = None;
-        let mut wake = |in_us: u64| *wake_in_us = Some(wake_in_us.map_or(in_us, |known| known.min(in_us)));
+        *wake_at_us = None;
+        let mut wake = |in_us: u64| {
+            let at_us = now.mono_us.saturating_add(in_us);
+            *wake_at_us = Some(wake_at_us.map_or(at_us, |known| known.min(at_us)));
+        };
         let mut open: BTreeMap<&str, usize> = channels.iter().map(|it| (it.as_str(), 0)).collect();
         let mut all = 0_usize;
         for line in busy.iter().filter_map(|it| lines.get(it)).filter(|it| it.flight.is_some()) {

@@ -39,6 +39,8 @@ const LONG_SLEEP_US: u64 = 500_000;
 const IDLE_LOOKS: u32 = 20;
 /// What was noted is saved so often at most, and how far the walk is.
 const SAVE_US: (u64, u64) = (10_000_000, 60_000_000);
+/// Behind that time it looks so often whether there is anything to save.
+const SAVE_LOOK_US: u64 = 1_000_000;
 /// Others see how far it is so often, at least when it rests.
 const SHOW_US: u64 = 100_000;
 /// How long it waits after an error of the disk.
@@ -123,6 +125,8 @@ pub(crate) struct Teller {
     as_of_us: i64,
     saved: Option<Saved>,
     saved_at_us: u64,
+    /// Whether there is anything to save was looked at last.
+    save_looked_at_us: u64,
     /// A start goes on then, and each feed, behind an error of the disk.
     retry_at_us: u64,
     walk_at_us: u64,
@@ -164,6 +168,7 @@ impl Teller {
             as_of_us: i64::MIN,
             saved: None,
             saved_at_us: 0,
+            save_looked_at_us: 0,
             retry_at_us: 0,
             walk_at_us: 0,
             catch_at_us: 0,
@@ -390,7 +395,7 @@ impl Teller {
             self.mark = None;
             as_of_us = mark.1;
         }
-        let waits = notifier.waiting().0 > 0;
+        let waits = notifier.waits();
         if through > walked || (waits && as_of_us > self.as_of_us.saturating_add(1_000_000)) {
             let events = told_of(&self.shared, notifier, events);
             self.as_of_us = as_of_us;
@@ -464,9 +469,12 @@ impl Teller {
         let Some(notifier) = &self.notifier else { return };
         let now_us = self.shared.now().mono_us;
         let since_us = now_us.saturating_sub(self.saved_at_us);
-        if !ends && since_us < SAVE_US.0 {
+        // To look is to go over all lines.
+        let looked_us = now_us.saturating_sub(self.save_looked_at_us);
+        if !ends && (since_us < SAVE_US.0 || looked_us < SAVE_LOOK_US) {
             return;
         }
+        self.save_looked_at_us = now_us;
         let durable = self.shared.watermark.load();
         let through = self.notes.iter().map(|it| it.before).min().unwrap_or(durable);
         let saved = notifier.saved(through);

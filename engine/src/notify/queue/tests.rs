@@ -757,3 +757,23 @@ fn a_place_that_cannot_be_read_keeps_nobody_else() {
     assert!(early.iter().all(|it| it.0 <= 10) && !early.is_empty());
     assert_eq!(late.last().map(|it| it.0), Some(32));
 }
+
+// The notifier turns many times a second over thousands of lines: a turn in which nothing has come and nothing is due looks at none.
+#[test]
+fn a_step_without_anything_new_looks_at_no_line() {
+    let mut world = World::new(wide());
+    world.command(set("a", json!({"all": true}), &["shift.opened"], json!({"digest": "hourly"})));
+    world.document(1, vec![EventKind::ShiftOpened { shift: 1 }]);
+    world.walk(10);
+    let looked = world.notifier.looked_at_us;
+    let due = world.notifier.wake_in_us().unwrap();
+    world.sleep(LOOK_US as i64 / 2);
+    assert_eq!((world.notifier.looked_at_us, world.notifier.wake_in_us()), (looked, Some(due - LOOK_US / 2)));
+    world.sleep(LOOK_US as i64);
+    assert_ne!(world.notifier.looked_at_us, looked);
+    // A clock that leaps is seen by the next look.
+    world.wall_us += 2 * HOUR_US;
+    world.sleep(LOOK_US as i64);
+    world.walk(10);
+    assert_eq!(world.open.len(), 1);
+}
