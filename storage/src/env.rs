@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::disk::{Completion, DiskOp};
 use crate::error::{Error, ErrorKind};
 use crate::planted::planted;
+use crate::store::Store;
 
 mod mirrored;
 mod real;
@@ -271,6 +272,11 @@ pub trait Env: Send + Sync + 'static {
 
     /// The further copy of the log that this machine keeps on a second device.
     fn mirror(&self) -> Option<&Mirror> {
+        None
+    }
+
+    /// The object store where the archive of this machine lies; `None`: it lies in the directory.
+    fn store(&self) -> Option<&dyn Store> {
         None
     }
 }

@@ -34,6 +34,7 @@ use crate::env::{Env, FileWriter, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, MANIFEST_FILE, Manifest, PARQUET_DIR, Run, STAGING_DIR};
 use crate::position::Position;
+use crate::store::publish::stem;
 use crate::union::{Scan, Snapshot, Wanted};
 
 /// Name of the file that says whose an export is.
@@ -220,7 +221,7 @@ impl Copy<'_> {
             if positions.is_empty() || self.options.without_personal {
                 continue;
             }
-            let kept = |file: &&FileEntry| file.name == source.name && file.date == source.date;
+            let kept = |file: &&FileEntry| stem(&file.name) == stem(&source.name) && file.date == source.date;
             let his = Scan { positions: Some(positions), ..Scan::default() }.of(Table::Containers)?;
             for containers in archive.files(Table::Containers).filter(kept) {
                 let number = run.files.len();

@@ -60,6 +60,7 @@ mod segment;
 mod side;
 mod sink;
 pub mod status;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "columns")]

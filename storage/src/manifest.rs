@@ -21,6 +21,8 @@ use crate::env::{Env, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::position::{Lsn, Position};
 use crate::record::OwnedRecord;
+use crate::store::place::PLACE_FILE;
+use crate::store::{Store, Version, publish};
 
 pub use walk::Walk;
 
@@ -41,7 +43,7 @@ pub const MANIFEST_VERSION: u32 = 3;
 /// manifest is still that of its bytes.
 const MANIFEST_VERSION_MIN: u32 = 1;
 /// Longest manifest read, bytes: some 400 bytes a file, a million files.
-const MANIFEST_LEN_MAX: u64 = 512 << 20;
+pub(crate) const MANIFEST_LEN_MAX: u64 = 512 << 20;
 
 /// The manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,8 +62,36 @@ pub struct Manifest {
     /// owner finishes it before anything else.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub swapping: Vec<PathBuf>,
+    /// Of an archive in an object store: who writes it, and what leaves it. The one in the directory is a copy of what was
+    /// committed there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<InStore>,
     /// BLAKE3 in hex over this object written with an empty checksum.
     pub checksum: String,
+    /// Which of the manifests that stood in the store this was.
+    #[serde(skip)]
+    pub(crate) at: Option<Version>,
+}
+
+/// What the manifest of an archive in an object store says besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InStore {
+    /// The directory that writes it: a number made by chance.
+    pub writer: String,
+    /// Of the manifest, growing by one: no two have the same bytes.
+    pub number: u64,
+    /// Objects that are no longer named, and will be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<Leaving>,
+}
+
+/// An object that no run names any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Its path.
+    pub path: PathBuf,
+    /// Since when, unix µs UTC.
+    pub since_us: i64,
 }
 
 /// What one run of compaction made: whole sealed segments, and every file of all tables.
@@ -187,7 +217,9 @@ impl Default for Manifest {
             runs: Vec::new(),
             replacing: None,
             swapping: Vec::new(),
+            stored: None,
             checksum: String::new(),
+            at: None,
         }
     }
 }
@@ -196,15 +228,32 @@ impl Manifest {
     /// The manifest of the directory; `None` when there is none.
     ///
     /// # Errors
-    /// `Corrupt` when it cannot be read or its checksum is wrong; `Fix` when it is of a newer version.
+    /// `Corrupt` when it cannot be read or its checksum is wrong; `Fix` when it is of a newer version, or names files of an object
+    /// store and the directory does not say which.
     pub fn load(env: &dyn Env) -> Result<Option<Self>, Error> {
+        let manifest = Self::load_here(env)?;
+        if env.store().is_none() && manifest.as_ref().is_some_and(|it| it.stored.is_some()) {
+            let text =
+                format!("the archive lies in an object store, and {PLACE_FILE} is missing, which says where");
+            return Err(Error::new(ErrorKind::Fix, text));
+        }
+        Ok(manifest)
+    }
+
+    /// As [`Manifest::load`], wherever its files lie.
+    pub(crate) fn load_here(env: &dyn Env) -> Result<Option<Self>, Error> {
         let path = Path::new(MANIFEST_FILE);
         let bytes = match read_file(env, path, MANIFEST_LEN_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let manifest: Self = serde_json::from_slice(&bytes)
+        Self::parse(&bytes).map(Some)
+    }
+
+    /// The manifest that these bytes are.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let manifest: Self = serde_json::from_slice(bytes)
             .map_err(|error| Error::new(ErrorKind::Corrupt, format!("{MANIFEST_FILE}: {error}")))?;
         if !(MANIFEST_VERSION_MIN..=MANIFEST_VERSION).contains(&manifest.version) {
             let version = manifest.version;
@@ -217,19 +266,34 @@ impl Manifest {
             return Err(Error::new(ErrorKind::Corrupt, format!("{MANIFEST_FILE}: wrong checksum")));
         }
         manifest.check_order()?;
-        Ok(Some(manifest))
+        Ok(manifest)
     }
 
-    /// Replaces the manifest of the directory.
+    /// Replaces the manifest of the directory, and before it that of the object store where the archive lies in one.
     ///
     /// # Errors
-    /// Of the system. After an error the old or the new manifest stands there, whole.
+    /// Of the system. After an error the old or the new manifest stands there, whole. Of an object store as
+    /// [`crate::store::Store`] says; then the next owner finds out which of the two it is.
     pub fn store(&mut self, env: &dyn Env) -> Result<(), Error> {
+        match env.store() {
+            Some(store) => publish::commit(self, env, store),
+            None => self.store_here(env),
+        }
+    }
+
+    /// Replaces the one in the directory alone.
+    pub(crate) fn store_here(&mut self, env: &dyn Env) -> Result<(), Error> {
+        let bytes = self.seal()?;
+        replace_file(env, Path::new(MANIFEST_FILE), &bytes)
+    }
+
+    /// Gives it its checksum; the bytes that are written.
+    pub(crate) fn seal(&mut self) -> Result<Vec<u8>, Error> {
         self.version = MANIFEST_VERSION;
         self.checksum = self.checksum_of_contents()?;
         let mut bytes = serde_json::to_vec_pretty(self).map_err(unwritable)?;
         bytes.push(b'\n');
-        replace_file(env, Path::new(MANIFEST_FILE), &bytes)
+        Ok(bytes)
     }
 
     fn checksum_of_contents(&self) -> Result<String, Error> {
@@ -281,6 +345,11 @@ impl Archive {
     pub fn open(env: &Arc<dyn Env>) -> Result<Self, Error> {
         let manifest = Manifest::load(&**env)?.unwrap_or_default();
         Ok(Self { env: Arc::clone(env), manifest })
+    }
+
+    /// Sees that the store answers and holds this archive, or what has become of it since.
+    pub(crate) fn reach(&self, store: &dyn Store) -> Result<(), Error> {
+        publish::reach(store, &self.manifest)
     }
 
     /// Everything up to and with this position is in the archive; the rest is in the log.

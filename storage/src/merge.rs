@@ -122,6 +122,14 @@ impl MergeReport {
 pub fn merge_archive(env: &Arc<dyn Env>, rules: &MergeRules) -> Result<MergeReport, Error> {
     let env = &**env;
     let mut report = MergeReport::default();
+    if let Some(store) = env.store() {
+        tracing::warn!(
+            store = store.name(),
+            "folders do not change places in an object store: the archive is not merged"
+        );
+        report.unsupported = true;
+        return Ok(report);
+    }
     let mut manifest = open_for_writing(env)?;
     if groups(&manifest.runs, rules).is_empty() {
         return Ok(report);

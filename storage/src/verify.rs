@@ -71,7 +71,7 @@ impl VerifyReport {
 /// Reads the log and the archive back and compares them.
 ///
 /// # Errors
-/// When the manifest or the log as a whole cannot be read. Damage of single records and files is no error but a
+/// When the manifest or the log as a whole cannot be read; `Retry` when an object store with the archive does not answer. Damage of single records and files is no error but a
 /// number in the report.
 pub fn verify(reader: &LogReader, env: &Arc<dyn Env>) -> Result<VerifyReport, Error> {
     let mut report = verify_source(reader, env)?;
@@ -93,6 +93,9 @@ const MANIFESTS_MAX: usize = 3;
 /// As [`verify`].
 pub fn verify_source(source: &dyn LogSource, env: &Arc<dyn Env>) -> Result<VerifyReport, Error> {
     let mut archive = Archive::open(env)?;
+    if let Some(store) = env.store() {
+        archive.reach(store)?;
+    }
     for _ in 0..MANIFESTS_MAX {
         let report = verify_by(&archive, source, env)?;
         let now = Archive::open(env)?;
@@ -116,14 +119,14 @@ fn verify_by(archive: &Archive, source: &dyn LogSource, env: &Arc<dyn Env>) -> R
     // Runs whose part of the log has been dropped stand by themselves.
     while let Some(run) = runs.as_slice().first().filter(|run| run.last < first.get()) {
         report.documents = report.documents.saturating_add(run.documents);
-        RunCheck::new(run, archive.replacing(run), false).finish(&**env, &mut report);
+        RunCheck::new(run, archive.replacing(run), false).finish(&**env, &mut report)?;
         runs.next();
     }
     source.walk(&mut |item| {
         let position = item.position();
         while current.as_ref().is_none_or(|check: &RunCheck<'_>| position > check.last()) {
             if let Some(check) = current.take() {
-                check.finish(&**env, &mut report);
+                check.finish(&**env, &mut report)?;
             }
             match runs.next() {
                 Some(run) => current = Some(RunCheck::new(run, archive.replacing(run), true)),
@@ -150,7 +153,7 @@ fn verify_by(archive: &Archive, source: &dyn LogSource, env: &Arc<dyn Env>) -> R
         Ok(())
     })?;
     for check in current.into_iter().chain(runs.map(|run| RunCheck::new(run, archive.replacing(run), true))) {
-        check.finish(&**env, &mut report);
+        check.finish(&**env, &mut report)?;
     }
     if archive.compacted_through().as_u64() > order.last() {
         let (through, last) = (archive.compacted_through(), order.last());

@@ -4,7 +4,8 @@
 //! the check. Reads are whole column chunks or pages, as the Parquet reader asks for them.
 //!
 //! A folder that is merged changes places with its successor at once. Until the next owner clears up, a file that the
-//! manifest names stands in the one or the other: [`open_published`] looks into both.
+//! manifest names stands in the one or the other: [`open_published`] looks into both. An archive in an object store
+//! ([`crate::store`]) is read through the same door, by ranges.
 
 use std::io::Read;
 use std::path::Path;
@@ -68,11 +69,14 @@ impl Chunks {
     }
 }
 
-/// Opens a file of the archive, wherever a merge has put it.
+/// Opens a file of the archive, wherever it lies: in the tree, where a merge has put it, or in an object store.
 ///
 /// # Errors
 /// Of the system; [`Error::is_not_found`] when it stands in neither folder.
 pub fn open_published(env: &dyn Env, path: &Path) -> Result<Arc<dyn File>, Error> {
+    if let Some(store) = env.store().filter(|_| path.starts_with(PARQUET_DIR)) {
+        return store.open(path);
+    }
     match env.open_read(path) {
         Err(error) if error.is_not_found() => {}
         opened => return opened,

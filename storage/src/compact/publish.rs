@@ -11,6 +11,7 @@ use crate::manifest::{
     FileEntry, MANIFEST_FILE, MERGING_DIR, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE,
 };
 use crate::retain::segments::as_published;
+use crate::store;
 
 /// What [`sweep`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct Swept {
 /// The manifest, for the one who will write the next. Makes an empty one in a fresh directory, so that from then on
 /// a missing manifest means a lost one.
 pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
+    if let Some(store) = env.store() {
+        return store::publish::open_for_writing(env, store);
+    }
     if let Some(mut manifest) = Manifest::load(env)? {
         // The last rename may have happened without having become durable.
         env.sync_dir(Path::new(""))?;
@@ -50,6 +54,9 @@ pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
 
 /// Publishes a run: renames, syncs, marks, commits. After an error or a crash in between the next [`sweep`] undoes it.
 pub(crate) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+    if let Some(store) = env.store() {
+        return store::publish::publish(env, store, manifest, run);
+    }
     let mut folders = BTreeSet::new();
     for file in &run.files {
         let folder = file.folder();
@@ -76,6 +83,9 @@ pub(crate) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Resul
 /// they are stand in both runs. The manifest tells first what is about to happen, so that a crash leaves every file as the
 /// one run or the other names it, and the next owner goes on from there.
 pub(crate) fn replace(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+    if let Some(store) = env.store() {
+        return store::publish::replace(env, store, manifest, run);
+    }
     manifest.replacing = Some(run);
     manifest.store(env)?;
     finish_replacing(env, manifest)
@@ -209,6 +219,10 @@ pub fn sweep(env: &dyn Env, manifest: &Manifest) -> Result<Swept, Error> {
             swept.files = swept.files.saturating_add(1);
         }
     }
+    if env.store().is_some() {
+        // What lies there and is not named was removed when the manifest was opened, or is in the manifest as leaving.
+        return Ok(swept);
+    }
     if manifest.swapping.is_empty() {
         for table in list(env, Path::new(MERGING_DIR))?.iter().filter(|it| it.is_dir) {
             let above = Path::new(MERGING_DIR).join(&table.name);
@@ -260,7 +274,7 @@ fn sweep_folder(
     Ok(())
 }
 
-fn is_ours(name: &str) -> bool {
+pub(crate) fn is_ours(name: &str) -> bool {
     name.starts_with("p-") && name.ends_with(".parquet")
 }
 

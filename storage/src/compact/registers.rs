@@ -14,7 +14,7 @@ use crate::columns::read::{damaged, open, wrong};
 use crate::columns::register::read;
 use crate::columns::{Day, Derive, RegisterRow, Table};
 use crate::env::Env;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Manifest};
 use crate::retain::segments::as_published;
 
@@ -52,6 +52,7 @@ impl RegistersDue {
         let (after, before) = match last {
             Some((through, file)) => match as_published(env, file) {
                 Ok(()) => (through, Some(file.clone())),
+                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
                 Err(error) => {
                     tracing::error!(%error, "alarm: a snapshot of the registers cannot be read, it is made anew");
                     (0, None)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
 use crate::error::Error;
 use crate::sink::SinkFailure;
+use crate::store::Store;
 
 /// The further copy: a directory on another device that is itself a log and can be opened as one.
 #[derive(Clone)]
@@ -33,6 +34,10 @@ impl Mirrored {
 }
 
 impl Env for Mirrored {
+    fn store(&self) -> Option<&dyn Store> {
+        self.env.store()
+    }
+
     fn mirror(&self) -> Option<&Mirror> {
         Some(&self.mirror)
     }

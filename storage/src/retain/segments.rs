@@ -35,6 +35,7 @@ use crate::manifest::{FileEntry, Manifest, Run};
 use crate::position::{Lsn, Position, SegmentId};
 use crate::reader::{LogReader, SealedSegment};
 use crate::record::PARTITIONS;
+use crate::store;
 
 /// Sealed segments that stay whatever their age: a log is never emptied, or nobody could tell that its end is missing.
 pub const SEGMENTS_KEPT_MIN: usize = 2;
@@ -220,6 +221,9 @@ pub fn drop_segments_after(
         left = left.get(candidate.segments.len()..).unwrap_or_default();
     }
     if !rules.dry_run && !report.segments.is_empty() {
+        if let Some(store) = env.store() {
+            store::publish::confirm(env, store, &manifest)?;
+        }
         last_look(after, end.through)?;
         remove(reader, env, &end, &report.segments)?;
     }

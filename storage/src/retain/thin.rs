@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Manifest, Run, STAGING_DIR};
 use crate::position::Lsn;
 use crate::record::RecordKind;
+use crate::store;
 
 /// Positions.
 type Positions = HashSet<u64, RandomState>;
@@ -92,6 +93,9 @@ pub fn thin_archive(env: &Arc<dyn Env>, rules: &ThinRules) -> Result<ThinReport,
             manifest
         }
     };
+    if let Some(store) = env.store().filter(|_| !rules.dry_run) {
+        store::publish::tidy(store, &manifest)?;
+    }
     let mut report = ThinReport::default();
     let old: Vec<Run> = manifest
         .runs

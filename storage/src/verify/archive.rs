@@ -14,7 +14,7 @@ use crate::columns::sums::Sums;
 use crate::columns::{Stored, Table};
 use crate::env::Env;
 use crate::envelope::Envelope;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::manifest::{FileEntry, Run};
 use crate::record::RecordKind;
 use crate::retain::segments::as_published;
@@ -103,7 +103,10 @@ impl<'r> RunCheck<'r> {
     }
 
     /// Reads the files of the run.
-    pub(super) fn finish(mut self, env: &dyn Env, report: &mut VerifyReport) {
+    ///
+    /// # Errors
+    /// `Retry` when an object store does not answer: that is no damage.
+    pub(super) fn finish(mut self, env: &dyn Env, report: &mut VerifyReport) -> Result<(), Error> {
         let mut found = Sums::default();
         let mut items_n = 0_u64;
         let (mut documents, mut records) = (0_u64, 0_u64);
@@ -113,8 +116,10 @@ impl<'r> RunCheck<'r> {
         }
         for file in files {
             let path = file.path();
-            if let Err(error) = as_published(env, file) {
-                report.damage(1, error.to_string());
+            match as_published(env, file) {
+                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
+                Err(error) => report.damage(1, error.to_string()),
+                Ok(()) => {}
             }
             let read = match file.table.as_str() {
                 name if name == Table::Containers.name() => self.kept(env, &path, Table::Containers, report),
@@ -145,11 +150,13 @@ impl<'r> RunCheck<'r> {
                 Ok(rows) if rows == file.rows => {}
                 Ok(rows) => report
                     .damage(1, format!("{}: {rows} rows, the manifest says {}", path.display(), file.rows)),
+                Err(error) if error.kind() == ErrorKind::Retry => return Err(error),
                 // The checksum has told it already.
                 Err(error) => report.problem(error.to_string()),
             }
         }
         self.judge(found, items_n, (documents, records), report);
+        Ok(())
     }
 
     fn judge(&self, found: Sums, items_n: u64, (documents, records): (u64, u64), report: &mut VerifyReport) {
