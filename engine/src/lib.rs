@@ -78,6 +78,7 @@ mod port;
 mod query;
 mod queues;
 mod readonly;
+mod rebuild;
 mod refusal;
 pub mod registers;
 mod replay;
@@ -99,6 +100,7 @@ mod tickets;
 mod tls;
 mod turnstile;
 pub mod watch;
+mod whereabouts;
 mod worker;
 mod writer;
 
@@ -131,11 +133,13 @@ pub use ofd_storage::{Lsn, Position, RecoveryReport, SinkFailure};
 pub use partition::partition_of;
 pub use query::StoredDocument;
 pub use readonly::ReadOnly;
+pub use rebuild::Fold;
 pub use scrubber::Scrubber;
 pub use shared::Health;
 pub use tickets::{Outcome, Tickets};
 #[cfg(feature = "tls")]
 pub use tls::TlsIdentity;
+pub use whereabouts::{Explanation, Neighbour, Whereabouts};
 
 /// The examples of the README are tests too.
 #[cfg(doctest)]

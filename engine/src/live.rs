@@ -36,6 +36,7 @@ pub(crate) mod told;
 mod watched;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -176,6 +177,11 @@ impl Live {
     }
 
     fn step(&mut self) -> Result<bool, Error> {
+        if self.shared.rebuild_registers.load(Ordering::Acquire) {
+            file::forget::<Registers>(&*self.shared.env)?;
+            self.shared.rebuild_registers.store(false, Ordering::Release);
+            self.begun = false;
+        }
         if !self.begun {
             self.begin()?;
             return Ok(true);

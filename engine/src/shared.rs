@@ -138,6 +138,10 @@ pub(crate) struct Shared {
     pub(crate) held: AtomicBool,
     /// An operator has asked the process to end well.
     pub(crate) drain_asked: AtomicBool,
+    /// The registers are to be folded anew.
+    pub(crate) rebuild_registers: AtomicBool,
+    /// The outbox of the tax service is.
+    pub(crate) rebuild_tax: AtomicBool,
     degraded: AtomicBool,
     stage: AtomicU8,
     advanced: Mutex<()>,
@@ -182,6 +186,8 @@ impl Shared {
             deferring: AtomicBool::new(false),
             held: AtomicBool::new(false),
             drain_asked: AtomicBool::new(false),
+            rebuild_registers: AtomicBool::new(false),
+            rebuild_tax: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
             stage: AtomicU8::new(Stage::Running as u8),
             refusals: Mutex::default(),

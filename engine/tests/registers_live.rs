@@ -16,10 +16,10 @@ use ofd_emit::ProfileOptions;
 use ofd_engine::codec::{DriveNumber, LocalSeconds, tags};
 use ofd_engine::host::Capability;
 use ofd_engine::registers::{
-    Drive, Event, EventKind, Evidence, Figures, Grain, LaneSeed, SHIFTS_KEPT, SeedShift, Whose,
+    Drive, Event, EventKind, Evidence, Figures, Grain, LaneSeed, Range, SHIFTS_KEPT, SeedShift, Whose,
 };
 use ofd_engine::storage::envelope::Realm;
-use ofd_engine::{Engine, ErrorKind, Position, ReadOnly, Register, RegisterBook, Seeded};
+use ofd_engine::{Engine, ErrorKind, Fold, Position, ReadOnly, Register, RegisterBook, Seeded, Whereabouts};
 
 /// The operator that the registers of these tests are registered with.
 const OURS: &str = "7700000190";
@@ -488,5 +488,84 @@ fn figures_of_a_register_are_the_sums_of_its_receipts() {
         let stranger = Capability::users(["7700002008".to_owned()]);
         assert_eq!(engine.figures(&stranger, Realm::Prod, rnm, Grain::Day, ever.clone()).unwrap(), None);
     }
+    engine.shutdown().unwrap();
+}
+
+// Who doubts what is shown has it made anew under load: the same registers and the same events, for a reader in the midst of them too.
+#[test]
+fn a_fold_that_is_made_anew_shows_and_tells_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let messages = lives(9, 170);
+    let engine = open(dir.path(), 100);
+    let error = engine.rebuild_fold(Fold::Registers, " ", "сверка").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Fix);
+    submit(&engine, &messages[..900]);
+    let before = shown(&engine);
+    let (half, at) = told(&engine, &operator, Position::START, 1000);
+    let kept = checkpoints(dir.path());
+    assert!(!kept.is_empty());
+    // Something that no fold would come to by itself: it is gone when everything is read again.
+    std::fs::write(kept.last().unwrap(), b"spoiled").unwrap();
+    engine.rebuild_fold(Fold::Registers, "Иванова", "сверка").unwrap();
+    let began = std::time::Instant::now();
+    while kept.iter().any(|it| it.exists()) {
+        assert!(began.elapsed() < PATIENCE, "the old checkpoints stay");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    submit(&engine, &messages[900..]);
+    let (rest, _) = told(&engine, &operator, at, 40);
+    assert_eq!([half, rest].concat(), all_events(dir.path()));
+    assert_eq!(shown(&engine), folded(dir.path()));
+    assert_eq!(before.len(), 9);
+    let text = std::fs::read_dir(dir.path().join("log")).unwrap().any(|it| {
+        let bytes = std::fs::read(it.unwrap().path()).unwrap();
+        bytes.windows(20).any(|it| it == br#""do":"fold.rebuild","#)
+    });
+    assert!(text, "who and why stands in the log");
+    engine.shutdown().unwrap();
+}
+
+// "Where is number 6?" is what a merchant asks when the tax service asks him.
+#[test]
+fn a_number_that_is_missing_is_explained_by_what_stands_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let operator = Capability::operator();
+    let messages = life(11, 0, 12);
+    let engine = open(dir.path(), 100);
+    let came: Vec<Vec<u8>> =
+        messages.iter().enumerate().filter(|(at, _)| ![5, 6].contains(at)).map(|it| it.1.clone()).collect();
+    submit(&engine, &came);
+    let drive = shown(&engine)[0].drive.number;
+    let explain = |number| engine.explain_number(&operator, drive, number).unwrap().unwrap();
+    let missing = explain(7);
+    assert_eq!(missing.whereabouts, Whereabouts::Missing(Range { first: 6, last: 7 }));
+    let (before, after) = (missing.before.as_ref().unwrap(), missing.after.as_ref().unwrap());
+    assert_eq!((before.number, after.number), (5, 8));
+    assert_eq!(after.header().unwrap().number.unwrap().0, 8);
+    assert!(missing.documents.is_empty());
+    assert!(missing.words().starts_with("Номера 6–7 не приходили"), "{}", missing.words());
+    assert_eq!(explain(5).whereabouts, Whereabouts::Stored);
+    assert_eq!((explain(5).documents.len(), explain(5).after.unwrap().number), (1, 8));
+    let next = explain(13);
+    assert_eq!((next.whereabouts, next.after.is_none()), (Whereabouts::NotYet, true));
+    assert!(next.words().contains("последний принятый номер — 12"), "{}", next.words());
+    submit(&engine, &messages[5..7]);
+    shown(&engine);
+    assert_eq!(explain(7).whereabouts, Whereabouts::Stored);
+    assert!(
+        engine.explain_number(&Capability::users(["7707083893".to_owned()]), drive, 7).unwrap().is_none()
+    );
+    let unknown = DriveNumber::parse("7199999999999999").unwrap();
+    assert!(engine.explain_number(&operator, unknown, 7).unwrap().is_none());
+    engine.shutdown().unwrap();
+
+    // A drive that came from another operator: what was before is not missed.
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path(), 100);
+    submit(&engine, &messages[4..]);
+    let drive = shown(&engine)[0].drive.number;
+    let early = engine.explain_number(&operator, drive, 3).unwrap().unwrap();
+    assert_eq!((early.whereabouts, early.after.unwrap().number), (Whereabouts::BeforeService, 5));
     engine.shutdown().unwrap();
 }

@@ -19,7 +19,7 @@ use ofd_engine::codec::DriveNumber;
 use ofd_engine::host::{Answering, Capability, TaxDocument, TaxReceipt, TaxService, TaxStatus, answered};
 use ofd_engine::storage::status::StatusKind;
 use ofd_engine::tax::{TaxCommand, TaxOptions, TaxState};
-use ofd_engine::{Engine, EngineBuilder};
+use ofd_engine::{Engine, EngineBuilder, Fold};
 
 use common::{fresh, lives_of};
 
@@ -210,6 +210,43 @@ fn every_document_reaches_the_service_once_over_restarts_and_has_its_status() {
         }
     });
     assert!(dir.path().join("tax").read_dir().unwrap().count() > 0, "a checkpoint was written");
+    engine.shutdown().unwrap();
+}
+
+// An operator has the outbox made anew while documents are under way: the account is the same, and nothing is sent that was settled.
+#[test]
+fn an_outbox_that_is_made_anew_comes_to_the_same_account() {
+    let (dir, builder) = fresh();
+    let engine = builder.open().unwrap();
+    assert_eq!(
+        engine.rebuild_fold(Fold::Tax, "смена", "сверка").unwrap_err().kind(),
+        ofd_engine::ErrorKind::Fix,
+        "there is none"
+    );
+    engine.shutdown().unwrap();
+    drop(engine);
+    let service = Service::default();
+    let lives = lives_of(15, 6, 60, |_| ProfileOptions::default());
+    let engine = open(Engine::builder(dir.path()).segment_len_bytes(1 << 20), &service);
+    store(&engine, &lives, 0..40);
+    until("the first", || settled(&engine, 240));
+    let kept: Vec<_> = dir.path().join("tax").read_dir().unwrap().map(|it| it.unwrap().path()).collect();
+    assert!(!kept.is_empty());
+    let (duplicates, days) = (service.with(|it| it.duplicates), engine.tax_days());
+    engine.rebuild_fold(Fold::Tax, "смена", "сверка").unwrap();
+    until("the old checkpoints go", || kept.iter().all(|it| !it.exists()));
+    until("it is folded again", || settled(&engine, 240));
+    assert_eq!(engine.tax_days(), days);
+    assert_eq!(service.with(|it| it.duplicates), duplicates, "what is settled is not sent again");
+    // In the midst of it, with calls under way and one that never ends.
+    service.with(|it| it.mute = 1);
+    store(&engine, &lives, 40..50);
+    engine.rebuild_fold(Fold::Tax, "смена", "сверка").unwrap();
+    store(&engine, &lives, 50..60);
+    until("all documents", || settled(&engine, 360));
+    expect_all(&service, 6, 60);
+    let accounts = drives_of(&service).into_iter().map(|it| engine.tax_account(&Capability::operator(), it));
+    assert!(accounts.into_iter().all(|it| (it.stored, it.settled.sum(), it.waiting()) == (60, 60, 0)));
     engine.shutdown().unwrap();
 }
 

@@ -10,6 +10,10 @@
 //! {"do":"tax.reconcile","fn":"7100…"}                    ─▶ a line a local day, and one whether they agree with the account
 //! {"do":"tax.remarks","after_fn":"7100…","after_fd":17,"most":1000}  ─▶ a line a document the service has something against
 //! {"do":"tax.days"}                                      ─▶ a line a day
+//! {"do":"rule.switch","rule":"D2","on":false,"by":"…","reason":"…"}       ─▶ {"position":N}
+//! {"do":"admin.rules"}                                   ─▶ a line a rule across documents, and whether it is asked
+//! {"do":"fold.rebuild","fold":"registers","by":"…","reason":"…"}          ─▶ {"position":N}   (also fold tax)
+//! {"do":"admin.gap","fn":"7100…","fd":17}                ─▶ what is known about a number
 //! ```
 //!
 //! What changes state is a record of the log with who and why; its position is the answer. Another command is another variant here and
@@ -19,14 +23,20 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
-use ofd_codec::DriveNumber;
+use ofd_codec::rules::life::{LifeRule, life_rules};
+use ofd_codec::{Civil, DriveNumber};
 use serde_json::{Value, json};
 
 use crate::door::DoorCommand;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::host::Capability;
+use crate::query::StoredDocument;
+use crate::rebuild::Fold;
+use crate::registers::Range;
 use crate::tax::{Account, ReconciledDay, Remark, Settled, TaxCommand, TaxState};
+use crate::watch::RuleSwitch;
+use crate::whereabouts::{Explanation, Neighbour, Whereabouts};
 
 /// Lines of remarks at most.
 const REMARKS_MAX: usize = 100_000;
@@ -55,6 +65,14 @@ pub enum Admin {
     },
     /// The daily report.
     TaxDays,
+    /// A rule across documents is asked from here on, or not.
+    Rule(RuleSwitch),
+    /// The rules across documents.
+    Rules,
+    /// A fold is made anew, who and why.
+    Rebuild(Fold, String, String),
+    /// Why a number of a drive is missing.
+    Gap(DriveNumber, u32),
 }
 
 impl Admin {
@@ -75,6 +93,13 @@ impl Admin {
                 json!({"do": "tax.remarks", "after_fn": drive.as_str(), "after_fd": number, "most": most})
             }
             Self::TaxDays => json!({"do": "tax.days"}),
+            // As the record in the log says it.
+            Self::Rule(switch) => serde_json::from_slice(&switch.to_payload()).unwrap_or_default(),
+            Self::Rules => json!({"do": "admin.rules"}),
+            Self::Rebuild(fold, by, reason) => {
+                json!({"do": "fold.rebuild", "fold": fold.name(), "by": by, "reason": reason})
+            }
+            Self::Gap(drive, number) => json!({"do": "admin.gap", "fn": drive.as_str(), "fd": number}),
         }
     }
 
@@ -110,6 +135,13 @@ impl Admin {
                 Ok(Self::TaxRemarks { after: Some((drive, number("after_fd")?)), most: number("most")? })
             }),
             "tax.days" => Ok(Self::TaxDays),
+            "rule.switch" => RuleSwitch::of_value(value).map(Self::Rule),
+            "admin.rules" => Ok(Self::Rules),
+            "fold.rebuild" => match Fold::ALL.into_iter().find(|it| it.name() == text("fold")) {
+                Some(fold) => Ok(Self::Rebuild(fold, by, reason)),
+                None => Err("fold has to be registers or tax".to_owned()),
+            },
+            "admin.gap" => drive("fn").and_then(|drive| Ok(Self::Gap(drive, number("fd")?))),
             _ => return None,
         })
     }
@@ -150,6 +182,24 @@ impl Admin {
             Self::TaxDays => {
                 let days = engine.tax_days();
                 days.iter().map(|(day, counts)| day_line(*day, counts)).collect()
+            }
+            Self::Rule(RuleSwitch { rule, on, by, reason }) => {
+                let position = engine.switch_rule(rule.rule().key, *on, by, reason)?;
+                vec![json!({"position": position.as_u64()}).to_string()]
+            }
+            Self::Rules => {
+                let set = engine.rule_set();
+                let line = |rule: &LifeRule| {
+                    json!({"rule": rule.key, "on": set.is_on(rule.id), "name": rule.name, "explanation": rule.explain_ru}).to_string()
+                };
+                life_rules().iter().map(line).collect()
+            }
+            Self::Rebuild(fold, by, reason) => position(engine.rebuild_fold(*fold, by, reason)?),
+            Self::Gap(drive, number) => {
+                let known = engine.explain_number(&operator, *drive, *number)?;
+                let text = format!("{drive}: nothing has come of this drive");
+                let known = known.ok_or_else(|| Error::new(ErrorKind::Fix, text))?;
+                vec![explanation_json(&known).to_string()]
             }
         })
     }
@@ -214,6 +264,48 @@ fn account_json(drive: DriveNumber, account: Account) -> Value {
     let mut value = json!({"fn": drive.as_str(), "stored": account.stored, "waiting": account.waiting()});
     put_settled(&mut value, account.settled);
     value
+}
+
+/// What is known about a number:
+/// `{"fn":…,"fd":…,"state":"missing","missing":[87,88],"documents":[],"before":{"fd":86,…},"after":{"fd":89,…},"service":[[84,90]],…,"words":"…"}`.
+fn explanation_json(known: &Explanation) -> Value {
+    let range = |it: &Range| json!([it.first, it.last]);
+    let missing = match known.whereabouts {
+        Whereabouts::Missing(of) => Some(range(&of)),
+        _ => None,
+    };
+    let stored = |it: &StoredDocument| {
+        json!({
+            "position": it.position().as_u64(),
+            "received_at": time(it.received_at_us()),
+            "answer_code": it.answer_code(),
+        })
+    };
+    let beside = |it: &Neighbour| {
+        let header = it.header();
+        json!({
+            "fd": it.number,
+            "form": header.map(|it| it.form.to_string()),
+            "at": header.and_then(|it| it.date_time).map(|at| Civil::from(at).to_string()),
+            "position": it.document.as_ref().map(|it| it.position().as_u64()),
+            "received_at": it.document.as_ref().map(|it| time(it.received_at_us())),
+        })
+    };
+    let (backlog, since) = known.backlog.unzip();
+    json!({
+        "fn": known.drive.as_str(),
+        "fd": known.number,
+        "state": known.whereabouts.name(),
+        "missing": missing,
+        "documents": known.documents.iter().map(stored).collect::<Vec<_>>(),
+        "before": known.before.as_ref().map(beside),
+        "after": known.after.as_ref().map(beside),
+        "service": known.service.iter().map(range).collect::<Vec<_>>(),
+        "left": known.left,
+        "backlog": backlog,
+        "backlog_since": since.flatten().map(|at| Civil::from(at).to_string()),
+        "words": known.words(),
+    })
 }
 
 /// A line a day, and one that holds all of them against what was counted.
@@ -312,6 +404,10 @@ mod tests {
             Admin::TaxRemarks { after: None, most: 5 },
             Admin::TaxRemarks { after: Some((drive, 3)), most: 5 },
             Admin::TaxDays,
+            Admin::Rule(RuleSwitch::new("D2", false, "смена", "сбой").unwrap()),
+            Admin::Rules,
+            Admin::Rebuild(Fold::Tax, words().0, words().1),
+            Admin::Gap(drive, 7),
         ] {
             assert_eq!(Admin::of_json(&request.to_json()), Some(Ok(request)));
         }
@@ -321,9 +417,13 @@ mod tests {
         let request = json!({"by": "смена", "fn": "7100000000000001", "reason": "сбой", "do": "tax.pause"});
         let expected = Admin::Tax(TaxCommand::Pause(Some(drive)), words().0, words().1);
         assert_eq!(Admin::of_json(&request), Some(Ok(expected)));
-        for bad in
-            [json!({"do": "tax.pause", "fn": "x"}), json!({"do": "tax.status", "fn": "7100000000000001"})]
-        {
+        for bad in [
+            json!({"do": "tax.pause", "fn": "x"}),
+            json!({"do": "tax.status", "fn": "7100000000000001"}),
+            json!({"do": "rule.switch", "rule": "A1", "on": false, "by": "x", "reason": "y"}),
+            json!({"do": "rule.switch", "rule": "D2", "by": "x", "reason": "y"}),
+            json!({"do": "fold.rebuild", "fold": "all", "by": "x", "reason": "y"}),
+        ] {
             assert!(matches!(Admin::of_json(&bad), Some(Err(_))), "{bad}");
         }
     }

@@ -218,6 +218,19 @@ pub(crate) fn write<F: Folded>(
     Ok(through)
 }
 
+/// Removes all checkpoints: the next begin folds everything. The newest go last, so that what is left after an error is none that is
+/// newer than one that has gone.
+///
+/// # Errors
+/// Of the system.
+pub(crate) fn forget<F: Folded>(env: &dyn Env) -> Result<(), Error> {
+    let all: Vec<Lsn> = list::<F>(env)?.collect();
+    for through in all.iter().rev() {
+        env.remove(&path_of::<F>(*through))?;
+    }
+    if all.is_empty() { Ok(()) } else { env.sync_dir(Path::new(F::DIR)) }
+}
+
 fn header_of<F: Folded>(through: Lsn, schema: u64, mark: [u8; 16]) -> [u8; HEADER_LEN] {
     let mut header = [0; HEADER_LEN];
     let parts: [&[u8]; 3] = [&schema.to_le_bytes(), &through.get().to_le_bytes(), &mark];

@@ -138,6 +138,30 @@ impl Service {
         self.intervals.last().map(|it| it.last)
     }
 
+    /// The next number below one that has come.
+    #[must_use]
+    pub fn came_below(&self, number: u32) -> Option<u32> {
+        self.intervals.iter().rev().filter(|it| it.first < number).find_map(|it| {
+            let mut at = it.last.min(number.checked_sub(1)?);
+            while let Some(gap) = self.missing.iter().find(|gap| gap.holds(at)) {
+                at = gap.first.checked_sub(1)?;
+            }
+            (at >= it.first).then_some(at)
+        })
+    }
+
+    /// The next number above one that has come.
+    #[must_use]
+    pub fn came_above(&self, number: u32) -> Option<u32> {
+        self.intervals.iter().filter(|it| it.last > number).find_map(|it| {
+            let mut at = it.first.max(number.checked_add(1)?);
+            while let Some(gap) = self.missing.iter().find(|gap| gap.holds(at)) {
+                at = gap.last.checked_add(1)?;
+            }
+            (at <= it.last).then_some(at)
+        })
+    }
+
     /// Whether the drive has left.
     #[must_use]
     pub const fn has_left(&self) -> bool {
@@ -324,6 +348,8 @@ mod tests {
                 let ours = intervals.iter().any(|it| it.holds(number));
                 let lacks = missing.iter().any(|it| it.holds(number));
                 assert_eq!(came.contains(&number), ours && !lacks, "{history:?} {service:?} {number}");
+                assert_eq!(service.came_below(number), came.range(..number).next_back().copied());
+                assert_eq!(service.came_above(number), came.range(number + 1..).next().copied());
             }
             let apart =
                 intervals.iter().zip(intervals.iter().skip(1)).all(|(one, two)| one.last + 1 < two.first);

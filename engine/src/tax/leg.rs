@@ -12,6 +12,7 @@
 //! Errors: the disk is asked again after a second; a body that is damaged is given up, with an alarm, and told so in the ledger.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -204,7 +205,23 @@ impl Leg {
         }
     }
 
+    /// What was handed over is as after a crash: the ledger tells what of it was done. What is being written into it comes first.
+    fn forget(&mut self) -> Result<bool, Error> {
+        (self.calls, self.polling, self.catching, self.feed) = (Vec::new(), None, None, None);
+        self.listings.clear();
+        let worked = self.append(self.shared.now().mono_us);
+        if self.appending.is_empty() {
+            file::forget::<Outbox>(&*self.shared.env)?;
+            self.shared.rebuild_tax.store(false, Ordering::Release);
+            (self.records, self.begun) = (None, false);
+        }
+        Ok(worked)
+    }
+
     fn work(&mut self) -> Result<bool, Error> {
+        if self.begun && self.shared.rebuild_tax.load(Ordering::Acquire) {
+            return self.forget();
+        }
         if !self.begun {
             self.begin()?;
             return Ok(true);

@@ -132,6 +132,17 @@ impl RuleSwitch {
         format!(r#"{{"do":"rule.switch","rule":{rule},"on":{on},"by":{by},"reason":{reason}}}"#).into_bytes()
     }
 
+    /// Reads an object, whatever the order of its keys.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    #[cfg(feature = "control")]
+    pub(crate) fn of_value(value: &Value) -> Result<Self, String> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+        let on = value.get("on").and_then(Value::as_bool).ok_or("on has to be true or false")?;
+        Self::new(text("rule"), on, text("by"), text("reason"))
+    }
+
     /// Reads the payload of a command; `None` when it is another one, or switches what this version does not know.
     #[must_use]
     pub fn of_payload(payload: &[u8]) -> Option<Self> {

@@ -148,6 +148,25 @@ fn an_operator_pauses_resends_defers_and_drains_a_running_server() {
     tell(&["tax-resend", "--fn", &drive, "--from", "2", "--to", "4"]);
     soon("the resend", || service.account().duplicates == 3);
 
+    let rule = |rule: &str| {
+        let rules = admin(&data, &["rules"]).expect(0).json();
+        rules.into_iter().find(|it| it["rule"] == rule).unwrap()["on"].clone()
+    };
+    assert_eq!(rule("D2"), true);
+    admin(&data, &with(&["rule-off", "--rule", "A1"]).iter().map(String::as_str).collect::<Vec<_>>())
+        .expect(2);
+    tell(&["rule-off", "--rule", "D2"]);
+    soon("the rule is off", || rule("D2") == false);
+    tell(&["rebuild", "--fold", "registers"]);
+    tell(&["rebuild", "--fold", "tax"]);
+    soon("the folds", || status()["tax"]["stored"] == 50 && status()["tax"]["waiting"] == 0);
+    soon("the rule stays off", || rule("D2") == false);
+    tell(&["rule-on", "--rule", "D2"]);
+    soon("the rule is on", || rule("D2") == true);
+    let gap = admin(&data, &["gap", "--fn", &drive, "--fd", "11"]).expect(0).json().remove(0);
+    assert_eq!((&gap["state"], &gap["before"]["fd"]), (&"not_yet".into(), &10.into()));
+    assert!(gap["words"].as_str().unwrap().contains("последний принятый номер — 10"), "{gap}");
+
     tell(&["defer"]);
     assert_eq!(status()["health"], "deferring");
     assert_eq!(crate::http::get(server.http.as_ref().unwrap(), "/readyz").0, 503);

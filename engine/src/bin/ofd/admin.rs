@@ -1,17 +1,18 @@
 //! `ofd admin`: what an operator asks and tells a running server.
 
-use clap::{Args, Subcommand};
-use ofd_engine::DoorCommand;
+use clap::{Args, Subcommand, ValueEnum};
 use ofd_engine::codec::DriveNumber;
 use ofd_engine::control::{Admin, Request};
 use ofd_engine::tax::TaxCommand;
+use ofd_engine::watch::RuleSwitch;
+use ofd_engine::{DoorCommand, Fold};
 
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::find::drive;
 use crate::output::Output;
 
-/// Asks and tells a running server: status, the leg to the tax service, the door.
+/// Asks and tells a running server: status, the leg to the tax service, the door, rules, folds, gaps.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Prints one JSON object a line. What changes something is a record of the log with who and why, and answers {\"position\":N}.
@@ -21,6 +22,9 @@ Examples:
   ofd admin --data /var/lib/ofd status
   ofd admin --data /var/lib/ofd tax-pause --fn 7100000000000001 --by 'ночная смена' --reason 'сверка'
   ofd admin --data /var/lib/ofd tax-resend --fn 7100000000000001 --from 17 --to 29 --by Иванова --reason 'по запросу ФНС'
+  ofd admin --data /var/lib/ofd gap --fn 7100000000000001 --fd 87
+  ofd admin --data /var/lib/ofd rule-off --rule D2 --by Иванова --reason 'ложные срабатывания'
+  ofd admin --data /var/lib/ofd rebuild --fold registers --by Иванова --reason 'сверка после замены диска'
   ofd admin --data /var/lib/ofd defer --by 'ночная смена' --reason 'скачок часов'")]
 pub(crate) struct AdminCommand {
     #[command(flatten)]
@@ -58,6 +62,42 @@ enum What {
     TaxRemarks(Remarks),
     /// Documents, messages and receipts by day.
     TaxDays,
+    /// The rules across documents, and which of them are asked.
+    Rules,
+    /// Asks a rule across documents no more, from here on; what was told stays.
+    RuleOff(Rule),
+    /// Asks it again.
+    RuleOn(Rule),
+    /// Makes a fold anew from the first record of the archive on, while the server runs.
+    Rebuild(Rebuild),
+    /// Explains why a number of a drive is missing.
+    Gap(Document),
+}
+
+#[derive(Debug, Args)]
+struct Rule {
+    /// Its id in docs/rules.md.
+    #[arg(long, value_name = "RULE")]
+    rule: String,
+    #[command(flatten)]
+    words: Words,
+}
+
+#[derive(Debug, Args)]
+struct Rebuild {
+    /// Which.
+    #[arg(long, value_enum)]
+    fold: FoldName,
+    #[command(flatten)]
+    words: Words,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FoldName {
+    /// Registers, shifts, figures, findings, colours and their events.
+    Registers,
+    /// The outbox of the tax service and its accounts.
+    Tax,
 }
 
 #[derive(Debug, Args)]
@@ -123,10 +163,15 @@ struct Remarks {
 }
 
 impl What {
-    fn request(self) -> Admin {
+    fn request(self) -> Result<Admin, Failure> {
         let door = |command, it: Words| Admin::Door(command, it.by, it.reason);
         let tax = |command, it: Words| Admin::Tax(command, it.by, it.reason);
-        match self {
+        let switch = |it: Rule, on| {
+            RuleSwitch::new(&it.rule, on, &it.words.by, &it.words.reason)
+                .map(Admin::Rule)
+                .map_err(|text| Failure::new(Exit::Usage, text))
+        };
+        Ok(match self {
             Self::Status => Admin::Status,
             Self::Defer(it) => door(DoorCommand::Defer, it),
             Self::Accept(it) => door(DoorCommand::Accept, it),
@@ -141,14 +186,25 @@ impl What {
             Self::TaxReconcile(it) => Admin::TaxReconcile(it.drive),
             Self::TaxRemarks(it) => Admin::TaxRemarks { after: it.after_fn.zip(it.after_fd), most: it.most },
             Self::TaxDays => Admin::TaxDays,
-        }
+            Self::Rules => Admin::Rules,
+            Self::RuleOff(it) => switch(it, false)?,
+            Self::RuleOn(it) => switch(it, true)?,
+            Self::Rebuild(Rebuild { fold, words }) => {
+                let fold = match fold {
+                    FoldName::Registers => Fold::Registers,
+                    FoldName::Tax => Fold::Tax,
+                };
+                Admin::Rebuild(fold, words.by, words.reason)
+            }
+            Self::Gap(it) => Admin::Gap(it.drive.drive, it.fd),
+        })
     }
 }
 
 impl AdminCommand {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let dir = self.data.existing()?.clone();
-        let Some(lines) = self.data.ask_server(&Request::Admin(self.what.request()))? else {
+        let Some(lines) = self.data.ask_server(&Request::Admin(self.what.request()?))? else {
             let text = format!("{}: no server runs on this directory", dir.display());
             return Err(Failure::new(Exit::NotFound, text));
         };
