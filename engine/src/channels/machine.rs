@@ -3,6 +3,7 @@
 //! The engine itself takes none of it here: a channel is the host's side of the seam, and no simulation runs through it.
 
 use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
@@ -18,6 +19,7 @@ const WAITING_MAX: usize = 256;
 /// The threads. They end with it.
 pub(super) struct Pool {
     jobs: Sender<Job>,
+    threads: usize,
 }
 
 impl Pool {
@@ -31,10 +33,16 @@ impl Pool {
         let (jobs, work) = bounded::<Job>(WAITING_MAX);
         for number in 0..threads {
             let work = work.clone();
-            let body = move || work.iter().for_each(|job| job());
+            // One that panics drops its answer, so that it is tried again, and takes no thread with it.
+            let body = move || work.iter().for_each(|job| drop(catch_unwind(AssertUnwindSafe(job))));
             std::thread::Builder::new().name(format!("{name}-{number}")).spawn(body)?;
         }
-        Ok(Self { jobs })
+        Ok(Self { jobs, threads })
+    }
+
+    /// How many there are: deliveries at once.
+    pub(super) fn threads(&self) -> usize {
+        self.threads
     }
 
     /// What becomes of a delivery: tried again when there is no thread for it, or it panics.
@@ -90,4 +98,22 @@ pub(super) fn read_secret(path: &Path) -> std::io::Result<String> {
 pub(super) fn now_s() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
     since.map_or(0, |it| it.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed test may panic")]
+    use super::*;
+
+    // A thread that is gone is missed by every delivery that comes behind, until nothing is delivered at all.
+    #[test]
+    fn a_delivery_that_panics_is_tried_again_and_takes_no_thread_with_it() {
+        let pool = Pool::new("test", 1).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let wait = |answer| {
+            runtime.block_on(async { tokio::time::timeout(std::time::Duration::from_secs(20), answer).await })
+        };
+        assert_eq!(wait(pool.run(|| panic!("on purpose"))), Ok(DeliveryOutcome::Retry));
+        assert_eq!(wait(pool.run(|| DeliveryOutcome::Delivered)), Ok(DeliveryOutcome::Delivered));
+    }
 }

@@ -104,6 +104,10 @@ impl Channel for Smtp {
         let sender = Arc::clone(&self.sender);
         self.pool.run(move || sender.send(&delivery))
     }
+
+    fn at_once_max(&self) -> usize {
+        self.pool.threads()
+    }
 }
 
 impl Sender {

@@ -113,6 +113,10 @@ impl Channel for Webhook {
         let maker = Arc::clone(&self.maker);
         self.pool.run(move || maker.post(&delivery))
     }
+
+    fn at_once_max(&self) -> usize {
+        self.pool.threads()
+    }
 }
 
 impl Maker {

@@ -184,6 +184,13 @@ pub enum DeliveryOutcome {
 pub trait Channel: Send + Sync + 'static {
     /// Delivers one.
     fn deliver(&self, delivery: Delivery) -> Answering<DeliveryOutcome>;
+
+    /// Deliveries that it makes at once, 1 to 128: it is handed no more before some of them have ended, for those that wait in it
+    /// time out behind one that hangs. One receiver, the host of a URL or a mailbox, has a quarter of them at most. Asked once, at
+    /// the start.
+    fn at_once_max(&self) -> usize {
+        128
+    }
 }
 
 /// The stand-in: keeps everything waiting.

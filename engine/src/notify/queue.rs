@@ -49,6 +49,8 @@ const LOOK_US: u64 = 1_000_000;
 pub(crate) const DIGEST_MAX: usize = 500;
 /// A line may always hold so many, whatever the others hold.
 const LINE_MIN: usize = 16;
+/// One receiver gets this part of what its channel makes at once.
+const RECEIVER_PART: usize = 4;
 
 /// Bounds of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,7 @@ pub(crate) struct Limits {
     pub(crate) all_max: usize,
     /// Deliveries under way.
     pub(crate) open_max: usize,
-    /// Of them by one channel.
+    /// Of them by one channel, whatever it says itself ([`crate::host::Channel::at_once_max`]).
     pub(crate) channel_max: usize,
     /// How long a line may fail before what it tries is given up.
     pub(crate) deadline_us: u64,
@@ -164,12 +166,17 @@ struct Line {
     tried: Option<Place>,
     /// The first attempt that failed since one was taken or refused, by the monotonic clock.
     failing_since_us: Option<u64>,
+    /// Whom its deliveries go to, see [`receiver_of`].
+    receiver: String,
+    /// Its last delivery: whoever has waited longest is the next.
+    served: u64,
 }
 
 impl Line {
     fn new(standing: Standing, cursor: Place, walked: Position) -> Self {
         let behind = cursor < Place::behind(walked);
         Self {
+            receiver: receiver_of(&standing.spec.to),
             standing,
             cursor,
             offered: cursor,
@@ -181,6 +188,7 @@ impl Line {
             next_try_us: 0,
             tried: None,
             failing_since_us: None,
+            served: 0,
         }
     }
 }
@@ -206,8 +214,8 @@ enum Offer {
 #[derive(Debug)]
 pub(crate) struct Notifier {
     limits: Limits,
-    /// Channels there are.
-    channels: Vec<String>,
+    /// Channels there are, and how many deliveries each makes at once.
+    channels: BTreeMap<String, usize>,
     lines: BTreeMap<String, Line>,
     whose: Whose,
     /// Lines that hold notices or have a delivery under way.
@@ -223,8 +231,6 @@ pub(crate) struct Notifier {
     catching: bool,
     /// Where the catching up broke off last.
     broken: Option<Position>,
-    /// The line behind which the next round begins.
-    turn: String,
     counts: NoticeCounts,
     /// Nothing new leaves any more.
     stops: bool,
@@ -238,7 +244,7 @@ impl Notifier {
     /// As it was when it was saved, with what the log has said behind that. `end`: where a walk begins that nobody waits for.
     pub(crate) fn new(
         limits: Limits,
-        channels: Vec<String>,
+        channels: BTreeMap<String, usize>,
         subscriptions: &Subscriptions,
         commands: Lsn,
         saved: Option<&Saved>,
@@ -267,14 +273,13 @@ impl Notifier {
             whose: Whose::default(),
             busy: BTreeSet::new(),
             tokens: BTreeMap::new(),
-            next_token: 0,
+            next_token: 1,
             commands,
             walked,
             as_of_us: i64::MIN,
             held: 0,
             catching: false,
             broken: None,
-            turn: String::new(),
             counts: NoticeCounts::default(),
             stops: false,
             wake_at_us: None,
@@ -409,7 +414,10 @@ impl Notifier {
         self.commands = self.commands.max(at);
         match command {
             SubscriptionCommand::Set(spec) => match self.lines.get_mut(&spec.id) {
-                Some(line) => line.standing.spec = *spec,
+                Some(line) => {
+                    line.receiver = receiver_of(&spec.to);
+                    line.standing.spec = *spec;
+                }
                 None => {
                     let (id, from) = (spec.id.clone(), Position::new(at));
                     if self.lines.is_empty() {
@@ -578,37 +586,19 @@ impl Notifier {
         }
     }
 
-    /// Sends what is ready, each line in its turn.
+    /// Sends what is ready, first that of whoever has waited longest.
     fn dispatch(&mut self, now: Moment, out: &mut Vec<Output>) {
+        let mut open = self.open();
         let Self {
-            limits,
-            channels,
-            lines,
-            busy,
-            tokens,
-            next_token,
-            turn,
-            wake_at_us,
-            held,
-            as_of_us,
-            stops,
-            ..
+            limits, channels, lines, busy, tokens, next_token, wake_at_us, held, as_of_us, stops, ..
         } = self;
         *wake_at_us = None;
         let mut wake = |in_us: u64| {
             let at_us = now.mono_us.saturating_add(in_us);
             *wake_at_us = Some(wake_at_us.map_or(at_us, |known| known.min(at_us)));
         };
-        let mut open: BTreeMap<&str, usize> = channels.iter().map(|it| (it.as_str(), 0)).collect();
-        let mut all = 0_usize;
-        for line in busy.iter().filter_map(|it| lines.get(it)).filter(|it| it.flight.is_some()) {
-            all = all.saturating_add(1);
-            if let Some(count) = open.get_mut(line.standing.spec.channel.as_str()) {
-                *count = count.saturating_add(1);
-            }
-        }
-        let begin = std::mem::take(turn);
-        for id in busy.range(begin.clone()..).chain(busy.range(..begin)) {
+        let mut next: Vec<(u64, &String, usize)> = Vec::new();
+        for id in busy.iter() {
             let Some(line) = lines.get_mut(id) else { continue };
             if let Some(flight) = &mut line.flight {
                 let Way::ToNote(kind, at_us) = flight.way else { continue };
@@ -633,19 +623,25 @@ impl Notifier {
                 wake(u64::try_from(ready_us.saturating_sub(now.wall_us)).unwrap_or_default());
                 continue;
             }
+            next.push((line.served, id, count));
+        }
+        next.sort_unstable();
+        for (_, id, count) in next {
+            let Some(line) = lines.get_mut(id) else { continue };
             let channel = &line.standing.spec.channel;
-            let Some(sent) = open.get_mut(channel.as_str()) else { continue };
+            let Some(at_once) = channels.get(channel) else { continue };
             let last = count.checked_sub(1).and_then(|at| line.items.get(at)).map(|it| it.place);
             let (Some(through), Some(first)) = (last, line.items.front()) else { continue };
-            if all >= limits.open_max || *sent >= limits.channel_max {
-                if turn.is_empty() {
-                    turn.clone_from(id);
-                }
+            if open.all >= limits.open_max {
+                break;
+            }
+            if !open.takes(line, (*at_once).clamp(1, limits.channel_max)) {
                 continue;
             }
-            (all, *sent) = (all.saturating_add(1), sent.saturating_add(1));
+            open.count(line);
             let token = *next_token;
             *next_token = token.saturating_add(1);
+            line.served = token;
             tokens.insert(token, id.clone());
             let failing_us = line.failing_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
             let delivery_id = id_of(id, first.place);
@@ -662,6 +658,54 @@ impl Notifier {
             line.flight = Some(Flight { token, id: delivery_id, through, way: Way::Open });
         }
     }
+
+    /// What is under way.
+    fn open(&self) -> Open {
+        let mut open = Open::default();
+        let lines = self.busy.iter().filter_map(|it| self.lines.get(it));
+        lines.filter(|it| it.flight.is_some()).for_each(|it| open.count(it));
+        open
+    }
+}
+
+/// Deliveries under way: in all, by channel, and of each channel by receiver.
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    channels: BTreeMap<String, (usize, BTreeMap<String, usize>)>,
+}
+
+impl Open {
+    fn count(&mut self, line: &Line) {
+        self.all = self.all.saturating_add(1);
+        let (count, receivers) = self.channels.entry(line.standing.spec.channel.clone()).or_default();
+        *count = count.saturating_add(1);
+        let count = receivers.entry(line.receiver.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether one more delivery of a line may leave: a receiver that hangs has a quarter of its channel at most.
+    fn takes(&self, line: &Line, at_once: usize) -> bool {
+        let Some((count, receivers)) = self.channels.get(&line.standing.spec.channel) else { return true };
+        let of_receiver = receivers.get(&line.receiver).copied().unwrap_or_default();
+        *count < at_once && of_receiver < (at_once / RECEIVER_PART).max(1)
+    }
+}
+
+/// Whom an address belongs to: the host of a URL, else the address itself, which is a mailbox.
+fn receiver_of(to: &str) -> String {
+    let receiver = match to.split_once("://") {
+        Some((_, rest)) => {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+            match host.rsplit_once(':') {
+                Some((name, port)) if port.bytes().all(|it| it.is_ascii_digit()) => name,
+                _ => host,
+            }
+        }
+        None => to.rsplit_once('<').map_or(to, |(_, mailbox)| mailbox.trim_end_matches('>')),
+    };
+    receiver.trim().trim_end_matches('.').to_lowercase()
 }
 
 fn has_room(line: &Line, held: usize, limits: &Limits) -> bool {

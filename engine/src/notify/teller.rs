@@ -312,7 +312,8 @@ impl Teller {
         let desk = self.desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         // What came meanwhile is in it.
         self.desk.inbox.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let channels = self.shared.host.channels.keys().cloned().collect();
+        let channels = &self.shared.host.channels;
+        let channels = channels.iter().map(|(name, it)| (name.clone(), it.at_once_max())).collect();
         let end = Position::new(durable);
         let notifier = Notifier::new(self.limits, channels, &desk.0, desk.1, saved.as_ref(), &done, end);
         drop(desk);

@@ -296,7 +296,9 @@ fn restored(limits: Limits, log: &[Record], saved: Option<&Saved>) -> Notifier {
         }
     }
     let end = Position::new(Lsn::new(log.len() as u64));
-    Notifier::new(limits, vec!["hook".to_owned(), "mail".to_owned()], &subscriptions, last, saved, &done, end)
+    let channels =
+        [("hook", 128), ("mail", 128), ("few", 8)].map(|(name, at_once)| (name.to_owned(), at_once)).into();
+    Notifier::new(limits, channels, &subscriptions, last, saved, &done, end)
 }
 
 fn small() -> Limits {

@@ -281,3 +281,72 @@ fn a_digest_is_tried_again_as_it_was() {
     );
     assert_eq!(world.told("a").len(), 20);
 }
+
+/// Subscriptions to a receiver each, whose notices wait.
+fn waiting(channel: &str, to: &[&str]) -> World {
+    let mut world = World::new(Limits { channel_max: 128, ..wide() });
+    for (number, to) in to.iter().enumerate() {
+        let more = json!({"channel": channel, "to": to});
+        world.command(set(&format!("s{number:02}"), json!({"all": true}), &["shift.opened"], more));
+    }
+    for shift in 0..3 {
+        world.document(1, vec![EventKind::ShiftOpened { shift }]);
+    }
+    world.walk(100);
+    world
+}
+
+fn open_to<'w>(world: &'w World, receiver: &str) -> Vec<&'w Delivery> {
+    world.open.iter().map(|it| &it.1).filter(|it| it.to.contains(receiver)).collect()
+}
+
+// A delivery that waits within its channel behind one that hangs times out, and is made twice.
+#[test]
+fn a_channel_is_handed_no_more_than_it_makes_at_once() {
+    let to: Vec<String> = (0..20).map(|it| format!("https://shop-{it}.example/hook")).collect();
+    let world = waiting("few", &to.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(world.open.len(), 8);
+    // One that says nothing of itself takes more.
+    assert_eq!(waiting("hook", &to.iter().map(String::as_str).collect::<Vec<_>>()).open.len(), 20);
+}
+
+// Else one that hangs keeps all others waiting, and they are told nothing of it.
+#[test]
+fn a_receiver_that_hangs_has_a_quarter_of_its_channel() {
+    let hangs =
+        ["https://Hangs.example/a", "https://hangs.example:8443/b", "https://hangs.example./c?d=https://e/"];
+    let mut to: Vec<&str> = hangs.iter().cycle().take(12).copied().collect();
+    to.extend(["https://one.example/", "https://two.example/", "https://three.example/"]);
+    let mut world = waiting("few", &to);
+    assert_eq!(open_to(&world, "angs.example").len(), 2);
+    for _ in 0..9 {
+        let other = world.open.iter().position(|it| !it.1.to.to_lowercase().contains("hangs"));
+        let (token, _) = world.open.remove(other.unwrap());
+        world.step(vec![Input::Answer { token, outcome: DeliveryOutcome::Delivered }]);
+        while let Some((token, _)) = world.notes.pop_front() {
+            world.step(vec![Input::Noted { token }]);
+        }
+        assert_eq!(open_to(&world, "angs.example").len(), 2);
+    }
+    assert_eq!(world.notifier.counts().delivered, 9);
+}
+
+// Whoever stands behind others of the same receiver has a turn too, however much they have to tell.
+#[test]
+fn of_one_receiver_whoever_has_waited_longest_is_the_next() {
+    let mut world = waiting("few", &["a@shop.example"; 5]);
+    let mut served = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let open: Vec<(u64, Delivery)> = world.open.drain(..).collect();
+        assert_eq!(open.len(), 2);
+        for (token, delivery) in open {
+            let body: Value = serde_json::from_slice(&delivery.body).unwrap();
+            served.insert(body["subscription"].as_str().unwrap().to_owned());
+            world.step(vec![Input::Answer { token, outcome: DeliveryOutcome::Delivered }]);
+        }
+        while let Some((token, _)) = world.notes.pop_front() {
+            world.step(vec![Input::Noted { token }]);
+        }
+    }
+    assert_eq!(served.len(), 5);
+}
