@@ -26,7 +26,8 @@ struct Letter {
     text: String,
 }
 
-/// A server that takes letters, one connection each; `answer` says what it answers to a recipient.
+/// A server that takes letters, one connection each; `answer` says what it answers to a sign-in, a sender and a recipient, which it
+/// counts.
 struct Server {
     address: SocketAddr,
     letters: Arc<Mutex<Vec<Letter>>>,
@@ -53,10 +54,14 @@ impl Server {
                     seen.lock().unwrap().push(line.clone());
                     let goes_on = match line.split([' ', ':']).next().unwrap_or_default() {
                         "EHLO" => say("250-mail.example\r\n250-8BITMIME\r\n250 AUTH PLAIN LOGIN"),
-                        "AUTH" => say("235 signed in"),
+                        "AUTH" => say(match answer(recipients, "AUTH") {
+                            "250 ok" => "235 signed in",
+                            said => said,
+                        }),
                         "MAIL" => {
+                            let said = answer(recipients, &line);
                             letter.from = line;
-                            say("250 ok")
+                            say(said)
                         }
                         "RCPT" => {
                             let said = answer(recipients, &line);
@@ -160,7 +165,7 @@ fn letters_reach_a_mail_server() {
 fn a_wrong_address_is_given_up_and_a_busy_server_asked_again() {
     let server = Server::start(|before, line| match line {
         line if line.contains("nobody") => "550 no such mailbox",
-        _ if before < 2 => "451 later",
+        _ if line.starts_with("RCPT") && before < 2 => "451 later",
         _ => "250 ok",
     });
     let dir = tempfile::tempdir().unwrap();
@@ -173,6 +178,40 @@ fn a_wrong_address_is_given_up_and_a_busy_server_asked_again() {
     let counts = engine.notice_status().counts;
     assert!(counts.refused >= 4 && counts.retried >= 1 && counts.delivered >= 2, "{counts:?}");
     assert!(server.letters().iter().all(|it| it.to.contains("somebody")));
+    engine.shutdown().unwrap();
+}
+
+// A sender or a password that the server does not like for a while is no reason to tell nobody anything.
+#[test]
+fn what_the_server_has_against_us_is_tried_again() {
+    let refusals = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |_, line| {
+        let said = |at: usize| match at {
+            0 => Some("535 5.7.8 wrong password"),
+            1 => Some("550 relaying of this sender denied"),
+            2 => Some("550 5.7.1 relaying denied"),
+            _ => None,
+        };
+        let at = refusals.load(std::sync::atomic::Ordering::SeqCst);
+        let is_step = match at {
+            0 => line == "AUTH",
+            1 => line.starts_with("MAIL"),
+            _ => line.starts_with("RCPT"),
+        };
+        let Some(said) = said(at).filter(|_| is_step) else { return "250 ok" };
+        refusals.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        said
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let password = dir.path().join("password");
+    std::fs::write(&password, "word\n").unwrap();
+    let options = SmtpOptions { user: "kassa".into(), password_file: password, ..server.options() };
+    let engine = engine(&dir.path().join("data"), options);
+    subscribe(&engine, "boss", "boss@shop.example", "");
+    submit(&engine, &life(3, 0, 2));
+    wait_until("all is settled", || engine.notice_status().waiting == 0 && !server.letters().is_empty());
+    let counts = engine.notice_status().counts;
+    assert!(counts.refused == 0 && counts.retried == 3 && counts.delivered >= 1, "{counts:?}");
     engine.shutdown().unwrap();
 }
 

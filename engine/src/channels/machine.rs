@@ -85,6 +85,29 @@ pub(super) fn read_secret(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// A time that something may take.
+#[cfg(feature = "smtp")]
+pub(super) struct Patience {
+    begun: std::time::Instant,
+    whole: std::time::Duration,
+}
+
+#[cfg(feature = "smtp")]
+impl Patience {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::disallowed_methods, reason = "a channel is the host's side of the seam")
+    )]
+    pub(super) fn of(whole: std::time::Duration) -> Self {
+        Self { begun: std::time::Instant::now(), whole }
+    }
+
+    /// What is left of it.
+    pub(super) fn left(&self) -> Option<std::time::Duration> {
+        self.whole.checked_sub(self.begun.elapsed()).filter(|it| !it.is_zero())
+    }
+}
+
 /// Seconds since 1970.
 #[cfg(feature = "webhook")]
 #[cfg_attr(

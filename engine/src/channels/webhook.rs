@@ -30,7 +30,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -84,8 +84,8 @@ impl Webhook {
             None => RootCerts::WebPki,
             Some(path) => {
                 let pem = read_secret(path).map_err(|error| fix("the authorities", &error))?;
-                let one = Certificate::from_pem(pem.as_bytes());
-                RootCerts::Specific(Arc::new(vec![one.map_err(|error| fix("the authorities", &error))?]))
+                let all = authorities(&pem).map_err(|error| fix("the authorities", &error))?;
+                RootCerts::Specific(Arc::new(all))
             }
         };
         let config = Config::builder()
@@ -153,6 +153,17 @@ impl Maker {
             Err(_) => DeliveryOutcome::Retry,
         }
     }
+}
+
+/// All certificates of a PEM.
+fn authorities(pem: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let mut all = Vec::new();
+    for item in parse_pem(pem.as_bytes()) {
+        if let PemItem::Certificate(it) = item.map_err(|error| error.to_string())? {
+            all.push(it);
+        }
+    }
+    if all.is_empty() { Err("there is no certificate".to_owned()) } else { Ok(all) }
 }
 
 /// Whether a URL can be a target at all: of the right scheme, with a host and without a user.
@@ -283,6 +294,17 @@ mod tests {
         }
         let five: String = (0..5).map(|it| format!("k{it} 0123456789abcdef\n")).collect();
         assert!(keys(&five).is_err());
+    }
+
+    // A house that changes its authority has both in the file.
+    #[test]
+    fn all_authorities_of_a_file_are_taken() {
+        let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let two = format!("# old\n{}# new\n{}", pem("MAA="), pem("MAE="));
+        let found: Vec<Vec<u8>> = authorities(&two).unwrap().iter().map(|it| it.der().to_vec()).collect();
+        assert_eq!(found, [vec![0x30, 0], vec![0x30, 1]]);
+        assert!(authorities("nothing").is_err());
+        assert!(authorities(&pem("!")).is_err());
     }
 
     // A subscription names any URL, and we call it from inside.
