@@ -21,8 +21,10 @@
 //! The same buyer adds 10, a number (1179) that is that of the document 10. An original is a receipt or БСО of the same register that
 //! was made before, within [`WINDOW_DAYS`] for a refund.
 //!
-//! Nothing is kept: it is a search of the archive and the log, bounded in what it reads ([`LOOKED_AT_MAX`]); where the bound was
-//! reached, [`Links::complete`] says so.
+//! A fiscal sign is found however old the original is; without one a refund is looked for within [`WINDOW_DAYS`].
+//!
+//! Nothing is kept: it is a search of the archive and the log, bounded in what it reads ([`LOOKED_AT_MAX`], and 8 numbers of 1192); where a
+//! bound was reached, [`Links::complete`] says so.
 //!
 //! Invariants: both ways tell the same pairs, and those of a matcher that compares all documents (test:
 //! `tests/links.rs::both_ways_tell_what_a_comparison_of_all_documents_tells`); what fits equally well is told as such (test:
@@ -33,7 +35,8 @@
 
 mod facts;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ofd_codec::DriveNumber;
 use ofd_storage::Position;
@@ -49,8 +52,10 @@ use crate::readonly::ReadOnly;
 
 /// A refund is looked for behind its original for so long.
 pub const WINDOW_DAYS: u32 = 400;
-/// Documents that are read for one list at most.
-pub const LOOKED_AT_MAX: usize = 500;
+/// Documents that are read for one answer at most, both ways together.
+pub const LOOKED_AT_MAX: usize = 1_000;
+/// Numbers in 1192 of a document that are looked up as fiscal signs at most.
+const SIGNS_MAX: usize = 8;
 /// Later documents whose own originals are looked up at most.
 const LATER_MAX: usize = 50;
 const PAGE: usize = 100;
@@ -141,7 +146,7 @@ impl Engine {
         let search =
             |search: &Search, after: Option<&SearchCursor>| self.search(capability, search, PAGE, after);
         let find = |drive, number| self.find(capability, drive, number);
-        Looker { search: &search, find: &find }.links_of(drive, number)
+        Looker::new(&search, &find).links_of(drive, number)
     }
 }
 
@@ -159,7 +164,7 @@ impl ReadOnly {
         let search =
             |search: &Search, after: Option<&SearchCursor>| self.search(capability, search, PAGE, after);
         let find = |drive, number| self.find(capability, drive, number);
-        Looker { search: &search, find: &find }.links_of(drive, number)
+        Looker::new(&search, &find).links_of(drive, number)
     }
 }
 
@@ -170,9 +175,15 @@ type FindFn<'l> = dyn Fn(DriveNumber, u32) -> Result<Vec<StoredDocument>, Error>
 struct Looker<'l> {
     search: &'l SearchFn<'l>,
     find: &'l FindFn<'l>,
+    /// What was read: each document once, whatever finds it again.
+    seen: RefCell<BTreeMap<Position, Option<Facts>>>,
 }
 
-impl Looker<'_> {
+impl<'l> Looker<'l> {
+    fn new(search: &'l SearchFn<'l>, find: &'l FindFn<'l>) -> Self {
+        Self { search, find, seen: RefCell::default() }
+    }
+
     fn links_of(&self, drive: DriveNumber, number: u32) -> Result<Option<Links>, Error> {
         let Some((facts, realm)) = self.document(drive, number, None)? else { return Ok(None) };
         let mut complete = true;
@@ -198,19 +209,24 @@ impl Looker<'_> {
         Ok(chosen.and_then(|it| Some((Facts::of(it)?, it.envelope().ok()?.realm))))
     }
 
-    /// Documents that are found by a search, up to what one list may read.
-    fn documents(&self, search: &Search, left: &mut usize, complete: &mut bool) -> Result<Vec<Facts>, Error> {
+    /// Documents that are found by a search, up to what one answer may read.
+    fn documents(&self, search: &Search, complete: &mut bool) -> Result<Vec<Facts>, Error> {
         let (mut facts, mut after) = (Vec::new(), None);
         loop {
             let page = (self.search)(search, after.as_ref())?;
             for hit in page.hits {
-                let Some(rest) = left.checked_sub(1) else {
+                if let Some(known) = self.seen.borrow().get(&hit.position) {
+                    facts.extend(known.clone());
+                    continue;
+                }
+                if self.seen.borrow().len() >= LOOKED_AT_MAX {
                     *complete = false;
                     return Ok(facts);
-                };
-                *left = rest;
+                }
                 let Ok(drive) = DriveNumber::parse(&hit.drive) else { continue };
-                facts.extend(self.document(drive, hit.number, Some(hit.position))?.map(|it| it.0));
+                let found = self.document(drive, hit.number, Some(hit.position))?.map(|it| it.0);
+                self.seen.borrow_mut().insert(hit.position, found.clone());
+                facts.extend(found);
             }
             after = page.next;
             if after.is_none() {
@@ -226,15 +242,17 @@ impl Looker<'_> {
         realm: Realm,
         complete: &mut bool,
     ) -> Result<Vec<(Facts, Fit)>, Error> {
-        let mut left = LOOKED_AT_MAX;
         let mut found: Vec<Facts> = Vec::new();
         if !later.is_about_another() {
             return Ok(Vec::new());
         }
         let of_register = || later.of_register(realm);
-        for sign in &later.signs {
+        if later.signs.len() > SIGNS_MAX {
+            *complete = false;
+        }
+        for sign in later.signs.iter().take(SIGNS_MAX) {
             let search = Search { sign: Some(*sign), to: later.at.map(i64::from), ..of_register() };
-            found.extend(self.documents(&search, &mut left, complete)?);
+            found.extend(self.documents(&search, complete)?);
         }
         let named = shared(later, found.iter());
         if named.iter().any(|(_, fit)| fit.reasons.contains(&LinkReason::Sign)) {
@@ -244,14 +262,14 @@ impl Looker<'_> {
         let forms = || Some(["receipt", "bso"].map(str::to_owned).into());
         let (from, to) = later.times();
         let search = Search { from, to, total, forms: forms(), ..of_register() };
-        found.extend(self.documents(&search, &mut left, complete)?);
+        found.extend(self.documents(&search, complete)?);
         if let Some(name) = later.items.first().map(|it| it.name.clone()).filter(|_| later.is_refund()) {
             let words = Some(name).filter(|it| it.chars().any(char::is_alphanumeric));
             let item = ItemSearch { words, ..ItemSearch::default() };
             let total = Some(later.total..=i64::MAX);
             let directions = Some(BTreeSet::from([later.direction.saturating_sub(1)]));
             let search = Search { from, to, total, item, directions, forms: forms(), ..of_register() };
-            found.extend(self.documents(&search, &mut left, complete)?);
+            found.extend(self.documents(&search, complete)?);
         }
         if later.corrects_number.is_some() {
             let search = Search {
@@ -261,7 +279,7 @@ impl Looker<'_> {
                 forms: forms(),
                 ..of_register()
             };
-            found.extend(self.documents(&search, &mut left, complete)?);
+            found.extend(self.documents(&search, complete)?);
         }
         found.sort_by_key(|it| it.position);
         found.dedup_by_key(|it| it.position);
@@ -273,7 +291,6 @@ impl Looker<'_> {
         if !original.is_original() {
             return Ok(Vec::new());
         }
-        let mut left = LOOKED_AT_MAX;
         let from = original.at.map(i64::from);
         let to = from.map(|from| from.saturating_add(i64::from(WINDOW_DAYS).saturating_mul(DAY_S)));
         let refunds = Search {
@@ -291,9 +308,14 @@ impl Looker<'_> {
         };
         // One that names the sign may be about more than that.
         let greater = Search { total: Some(original.total.saturating_add(1)..=i64::MAX), ..refunds.clone() };
-        let mut candidates = self.documents(&refunds, &mut left, complete)?;
-        candidates.extend(self.documents(&corrections, &mut left, complete)?);
-        candidates.extend(self.documents(&greater, &mut left, complete)?);
+        let mut candidates = self.documents(&refunds, complete)?;
+        candidates.extend(self.documents(&corrections, complete)?);
+        candidates.extend(self.documents(&greater, complete)?);
+        if let Some(to) = to {
+            // Behind the window it has to name the sign.
+            let late = Search { from: Some(to.saturating_add(1)), to: None, total: None, ..refunds };
+            candidates.extend(self.documents(&late, complete)?);
+        }
         candidates.retain(|it| fit(it, original).is_some());
         candidates.sort_by_key(|it| std::cmp::Reverse(it.position));
         candidates.dedup_by_key(|it| it.position);

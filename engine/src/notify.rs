@@ -98,9 +98,14 @@ impl Engine {
     pub fn subscriptions(&self) -> Vec<SubscriptionState> {
         let desk = self.desk();
         let standing = desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        let seen = desk.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // A tool that has the directory for a moment has no channels, and so no notifier: it says how far each was left.
+        let lines = if self.shared().host.channels.is_empty() {
+            teller::left(self.shared(), &standing.0, standing.1)
+        } else {
+            desk.seen.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
+        };
         let state = |it: &subscription::Standing| {
-            let at = seen.lines.get(&it.spec.id).copied();
+            let at = lines.get(&it.spec.id).copied();
             let (place, waiting, behind) = at.unwrap_or((item::Place::behind(it.from), 0, true));
             SubscriptionState {
                 subscription: it.spec.clone(),

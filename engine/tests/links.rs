@@ -312,3 +312,52 @@ fn both_ways_tell_what_a_comparison_of_all_documents_tells() {
         engine.shutdown().unwrap();
     }
 }
+
+/// Sales and refunds of tea in one register, a minute apart.
+fn tea(sales: u32, refunds: u32) -> Vec<Made> {
+    let made = |number: u32| Made {
+        drive: "9960440300000000".to_owned(),
+        rnm: "0000000001012340".to_owned(),
+        number,
+        form: 3,
+        direction: 1 + u8::from(number > sales),
+        at: DAY + number * 60,
+        sign: 100_000_000 + number,
+        items: vec![(NAMES[2], 21_000, 1)],
+        ..Made::default()
+    };
+    (1..=sales + refunds).map(made).collect()
+}
+
+// A guarantee is longer than the window: whoever looks from the receipt has to see what names it.
+#[test]
+fn a_refund_that_names_an_old_receipt_is_found_both_ways() {
+    let mut all = tea(2, 1);
+    (all[2].at, all[2].property) = (DAY + 500 * 86_400, Some(all[0].sign.to_string()));
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+    submit(&engine, &all.iter().map(Made::message).collect::<Vec<_>>());
+    let drive = DriveNumber::parse(&all[0].drive).unwrap();
+    let links = |number| engine.links_of(&Capability::operator(), drive, number).unwrap().unwrap();
+    let numbers = |links: &[Link]| links.iter().map(|it| (it.number, it.confidence)).collect::<Vec<_>>();
+    assert_eq!(numbers(&links(3).originals), [(1, 100)]);
+    assert_eq!(numbers(&links(1).later), [(3, 100)]);
+    assert!(links(2).later.is_empty());
+    engine.shutdown().unwrap();
+}
+
+// Refunds of a busy day ask for the same receipts: each is read once, and there is an end to it.
+#[test]
+fn what_is_read_for_an_answer_is_bounded_and_read_once() {
+    for (sales, refunds, complete) in [(520, 8, true), (1_010, 1, false)] {
+        let all = tea(sales, refunds);
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+        submit(&engine, &all.iter().map(Made::message).collect::<Vec<_>>());
+        let drive = DriveNumber::parse(&all[0].drive).unwrap();
+        let links = engine.links_of(&Capability::operator(), drive, 1).unwrap().unwrap();
+        assert_eq!(links.complete, complete, "{sales} sales");
+        assert_eq!(links.later.len(), refunds as usize);
+        engine.shutdown().unwrap();
+    }
+}

@@ -8,7 +8,7 @@ use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
 use ofd_storage::union::Search;
 
-use super::{DAY_S, LinkReason, WINDOW_DAYS};
+use super::{DAY_S, LinkReason, SIGNS_MAX, WINDOW_DAYS};
 use crate::query::StoredDocument;
 
 const RECEIPT_PROPERTY: Tag = Tag(1192);
@@ -73,6 +73,17 @@ fn signs_in(text: &str) -> impl Iterator<Item = u32> {
     runs.filter_map(|it| it.parse().ok())
 }
 
+/// Each of them once, in their order; one more than are looked up at most.
+fn different(signs: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut different = Vec::new();
+    for sign in signs {
+        if different.len() <= SIGNS_MAX && !different.contains(&sign) {
+            different.push(sign);
+        }
+    }
+    different
+}
+
 impl Facts {
     /// Of a stored document; `None` when it was never opened or is none of those that are compared.
     pub(super) fn of(document: &StoredDocument) -> Option<Self> {
@@ -122,10 +133,10 @@ impl Facts {
             total: view.get(tags::TOTAL_SUM).and_then(|it| it.kopecks().ok()).map_or(0, |it| it.0),
             items,
             buyer: text(view.get(tags::BUYER_CONTACT)).filter(|it| it.len() > 5),
-            signs: view
-                .get_all(RECEIPT_PROPERTY)
-                .flat_map(|it| signs_in(&it.text().to_string()).collect::<Vec<_>>())
-                .collect(),
+            signs: different(
+                view.get_all(RECEIPT_PROPERTY)
+                    .flat_map(|it| signs_in(&it.text().to_string()).collect::<Vec<_>>()),
+            ),
             corrects_on: in_base(CORRECTION_DATE)
                 .filter(|_| is_correction)
                 .and_then(|it| it.unixtime().ok())
@@ -440,5 +451,8 @@ mod tests {
         assert!(found("4294967296").is_empty());
         assert!(found("12345").is_empty());
         assert!(found("чек №7").is_empty());
+        // Each is a search of its own.
+        assert_eq!(different([7, 8, 7, 7].into_iter()), [7, 8]);
+        assert_eq!(different(0..1_000).len(), SIGNS_MAX + 1);
     }
 }

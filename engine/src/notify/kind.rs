@@ -347,8 +347,13 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
             let levels = Levels::State { before: false, now: true };
             one(K::ShiftOverdue, levels, json!({"shift": shift}))
         }
-        // A shift as its closing report has left it; each later document is a revision.
-        EventKind::ShiftState(state) if state.shift.overdue && state.shift.revision == 0 => {
+        // A shift as its closing report has left it. A later document of it is a revision, and one that only fills a gap is told
+        // with another number.
+        EventKind::ShiftState(state)
+            if state.shift.overdue
+                && state.shift.revision == 0
+                && state.shift.closed.is_some_and(|it| it.number == event.number) =>
+        {
             let levels = Levels::State { before: true, now: false };
             one(K::ShiftOverdue, levels, json!({"shift": state.shift.number}))
         }

@@ -3,7 +3,8 @@
 //! Shape: a line of text, CRC-32C of what follows in hex, then a JSON object: `through` (records of the log up to here are in
 //! it), `commands` (the last command that is), `walked` (events up to here were looked at), `lines` (those that are not there:
 //! id → run, LSN, place in the record). It can be thrown away: without it, all that the log still has is read, and nothing is
-//! told again that a record says was told (test: `queue/tests.rs`). It is never durable before what it stands on.
+//! told again that a record of it says was told (test: `queue/tests.rs`); what was told by records that have left the log is told
+//! again, with the same ids. It is never durable before what it stands on.
 
 use std::collections::BTreeMap;
 use std::path::Path;

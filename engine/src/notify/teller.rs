@@ -146,6 +146,79 @@ struct Begin {
     saved: Option<Saved>,
     done: BTreeMap<(String, Lsn), Place>,
     read: Position,
+    /// All that was durable when it began.
+    durable: Lsn,
+}
+
+impl Begin {
+    fn new(shared: &Shared) -> Self {
+        let durable = shared.watermark.load();
+        let saved = Saved::read(&*shared.env, durable);
+        let read = Position::new(saved.as_ref().map_or(Lsn::NONE, |it| it.through));
+        Self { saved, done: BTreeMap::new(), read, durable }
+    }
+
+    /// Reads some more of the log; false at its end.
+    fn read_on(&mut self, shared: &Shared) -> Result<bool, Error> {
+        self.durable = shared.watermark.load();
+        if self.read.lsn() >= self.durable {
+            return Ok(false);
+        }
+        let mut records = shared.reader.records_from(self.read, self.durable);
+        for _ in 0..RECORDS_AT_ONCE {
+            match records.next() {
+                Ok(Some((record, _))) => {
+                    if record.kind() == RecordKind::Status
+                        && let Ok(payload) = record.plain_payload()
+                        && let Some((StatusOf::Delivery, events)) = decode(payload)
+                    {
+                        for (line, place) in events.iter().filter_map(done_by) {
+                            let known = self.done.entry(line).or_default();
+                            *known = place.max(*known);
+                        }
+                    }
+                }
+                Ok(None) => break,
+                // What left the log is older than anything that is told; what is damaged is told again.
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    tracing::warn!(%error, "the notifier passes over a part of the log");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let moved = records.position() > self.read;
+        self.read = self.read.max(records.position());
+        Ok(moved)
+    }
+
+    /// The state that was left.
+    fn notifier(&self, shared: &Shared, limits: Limits, all: &Subscriptions, last: Lsn) -> Notifier {
+        let channels =
+            shared.host.channels.iter().map(|(name, it)| (name.clone(), it.at_once_max())).collect();
+        let end = Position::new(self.durable);
+        Notifier::new(limits, channels, all, last, self.saved.as_ref(), &self.done, end)
+    }
+}
+
+/// Of each subscription how far it was left, where no notifier runs: as [`Seen::lines`].
+pub(super) fn left(
+    shared: &Shared,
+    all: &Subscriptions,
+    last: Lsn,
+) -> BTreeMap<String, (Place, usize, bool)> {
+    let mut begin = Begin::new(shared);
+    loop {
+        match begin.read_on(shared) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                tracing::warn!(%error, "how far the subscriptions are is not known");
+                return BTreeMap::new();
+            }
+        }
+    }
+    let notifier = begin.notifier(shared, Limits::default(), all, last);
+    notifier.lines().map(|(id, place, waits, more)| (id.to_owned(), (place, waits, more))).collect()
 }
 
 impl Teller {
@@ -271,53 +344,19 @@ impl Teller {
 
     /// Reads what the log says behind what was saved, some of it in a call.
     fn begin(&mut self) -> Result<bool, Error> {
-        let Shared { env, reader, watermark, .. } = &*self.shared;
-        let durable = watermark.load();
-        let begin = self.begins.get_or_insert_with(|| {
-            let saved = Saved::read(&**env, durable);
-            let read = Position::new(saved.as_ref().map_or(Lsn::NONE, |it| it.through));
-            Begin { saved, done: BTreeMap::new(), read }
-        });
+        let begin = self.begins.get_or_insert_with(|| Begin::new(&self.shared));
         let has_any =
             self.desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner).0.iter().next().is_some();
-        if has_any && begin.read.lsn() < durable {
-            let mut records = reader.records_from(begin.read, durable);
-            for _ in 0..RECORDS_AT_ONCE {
-                match records.next() {
-                    Ok(Some((record, _))) => {
-                        if record.kind() == RecordKind::Status
-                            && let Ok(payload) = record.plain_payload()
-                            && let Some((StatusOf::Delivery, events)) = decode(payload)
-                        {
-                            for (line, place) in events.iter().filter_map(done_by) {
-                                let known = begin.done.entry(line).or_default();
-                                *known = place.max(*known);
-                            }
-                        }
-                    }
-                    Ok(None) => break,
-                    // What left the log is older than anything that is told; what is damaged is told again.
-                    Err(error) if error.kind() == ErrorKind::Corrupt => {
-                        tracing::warn!(%error, "the notifier passes over a part of the log");
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
-            if records.position() > begin.read {
-                begin.read = records.position();
-                return Ok(true);
-            }
+        if has_any && begin.read_on(&self.shared)? {
+            return Ok(true);
         }
-        let Some(Begin { saved, done, .. }) = self.begins.take() else { return Ok(false) };
+        let Some(begin) = self.begins.take() else { return Ok(false) };
         let desk = self.desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         // What came meanwhile is in it.
         self.desk.inbox.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let channels = &self.shared.host.channels;
-        let channels = channels.iter().map(|(name, it)| (name.clone(), it.at_once_max())).collect();
-        let end = Position::new(durable);
-        let notifier = Notifier::new(self.limits, channels, &desk.0, desk.1, saved.as_ref(), &done, end);
+        let notifier = begin.notifier(&self.shared, self.limits, &desk.0, desk.1);
         drop(desk);
-        (self.notifier, self.saved) = (Some(notifier), saved);
+        (self.notifier, self.saved) = (Some(notifier), begin.saved);
         self.show();
         Ok(true)
     }

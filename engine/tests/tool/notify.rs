@@ -85,9 +85,12 @@ fn subscriptions_are_set_listed_replayed_and_removed() {
     on(&data, &["notify", "replay", "--id", "crm", "--from", "0", "--by", "Иванова"]).expect(0);
     soon("all of it again", || taken.lock().unwrap().len() == 2 * first.len());
     assert_eq!(taken.lock().unwrap()[first.len()..], first);
+    soon("an empty queue again", || list()[0]["waiting"] == 0 && list()[0]["behind"] == false);
+    let told = list()[0]["told"].as_u64();
     let err = server.stop();
     assert!(err.contains("ready") && !err.contains(CANARY), "an address was logged");
     // Without the server.
+    assert!(list()[0]["told"].as_u64() >= told && told > Some(position), "{:?}", list());
     on(&data, &["notify", "replay", "--id", "nobody", "--from", "0", "--by", "x"]).expect(1);
     on(&data, &["notify", "remove", "--id", "crm", "--by", "Иванова"]).expect(0);
     assert_eq!(list(), Vec::<Value>::new());

@@ -21,8 +21,9 @@ fn every_kind_is_told_to_whom_it_is_for() {
     world.command(set("gaps", json!({"all": true}), &["gap.closed"], json!({})));
     let range = Range { first: 4, last: 9 };
     let counters = vec![Mismatch { tag: Tag(1118), within: Tag(0), stated: 1, counted: 2 }];
-    let closed = |overdue, revision| {
+    let closed_by = |number, overdue, revision| {
         let mut shift = Shift::default();
+        shift.closed = Some(crate::registers::Mark { number, at: None });
         (shift.number, shift.overdue, shift.revision) = (7, overdue, revision);
         let (inn, rnm, counters) = (None, None, None);
         EventKind::ShiftState(Box::new(ShiftState {
@@ -34,6 +35,8 @@ fn every_kind_is_told_to_whom_it_is_for() {
             imported: false,
         }))
     };
+    // Documents here have the number 1.
+    let closed = |overdue, revision| closed_by(1, overdue, revision);
     let finding = |key| {
         let rule = ofd_codec::rules::life::LifeRuleId::by_key(key).unwrap();
         Box::new(crate::watch::LifeFinding {
@@ -92,6 +95,8 @@ fn every_kind_is_told_to_whom_it_is_for() {
         (closed(true, 0), vec![("shift.overdue", "ended")]),
         (closed(true, 1), vec![]),
         (closed(false, 0), vec![]),
+        // Another document fills a gap in it.
+        (closed_by(9, true, 0), vec![]),
         (EventKind::ShiftMismatch { shift: 7, counters }, vec![("shift.mismatch", "once")]),
         (EventKind::ShiftAgrees { shift: 7 }, vec![("shift.agrees", "once")]),
         (EventKind::DriveFlags { flags: 1, before: 0 }, vec![("drive.term", "began")]),
