@@ -3,16 +3,18 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ofd_storage::Lsn;
 use ofd_storage::compact::{CompactOptions, CompactReport, compact};
 use ofd_storage::manifest::{Archive, Run};
 use ofd_storage::merge::{MergeReport, MergeRules, merge_archive};
 use ofd_storage::retain::{
     DropReport, DropRules, Hold, HoldCommand, Holds, ThinReport, ThinRules, drop_segments_after, thin_archive,
 };
+use ofd_storage::store::place;
 use ofd_storage::union::Snapshot;
 use ofd_storage::verify::{VerifyReport, verify};
+use ofd_storage::{Env, Lsn};
 
+use crate::builder::Options;
 use crate::derive::EngineDerive;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
@@ -222,6 +224,18 @@ impl Engine {
         let shared = self.shared();
         Ok(verify(&shared.reader, &shared.env)?)
     }
+}
+
+/// The machine with the store where the archive of its directory lies, if it lies in one.
+pub(crate) fn placed(env: Arc<dyn Env>, options: &Options, durable: Lsn) -> Result<Arc<dyn Env>, Error> {
+    let env = match &options.archive_place {
+        Some(told) => place::placed(env, told)?,
+        None => place::with_store(env)?,
+    };
+    if options.archive_adopted {
+        place::adopt(&env, durable)?;
+    }
+    Ok(env)
 }
 
 /// See [`Engine::snapshot`].

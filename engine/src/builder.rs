@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "parquet")]
+use ofd_storage::store::place::Place as ArchivePlace;
 use ofd_storage::{Env, LogOptions, Mirror, Mirrored, RealEnv, SinkFailure};
 
 use crate::cursor::CURSOR_NAME_LEN_MAX;
@@ -39,6 +41,11 @@ pub(crate) struct Options {
     pub(crate) archive_keep_years: u16,
     #[cfg(feature = "parquet")]
     pub(crate) clock_confirmed: bool,
+    /// Where the archive lies from now on; `None`: where the directory says.
+    #[cfg(feature = "parquet")]
+    pub(crate) archive_place: Option<ArchivePlace>,
+    #[cfg(feature = "parquet")]
+    pub(crate) archive_adopted: bool,
     /// Cursors that have to pass a record before it leaves the log.
     pub(crate) required_cursors: Vec<String>,
     /// How long a subscription may fail before what it tries is given up, microseconds.
@@ -113,6 +120,10 @@ impl EngineBuilder {
                 archive_keep_years: 5,
                 #[cfg(feature = "parquet")]
                 clock_confirmed: false,
+                #[cfg(feature = "parquet")]
+                archive_place: None,
+                #[cfg(feature = "parquet")]
+                archive_adopted: false,
                 required_cursors: Vec::new(),
                 notice_deadline_us: 72 * 3_600 * 1_000_000,
                 tax: TaxOptions::default(),
@@ -250,6 +261,22 @@ impl EngineBuilder {
     #[cfg(feature = "parquet")]
     pub fn confirm_clock(mut self) -> Self {
         self.options.clock_confirmed = true;
+        self
+    }
+
+    /// Where the archive lies when it is not in the data directory: an object store, which needs the feature `object-store`. The directory
+    /// remembers it, so that it has to be told once; another URL is refused once the archive has begun. Default: where the
+    /// directory says, else in the directory.
+    #[cfg(feature = "parquet")]
+    pub fn archive_place(mut self, place: ArchivePlace) -> Self {
+        self.options.archive_place = Some(place);
+        self
+    }
+
+    /// Takes over an archive in an object store whose directory is gone for good, see [`ofd_storage::store::place::adopt`].
+    #[cfg(feature = "parquet")]
+    pub fn adopt_archive(mut self) -> Self {
+        self.options.archive_adopted = true;
         self
     }
 

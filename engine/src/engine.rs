@@ -203,6 +203,8 @@ impl Engine {
         let mut replay = Replay::new(Arc::clone(&env), options.workers, make);
         let (mut log, report, sides) =
             recover_with_index(Arc::clone(&env), options.log, crate::sides::SCHEMA, &mut replay)?;
+        #[cfg(feature = "parquet")]
+        let env = crate::archive::placed(env, &options, report.durable)?;
         check_past(&env, report.durable)?;
         #[cfg(feature = "parquet")]
         let clock = Clock::open(&*env, log.received_at_us(), options.clock_confirmed)?;

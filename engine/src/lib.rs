@@ -126,6 +126,8 @@ pub use ofd_storage as storage;
 #[cfg(feature = "parquet")]
 pub use ofd_storage::columns::ShiftRow;
 #[cfg(feature = "parquet")]
+pub use ofd_storage::store::place::Place as ArchivePlace;
+#[cfg(feature = "parquet")]
 pub use ofd_storage::union::{
     ItemSearch, Payment, SEARCH_LIMIT_MAX, Search, SearchCursor, SearchHit, SearchPage, StoredFinding,
 };

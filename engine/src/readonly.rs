@@ -47,6 +47,8 @@ impl ReadOnly {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         let dir = dir.into();
         let env: Arc<dyn Env> = Arc::new(RealEnv::new(&dir));
+        #[cfg(feature = "parquet")]
+        let env = ofd_storage::store::place::with_store(env)?;
         let (reader, sides) = LogReader::open_read_only_with_index(Arc::clone(&env), SCHEMA)?;
         Ok(Self { dir, env, reader, sides })
     }

@@ -56,6 +56,8 @@ impl Shared {
         let (position, number) = (Position::new(entry.lsn), entry.number);
         let ask = |archive: &Archive| archive.document(position, drive.as_str(), number);
         match ask(&*self.archive()?) {
+            // An object store that is away is not asked twice: who asks has waited long enough.
+            Err(error) if error.kind() == ErrorKind::Retry => Err(error),
             // The archive may have been thinned out since its manifest was read.
             Ok(None) | Err(_) => {
                 self.forget_archive();

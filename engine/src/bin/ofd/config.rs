@@ -14,7 +14,7 @@ use std::time::Duration;
 use ofd_engine::channels::{Smtp, SmtpOptions, SmtpSecurity, Webhook, WebhookOptions};
 use ofd_engine::host::TaxService;
 use ofd_engine::tax::{HttpTaxService, TaxOptions};
-use ofd_engine::{Engine, EngineBuilder, Limits, SinkFailure, TestPing};
+use ofd_engine::{ArchivePlace, Engine, EngineBuilder, Limits, SinkFailure, TestPing};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -57,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) log_keep_days: i64,
     pub(crate) required_cursors: Vec<String>,
     pub(crate) archive_keep_years: i64,
+    pub(crate) archive_url: String,
+    pub(crate) archive_endpoint: String,
+    pub(crate) archive_region: String,
+    pub(crate) archive_keys_file: String,
     pub(crate) compact_every_s: i64,
     pub(crate) merge_every_s: i64,
     pub(crate) scrub_every_days: i64,
@@ -121,6 +125,10 @@ impl Default for Config {
             log_keep_days: 35,
             required_cursors: Vec::new(),
             archive_keep_years: 5,
+            archive_url: String::new(),
+            archive_endpoint: String::new(),
+            archive_region: String::new(),
+            archive_keys_file: String::new(),
             compact_every_s: 0,
             merge_every_s: 0,
             scrub_every_days: 30,
@@ -340,6 +348,15 @@ impl Config {
             let degrade = self.mirror_failure == "degrade";
             let failure = if degrade { SinkFailure::Degrade } else { SinkFailure::Stop };
             builder = builder.mirror(&self.mirror_dir).mirror_failure(failure);
+        }
+        if !self.archive_url.is_empty() {
+            let told = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            builder = builder.archive_place(ArchivePlace {
+                url: self.archive_url.clone(),
+                endpoint: told(&self.archive_endpoint),
+                region: told(&self.archive_region),
+                keys_file: told(&self.archive_keys_file),
+            });
         }
         if self.io_threads > 0 {
             builder = builder.io_threads(u16::try_from(self.io_threads).unwrap_or(u16::MAX));

@@ -5,6 +5,7 @@
 //! library's, and what the tool can do a host program can do as well.
 
 mod admin;
+mod archive;
 mod check;
 mod compact;
 mod completions;
@@ -70,6 +71,7 @@ enum Command {
     #[cfg(feature = "sql")]
     Sql(sql::SqlCommand),
     Compact(compact::Compact),
+    Archive(archive::ArchiveCommand),
     Export(export::ExportCommand),
     Verify(verify::Verify),
     Scrub(scrub::Scrub),
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
             #[cfg(feature = "sql")]
             Command::Sql(it) => it.run(),
             Command::Compact(it) => it.run(),
+            Command::Archive(it) => it.run(),
             Command::Export(it) => it.run(),
             Command::Verify(it) => it.run(),
             Command::Scrub(it) => it.run(),

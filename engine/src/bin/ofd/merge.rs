@@ -55,7 +55,8 @@ impl Merge {
         output.flush()?;
         if told.flag("unsupported") {
             let text = format!(
-                "{}: this file system cannot make two folders change places",
+                "{}: nothing is merged where two folders cannot change places: this file system cannot do that, or the \
+                 archive lies in an object store",
                 self.data.dir.display()
             );
             return Err(Failure::new(Exit::Failure, text));

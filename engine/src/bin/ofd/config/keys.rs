@@ -248,6 +248,56 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "archive.url",
+        unit: "URL",
+        about: "Where the archive lies, as s3://bucket/prefix; empty = where the directory says, else in it. The directory remembers it;\n\
+                it cannot be changed once the archive has begun. Needs a program with the feature object-store.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or s3://bucket/prefix",
+            fits: |text| text.is_empty() || text.starts_with("s3://"),
+            get: |it| &it.archive_url,
+            set: |it, value| it.archive_url = value,
+        },
+    },
+    Key {
+        name: "archive.endpoint",
+        unit: "URL",
+        about: "Where the service of archive.url is; empty = as the environment says (AWS_ENDPOINT_URL), else that of Amazon.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or an http:// or https:// URL",
+            fits: |text| text.is_empty() || text.starts_with("https://") || text.starts_with("http://"),
+            get: |it| &it.archive_endpoint,
+            set: |it, value| it.archive_endpoint = value,
+        },
+    },
+    Key {
+        name: "archive.region",
+        unit: "name",
+        about: "Its region; empty = as the environment says (AWS_REGION).",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "a name",
+            fits: |_| true,
+            get: |it| &it.archive_region,
+            set: |it, value| it.archive_region = value,
+        },
+    },
+    Key {
+        name: "archive.keys_file",
+        unit: "path",
+        about: "A file of two lines, access key and secret key; empty = as the environment says (AWS_ACCESS_KEY_ID and\n\
+                AWS_SECRET_ACCESS_KEY).",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "a path",
+            fits: |_| true,
+            get: |it| &it.archive_keys_file,
+            set: |it, value| it.archive_keys_file = value,
+        },
+    },
+    Key {
         name: "threads.io",
         unit: "threads",
         about: "Threads that serve sockets. 0 = a quarter of the cores less one, at least one.",

@@ -9,6 +9,9 @@ use ofd_engine::{Engine, Error, ErrorKind};
 use crate::config::Config;
 use crate::failure::Failure;
 
+/// Longest pause of a job that is put off, unless its own is longer.
+const PUT_OFF_MAX: Duration = Duration::from_secs(3_600);
+
 /// The threads that do it, one a job. What runs when the server stops is not waited for: the next one finishes it or sweeps
 /// its unfinished files away.
 pub(super) struct Maintenance {
@@ -62,16 +65,23 @@ impl Maintenance {
 
 fn run(engine: &Engine, job: Job, told: &Receiver<Option<Duration>>) {
     let mut pause: Option<Duration> = None;
+    // How often in a row it was told to try again.
+    let mut put_off = 0_u32;
     loop {
         let next = match pause {
-            Some(pause) => told.recv_timeout(pause),
+            Some(pause) => told.recv_timeout(longer(pause, put_off)),
             None => told.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match next {
             Ok(new) => pause = new,
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => match (job.run)(engine) {
-                Ok(()) => {}
+                Ok(()) => put_off = 0,
+                Err(error) if error.kind() == ErrorKind::Retry => {
+                    put_off = put_off.saturating_add(1);
+                    let next = longer(pause.unwrap_or_default(), put_off);
+                    tracing::error!(job = job.name, %error, next_s = next.as_secs(), "alarm: it is put off");
+                }
                 Err(error) if error.kind() == ErrorKind::Reopen => {
                     // After a failed sync the next one may report success for what is not on disk.
                     tracing::error!(job = job.name, %error, "alarm: it failed and rests until the next start");
@@ -81,6 +91,13 @@ fn run(engine: &Engine, job: Job, told: &Receiver<Option<Duration>>) {
             },
         }
     }
+}
+
+/// The pause behind so many failures in a row that will pass by themselves: twice as long each time, up to an hour, and never
+/// shorter than it is.
+fn longer(pause: Duration, put_off: u32) -> Duration {
+    let times = 1_u32.checked_shl(put_off.min(16)).unwrap_or(u32::MAX);
+    pause.saturating_mul(times).min(PUT_OFF_MAX.max(pause))
 }
 
 fn compact(engine: &Engine) -> Result<(), Error> {
@@ -133,4 +150,18 @@ fn retain(engine: &Engine) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store or a disk that is away is not asked all the time, and is asked again within the hour.
+    #[test]
+    fn a_job_that_is_put_off_waits_longer_each_time_up_to_an_hour() {
+        let seconds = |pause, put_off| longer(Duration::from_secs(pause), put_off).as_secs();
+        assert_eq!([0, 1, 2, 3].map(|times| seconds(60, times)), [60, 120, 240, 480]);
+        assert_eq!([6, 7, 40, u32::MAX].map(|times| seconds(60, times)), [3_600; 4]);
+        assert_eq!(seconds(86_400, 5), 86_400);
+    }
 }
