@@ -12,6 +12,8 @@ mod encode;
 mod http;
 mod import;
 mod notify;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod receipts;
 mod registers;
 mod retain;
