@@ -55,6 +55,8 @@ struct Faulty {
     requests: AtomicU64,
     /// At this request, this.
     at: Mutex<Option<(u64, Fault)>>,
+    /// Any request, by this seed; one in so many.
+    dice: Mutex<Option<(u64, u64)>>,
     /// Nothing is answered at all.
     away: AtomicBool,
     /// Every request takes so long, ms.
@@ -68,6 +70,7 @@ impl Faulty {
             inner: Arc::new(InMemory::new()),
             requests: AtomicU64::new(0),
             at: Mutex::new(None),
+            dice: Mutex::new(None),
             away: AtomicBool::new(false),
             delay_ms: AtomicU64::new(0),
             late: Mutex::default(),
@@ -85,6 +88,18 @@ impl Faulty {
         self.at.lock().unwrap().is_some_and(|(at, _)| at < now)
     }
 
+    /// What happens to the request of this number.
+    fn fault_of(&self, number: u64) -> Option<Fault> {
+        let due = self.at.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        let mut dice = self.dice.lock().unwrap();
+        let thrown = dice.as_mut().and_then(|(seed, one_in)| {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let thrown = *seed >> 33;
+            (thrown % *one_in == 0).then(|| FAULTS[(thrown / *one_in) as usize % FAULTS.len()])
+        });
+        due.or(thrown)
+    }
+
     async fn request(&self) -> object_store::Result<Option<Fault>> {
         let delay = self.delay_ms.load(Ordering::Relaxed);
         if delay > 0 {
@@ -94,7 +109,7 @@ impl Faulty {
         if self.away.load(Ordering::Relaxed) {
             return Err(away());
         }
-        let struck = self.at.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        let struck = self.fault_of(number);
         if struck == Some(Fault::Fails) { Err(away()) } else { Ok(struck) }
     }
 
@@ -162,7 +177,7 @@ impl ObjectStore for Faulty {
         keys: BoxStream<'static, object_store::Result<Key>>,
     ) -> BoxStream<'static, object_store::Result<Key>> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let struck = self.at.lock().unwrap().filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        let struck = self.fault_of(number);
         if self.away.load(Ordering::Relaxed) || struck == Some(Fault::Fails) {
             return futures::stream::once(async { Err(away()) }).boxed();
         }
@@ -174,7 +189,7 @@ impl ObjectStore for Faulty {
     }
     fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let struck = self.at.lock().unwrap().is_some_and(|(at, _)| at == number);
+        let struck = self.fault_of(number).is_some();
         if struck || self.away.load(Ordering::Relaxed) {
             return futures::stream::once(async { Err(away()) }).boxed();
         }
@@ -409,6 +424,51 @@ fn a_fault_at_any_request_leaves_whole_runs_and_the_same_totals() {
         }
     }
     assert!(cut > 100, "only {cut} faults");
+}
+
+/// Many faults one after another, of the store and of the machine, what was late arriving whenever it likes: each round leaves
+/// whole runs, and the first quiet one ends in the totals of a folder.
+#[test]
+fn any_history_of_faults_ends_in_the_same_totals() {
+    let reference = local_totals();
+    let (mut cuts, mut failed, mut late) = (0, 0, 0);
+    for seed in 0..24_u64 {
+        let knobs = SimKnobs { torn_sectors: true, names_in_any_order: true, ..SimKnobs::default() };
+        let (mut sim, faulty) = (SimEnv::new(seed, knobs), Faulty::new());
+        let store = remote(&faulty);
+        let mut env = machine(Arc::new(sim.clone()), &store);
+        for round in 0..8_u64 {
+            let what = format!("seed {seed}, round {round}");
+            let thrown = seed
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .wrapping_add(round.wrapping_mul(0xD1B5_4A32_D192_ED03));
+            *faulty.dice.lock().unwrap() = Some((thrown, 10 + thrown % 30));
+            sim.cut_power_after((thrown % 3 == 0).then_some(thrown % 60 + 1));
+            failed += u32::from(compact(&log(), &env, &small_runs()).is_err());
+            *faulty.dice.lock().unwrap() = None;
+            sim.cut_power_after(None);
+            if sim.is_off() {
+                cuts += 1;
+                sim = sim.power_cut();
+                env = machine(Arc::new(sim.clone()), &store);
+            }
+            whole(&env, &faulty, &what);
+            if thrown % 5 < 2 {
+                late += faulty.let_arrive();
+                whole(&env, &faulty, &what);
+            }
+        }
+        let what = format!("seed {seed}");
+        let report = compact(&log(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(report.compacted_through.as_u64(), DOCUMENTS, "{what}");
+        late += faulty.let_arrive();
+        thin_archive(&env, &ThinRules::default()).unwrap();
+        assert_eq!(sound(&env, &faulty, &what), DOCUMENTS);
+        assert_eq!(totals(&env), reference, "{what}");
+        let all = objects(&faulty);
+        assert_eq!(parquet_of(&all), named(&all).1, "{what}: files that nobody names");
+    }
+    assert!(cuts > 10 && failed > 40 && late > 10, "{cuts} cuts, {failed} failures, {late} late");
 }
 
 /// A store that is away is a reason to wait, not to lose: nothing is committed, nothing forgotten, and readers of the
