@@ -93,9 +93,10 @@ pub(crate) struct Memory {
     pub(crate) place: Place,
     /// Who writes the archive: made by chance once, and stands in its manifest.
     pub(crate) writer: String,
-    /// The checksum of a manifest of which nobody knows whether it has been put.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) pending: Option<String>,
+    /// The checksums of manifests of which nobody knows whether they have been put, or will be. All of them were to replace the
+    /// same one, so that no more than one of them can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) pending: Vec<String>,
     /// Objects that may be there and that no manifest names yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) uploading: Vec<String>,
@@ -128,7 +129,7 @@ impl Memory {
 
     pub(crate) fn new(env: &dyn Env, place: Place) -> Self {
         let writer = format!("{:016x}{:016x}", env.random(), env.random());
-        Self { version: PLACE_VERSION, place, writer, pending: None, uploading: Vec::new() }
+        Self { version: PLACE_VERSION, place, writer, pending: Vec::new(), uploading: Vec::new() }
     }
 }
 
@@ -154,7 +155,7 @@ pub fn set_place(env: &dyn Env, place: &Place) -> Result<(), Error> {
     let begun = Manifest::load_here(env)?.is_some_and(|it| it.compacted_through > 0);
     let memory = match known {
         Some(known) if known.place.url == place.url => Memory { place: place.clone(), ..known },
-        Some(known) if begun || known.pending.is_some() || !known.uploading.is_empty() => {
+        Some(known) if begun || !known.pending.is_empty() || !known.uploading.is_empty() => {
             let text =
                 format!("the archive of this directory lies in {}, not in {}", known.place.url, place.url);
             return Err(Error::new(ErrorKind::Fix, text));

@@ -48,7 +48,7 @@ pub(crate) fn open_for_writing(env: &dyn Env, store: &dyn Store) -> Result<Manif
         (here, Some(there)) => {
             let writer = there.stored.as_ref().map(|it| it.writer.as_str());
             let known = here.as_ref().is_some_and(|it| it.checksum == there.checksum);
-            let awaited = memory.pending.as_deref() == Some(&there.checksum);
+            let awaited = memory.pending.contains(&there.checksum);
             if writer != Some(&memory.writer) || !(known || awaited) {
                 return Err(foreign(store, &there, &memory, here.as_ref()));
             }
@@ -57,10 +57,11 @@ pub(crate) fn open_for_writing(env: &dyn Env, store: &dyn Store) -> Result<Manif
                 manifest.store_here(env)?;
             }
             if awaited {
-                memory.pending = None;
+                // The others that were to replace the same one find another than they expect.
+                memory.pending.clear();
                 memory.save(env)?;
-            } else if memory.pending.is_some() {
-                // The one that is on its way finds another than it expects.
+            } else if !memory.pending.is_empty() {
+                // And so do those that are on their way.
                 manifest.store(env)?;
                 memory = self::memory(env)?;
             }
@@ -246,19 +247,25 @@ pub(crate) fn commit(manifest: &mut Manifest, env: &dyn Env, store: &dyn Store) 
     stored.writer.clone_from(&memory.writer);
     stored.number = stored.number.saturating_add(1);
     let bytes = Bytes::from(manifest.seal()?);
-    memory.pending = Some(manifest.checksum.clone());
+    memory.pending.push(manifest.checksum.clone());
     memory.save(env)?;
     let put = match store.put_if(Path::new(MANIFEST_FILE), bytes.clone(), manifest.at.as_ref()) {
         // It may have happened all the same, and a second attempt then met the first one.
         Err(error) => match store.get(Path::new(MANIFEST_FILE), MANIFEST_LEN_MAX) {
             Ok(Some((there, version))) if there == bytes => version,
+            // An earlier one of ours has arrived between the look and this.
+            Ok(Some((there, _)))
+                if Manifest::parse(&there).is_ok_and(|it| memory.pending.contains(&it.checksum)) =>
+            {
+                return Err(Error::new(ErrorKind::Retry, error.to_string()));
+            }
             _ => return Err(error),
         },
         Ok(version) => version,
     };
     manifest.at = Some(put);
     replace_file(env, Path::new(MANIFEST_FILE), &bytes)?;
-    memory.pending = None;
+    memory.pending.clear();
     let named: BTreeSet<PathBuf> = paths(&manifest.runs).collect();
     // What a fence leaves unnamed is removed behind it.
     memory.uploading.retain(|path| !named.contains(Path::new(path)));
@@ -289,7 +296,7 @@ pub(crate) fn adopt(env: &dyn Env, store: &dyn Store, durable: Lsn) -> Result<()
         );
         return Err(Error::new(ErrorKind::Corrupt, text));
     }
-    memory.pending = None;
+    memory.pending.clear();
     memory.save(env)?;
     // The writer of before finds another manifest than it expects.
     manifest.store(env)?;
