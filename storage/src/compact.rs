@@ -43,6 +43,7 @@ use crate::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Manifest, Run};
 use crate::mmap;
+use crate::places;
 use crate::position::{Lsn, Position};
 use crate::reader::SealedSegment;
 use plan::Plan;
@@ -112,6 +113,8 @@ pub fn compact(
     let mut manifest = publish::open_for_writing(env)?;
     not_behind(source, manifest.compacted_through)?;
     let mut report = CompactReport { swept: sweep(env, &manifest)?.files, ..CompactReport::default() };
+    // What was lost of the index is made again, whether there is something to compact or not.
+    places::cover(env, &manifest)?;
     let sealed = source.sealed()?;
     make_whole(source, env, options, &mut manifest, &sealed, &mut report)?;
     let mut waiting = not_compacted(&sealed, manifest.compacted_through)?;

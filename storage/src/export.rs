@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::Table;
 use crate::columns::file::{FileOptions, rewriter};
 use crate::columns::read::{Chunks, wrong};
-use crate::compact::publish::{open_for_writing, publish};
+use crate::compact::publish::{open_for_writing, publish_plain};
 use crate::compact::write::{staged_path, widen};
 use crate::compact::{CompactOptions, sweep, write};
 use crate::env::{Env, FileWriter, read_file, replace_file};
@@ -125,7 +125,7 @@ pub fn export(
     report.items = run.items;
     report.files = run.files.len() as u64;
     report.bytes = run.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
-    publish(out, &mut manifest, run)?;
+    publish_plain(out, &mut manifest, run)?;
     Ok(report)
 }
 

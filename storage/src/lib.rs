@@ -44,6 +44,8 @@ pub mod merge;
 mod mirror;
 mod mmap;
 mod numbers;
+#[cfg(feature = "columns")]
+pub mod places;
 #[cfg(not(ofd_planted))]
 mod planted;
 #[cfg(ofd_planted)]

@@ -9,8 +9,9 @@
 
 mod walk;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,7 @@ use crate::columns::find::{self, Found};
 use crate::columns::restore::{Restored, each_restored};
 use crate::env::{Env, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
+use crate::places::{self, Holder};
 use crate::position::{Lsn, Position};
 use crate::record::OwnedRecord;
 use crate::store::place::PLACE_FILE;
@@ -335,6 +337,8 @@ fn unwritable(error: serde_json::Error) -> Error {
 pub struct Archive {
     env: Arc<dyn Env>,
     manifest: Manifest,
+    /// Its index, opened with the first search.
+    places: Arc<OnceLock<places::Index>>,
 }
 
 impl Archive {
@@ -344,7 +348,7 @@ impl Archive {
     /// As [`Manifest::load`].
     pub fn open(env: &Arc<dyn Env>) -> Result<Self, Error> {
         let manifest = Manifest::load(&**env)?.unwrap_or_default();
-        Ok(Self { env: Arc::clone(env), manifest })
+        Ok(Self { env: Arc::clone(env), manifest, places: Arc::default() })
     }
 
     /// Sees that the store answers and holds this archive, or what has become of it since.
@@ -365,6 +369,43 @@ impl Archive {
     /// Files of a table, in the order of runs, then dates.
     pub fn files(&self, table: Table) -> impl Iterator<Item = &FileEntry> {
         self.manifest.runs.iter().flat_map(|run| &run.files).filter(move |file| file.table == table.name())
+    }
+
+    fn places(&self) -> Result<&places::Index, Error> {
+        if let Some(index) = self.places.get() {
+            return Ok(index);
+        }
+        let index = places::Index::open(&*self.env, &self.manifest)?;
+        Ok(self.places.get_or_init(|| index))
+    }
+
+    /// The files of `containers` that may hold documents of a drive under these numbers, in the order of [`Archive::files`].
+    pub(crate) fn holders(
+        &self,
+        drive: &str,
+        numbers: &RangeInclusive<u32>,
+    ) -> Result<Vec<Holder<'_>>, Error> {
+        Ok(self.places()?.of_drive(&self.manifest, drive, numbers))
+    }
+
+    /// The files of `documents` that may hold some of a drive under these numbers, in the order of [`Archive::files`].
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn documents_of_drive(
+        &self,
+        drive: &str,
+        numbers: &RangeInclusive<u32>,
+    ) -> Result<Vec<&FileEntry>, Error> {
+        Ok(self.places()?.documents_of_drive(&self.manifest, drive, numbers))
+    }
+
+    /// The files of `documents` that may hold one with this printed sign, in the order of [`Archive::files`].
+    ///
+    /// # Errors
+    /// Of the system.
+    pub fn files_of_sign(&self, sign: u32) -> Result<Vec<&FileEntry>, Error> {
+        Ok(self.places()?.of_sign(&self.manifest, sign))
     }
 
     /// The run that is taking the place of another, if a process ended in the middle of that.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, ParquetStatisticsPolicy};
 use parquet::file::reader::{ChunkReader, Length};
 
 use crate::env::{Env, File, read_exact_at};
@@ -135,6 +135,23 @@ impl Read for Cursor {
 pub fn open(env: &dyn Env, path: &Path) -> Result<ParquetRecordBatchReaderBuilder<Chunks>, Error> {
     let chunks = Chunks::open(env, path)?;
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    ParquetRecordBatchReaderBuilder::try_new_with_options(chunks, options).map_err(|error| wrong(path, error))
+}
+
+/// The same for whoever knows which rows he wants: places of pages, and no statistics.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_for_rows(
+    env: &dyn Env,
+    path: &Path,
+) -> Result<ParquetRecordBatchReaderBuilder<Chunks>, Error> {
+    let chunks = Chunks::open(env, path)?;
+    let options = ArrowReaderOptions::new()
+        .with_column_index_policy(PageIndexPolicy::Skip)
+        .with_offset_index_policy(PageIndexPolicy::Optional)
+        .with_column_stats_policy(ParquetStatisticsPolicy::SkipAll)
+        .with_size_stats_policy(ParquetStatisticsPolicy::SkipAll);
     ParquetRecordBatchReaderBuilder::try_new_with_options(chunks, options).map_err(|error| wrong(path, error))
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::{
     FileEntry, MANIFEST_FILE, MERGING_DIR, Manifest, PARQUET_DIR, Run, STAGING_DIR, SUCCESS_FILE,
 };
+use crate::places;
 use crate::retain::segments::as_published;
 use crate::store;
 
@@ -52,11 +53,29 @@ pub(crate) fn open_for_writing(env: &dyn Env) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
-/// Publishes a run: renames, syncs, marks, commits. After an error or a crash in between the next [`sweep`] undoes it.
+/// Publishes a run: renames, syncs, marks, indexes, commits. After an error or a crash in between the next [`sweep`] undoes it.
 pub(crate) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
     if let Some(store) = env.store() {
         return store::publish::publish(env, store, manifest, run);
     }
+    put_in_place(env, manifest, run)?;
+    commit(env, manifest)
+}
+
+/// The same for a folder that is searched by nobody: there is no index of it.
+pub(crate) fn publish_plain(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
+    put_in_place(env, manifest, run)?;
+    manifest.store(env)
+}
+
+/// Stores the manifest, the index before it, so that nobody who reads the one lacks the other.
+pub(crate) fn commit(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error> {
+    places::cover(env, manifest)?;
+    manifest.store(env)?;
+    places::tidy(env, manifest)
+}
+
+fn put_in_place(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Result<(), Error> {
     let mut folders = BTreeSet::new();
     for file in &run.files {
         let folder = file.folder();
@@ -76,7 +95,7 @@ pub(crate) fn publish(env: &dyn Env, manifest: &mut Manifest, run: Run) -> Resul
     }
     manifest.compacted_through = run.last;
     manifest.runs.push(run);
-    manifest.store(env)
+    Ok(())
 }
 
 /// Puts a run in the place of the one with the same positions. Its new files are staged and checked; those that stay as
@@ -135,7 +154,7 @@ fn finish_replacing(env: &dyn Env, manifest: &mut Manifest) -> Result<(), Error>
     }
     *old = new;
     manifest.replacing = None;
-    manifest.store(env)
+    commit(env, manifest)
 }
 
 /// Puts runs that follow each other into one. Files that both name stay where they are; each folder with others was put
@@ -152,8 +171,10 @@ pub(crate) fn merge(
     let to = manifest.runs.partition_point(|it| it.last <= last);
     manifest.runs.splice(from..to, [run]);
     manifest.swapping = new.iter().map(FileEntry::path).collect();
+    places::cover(env, manifest)?;
     manifest.store(env)?;
-    finish_swapping(env, manifest)
+    finish_swapping(env, manifest)?;
+    places::tidy(env, manifest)
 }
 
 /// Finishes what [`merge`] has begun, in this process or in one that ended.

@@ -25,7 +25,7 @@ use bytes::Bytes;
 
 use super::Store;
 use super::place::{Memory, PLACE_FILE};
-use crate::compact::publish::is_ours;
+use crate::compact::publish::{commit as index_and_commit, is_ours};
 use crate::compact::write::staged_path;
 use crate::env::{Env, replace_file};
 use crate::error::{Error, ErrorKind};
@@ -161,7 +161,7 @@ pub(crate) fn publish(
     let run = upload(env, store, run, &[])?;
     manifest.compacted_through = run.last;
     manifest.runs.push(run);
-    manifest.store(env)?;
+    index_and_commit(env, manifest)?;
     forget(env, &staged);
     Ok(())
 }
@@ -188,7 +188,7 @@ pub(crate) fn replace(
     for there in manifest.runs.iter_mut().filter(|it| it.first == first) {
         *there = run.clone();
     }
-    manifest.store(env)?;
+    index_and_commit(env, manifest)?;
     forget(env, &staged);
     Ok(())
 }

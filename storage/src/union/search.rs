@@ -11,8 +11,8 @@
 //! come while somebody turns pages are on none of his pages: a page has nothing above the position that was durable when his
 //! first page was cut (see [`SearchCursor`]).
 //!
-//! Cost: files go by day, organisation and drive (manifest), row groups and pages by statistics, a printed sign by its bloom
-//! filter, rows by the cheapest condition first. A search that says nothing but an organisation opens every day that it goes
+//! Cost: files go by a printed sign or a drive (the index of the archive, [`crate::places`]), by day and organisation
+//! (manifest), row groups and pages by statistics, rows by the cheapest condition first. A search that says nothing but an organisation opens every day that it goes
 //! through, one that names a period only the days of it. Memory: a page, the footer of a file, and with conditions on items
 //! the positions that match in one file. How many there are in all a page does not tell: counting would read everything.
 //!
@@ -393,7 +393,14 @@ impl Walk<'_> {
         let drive = self.search.drive.clone();
         let scan = Scan { inns: self.search.inns.clone(), drive, ..Scan::default() };
         let archive = self.snapshot.archive();
-        for file in archive.files(Table::Documents).filter(|file| scan.reaches(Table::Documents, file)) {
+        let may_hold = match (self.search.sign, &self.search.drive) {
+            (Some(sign), _) => archive.files_of_sign(sign)?,
+            (None, Some(drive)) => {
+                archive.documents_of_drive(drive, self.search.numbers.as_ref().unwrap_or(&(0..=u32::MAX)))?
+            }
+            (None, None) => archive.files(Table::Documents).collect(),
+        };
+        for file in may_hold.into_iter().filter(|file| scan.reaches(Table::Documents, file)) {
             let day: Day = file.date.parse().map_err(|error| damaged(&file.path(), error))?;
             if self.search.period_on(day).is_ok() && self.below.is_none_or(|(below, _)| day <= below) {
                 files.entry(day).or_default().push(file);
