@@ -380,18 +380,20 @@ fn find(plan: &Plan, sink: &mut Sink, dir: &Path, documents: u64) -> anyhow::Res
 }
 
 /// Lets the page cache forget the folder: what it holds was read by others, and counts for them.
-fn forget(dir: &Path) -> anyhow::Result<()> {
-    for folder in ["log", "index"] {
-        for entry in std::fs::read_dir(dir.join(folder))? {
-            let file = File::open(entry?.path())?;
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+pub(crate) fn forget(dir: &Path) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget(&path)?;
+        } else {
+            rustix::fs::fadvise(&File::open(path)?, 0, None, rustix::fs::Advice::DontNeed)?;
         }
     }
     Ok(())
 }
 
 /// Puts this process into a group of its own; what it reads into the page cache counts.
-fn limit_memory(mebibytes: u64) -> anyhow::Result<()> {
+pub(crate) fn limit_memory(mebibytes: u64) -> anyhow::Result<()> {
     let group = Path::new("/sys/fs/cgroup/memory").join(format!("ofd-bench-{}", std::process::id()));
     std::fs::create_dir_all(&group).context("a memory group needs root and cgroup v1")?;
     std::fs::write(group.join("memory.limit_in_bytes"), (mebibytes << 20).to_string())?;

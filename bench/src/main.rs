@@ -10,6 +10,7 @@
     reason = "a benchmark divides by measured times, reads the clock and writes files of its own"
 )]
 
+mod archive;
 mod big;
 mod choice;
 mod codec;
@@ -57,6 +58,8 @@ enum Room {
     Choice,
     /// A log of 20 GB: opening after a crash, finding. Only with `--big DIR`.
     Big,
+    /// An archive of five years of days: finding. Only with `--archive DIR`.
+    Archive,
     /// All of them.
     All,
 }
@@ -84,6 +87,8 @@ struct Arguments {
     dir: PathBuf,
     #[command(flatten)]
     big: big::BigArguments,
+    #[command(flatten)]
+    archive: archive::ArchiveArguments,
 }
 
 /// What every room is told.
@@ -98,6 +103,8 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
     /// The large log.
     pub(crate) big: big::BigArguments,
+    /// The large archive.
+    pub(crate) archive: archive::ArchiveArguments,
 }
 
 impl Plan {
@@ -139,11 +146,12 @@ fn main() -> anyhow::Result<()> {
         only: arguments.only,
         dir: arguments.dir,
         big: arguments.big,
+        archive: arguments.archive,
     };
     if plan.big.crash || plan.big.weigh {
         return big::run(&plan, &mut sink);
     }
-    let rooms: [(Room, &[Run]); 9] = [
+    let rooms: [(Room, &[Run]); 10] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),
         (Room::Lane, &[lane::run]),
@@ -153,6 +161,7 @@ fn main() -> anyhow::Result<()> {
         (Room::Query, &[find::run, search::run]),
         (Room::Choice, &[choice::run]),
         (Room::Big, &[big::run]),
+        (Room::Archive, &[archive::run]),
     ];
     for (_, runs) in
         rooms.into_iter().filter(|(room, _)| arguments.room == *room || arguments.room == Room::All)

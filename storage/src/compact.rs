@@ -113,7 +113,8 @@ pub fn compact(
     let mut manifest = publish::open_for_writing(env)?;
     not_behind(source, manifest.compacted_through)?;
     let mut report = CompactReport { swept: sweep(env, &manifest)?.files, ..CompactReport::default() };
-    // What was lost of the index is made again, whether there is something to compact or not.
+    // What was lost of the index, or is damaged, is made again, whether there is something to compact or not.
+    places::tidy(env, &manifest)?;
     places::cover(env, &manifest)?;
     let sealed = source.sealed()?;
     make_whole(source, env, options, &mut manifest, &sealed, &mut report)?;

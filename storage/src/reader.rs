@@ -294,6 +294,12 @@ pub struct LogReader {
 }
 
 impl LogReader {
+    /// Of a log without records.
+    #[cfg(feature = "columns")]
+    pub(crate) fn of_nothing(env: &Arc<dyn Env>) -> Self {
+        Self { shared: Arc::new(Shared::new(Arc::clone(env))) }
+    }
+
     /// The last durable LSN, inclusive.
     pub fn durable(&self) -> Lsn {
         self.shared.durable()

@@ -79,6 +79,16 @@ impl Snapshot {
         Ok(Self { archive, reader: reader.clone(), through, derive })
     }
 
+    /// The archive alone: a copy of it, or one whose log is elsewhere.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    pub fn of_archive(env: &Arc<dyn Env>) -> Result<Self, Error> {
+        let archive = Archive::open(env)?;
+        let through = archive.compacted_through();
+        Ok(Self { archive, reader: LogReader::of_nothing(env), through, derive: None })
+    }
+
     /// The compacted part: files to read by name.
     pub fn archive(&self) -> &Archive {
         &self.archive
