@@ -12,11 +12,11 @@
 //! passed over. So an index that is missing, older or newer than the manifest costs time and no answer, and nothing has to be
 //! replaced together with the manifest.
 //!
-//! - Before a run is named in the manifest, an index file over its new files is written ([`cover`]); afterwards what covers
-//!   nothing any more goes, and small files become larger ones, eight to one ([`tidy`]). The number of files so grows with the
+//! - Before a run is named in the manifest, an index file over its new files is written (`cover`); afterwards what covers
+//!   nothing any more goes, and small files become larger ones, eight to one (`tidy`). The number of files so grows with the
 //!   logarithm of the archive.
-//! - Memory: of a reader 16 bytes a covered file and a page of each level; of the writer [`ROWS_AT_ONCE`] rows.
-//! - A page that does not hold is passed over too: its files are searched without it. [`tidy`] reads a part of all pages
+//! - Memory: of a reader 16 bytes a covered file and a page of each level; of the writer a million rows.
+//! - A page that does not hold is passed over too: its files are searched without it. `tidy` reads a part of all pages
 //!   each time, so that a damaged file is found and made again.
 //!
 //! Invariants, with the test that holds each:
