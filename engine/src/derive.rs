@@ -11,8 +11,8 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ofd_codec::rules::{CheckContext, Datum, check};
 use ofd_codec::{DocumentView, FfdVersion, Tag};
@@ -32,7 +32,25 @@ enum Source {
     /// The fold of a running engine. Once `closed` is true nobody waits for it any more.
     Owner { shared: Arc<Shared>, closed: Option<Arc<AtomicBool>> },
     /// The files of the owner and a fold of what lies behind them: of a process that reads beside it.
-    Reader { env: Arc<dyn Env>, reader: LogReader, ours: Option<String> },
+    Reader {
+        env: Arc<dyn Env>,
+        reader: LogReader,
+        ours: Option<String>,
+        /// What was told last, of all kinds: each table asks for its own at the same positions, and a fold of all registers is read
+        /// for it.
+        last: Mutex<Option<(RangeInclusive<u64>, Vec<Event>)>>,
+    },
+}
+
+/// Whether a table is made of it.
+fn is_derived(event: &Event) -> bool {
+    matches!(
+        event.kind,
+        EventKind::ShiftState(_)
+            | EventKind::Found(_)
+            | EventKind::FindingEnded(_)
+            | EventKind::RegisterState(_)
+    )
 }
 
 /// What rules and registers make of the log.
@@ -46,7 +64,8 @@ impl EngineDerive {
 
     /// Of a reader; `ours` is the INN of this operator (1017), `None`: the one that the owner works with.
     pub(crate) fn of_reader(env: &Arc<dyn Env>, reader: &LogReader, ours: Option<&str>) -> Self {
-        Self(Source::Reader { env: Arc::clone(env), reader: reader.clone(), ours: ours.map(str::to_owned) })
+        let (env, reader, ours) = (Arc::clone(env), reader.clone(), ours.map(str::to_owned));
+        Self(Source::Reader { env, reader, ours, last: Mutex::default() })
     }
 
     /// The events at these positions; `None`: nobody looks at registers here.
@@ -55,15 +74,21 @@ impl EngineDerive {
         positions: &RangeInclusive<u64>,
         is: &dyn Fn(&Event) -> bool,
     ) -> Result<Option<Vec<Event>>, Error> {
-        let wanted = told::Wanted { positions, is };
         match &self.0 {
             Source::Owner { shared, .. } if !shared.options.registers => Ok(None),
             Source::Owner { shared, closed } => {
                 let ended = || closed.as_ref().is_some_and(|it| it.load(Ordering::Acquire));
-                told::by_owner(shared, &wanted, &ended).map(Some)
+                told::by_owner(shared, &told::Wanted { positions, is }, &ended).map(Some)
             }
-            Source::Reader { env, reader, ours } => {
-                told::by_reader(env, reader, ours.as_deref(), &wanted).map(Some)
+            Source::Reader { env, reader, ours, last } => {
+                let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.as_ref().is_none_or(|it| it.0 != *positions) {
+                    let all = told::Wanted { positions, is: &is_derived };
+                    *last = None;
+                    *last = Some((positions.clone(), told::by_reader(env, reader, ours.as_deref(), &all)?));
+                }
+                let events = last.iter().flat_map(|it| &it.1);
+                Ok(Some(events.filter(|it| is(it)).cloned().collect()))
             }
         }
     }
@@ -262,10 +287,33 @@ fn sums_of(totals: &Totals) -> [Option<ShiftSums>; ofd_storage::columns::shift::
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use ofd_storage::columns::shift::{PAYMENT_COLUMNS, SUM_PREFIXES, VAT_COLUMNS};
 
     use super::*;
     use crate::registers::{DIRECTION_NAMES, PAYMENT_NAMES, RegisterState, VAT_NAMES};
+
+    // A reader beside a server loads all registers for it, gigabytes of them: once for all tables.
+    #[test]
+    fn the_tables_of_some_positions_are_told_by_one_fold() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = crate::Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+        let drive = ofd_codec::DriveNumber::parse("7100000000000001").unwrap();
+        for next in [7, 9] {
+            engine.seed_lanes(&[crate::registers::LaneSeed::new(drive, next)]).unwrap();
+        }
+        let shared = engine.shared();
+        let durable = engine.durable().as_u64();
+        let derive = EngineDerive::of_reader(&shared.env, &shared.reader, None);
+        told::FOLDED.set(0);
+        assert!(derive.shifts(1..=durable).unwrap().is_empty());
+        derive.across(1..=durable).unwrap();
+        assert!(derive.registers(1..=durable).unwrap().is_some());
+        assert_eq!(told::FOLDED.get(), 1);
+        derive.across(durable..=durable).unwrap();
+        assert_eq!(told::FOLDED.get(), 2);
+        engine.shutdown().unwrap();
+    }
 
     // A sum or a requisite under another name is a wrong sum in every report.
     #[test]

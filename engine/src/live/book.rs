@@ -18,7 +18,6 @@ use crate::error::Error;
 use crate::host::{Capability, Scope};
 use crate::past::LogPast;
 use crate::registers::{Card, Drive, Figures, Grain, Past, Registers, Registration, Whose};
-use crate::watch::Risk;
 
 /// Most registers on one page.
 pub(crate) const PAGE_MAX: usize = 1_000;
@@ -26,6 +25,8 @@ pub(crate) const PAGE_MAX: usize = 1_000;
 /// The state, and how far it is.
 pub(crate) struct Book {
     registers: RwLock<Registers>,
+    /// Held by the fold while it waits for the lock: whoever reads in pieces would take it again before the fold has woken.
+    turn: Mutex<()>,
     /// Everything up to this LSN is in it, and [`NOT_BEGUN`] until the first state is there.
     folded: AtomicU64,
     /// Everything that was durable at this moment is folded, microseconds of the monotonic clock.
@@ -65,6 +66,7 @@ impl Book {
     pub(crate) fn new() -> Self {
         Self {
             registers: RwLock::new(Registers::new(None, 0)),
+            turn: Mutex::default(),
             folded: AtomicU64::new(NOT_BEGUN),
             caught_up_us: AtomicU64::new(0),
             work: Mutex::default(),
@@ -88,10 +90,13 @@ impl Book {
 
     /// A fold panics only where an invariant is broken, and then the engine has failed: poison says nothing more.
     pub(super) fn fold(&self) -> RwLockWriteGuard<'_, Registers> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.registers.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Lets a fold that waits go first.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Registers> {
+        drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner));
         self.registers.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -332,13 +337,6 @@ impl RegisterBook {
             Whose::Everybody => *self.capability.scope() == Scope::Operator,
         };
         sees.then(|| self.book.read().figures(realm, whose, grain, times)).flatten()
-    }
-
-    /// Each register that the capability shows, of those of which `is` says so by its INN, with its risk indicators.
-    pub(crate) fn each_risk(&self, is: &dyn Fn(Option<&str>) -> bool, each: &mut dyn FnMut(Card, Risk)) {
-        let registers = self.book.read();
-        let sees = |inn: Option<&str>| self.capability.sees(inn) && is(inn);
-        registers.risks(sees).for_each(|(card, risk)| each(card, risk));
     }
 
     /// What a drive was registered with, from its document; `None` when there was none, or it can be read no more.

@@ -19,10 +19,10 @@ use super::book::{Register, RegisterBook};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::registers::{Grain, Registers, Whose};
+use crate::registers::{Card, Grain, Registers, Whose};
 use crate::watch::{
     ColourCounts, DOCUMENTS_READ_MAX, Facets, Forecast, Key, LIST_LIMIT_MAX, Light, Place, RegisterCursor,
-    RegisterQuery,
+    RegisterQuery, Risk,
 };
 
 /// Registers that are looked at while the fold waits.
@@ -110,10 +110,12 @@ impl RegisterBook {
 
     /// Looks at the cards that the capability shows, of one organisation or of all; some at a time, so that the fold goes on between.
     fn look(&self, inn: Option<&str>, mut each: impl FnMut(&Registers, u32)) {
-        let (numbers, moves) = {
+        let (mut numbers, moves) = {
             let registers = self.book();
             (self.visible(&registers, inn), registers.moves())
         };
+        // In the order they came.
+        numbers.sort_unstable();
         for some in numbers.chunks(LOOKED_AT_ONCE) {
             let registers = self.book();
             // One may have become another's a moment ago.
@@ -121,6 +123,15 @@ impl RegisterBook {
             let sees = |number| as_before || self.capability().sees(registers.inn_of(number).as_deref());
             some.iter().filter(|it| sees(**it)).for_each(|it| each(&registers, *it));
         }
+    }
+
+    /// Each register that the capability shows, of one organisation or of all, with its risk indicators, in the order they came.
+    pub(crate) fn each_risk(&self, inn: Option<&str>, each: &mut dyn FnMut(Card, Risk)) {
+        self.look(inn, |registers, number| {
+            if let Some((card, risk)) = registers.risk_at(number) {
+                each(card, risk);
+            }
+        });
     }
 
     /// A page of the registers that a query takes and that the capability shows: the first one, or the one behind a cursor. At most
@@ -270,5 +281,78 @@ impl Engine {
     #[must_use]
     pub fn dashboard(&self, capability: &Capability, times: &Range<LocalSeconds>) -> Dashboard {
         self.registers(capability).dashboard(times)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may panic")]
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
+
+    use ofd_codec::{DocumentView, DriveNumber, Form, TlvWriter};
+    use ofd_storage::{Error, Lsn};
+
+    use super::*;
+    use crate::registers::{Past, SHIFTS_KEPT, Seen};
+
+    struct Nothing;
+
+    impl Past for Nothing {
+        fn plain(&self, _: Position, _: DriveNumber, _: u32) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+    }
+
+    // Whoever asks about all registers must not hold up the fold, and with it all that is told, for as long as that takes.
+    #[test]
+    fn the_fold_goes_on_while_indicators_of_all_registers_are_read() {
+        let mut registers = Registers::new(None, SHIFTS_KEPT);
+        let cards = LOOKED_AT_ONCE as u32 + 10;
+        for card in 0..cards {
+            let drive = DriveNumber::parse(&format!("71{card:014}")).unwrap();
+            let mut bytes = Vec::new();
+            TlvWriter::new(&mut bytes)
+                .document(Form::RECEIPT, |w| {
+                    w.bytes(tags::FISCAL_DRIVE_NUMBER, drive.as_bytes())?;
+                    w.text(tags::KKT_REG_ID, &format!("{card:016}"))?;
+                    w.u32(tags::FISCAL_DOCUMENT_NUMBER, 1);
+                    Ok(())
+                })
+                .unwrap();
+            let view = DocumentView::new_checked(&bytes).unwrap();
+            let (position, header) = (Position::new(Lsn::new(u64::from(card) + 1)), view.header());
+            let (realm, number, variant, imported) = (Realm::Prod, 1, 0, false);
+            let seen =
+                Seen { position, received_at_us: 1, realm, drive, number, variant, imported, view, header };
+            registers.take(&seen, &Nothing, &mut Vec::new()).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
+        let shared = engine.shared();
+        assert!(engine.registers(&Capability::operator()).wait(engine.durable(), Duration::from_secs(20)));
+        *shared.book.fold() = registers;
+        let folded = AtomicBool::new(false);
+        let mut told = Vec::new();
+        std::thread::scope(|scope| {
+            engine.registers(&Capability::operator()).each_risk(None, &mut |card, _| {
+                if told.is_empty() {
+                    scope.spawn(|| {
+                        drop(shared.book.fold());
+                        folded.store(true, Ordering::SeqCst);
+                    });
+                    // It waits for the lock by now.
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                told.push((card.rnm, folded.load(Ordering::SeqCst)));
+            });
+        });
+        assert!(
+            told.iter()
+                .map(|it| it.0.as_str())
+                .eq((0..cards).map(|it| format!("{it:016}")).collect::<Vec<_>>())
+        );
+        assert!(told.last().unwrap().1, "the fold waits until all are read");
+        engine.shutdown().unwrap();
     }
 }

@@ -73,6 +73,12 @@ fn by_feed(shared: &Shared, wanted: &Wanted<'_>, ended: &dyn Fn() -> bool) -> Re
     Ok(told)
 }
 
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread has folded: what a test of what it costs counts.
+    pub(crate) static FOLDED: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+}
+
 /// Of a log that nobody here writes to: from the files that its owner has left, and by a fold of what lies behind its newest
 /// checkpoint. `ours` is the INN of this operator; `None`: the one that the owner works with.
 ///
@@ -84,6 +90,8 @@ pub(crate) fn by_reader(
     ours: Option<&str>,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Event>, Error> {
+    #[cfg(test)]
+    FOLDED.set(FOLDED.get().wrapping_add(1));
     let ours = ours.map(str::to_owned).or_else(|| operator::known(&**env));
     let schema = file::schema_of(ours.as_deref(), SHIFTS_KEPT);
     let of_events = events::schema_of(schema);

@@ -20,6 +20,7 @@
 //! wherever the fold was interrupted (test: `tests/watch/scenarios.rs`, `tests/watch/light.rs`).
 
 use ofd_codec::rules::Level;
+use ofd_codec::rules::life::LifeRuleId;
 use ofd_codec::{Form, LocalSeconds};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
@@ -34,7 +35,7 @@ use super::wheel::Wheel;
 use super::{Registers, State, packed};
 use crate::watch::{
     Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, STANDING, Schedule, Scope, Setting,
-    Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, forecast, light, local_day, term,
+    Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, light, term,
 };
 
 /// Changes that one record tells at most.
@@ -220,6 +221,7 @@ fn facts(card: &KeptLight, drive: &Drive, values: &Values, schedule: Option<&Sch
         drive_documents: drive.last.map_or(0, |it| it.number),
         flags: drive.flags,
         trouble: card.trouble(),
+        found_lasts: false,
     }
 }
 
@@ -227,19 +229,28 @@ impl Registers {
     /// The light of a card at a time, and the drive that it works with.
     pub(super) fn light_at(&self, card: &KeptCard, now: u32) -> Option<(Light, DriveHead)> {
         let kept = self.drives.get(card.current())?;
-        let unpacked;
-        let drive = match &kept.state {
-            State::Live(drive) => &**drive,
-            State::Packed(bytes) => {
-                unpacked = packed::unpack(kept.number()?, &mut Unpacker(bytes))?;
-                &unpacked
-            }
-        };
         let schedule = self.watch.places.schedule(card.light.place);
         let values = self.watch.places.values(&card.rnm, &card.inn, card.light.place);
-        let facts = facts(&card.light, drive, &values, schedule.as_ref());
-        let light = light(&facts, &values, schedule.as_ref(), now);
-        Some((light, DriveHead { number: drive.number, last: drive.last.map_or(0, |it| it.number) }))
+        let look = |drive: &Drive| {
+            let facts = facts(&card.light, drive, &values, schedule.as_ref());
+            let last = drive.last.map_or(0, |it| it.number);
+            (facts, DriveHead { number: drive.number, last })
+        };
+        let (mut facts, head) = self.look_at(kept, look)?;
+        // What was found lies behind the shifts of a packed drive: it is asked for where it matters alone.
+        if card.light.trouble().found.1 > 0 {
+            let lasts = |drive: &Drive| drive.watch.tallies.lasting().any(|it| self.is_error(it));
+            facts.found_lasts = match &kept.state {
+                State::Live(drive) => lasts(drive),
+                State::Packed(bytes) => lasts(&packed::unpack(kept.number()?, &mut Unpacker(bytes))?),
+            };
+        }
+        Some((light(&facts, &values, schedule.as_ref(), now), head))
+    }
+
+    /// Whether what a rule finds is an error, and it is asked now.
+    fn is_error(&self, rule: LifeRuleId) -> bool {
+        rule.rule().level == Level::Error && self.rule_set.is_on(rule)
     }
 
     /// Judges a register; what has changed, of which drive, with which newest document.
@@ -248,6 +259,7 @@ impl Registers {
         let card = self.cards.get_mut(at)?;
         let mut trouble = card.light.trouble();
         trouble.stand(&light.reasons);
+        trouble.forget(now);
         card.light.set_trouble(trouble);
         let waits = card.light.due > now;
         if let Some(next) = light.next_change_at.filter(|next| !waits || *next < card.light.due) {
@@ -337,18 +349,31 @@ impl Registers {
 
     fn concerned(&self, scope: &Scope) -> Vec<u32> {
         let places = &self.watch.places;
-        let is = |card: &KeptCard| match scope {
-            Scope::Default => true,
-            Scope::Organisation(inn) => {
-                places.inn(card.light.place).unwrap_or(digits(&card.inn)) == inn.as_str()
-            }
-            Scope::Outlet(outlet) => places.outlet(card.light.place) == Some(outlet.as_str()),
-            Scope::Register(_) => false,
+        let placed = |of: &[u32]| {
+            let rnms = of.iter().filter_map(|it| places.rnm(*it));
+            rnms.flat_map(|rnm| self.cards_of(&rnm)).collect::<Vec<_>>()
         };
-        if let Scope::Register(rnm) = scope {
-            return super::card::padded(rnm.as_bytes()).map(|it| self.cards_of(&it)).unwrap_or_default();
-        }
-        (0..).zip(self.cards.iter()).filter(|(_, card)| is(card)).map(|(at, _)| at).collect()
+        // No more registers are looked at than it is about: there may be millions, and a command for each outlet.
+        let mut cards = match scope {
+            Scope::Default => (0..u32::try_from(self.cards.len()).unwrap_or(u32::MAX)).collect(),
+            Scope::Register(rnm) => {
+                super::card::padded(rnm.as_bytes()).map(|it| self.cards_of(&it)).unwrap_or_default()
+            }
+            Scope::Outlet(outlet) => placed(places.of_outlet(outlet, &self.hasher)),
+            Scope::Organisation(inn) => {
+                let Some(inn) = super::card::padded(inn.as_bytes()) else { return Vec::new() };
+                let names_none = |it: &&u32| {
+                    self.cards.get(**it).is_some_and(|card| places.inn(card.light.place).is_none())
+                };
+                let own = self.owners.cards(&inn, &self.hasher).iter().filter(names_none);
+                let mut cards = placed(places.of_inn(&inn, &self.hasher));
+                cards.extend(own);
+                cards
+            }
+        };
+        // As they came, whatever the lists have been through.
+        cards.sort_unstable();
+        cards
     }
 
     /// Whether a command would be taken: there is room.
@@ -383,8 +408,8 @@ impl Registers {
         let values = self.watch.places.values(&card.rnm, &card.inn, card.light.place);
         let days = DAY.saturating_mul(values.of(Threshold::QualityD));
         let again = |(since, newest): (u32, u32)| {
-            // A row that has long ended is not gone on with.
-            let ended = newest.saturating_add(days) <= now;
+            // A row that has long ended is not gone on with; with zero days none ever ends.
+            let ended = days > 0 && newest.saturating_add(days) <= now;
             (if ended { now } else { first(since) }, newest.max(now))
         };
         match note {
@@ -464,11 +489,7 @@ impl Registers {
     #[must_use]
     pub fn forecast(&self, realm: Realm, rnm: &str, now: u32) -> Option<Forecast> {
         let card = self.kept_card(realm, rnm)?;
-        let drive = self.drives.get(card.current())?.drive()?;
-        let place = card.light.place;
-        let zone = self.watch.places.schedule(place).map_or(ZONE_DEFAULT_MIN, |it| it.zone());
-        let values = self.watch.places.values(&card.rnm, &card.inn, place);
-        forecast(&drive, &values, local_day(now, zone))
+        self.forecast_of(card, now)
     }
 
     /// The colours of a register as they were told last.
@@ -565,5 +586,136 @@ impl ColourChange {
             reasons.push(Reason { facet: what.facet(), colour, since: from.small()?, what });
         }
         Some(Self { realm, rnm, inn, before, now, reasons })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use ofd_codec::{DocumentView, DriveNumber, TlvWriter, tags};
+    use ofd_storage::{Error, Lsn};
+
+    use super::*;
+    use crate::registers::{Past, SHIFTS_KEPT};
+
+    struct Nothing;
+
+    impl Past for Nothing {
+        fn plain(&self, _: Position, _: DriveNumber, _: u32) -> Result<Option<Vec<u8>>, Error> {
+            Ok(None)
+        }
+    }
+
+    const FROM: u32 = 1_790_000_000;
+
+    /// A receipt of a register, of which nothing is open.
+    fn take(registers: &mut Registers, number: u32, at: u32) {
+        let drive = DriveNumber::parse("7100000000000001").unwrap();
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::RECEIPT, |w| {
+                w.bytes(tags::FISCAL_DRIVE_NUMBER, drive.as_bytes())?;
+                w.text(tags::KKT_REG_ID, "0000000000000001")?;
+                w.u32(tags::FISCAL_DOCUMENT_NUMBER, number);
+                Ok(())
+            })
+            .unwrap();
+        let view = DocumentView::new_checked(&bytes).unwrap();
+        let seen = Seen {
+            position: Position::new(Lsn::new(u64::from(number))),
+            received_at_us: i64::from(at) * 1_000_000,
+            realm: Realm::Prod,
+            drive,
+            number,
+            variant: 0,
+            imported: false,
+            view,
+            header: view.header(),
+        };
+        registers.take(&seen, &Nothing, &mut Vec::new()).unwrap();
+    }
+
+    // Hardly any register is never complained of, and each complaint would take 68 bytes for ever.
+    #[test]
+    fn what_no_threshold_reaches_is_forgotten() {
+        let mut registers = Registers::new(None, SHIFTS_KEPT);
+        take(&mut registers, 1, FROM);
+        for note in [Note::SoftQuarantine, Note::HardQuarantine, Note::Found] {
+            registers.noted(0, note, FROM + DAY);
+        }
+        let kept = |registers: &Registers| registers.cards.get(0).unwrap().light.trouble.clone();
+        take(&mut registers, 2, FROM + 400 * DAY);
+        assert_eq!(kept(&registers).unwrap().soft, (FROM + DAY, FROM + DAY));
+        take(&mut registers, 3, FROM + 401 * DAY);
+        assert_eq!(kept(&registers), None);
+    }
+
+    // There are millions of registers, and a command for each outlet when a host moves in.
+    #[test]
+    fn a_change_for_one_outlet_looks_at_its_registers_alone() {
+        let mut registers = Registers::new(None, SHIFTS_KEPT);
+        let count = 20_000_u64;
+        for number in 0..count {
+            let (rnm, inn) = (Some(format!("{number:016}")), Some("7707083893".to_owned()));
+            let drive = DriveNumber::parse(&format!("71{number:014}")).unwrap();
+            let seed = crate::registers::LaneSeed { rnm, inn, ..crate::registers::LaneSeed::new(drive, 7) };
+            registers.seed(
+                Position::new(Lsn::new(number + 1)),
+                i64::from(FROM) * 1_000_000,
+                &seed,
+                &mut Vec::new(),
+            );
+        }
+        let said = |registers: &mut Registers, command| {
+            registers.command(
+                Position::new(Lsn::new(count)),
+                i64::from(FROM) * 1_000_000,
+                &command,
+                &mut Vec::new(),
+            );
+        };
+        let by = || "x".to_owned();
+        for number in 0..count {
+            let place = Place { outlet: Some(format!("shop {}", number / 2)), ..Place::default() };
+            let inn = (number < 2).then(|| "7704211201".to_owned());
+            let (rnm, place) = (format!("{number:016}"), Place { inn, ..place });
+            said(&mut registers, WatchCommand::PlaceRegister { rnm, place, by: by() });
+        }
+        assert_eq!(registers.concerned(&Scope::Outlet("shop 3".to_owned())), [6, 7]);
+        assert!(registers.concerned(&Scope::Outlet("shop".to_owned())).is_empty());
+        assert_eq!(registers.concerned(&Scope::Register(format!("{:016}", 5))), [5]);
+        assert_eq!(registers.concerned(&Scope::Organisation("7704211201".to_owned())), [0, 1]);
+        assert_eq!(
+            registers.concerned(&Scope::Organisation("7707083893".to_owned())).len() as u64,
+            count - 2
+        );
+        assert_eq!(registers.concerned(&Scope::Default).len() as u64, count);
+        // Less than one look at each of them, for a hundred outlets.
+        let took = |work: &mut dyn FnMut()| {
+            let begun = std::time::Instant::now();
+            work();
+            begun.elapsed()
+        };
+        let all = (0..5)
+            .map(|_| took(&mut || assert_eq!(registers.concerned(&Scope::Default).len() as u64, count)));
+        let all = all.min().unwrap().max(std::time::Duration::from_micros(50));
+        let outlets = took(&mut || {
+            (0..100).for_each(|it| {
+                assert_eq!(registers.concerned(&Scope::Outlet(format!("shop {it}"))).len(), 2)
+            });
+        });
+        assert!(outlets < 20 * all, "{outlets:?} for a hundred outlets, {all:?} for numbers of all");
+    }
+
+    // It is asked with every document and every page: what lies behind the shifts of a packed drive is not read for it.
+    #[test]
+    fn a_light_reads_no_more_of_a_drive_than_it_looks_at() {
+        let mut registers = Registers::new(None, SHIFTS_KEPT);
+        // Not its first one: that would have to be a registration, and an error is looked at closer.
+        take(&mut registers, 5, FROM);
+        packed::UNPACKED.set(0);
+        assert!(registers.light(Realm::Prod, "0000000000000001", FROM).is_some());
+        assert!(registers.forecast(Realm::Prod, "0000000000000001", FROM).is_some());
+        assert_eq!(packed::UNPACKED.get(), 0);
     }
 }

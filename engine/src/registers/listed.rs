@@ -156,6 +156,12 @@ impl Registers {
         self.look_at(self.drives.get(card.current())?, look)
     }
 
+    /// When the drive that a card works with has to be replaced.
+    pub(super) fn forecast_of(&self, card: &KeptCard, now: u32) -> Option<Forecast> {
+        let looked = Looked { registers: self, card, now };
+        self.with_drive(card, |drive| looked.forecast(drive)).flatten()
+    }
+
     /// A drive, without the shifts of one that is packed.
     pub(super) fn look_at<R>(&self, kept: &super::KeptDrive, look: impl FnOnce(&Drive) -> R) -> Option<R> {
         match &kept.state {

@@ -1,6 +1,7 @@
 //! What the host says of registers: where they stand, and the thresholds of every level. Pure.
 //!
-//! Shape in memory: a placement 48 bytes and 5 of the table that finds it; names of outlets and weeks of working hours once each.
+//! Shape in memory: a placement 48 bytes, 5 of the table that finds it, and 4 where it names an outlet or an organisation; names of
+//! outlets and weeks of working hours once each, while any placement has them; some 60 an outlet.
 //! A level with thresholds about 100 bytes. Bound: [`PLACES_MAX`] placements and outlets, [`HOURS_MAX`] weeks, [`LEVELS_MAX`]
 //! organisations, outlets and registers with thresholds of their own; what is more is passed over, here and in every replay.
 
@@ -11,6 +12,7 @@ use hashbrown::HashTable;
 
 use super::card::{Fixed, RNM_LEN, padded};
 use super::interned::Interned;
+use super::owners::Owners;
 use super::pack::{Packer, Unpacker};
 use super::slab::Slab;
 use super::takings::INN_LEN;
@@ -45,6 +47,9 @@ pub(super) struct Places {
     by_rnm: HashTable<u32>,
     outlets: Interned<Box<str>>,
     hours: Interned<Hours>,
+    /// Placements by the organisation that they name, and by outlet: they follow from the placements.
+    by_inn: Owners,
+    at_outlet: hashbrown::HashMap<u32, Vec<u32>, RandomState>,
     default: Setting,
     organisations: BTreeMap<Box<str>, Setting>,
     by_outlet: BTreeMap<Box<str>, Setting>,
@@ -79,22 +84,57 @@ impl Places {
         if !self.has_room(&rnm, place, hasher) {
             return None;
         }
+        let inn = place.inn.as_deref().map_or(Some([0; INN_LEN]), |it| padded(it.as_bytes()))?;
         let number = |it: Option<Option<u32>>| it.map_or(Some(NONE), |it| it);
         let outlet = place.outlet.as_deref().filter(|it| it.len() <= OUTLET_LEN_MAX);
         let outlet = number(outlet.map(|it| self.outlets.put(it.into(), PLACES_MAX, hasher)))?;
         let Schedule { zone_min, hours, season, service_from, service_to } = place.schedule;
         let hours = number(hours.map(|it| self.hours.put(it, HOURS_MAX, hasher)))?;
-        let inn = place.inn.as_deref().map_or(Some([0; INN_LEN]), |it| padded(it.as_bytes()))?;
         let kept = KeptPlace { rnm, inn, outlet, hours, service_from, service_to, zone_min, season };
         if let Some(at) = self.find(&rnm, hasher) {
-            *self.places.get_mut(at)? = kept;
+            let before = core::mem::replace(self.places.get_mut(at)?, kept);
+            self.outlets.leave(before.outlet, hasher);
+            self.hours.leave(before.hours, hasher);
+            self.by_inn.moved(at, &before.inn, &inn, hasher);
+            self.moved(at, before.outlet, outlet);
             return Some(at);
         }
         let at = self.places.push(kept)?;
+        self.by_inn.moved(at, &[0; INN_LEN], &inn, hasher);
+        self.moved(at, NONE, outlet);
         let places = &self.places;
         let again = |at: &u32| places.get(*at).map_or(0, |it| hasher.hash_one(it.rnm));
         self.by_rnm.insert_unique(hasher.hash_one(rnm), at, again);
         Some(at)
+    }
+
+    /// A placement is of another outlet from now on.
+    fn moved(&mut self, at: u32, before: u32, now: u32) {
+        if before == now {
+            return;
+        }
+        if let Some(list) = self.at_outlet.get_mut(&before) {
+            if let Some(place) = list.iter().position(|it| *it == at) {
+                list.swap_remove(place);
+            }
+            if list.is_empty() {
+                self.at_outlet.remove(&before);
+            }
+        }
+        if now != NONE {
+            self.at_outlet.entry(now).or_default().push(at);
+        }
+    }
+
+    /// Placements that name an organisation, in no order.
+    pub(super) fn of_inn(&self, inn: &Fixed<INN_LEN>, hasher: &RandomState) -> &[u32] {
+        self.by_inn.cards(inn, hasher)
+    }
+
+    /// Placements of an outlet, in no order.
+    pub(super) fn of_outlet(&self, outlet: &str, hasher: &RandomState) -> &[u32] {
+        let list = self.outlets.find(outlet, hasher).and_then(|it| self.at_outlet.get(&it));
+        list.map_or(&[], Vec::as_slice)
     }
 
     /// When documents of a register are awaited.
@@ -311,5 +351,75 @@ impl PartialEq for Places {
             && self.organisations == other.organisations
             && self.by_outlet == other.by_outlet
             && self.registers == other.registers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+
+    fn place(minute: u16, outlet: &str, inn: Option<&str>) -> Place {
+        // 65,536 and more of them.
+        let (from, day) = (minute % 1_000, minute / 1_000);
+        let mut week = [None; 7];
+        week.iter_mut().for_each(|it| *it = Some((from, 1_001 + day)));
+        let schedule = Schedule { hours: Some(Hours(week)), ..Schedule::default() };
+        Place { inn: inn.map(str::to_owned), outlet: Some(outlet.to_owned()), schedule }
+    }
+
+    // A checkpoint knows what stands and nothing of what has stood: what is refused must not depend on it, or a replay that goes on
+    // from one takes what another has refused.
+    #[test]
+    fn weeks_that_nobody_has_take_no_room() {
+        let (mut places, hasher) = (Places::default(), RandomState::default());
+        let rnm = |number: u16| padded(format!("{number:016}").as_bytes()).unwrap();
+        for minute in 0..=u16::MAX {
+            places.put(rnm(1), &place(minute, &format!("shop-{minute}"), None), &hasher).unwrap();
+        }
+        assert_eq!((places.hours.len(), places.outlets.len()), (1, 1));
+        let again = place(7, "shop-7", None);
+        assert_eq!(places.put(rnm(1), &again, &hasher), Some(0));
+        assert_eq!(places.place(0), Some(again.clone()));
+        // Two of one week: it stays while one of them has it.
+        assert_eq!(places.put(rnm(2), &again, &hasher), Some(1));
+        places.put(rnm(1), &place(8, "shop-8", None), &hasher).unwrap();
+        assert_eq!(places.place(1), Some(again));
+        assert_eq!((places.hours.len(), places.outlets.len()), (2, 2));
+    }
+
+    // A change for one outlet must not look at all registers there are.
+    #[test]
+    fn an_outlet_and_an_organisation_know_their_placements() {
+        let (mut places, hasher) = (Places::default(), RandomState::default());
+        let rnm = |number: u16| padded(format!("{number:016}").as_bytes()).unwrap();
+        let inns = [None, Some("7707083893"), Some("7704211201")];
+        let mut said = BTreeMap::new();
+        let mut state = 1_u32;
+        for _ in 0..2_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (register, outlet) = (state >> 8 & 63, state >> 16 & 7);
+            let inn = inns.get((state >> 20 & 3) as usize).copied().flatten();
+            let register = u16::try_from(register).unwrap();
+            let at = places.put(rnm(register), &place(0, &format!("shop-{outlet}"), inn), &hasher).unwrap();
+            said.insert(at, (outlet, inn));
+            let outlet_of = |outlet| {
+                let mut found = places.of_outlet(&format!("shop-{outlet}"), &hasher).to_vec();
+                found.sort_unstable();
+                found
+            };
+            let of =
+                |outlet: u32| said.iter().filter(|it| it.1.0 == outlet).map(|it| *it.0).collect::<Vec<_>>();
+            let by =
+                |inn: &str| said.iter().filter(|it| it.1.1 == Some(inn)).map(|it| *it.0).collect::<Vec<_>>();
+            for outlet in 0..8 {
+                assert_eq!(outlet_of(outlet), of(outlet));
+            }
+            for inn in inns.into_iter().flatten() {
+                let mut found = places.of_inn(&padded(inn.as_bytes()).unwrap(), &hasher).to_vec();
+                found.sort_unstable();
+                assert_eq!(found, by(inn));
+            }
+        }
     }
 }

@@ -231,10 +231,9 @@ impl Registers {
         self.kept_card(realm, rnm).map(|it| it.watch.risk())
     }
 
-    /// The indicators of every register of which `sees` says so by its INN, in the order they came.
-    pub(crate) fn risks(&self, sees: impl Fn(Option<&str>) -> bool) -> impl Iterator<Item = (Card, Risk)> {
-        let visible = self.cards.iter().filter(move |card| sees(card.inn().as_deref()));
-        visible.map(|card| (self.shown(card), card.watch.risk()))
+    /// A card by its number, with its indicators.
+    pub(crate) fn risk_at(&self, at: u32) -> Option<(Card, Risk)> {
+        self.cards.get(at).map(|card| (self.shown(card), card.watch.risk()))
     }
 }
 

@@ -50,7 +50,7 @@ impl RegisterBook {
     #[must_use]
     pub fn risks(&self, inn: Option<&str>) -> Risks {
         let mut risks = Risks::default();
-        self.each_risk(&|of| inn.is_none() || of == inn, &mut |card, risk| {
+        self.each_risk(inn, &mut |card, risk| {
             if card.realm == Realm::Prod {
                 risks.whole = risks.whole.plus(risk);
             }

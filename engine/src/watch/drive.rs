@@ -474,6 +474,10 @@ impl DriveWatch {
             }
         }
         let Some(LocalSeconds(at)) = around.seen.header.date_time else { return };
+        // A clock that runs days ahead says nothing of nights, and would hold the thirty days for as long as it does.
+        if at > seconds(around.seen.received_at_us).saturating_add(DAY) {
+            return;
+        }
         let (day, hour) = (at.div_euclid(DAY), at.rem_euclid(DAY).div_euclid(HOUR));
         let bit = 1_u32.checked_shl(hour).unwrap_or(0);
         let hours = &mut self.hours;

@@ -15,7 +15,7 @@
 //! | drive | fills | `drive_yellow_percent` of its memory | all of it |
 //! | drive | flags | 1050 | 1051, 1052 |
 //! | registration | unregistered, refused | soft quarantine for want of it | refused by the tax service |
-//! | quality | soft, found, hard | soft quarantine, or an error found, for `quality_d` | hard quarantine or refusal for `quality_d` |
+//! | quality | soft, found, hard | soft quarantine, or an error found, for `quality_d`; an error that lasts | hard quarantine or refusal for `quality_d` |
 //!
 //! Silence follows working hours and season ([`Schedule`]); the count-down to the block of the drive does not: it rests on
 //! evidence of a document that waits (1097, 1098). An autonomous register (1002) has neither.
@@ -335,6 +335,16 @@ impl Trouble {
             slot.into_iter().for_each(|it| *it = reason.since);
         }
     }
+
+    /// Forgets what others have said of documents so long ago that no threshold reaches it.
+    pub(crate) fn forget(&mut self, now: u32) {
+        let reach = Threshold::QualityD.bound().saturating_mul(DAY);
+        for pair in [&mut self.soft, &mut self.hard, &mut self.found] {
+            if pair.1 > 0 && pair.1.saturating_add(reach) <= now {
+                *pair = (0, 0);
+            }
+        }
+    }
 }
 
 /// What the light looks at.
@@ -358,6 +368,8 @@ pub struct Facts {
     pub flags: u8,
     /// What others say.
     pub trouble: Trouble,
+    /// An error that a rule has found lasts: it stands however long ago it was found.
+    pub found_lasts: bool,
 }
 
 /// The light of a register.
@@ -474,7 +486,8 @@ pub fn light(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u
         judge.moments(What::SoftQuarantine, Some(first), None, ends(trouble.soft.1));
     }
     if let Some(first) = since(trouble.found.0) {
-        judge.moments(What::Found, Some(first), None, ends(trouble.found.1));
+        let end = ends(trouble.found.1).filter(|_| !facts.found_lasts);
+        judge.moments(What::Found, Some(first), None, end);
     }
     if let Some(first) = since(trouble.hard.0) {
         judge.moments(What::HardQuarantine, None, Some(first), ends(trouble.hard.1));

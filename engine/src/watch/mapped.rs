@@ -23,6 +23,14 @@ pub(crate) fn judge(events: &[Event], drive: &Drive, tallies: &mut Tallies, scen
     if drive.service.missing().is_empty() {
         scene.ended(tallies, Rule::D2);
     }
+    if drive.open_shift().is_none() {
+        over(tallies, scene);
+    }
+    for (bit, rule) in (0..).zip(FLAGS) {
+        if !has_flag(drive.flags, bit) {
+            scene.ended(tallies, rule);
+        }
+    }
 }
 
 /// The findings of one event.
@@ -114,12 +122,15 @@ pub(crate) fn one(
         }
         EventKind::DriveFlags { flags, .. } => {
             for (bit, (rule, tag)) in (0..).zip(FLAGS.into_iter().zip(FLAG_TAGS)) {
-                let set = flags & 1_u8.checked_shl(bit).unwrap_or(0) != 0;
-                scene.is(tallies, rule, set, || What::of(tag, 1, 0));
+                scene.is(tallies, rule, has_flag(*flags, bit), || What::of(tag, 1, 0));
             }
         }
         _ => {}
     }
+}
+
+fn has_flag(flags: u8, bit: u32) -> bool {
+    flags & 1_u8.checked_shl(bit).unwrap_or(0) != 0
 }
 
 /// The shift that was too long is over.

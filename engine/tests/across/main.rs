@@ -23,6 +23,7 @@ mod samples;
 use life::{DAY, Life, OURS, finding, registers};
 use ofd_emit::{ProfileOptions, Register};
 use ofd_engine::codec::rules::life::{LifeRuleId, life_rules};
+use ofd_engine::codec::{Form, tags};
 use ofd_engine::host::Capability;
 use ofd_engine::registers::{EventKind, Registers, SHIFTS_KEPT};
 use ofd_engine::storage::envelope::Realm;
@@ -94,6 +95,43 @@ fn a_state_that_ends_while_its_rule_is_off_ends_with_the_next_document() {
     (0..2).for_each(|_| _ = silence.sell(100));
     silence.tick(2 * DAY);
     assert_eq!(told(&silence, "I1.1", 3), [(2, false), (4, true), (5, false)]);
+    let mut flags = Life::new();
+    for set in [1, 0, 0, 1] {
+        flags.open().set(tags::DRIVE_RUNNING_OUT, [set]);
+        flags.close().set(tags::DRIVE_RUNNING_OUT, [set]);
+    }
+    assert_eq!(told(&flags, "F2.1", 3), [(1, false), (4, true), (7, false)]);
+    let mut shift = Life::new();
+    shift.open();
+    shift.pass(25 * 3_600);
+    shift.sell(100);
+    shift.close();
+    shift.put(Form::CURRENT_STATE);
+    shift.open();
+    assert_eq!(told(&shift, "D8.1", 3), [(2, false), (4, true)]);
+}
+
+// A clock that once ran years ahead would keep the thirty days from moving for as long, and nights that are new from being told.
+#[test]
+fn a_clock_that_runs_ahead_does_not_hold_the_hours_of_work() {
+    let mut life = Life::new();
+    let sell = |life: &mut Life, days: u32, hour: u32| {
+        for _ in 0..days {
+            life.at = life.at.div_ceil(DAY) * DAY + hour * 3_600;
+            life.day(1);
+        }
+    };
+    sell(&mut life, 40, 10);
+    life.open();
+    let ahead = life.at + 700 * DAY;
+    life.sell(100).at = ahead;
+    life.close();
+    let nights = |life: &Life| life.keys(false).iter().filter(|it| **it == "S4").count();
+    sell(&mut life, 1, 3);
+    assert_eq!(nights(&life), 1);
+    sell(&mut life, 70, 10);
+    sell(&mut life, 1, 3);
+    assert_eq!(nights(&life), 2);
 }
 
 // Owners are told how many more refunds they may give; a late document counts once, and on its own day.

@@ -481,7 +481,8 @@ impl<'l> Upto<'l> {
             "S4" => {
                 let (mut since, mut now, mut before) = (0, BTreeSet::new(), BTreeSet::new());
                 let mut last = false;
-                for it in self.newest_ones().iter().filter(|it| it.form.is_receipt_like()) {
+                let heard = |it: &&&Doc| it.form.is_receipt_like() && it.at <= it.came + DAY;
+                for it in self.newest_ones().iter().filter(heard) {
                     let (day, hour) = (it.at / DAY, it.at % DAY / HOUR);
                     if day >= since + 30 {
                         before = if since > 0 { std::mem::take(&mut now) } else { BTreeSet::new() };

@@ -133,7 +133,8 @@ fn naive(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u32) 
         let days = value(Threshold::QualityD);
         first > 0 && now >= first && (days == 0 || now < newest + days * DAY)
     };
-    is(Facet::Quality, yellow, lasts(trouble.found) || lasts(trouble.soft));
+    let found = trouble.found.0 > 0 && now >= trouble.found.0 && facts.found_lasts;
+    is(Facet::Quality, yellow, found || lasts(trouble.found) || lasts(trouble.soft));
     is(Facet::Quality, red, lasts(trouble.hard));
     colours
 }
@@ -169,6 +170,7 @@ fn random(rng: &mut Rng) -> (Facts, Values, Option<Schedule>, u32) {
         drive_documents: rng.below(300_000) as u32,
         flags: if rng.one_in(3) { rng.below(16) as u8 } else { 0 },
         trouble,
+        found_lasts: rng.one_in(3),
     };
     let mut setting = Setting::default();
     for threshold in Threshold::ALL {

@@ -332,6 +332,50 @@ fn an_error_that_a_rule_finds_is_a_reason() {
     );
 }
 
+// It is told once, and is there however long ago that was.
+#[test]
+fn an_error_that_lasts_is_a_reason_until_it_ends() {
+    let quiet =
+        || set(Scope::Default, &[(Threshold::SilentYellowH, Some(0)), (Threshold::SilentRedH, Some(0))]);
+    scenario(
+        "a number that is missing",
+        vec![
+            (at(0, 1), quiet()),
+            (at(0, 2), Step::Rule("D2")),
+            (at(0, 3), of(1, Form::REGISTRATION, |_| ())),
+            (at(0, 4), of(3, Form::CURRENT_STATE, |_| ())),
+            (at(8, 5), TICK),
+            (at(20, 0), of(4, Form::CURRENT_STATE, |_| ())),
+            (at(28, 0), TICK),
+            (at(30, 0), of(2, Form::CURRENT_STATE, |_| ())),
+        ],
+        &["d0+04:00 green→yellow: quality.found yellow since d0+04:00", "d30+00:00 yellow→green:"],
+    );
+}
+
+// Zero days: what was said once stands for ever, and since then.
+#[test]
+fn a_row_that_never_ends_stands_since_it_began() {
+    let quiet = || {
+        let off = [Threshold::SilentYellowH, Threshold::SilentRedH, Threshold::QualityD];
+        set(Scope::Default, &off.map(|it| (it, Some(0))))
+    };
+    scenario(
+        "quality without an end",
+        vec![
+            (at(0, 1), quiet()),
+            (at(0, 2), receipt(1)),
+            (at(1, 0), Step::Note(Note::SoftQuarantine)),
+            (at(90, 0), Step::Note(Note::SoftQuarantine)),
+            (at(91, 0), Step::Note(Note::HardQuarantine)),
+        ],
+        &[
+            "d1+00:00 green→yellow: quality.soft yellow since d1+00:00",
+            "d91+00:00 yellow→red: quality.soft yellow since d1+00:00 quality.hard red since d91+00:00",
+        ],
+    );
+}
+
 // The answers of the tax service are records of the log: of the registration in force they are about the register.
 #[test]
 fn answers_of_the_tax_service_are_reasons() {
