@@ -25,4 +25,4 @@ pub use command::TaxCommand;
 pub use http::{HttpTaxService, is_url};
 pub use options::TaxOptions;
 pub use outbox::TaxState;
-pub use report::{ReconciledDay, ReconciledDocument, TaxOverview, reconcile};
+pub use report::{ReconciledDay, TaxOverview, TaxReconciliation};

@@ -19,8 +19,6 @@
 //! What changes state is a record of the log with who and why; its position is the answer. Another command is another variant here and
 //! another arm in each of the three functions.
 
-use std::collections::BTreeMap;
-
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan as _};
 use ofd_codec::rules::life::{LifeRule, life_rules};
@@ -34,7 +32,7 @@ use crate::host::Capability;
 use crate::query::StoredDocument;
 use crate::rebuild::Fold;
 use crate::registers::Range;
-use crate::tax::{Account, ReconciledDay, Remark, Settled, TaxCommand, TaxState};
+use crate::tax::{Account, Remark, Settled, TaxCommand, TaxReconciliation, TaxState};
 use crate::watch::RuleSwitch;
 use crate::whereabouts::{Explanation, Neighbour, Whereabouts};
 
@@ -164,11 +162,7 @@ impl Admin {
             Self::TaxAccount(drive) => {
                 vec![account_json(*drive, engine.tax_account(&operator, *drive)).to_string()]
             }
-            Self::TaxReconcile(drive) => reconciled(
-                *drive,
-                engine.tax_reconciliation(&operator, *drive)?,
-                engine.tax_account(&operator, *drive),
-            ),
+            Self::TaxReconcile(drive) => reconciled(*drive, &engine.tax_reconciliation(&operator, *drive)?),
             Self::TaxRemarks { after, most } => {
                 let most = usize::try_from(*most).unwrap_or(usize::MAX).min(REMARKS_MAX);
                 let remarks = engine.tax_remarks(&operator, *after, most);
@@ -309,16 +303,12 @@ fn explanation_json(known: &Explanation) -> Value {
 }
 
 /// A line a day, and one that holds all of them against what was counted.
-fn reconciled(drive: DriveNumber, days: BTreeMap<i32, ReconciledDay>, account: Account) -> Vec<String> {
-    let (mut stored, mut settled, mut lines) = (0u64, 0u64, Vec::new());
-    let mut adds_up = true;
-    for (day, counts) in days {
-        stored = stored.saturating_add(counts.stored);
-        settled = settled.saturating_add(counts.settled.sum()).saturating_add(counts.untold);
-        adds_up &= counts.adds_up();
+fn reconciled(drive: DriveNumber, whole: &TaxReconciliation) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (day, counts) in &whole.days {
         let mut value = json!({
             "fn": drive.as_str(),
-            "date": date_of(day),
+            "date": date_of(*day),
             "stored": counts.stored,
             "sent": counts.sent,
             "waiting": counts.waiting,
@@ -327,10 +317,9 @@ fn reconciled(drive: DriveNumber, days: BTreeMap<i32, ReconciledDay>, account: A
         put_settled(&mut value, counts.settled);
         lines.push(value.to_string());
     }
-    let agrees = adds_up && stored == u64::from(account.stored) && settled == account.settled.sum();
-    let mut total = account_json(drive, account);
-    put(&mut total, "read", stored.into());
-    put(&mut total, "agrees", agrees.into());
+    let mut total = account_json(drive, whole.account);
+    put(&mut total, "read", whole.stored().into());
+    put(&mut total, "agrees", whole.agrees().into());
     lines.push(total.to_string());
     lines
 }

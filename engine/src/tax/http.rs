@@ -13,10 +13,11 @@
 //!
 //! Threads: one a batch in flight and one for verdicts, which wait in blocking calls; the leg itself waits for nobody.
 //!
-//! Errors: those of a call are told in the log and mean "not now". Needs the feature `tax-http`.
+//! Errors: those of a call are told in the log and mean "not now"; behind a poll that failed there is a wait, from 1 to 15 seconds. Needs the feature `tax-http`.
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -26,6 +27,8 @@ use ureq::Agent;
 use crate::error::{Error, ErrorKind};
 use crate::host::{Answering, TaxDocument, TaxReceipt, TaxService, TaxStatus};
 
+/// The first wait behind a poll that failed, and the longest; half a call at most.
+const POLL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// Longest answer that is read, bytes.
 const ANSWER_LEN_MAX: u64 = 64 << 20;
 
@@ -35,6 +38,9 @@ struct Client {
     agent: Agent,
     documents: String,
     verdicts: String,
+    poll_wait_max: Duration,
+    /// Polls that have failed one after another.
+    poll_failures: AtomicU32,
 }
 
 /// The tax service behind a URL.
@@ -70,6 +76,8 @@ impl HttpTaxService {
             agent: Agent::new_with_config(config),
             documents: format!("{url}/documents"),
             verdicts: format!("{url}/verdicts"),
+            poll_wait_max: POLL_WAIT.1.min(timeout / 2),
+            poll_failures: AtomicU32::new(0),
         });
         let (sends, jobs) = unbounded();
         for number in 0..calls.clamp(1, 64) {
@@ -160,6 +168,14 @@ impl Client {
 
     fn poll(&self) -> Vec<TaxStatus> {
         let answer = self.post(&self.verdicts, b"");
+        let failures = match answer {
+            Some(_) => 0,
+            None => self.poll_failures.load(Ordering::Relaxed).saturating_add(1),
+        };
+        self.poll_failures.store(failures, Ordering::Relaxed);
+        if failures > 0 {
+            wait(failures, self.poll_wait_max);
+        }
         let verdicts = answer.as_ref().and_then(|it| it.get("verdicts")).and_then(Value::as_array);
         let mut told = Vec::new();
         for verdict in verdicts.into_iter().flatten() {
@@ -170,6 +186,16 @@ impl Client {
         }
         told
     }
+}
+
+/// A service that cannot be asked for verdicts is not asked again at once: the answer, which is none, comes later each time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread of polls has nothing else to do; no simulator has a network"
+)]
+fn wait(failures: u32, most: Duration) {
+    let doubled = POLL_WAIT.0.saturating_mul(1 << failures.saturating_sub(1).min(10));
+    std::thread::sleep(doubled.min(most));
 }
 
 fn verdict_of(value: &Value) -> Option<TaxStatus> {
@@ -185,4 +211,26 @@ fn verdict_of(value: &Value) -> Option<TaxStatus> {
         "refused" => TaxStatus::Refused { id, code, tag },
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may panic")]
+    use super::*;
+
+    // A gateway that is down is not helped by a poll a second for as long as that takes.
+    #[test]
+    fn a_poll_that_fails_is_followed_by_a_wait() {
+        // Nobody listens there.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let service = HttpTaxService::new(&url, 1, Duration::from_secs(60)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let begun = std::time::Instant::now();
+        assert!(runtime.block_on(service.poll()).is_empty());
+        assert!(begun.elapsed() >= POLL_WAIT.0, "{:?}", begun.elapsed());
+        assert!(runtime.block_on(service.poll()).is_empty());
+        assert!(begun.elapsed() >= POLL_WAIT.0 * 3, "{:?}", begun.elapsed());
+    }
 }

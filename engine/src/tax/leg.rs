@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -59,14 +59,19 @@ const SCHEMA: &str = super::outbox::SHAPE;
 /// The outbox as others see it.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    outbox: Mutex<Outbox>,
+    /// The leg alone changes it; it reads it as others do while a checkpoint is written.
+    outbox: RwLock<Outbox>,
     /// When the oldest unsent document was received, µs UTC, as it was when somebody last looked.
     oldest_us: Mutex<Option<i64>>,
 }
 
 impl Ledger {
-    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
-        self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn outbox(&self) -> RwLockReadGuard<'_, Outbox> {
+        self.outbox.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Outbox> {
+        self.outbox.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn oldest_us(&self) -> Option<i64> {
@@ -230,23 +235,23 @@ impl Leg {
         self.read_head(&mut inputs)?;
         // With a full disk nothing can be written down: nothing more is asked either.
         let asks = !self.shared.is_full() && self.shared.tax.outbox().told() >= self.start.get();
-        if asks {
-            // What these cannot read now they ask for again: nothing that has come is lost for it.
-            for read in [self.list(&mut inputs), self.catch_up(&mut inputs)] {
-                if let Err(error) = read {
-                    tracing::warn!(%error, "documents for the tax service cannot be read now");
-                    self.retry_at_us = self.shared.now().mono_us.saturating_add(RETRY_US);
-                }
+        // What these cannot read now they ask for again: nothing that has come is lost for it.
+        for read in [self.list(&mut inputs), self.catch_up(&mut inputs)] {
+            if let Err(error) = read {
+                tracing::warn!(%error, "documents for the tax service cannot be read now");
+                self.retry_at_us = self.shared.now().mono_us.saturating_add(RETRY_US);
             }
+        }
+        if asks {
             self.come_back(&mut inputs);
         }
         let mut worked = !inputs.is_empty();
         let mut outputs = Vec::new();
         let (now, chance) = (self.shared.now(), self.shared.env.random());
         if asks {
-            self.shared.tax.outbox().step(now, chance, inputs, &mut outputs);
+            self.shared.tax.change().step(now, chance, inputs, &mut outputs);
         } else {
-            self.shared.tax.outbox().pass_all(inputs);
+            self.shared.tax.change().read_on(inputs, &mut outputs);
         }
         worked |= !outputs.is_empty();
         for output in outputs {
@@ -265,47 +270,62 @@ impl Leg {
         self.start = watermark.load();
         let empty = || Outbox::new(options.tax.clone(), options.operator_zone_min);
         let kept = file::newest(&**env, reader, file::digest_of(SCHEMA), &empty, &|_| Ok(true))?;
-        let mut outbox = kept.unwrap_or_else(empty);
+        let outbox = kept.unwrap_or_else(empty);
         let from = outbox.position();
+        *tax.change() = outbox;
         self.kept = from.as_u64();
-        self.fold_archived(&mut outbox, from)?;
-        *tax.outbox() = outbox;
+        (self.catching, self.feed) = (None, None);
+        self.listings.clear();
+        self.fold_archived(from)?;
         self.begun = true;
         Ok(())
     }
 
     #[cfg(feature = "parquet")]
-    fn fold_archived(&self, outbox: &mut Outbox, from: Position) -> Result<(), Error> {
-        let Shared { env, reader, .. } = &*self.shared;
+    fn fold_archived(&mut self, from: Position) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let Shared { env, reader, tax, .. } = &*shared;
         let before = Position::new(reader.first().prev());
         if from >= before {
             return Ok(());
         }
         tracing::info!(%before, "the outbox of the tax service is folded from the archive: it has no checkpoint");
         let mut walk = Walk::new(env, from, before);
-        loop {
+        let mut more = true;
+        while more {
             if self.shared.stage() >= Stage::WriterEnds {
                 return Err(Error::new(ErrorKind::Retry, "the engine ends"));
             }
-            match walk.next_record() {
-                Ok(Some(record)) => outbox.pass_all(input_of(&record.record(), None)),
-                Ok(None) => break,
-                Err(error) if error.kind() == ErrorKind::Corrupt && walk.pass() => {
-                    tracing::error!(%error, "alarm: the outbox lacks a part of the archive");
+            let mut inputs = Vec::new();
+            for _ in 0..PASSED_AT_ONCE {
+                match walk.next_record() {
+                    Ok(Some(record)) => inputs.extend(input_of(&record.record(), None)),
+                    Ok(None) => {
+                        more = false;
+                        break;
+                    }
+                    Err(error) if error.kind() == ErrorKind::Corrupt && walk.pass() => {
+                        tracing::error!(%error, "alarm: the outbox lacks a part of the archive");
+                    }
+                    Err(error) => return Err(error),
                 }
-                Err(error) => return Err(error),
             }
+            inputs.push(Input::Head(if more { walk.position() } else { before }.as_u64()));
+            self.list(&mut inputs)?;
+            self.catch_up(&mut inputs)?;
+            let mut outputs = Vec::new();
+            tax.change().read_on(inputs, &mut outputs);
+            outputs.into_iter().for_each(|it| self.perform(it));
         }
-        outbox.pass_all([Input::Head(before.as_u64())]);
         Ok(())
     }
 
     #[cfg(not(feature = "parquet"))]
-    fn fold_archived(&self, outbox: &mut Outbox, from: Position) -> Result<(), Error> {
+    fn fold_archived(&mut self, from: Position) -> Result<(), Error> {
         let before = self.shared.reader.first().prev();
         if from.lsn() < before {
             tracing::error!(%before, "alarm: this build cannot read the archive, the outbox begins with the log");
-            outbox.pass_all([Input::Head(before.get())]);
+            self.shared.tax.change().read_on([Input::Head(before.get())], &mut Vec::new());
         }
         Ok(())
     }
@@ -604,6 +624,7 @@ impl Leg {
 
     fn checkpoint(&mut self) -> Result<bool, Error> {
         let Shared { env, reader, tax, options, .. } = &*self.shared;
+        // Read while it is written and synced: whoever asks for an account does not wait for the disk.
         let outbox = tax.outbox();
         let behind = outbox.told().saturating_sub(self.kept);
         if behind < options.tax.checkpoint_after.max(outbox.len() / 4) {
@@ -674,4 +695,28 @@ fn body_of(document: &StoredDocument, drive: DriveNumber, number: u32) -> Option
     write_document_into(&view, version, &options, &mut json);
     let hash = *blake3::hash(envelope.container).as_bytes();
     Some(TaxDocument { drive, number, hash, json: Bytes::from(json) })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+
+    // Whoever asks for an account or a status must not wait for the disk, as long as that may take.
+    #[test]
+    fn an_outbox_that_is_being_written_down_is_read_by_others() {
+        let ledger = Ledger::default();
+        // As a checkpoint holds it.
+        let written = ledger.outbox();
+        let told = std::thread::scope(|scope| {
+            let (reply, answer) = bounded(1);
+            let ledger = &ledger;
+            let reader = scope.spawn(move || reply.send(ledger.outbox().told()));
+            let told = answer.recv_timeout(Duration::from_secs(20));
+            drop(written);
+            reader.join().unwrap().unwrap();
+            told
+        });
+        assert_eq!(told, Ok(0));
+    }
 }

@@ -317,20 +317,24 @@ impl Outbox {
             self.take(input, chance, outputs);
         }
         self.let_timers_go(now);
+        self.ask_for_resends(outputs);
         self.ask_for_more(outputs);
         self.send(outputs);
         self.poll(outputs);
     }
 
-    /// Takes what the log says and asks for nothing.
-    pub(crate) fn pass_all(&mut self, inputs: impl IntoIterator<Item = Input>) {
-        let mut asked = Vec::new();
-        inputs.into_iter().for_each(|input| self.take(input, 0, &mut asked));
+    /// Takes what the log says, sends nothing, and asks for nothing but the documents that had no room: what is told of them would
+    /// else take more and more. A resend is not asked for: what has become of it stands farther on.
+    pub(crate) fn read_on(&mut self, inputs: impl IntoIterator<Item = Input>, outputs: &mut Vec<Output>) {
+        inputs.into_iter().for_each(|input| self.take(input, 0, outputs));
+        self.ask_for_more(outputs);
     }
 
     /// How much a checkpoint has to hold, roughly in rows.
     pub(crate) fn len(&self) -> u64 {
-        self.accounts.len().saturating_add(self.window.len()) as u64
+        let Self { accounts, window, ahead, remarks, .. } = self;
+        let parts = [accounts.len(), window.len(), ahead.len(), remarks.len()];
+        parts.into_iter().fold(0, usize::saturating_add) as u64
     }
 
     /// When something is due without an input, on the monotonic clock; the wall clock of verdicts is looked at each second.
@@ -417,6 +421,13 @@ impl Outbox {
             None if self.forgotten.contains(&document.drive) => TaxState::Settled,
             None => TaxState::Accepted,
         }
+    }
+
+    /// The word that the account has of a document that is sent again; `Some(None)`: it has one, and nobody knows which.
+    #[expect(clippy::option_option, reason = "none, one that is known, one that is not")]
+    pub(crate) fn word_before(&self, position: u64) -> Option<Option<StatusKind>> {
+        let prior = self.window.get(&position)?.prior?;
+        Some(Some(prior).filter(|it| *it != FORGOTTEN))
     }
 
     /// The last final word about a document that is not in the window.
@@ -668,6 +679,28 @@ impl Outbox {
             outputs.push(Output::CatchUp { after: behind.cursor, most });
         }
         let most = LISTED_AT_ONCE.min(self.options.lane_documents).min(self.room());
+        while most > 0
+            && self.room() >= most
+            && let Some(drive) = self.listable.pop_first()
+        {
+            let Some(lane) = self.lanes.get_mut(&drive) else { continue };
+            let Some(aside) = lane.aside else { continue };
+            lane.listing = most;
+            self.asked = self.asked.saturating_add(most);
+            outputs.push(Output::List {
+                asked: Asked::Lane(drive),
+                drive,
+                numbers: (0, u32::MAX),
+                after: aside.cursor,
+                through: aside.through,
+                most,
+            });
+        }
+    }
+
+    /// Asks for what a command wants sent again.
+    fn ask_for_resends(&mut self, outputs: &mut Vec<Output>) {
+        let most = LISTED_AT_ONCE.min(self.options.lane_documents).min(self.room());
         if most == 0 {
             return;
         }
@@ -685,22 +718,6 @@ impl Outbox {
                 numbers: again.numbers,
                 after: again.cursor,
                 through: again.position,
-                most,
-            });
-        }
-        while self.room() >= most
-            && let Some(drive) = self.listable.pop_first()
-        {
-            let Some(lane) = self.lanes.get_mut(&drive) else { continue };
-            let Some(aside) = lane.aside else { continue };
-            lane.listing = most;
-            self.asked = self.asked.saturating_add(most);
-            outputs.push(Output::List {
-                asked: Asked::Lane(drive),
-                drive,
-                numbers: (0, u32::MAX),
-                after: aside.cursor,
-                through: aside.through,
                 most,
             });
         }

@@ -3,16 +3,16 @@
 //!
 //! Unit: documents that the tax service has to get (outbox.rs says which).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ofd_codec::DriveNumber;
 use ofd_storage::Lsn;
-use ofd_storage::status::{StatusEvent, StatusKind};
+use ofd_storage::status::StatusKind;
 
 use super::account::{Account, DayCounts, Remark, Settled, Totals, day_of};
 use super::command::TaxCommand;
 use super::leg::document_of;
-use super::outbox::{TaxState, drive_of};
+use super::outbox::{Document, TaxState, drive_of};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::host::{Capability, Scope};
@@ -20,6 +20,8 @@ use crate::query::StoredDocument;
 
 /// Documents of a drive that are read at once.
 const RECONCILED_AT_ONCE: u32 = 1_000;
+/// How often a reconciliation reads what came meanwhile.
+const RECONCILED_ATTEMPTS: u32 = 8;
 /// Drives that are named at most.
 const DRIVES_NAMED_MAX: usize = 1_000;
 
@@ -109,8 +111,8 @@ impl Engine {
     }
 
     /// The documents of a drive by local day (1012, else the day they were received) and by what the tax service made of them: read from
-    /// log and archive, so that they can be held against [`Engine::tax_account`], which is counted. For the operator; for
-    /// anybody else it is empty.
+    /// log and archive, and held against the account, which is counted; both as of one moment. For the operator; for anybody else
+    /// it is empty.
     ///
     /// # Errors
     /// As [`Engine::find`].
@@ -118,29 +120,45 @@ impl Engine {
         &self,
         capability: &Capability,
         drive: DriveNumber,
-    ) -> Result<BTreeMap<i32, ReconciledDay>, Error> {
-        let mut days: BTreeMap<i32, ReconciledDay> = BTreeMap::new();
+    ) -> Result<TaxReconciliation, Error> {
         if *capability.scope() != Scope::Operator || self.shared().host.tax.is_none() {
-            return Ok(days);
+            return Ok(TaxReconciliation::default());
         }
-        let last = self.entries(drive, &(0..=u32::MAX), None)?.iter().map(|it| it.number).max();
-        let mut from = 0;
-        while last.is_some_and(|last| from <= last) {
-            let to = from.saturating_add(RECONCILED_AT_ONCE - 1);
-            for stored in self.documents(capability, drive, from..=to)? {
-                let Some(document) = document_of(&stored) else { continue };
-                let local = stored.document().and_then(|view| view.header().date_time);
-                let day = match local.map(|it| i32::try_from(it.0 / 86_400)) {
-                    Some(Ok(day)) => day,
-                    _ => day_of(document.received_at_us, self.shared().options.operator_zone_min),
-                };
-                let state = self.shared().tax.outbox().state(&document);
-                days.entry(day).or_default().count(&state);
+        let mut looked_at = BTreeSet::new();
+        let mut known: BTreeMap<u64, (Document, i32)> = BTreeMap::new();
+        for attempt in 1.. {
+            let entries = self.entries(drive, &(0..=u32::MAX), None)?;
+            let new = entries.iter().filter(|it| !looked_at.contains(&it.lsn));
+            let mut numbers: BTreeSet<u32> = new.map(|it| it.number).collect();
+            looked_at.extend(entries.iter().map(|it| it.lsn));
+            while let Some(from) = numbers.pop_first() {
+                let to = from.saturating_add(RECONCILED_AT_ONCE - 1);
+                numbers.retain(|it| *it > to);
+                for stored in self.documents(capability, drive, from..=to)? {
+                    let Some(document) = document_of(&stored) else { continue };
+                    let local = stored.document().and_then(|view| view.header().date_time);
+                    let day = match local.map(|it| i32::try_from(it.0 / 86_400)) {
+                        Some(Ok(day)) => day,
+                        _ => day_of(document.received_at_us, self.shared().options.operator_zone_min),
+                    };
+                    known.insert(document.position, (document, day));
+                }
             }
-            let Some(next) = to.checked_add(1) else { break };
-            from = next;
+            let outbox = self.shared().tax.outbox();
+            let account = outbox.account(drive.to_bcd_u64());
+            let passed = || known.range(..=outbox.told()).map(|it| it.1);
+            // More may have come while these were read.
+            if passed().count() as u64 != u64::from(account.stored) && attempt < RECONCILED_ATTEMPTS {
+                continue;
+            }
+            let mut days: BTreeMap<i32, ReconciledDay> = BTreeMap::new();
+            for (document, day) in passed() {
+                let before = outbox.word_before(document.position);
+                days.entry(*day).or_default().count(&outbox.state(document), before);
+            }
+            return Ok(TaxReconciliation { days, account });
         }
-        Ok(days)
+        Ok(TaxReconciliation::default())
     }
 
     /// Documents that the service has something against, behind this one, in the order of drive and number. For the operator.
@@ -200,15 +218,18 @@ pub struct ReconciledDay {
 }
 
 impl ReconciledDay {
-    /// One document more.
-    fn count(&mut self, state: &TaxState) {
+    /// One document more. One that is sent again keeps the word it had until the next.
+    fn count(&mut self, state: &TaxState, before: Option<Option<StatusKind>>) {
         self.stored = self.stored.saturating_add(1);
-        match state {
-            TaxState::Waiting | TaxState::NotSent => self.waiting = self.waiting.saturating_add(1),
-            TaxState::Sent { .. } => self.sent = self.sent.saturating_add(1),
-            TaxState::Accepted => self.settled.replace(None, StatusKind::Accepted),
-            TaxState::Settled => self.untold = self.untold.saturating_add(1),
-            TaxState::Warned(remark) | TaxState::Refused(remark) => self.settled.replace(None, remark.kind),
+        match (before, state) {
+            (Some(Some(word)), _) => self.settled.replace(None, word),
+            (Some(None), _) | (None, TaxState::Settled) => self.untold = self.untold.saturating_add(1),
+            (None, TaxState::Waiting | TaxState::NotSent) => self.waiting = self.waiting.saturating_add(1),
+            (None, TaxState::Sent { .. }) => self.sent = self.sent.saturating_add(1),
+            (None, TaxState::Accepted) => self.settled.replace(None, StatusKind::Accepted),
+            (None, TaxState::Warned(remark) | TaxState::Refused(remark)) => {
+                self.settled.replace(None, remark.kind);
+            }
         }
     }
 
@@ -220,93 +241,64 @@ impl ReconciledDay {
     }
 }
 
-/// A document for the reconciliation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReconciledDocument {
-    /// Number of its record in the log.
-    pub position: u64,
-    /// Drive, packed.
-    pub drive: u64,
-    /// Its local day, since 1970-01-01.
-    pub day: i32,
+/// The documents of a drive beside its account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaxReconciliation {
+    /// What was read, by local day since 1970-01-01.
+    pub days: BTreeMap<i32, ReconciledDay>,
+    /// What was counted.
+    pub account: Account,
 }
 
-/// The reconciliation of counts: a pure function of the documents and of the ledger in its order, which knows nothing of the
-/// outbox. Statuses of other documents are passed over; second of the pair: how many there were.
-pub fn reconcile<'e>(
-    documents: impl IntoIterator<Item = ReconciledDocument>,
-    ledger: impl IntoIterator<Item = &'e StatusEvent>,
-) -> (BTreeMap<(u64, i32), ReconciledDay>, u64) {
-    let mut known: BTreeMap<u64, (ReconciledDocument, Option<StatusKind>)> =
-        documents.into_iter().map(|it| (it.position, (it, None))).collect();
-    let mut foreign = 0u64;
-    for event in ledger {
-        match known.get_mut(&event.position) {
-            // A document that is sent again stays what it was until the next final word.
-            Some((_, Some(word))) if word.is_final() && !event.kind.is_final() => {}
-            Some((_, word)) => *word = Some(event.kind),
-            None => foreign = foreign.saturating_add(1),
-        }
+impl TaxReconciliation {
+    /// Documents that were read.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.days.values().fold(0, |sum, it| sum.saturating_add(it.stored))
     }
-    let mut days: BTreeMap<(u64, i32), ReconciledDay> = BTreeMap::new();
-    for (document, word) in known.into_values() {
-        let day = days.entry((document.drive, document.day)).or_default();
-        day.stored = day.stored.saturating_add(1);
-        match word {
-            None => day.waiting = day.waiting.saturating_add(1),
-            Some(kind) if kind.is_final() => day.settled.replace(None, kind),
-            Some(_) => day.sent = day.sent.saturating_add(1),
-        }
+
+    /// Whether what was read is what was counted, and each document of it is accounted for once.
+    #[must_use]
+    pub fn agrees(&self) -> bool {
+        let settled = |it: &ReconciledDay| it.settled.sum().saturating_add(it.untold);
+        let settled = self.days.values().map(settled).fold(0, u64::saturating_add);
+        self.days.values().all(ReconciledDay::adds_up)
+            && self.stored() == u64::from(self.account.stored)
+            && settled == self.account.settled.sum()
     }
-    (days, foreign)
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, reason = "a failed test may panic")]
     use super::*;
 
-    fn event(position: u64, kind: StatusKind) -> StatusEvent {
-        StatusEvent { kind, position, ..StatusEvent::default() }
-    }
-
-    // What is stored is accepted, refused, on its way or waiting: nothing twice, nothing else.
+    // What is stored is accepted, refused, on its way or waiting: nothing twice, nothing else; and a resend that is under way is no
+    // difference.
     #[test]
     fn counts_of_a_day_add_up() {
-        use StatusKind::{Accepted, Duplicate, Quarantined, Refused, Sent, Warned};
-        let documents = (1..=10).map(|position| ReconciledDocument {
-            position,
-            drive: position % 2,
-            day: if position > 8 { 2 } else { 1 },
-        });
-        let ledger = [
-            event(1, Sent),
-            event(1, Accepted),
-            event(2, Sent),
-            event(2, Refused),
-            event(2, Sent),
-            event(3, Sent),
-            event(4, Sent),
-            event(4, Sent),
-            event(4, Duplicate),
-            event(5, Warned),
-            event(6, Quarantined),
-            event(6, Accepted),
-            event(99, Accepted),
-        ];
-        let (days, foreign) = reconcile(documents, &ledger);
-        assert_eq!(foreign, 1);
-        assert!(days.values().all(ReconciledDay::adds_up));
-        let odd = days[&(1, 1)];
-        assert_eq!(
-            (odd.stored, odd.settled.accepted, odd.settled.warned, odd.sent, odd.waiting),
-            (4, 1, 1, 1, 1)
-        );
-        let even = days[&(0, 1)];
-        assert_eq!(
-            (even.stored, even.settled.accepted, even.settled.refused, even.sent, even.waiting),
-            (4, 2, 1, 0, 1)
-        );
-        assert_eq!((days[&(1, 2)].waiting, days[&(0, 2)].waiting), (1, 1));
+        use StatusKind::{Accepted, Quarantined, Refused};
+        let sent = || TaxState::Sent { at_us: 0, attempt: 1, id: String::new() };
+        let mut day = ReconciledDay::default();
+        let mut account = Account::default();
+        for (state, before, counted) in [
+            (TaxState::Accepted, None, Some(Accepted)),
+            (TaxState::Waiting, None, None),
+            (sent(), None, None),
+            (TaxState::Waiting, Some(Some(Refused)), Some(Refused)),
+            (sent(), Some(Some(Accepted)), Some(Accepted)),
+            (sent(), Some(None), Some(Quarantined)),
+            (TaxState::Settled, None, Some(Quarantined)),
+        ] {
+            day.count(&state, before);
+            account.stored = account.stored.saturating_add(1);
+            counted.into_iter().for_each(|it| account.settled.replace(None, it));
+        }
+        assert!(day.adds_up());
+        let Settled { accepted, refused, .. } = day.settled;
+        assert_eq!((accepted, refused, day.untold, day.sent, day.waiting), (2, 1, 2, 1, 1));
+        let whole = TaxReconciliation { days: BTreeMap::from([(1, day)]), account };
+        assert!(whole.agrees());
+        let more = Account { stored: 8, ..account };
+        assert!(!TaxReconciliation { account: more, ..whole }.agrees());
     }
 }

@@ -147,6 +147,8 @@ fn an_operator_pauses_resends_defers_and_drains_a_running_server() {
     soon("what had waited", || service.account().documents() == 50);
     tell(&["tax-resend", "--fn", &drive, "--from", "2", "--to", "4"]);
     soon("the resend", || service.account().duplicates == 3);
+    let days = admin(&data, &["tax-reconcile", "--fn", &drive]).expect(0).json();
+    assert_eq!(days.last().unwrap()["agrees"], true, "a resend is no difference: {days:?}");
 
     let rule = |rule: &str| {
         let rules = admin(&data, &["rules"]).expect(0).json();

@@ -150,6 +150,8 @@ struct World {
     options: TaxOptions,
     /// How far the head has read.
     head: usize,
+    /// The end of the log at the last start.
+    start: u64,
     service: Service,
     later: BTreeMap<(u64, u64), Later>,
     next: u64,
@@ -182,6 +184,7 @@ impl World {
             outbox: Outbox::new(options.clone(), 180),
             options,
             head: 0,
+            start: 0,
             service: Service { faults, ..Service::default() },
             later: BTreeMap::new(),
             next: 0,
@@ -224,7 +227,12 @@ impl World {
     fn step(&mut self, inputs: Vec<Input>) {
         let mut outputs = Vec::new();
         let (now, chance) = (self.now(), self.chance.next());
-        self.outbox.step(now, chance, inputs, &mut outputs);
+        // As the leg does: until all that was durable at its start is passed, it reads.
+        if self.outbox.told() < self.start {
+            self.outbox.read_on(inputs, &mut outputs);
+        } else {
+            self.outbox.step(now, chance, inputs, &mut outputs);
+        }
         for output in outputs {
             match output {
                 Output::Send { batch, documents } => {
@@ -247,6 +255,9 @@ impl World {
         // To the document: what was asked for has its place before it comes.
         let Outbox { window, asked, .. } = &self.outbox;
         assert!(window.len() + asked <= self.options.window_documents * WINDOWS_IN_ALL);
+        // Of what was never sent there is a window at most; late verdicts let no more in.
+        let fresh = window.values().filter(|it| it.attempt == 0).count();
+        assert!(fresh + asked <= self.options.window_documents, "{fresh} and {asked}");
     }
 
     fn read_head(&mut self) -> bool {
@@ -344,6 +355,7 @@ impl World {
         self.later.clear();
         self.outbox = self.restored(&self.checkpoint.clone());
         self.head = self.outbox.told() as usize;
+        self.start = self.log.len() as u64;
     }
 
     fn is_idle(&self) -> bool {

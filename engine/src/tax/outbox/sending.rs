@@ -207,13 +207,13 @@ impl Outbox {
     pub(super) fn verdicts(&mut self, verdicts: Vec<TaxStatus>, outputs: &mut Vec<Output>) {
         self.polling = false;
         self.poll_failures = 0;
-        let wait = if verdicts.is_empty() { self.options.poll_us } else { 0 };
+        // There may be more at once, but from a service that only says again what it has said.
+        let wait = if self.judge(verdicts, outputs) { 0 } else { self.options.poll_us };
         self.poll_at_us = self.now_us.saturating_add(wait);
-        self.judge(verdicts, outputs);
     }
 
-    /// Turns verdicts into statuses. One that is there already, or that nobody waits for, changes nothing.
-    pub(super) fn judge(&mut self, verdicts: Vec<TaxStatus>, outputs: &mut Vec<Output>) {
+    /// Turns verdicts into statuses. One that is there already, or that nobody waits for, changes nothing; false: none did.
+    pub(super) fn judge(&mut self, verdicts: Vec<TaxStatus>, outputs: &mut Vec<Output>) -> bool {
         let mut events = Vec::new();
         for verdict in verdicts {
             let id = bounded_id(verdict.id());
@@ -244,6 +244,7 @@ impl Outbox {
         for chunk in events.chunks(STATUS_EVENTS_MAX) {
             outputs.push(Output::Append(chunk.to_vec()));
         }
+        !events.is_empty()
     }
 }
 

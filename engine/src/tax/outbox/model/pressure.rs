@@ -129,7 +129,7 @@ fn two_resends_that_overlap_are_both_known_as_done() {
     };
     let resend =
         |position, from, to| Input::Command { position, command: TaxCommand::Resend { drive, from, to } };
-    outbox.pass_all([
+    let words = [
         Input::Document(document),
         word(StatusKind::Accepted),
         resend(3, 10, 17),
@@ -137,7 +137,8 @@ fn two_resends_that_overlap_are_both_known_as_done() {
         word(StatusKind::Duplicate),
         word(StatusKind::Duplicate),
         Input::Head(6),
-    ]);
+    ];
+    outbox.read_on(words, &mut Vec::new());
     let now = Now { wall_us: 1, mono_us: 1 };
     let mut inputs = Vec::new();
     for command in [3, 4] {
@@ -151,4 +152,58 @@ fn two_resends_that_overlap_are_both_known_as_done() {
     outbox.step(now, 0, inputs, &mut outputs);
     assert_eq!(outputs, []);
     assert_eq!(outbox.account(document.drive).settled.sum(), 1);
+}
+
+// A start without a checkpoint reads years: what was told of documents that had no room must not take more and more.
+#[test]
+fn a_start_without_a_checkpoint_keeps_no_more_than_a_window_of_what_was_told() {
+    let mut world = World::new(9, Faults::default());
+    for number in 1..=400 {
+        for drive in 1..=3 {
+            world.document(drive << 60, number);
+        }
+        for _ in 0..30 {
+            world.turn();
+        }
+    }
+    world.finish();
+    world.crash();
+    assert!(world.start > 1_600 && world.outbox.told() == 0);
+    let mut most = 0;
+    while world.outbox.told() < world.start {
+        assert!(world.read_head());
+        most = most.max(world.outbox.ahead.len());
+        // What it asks for is read before it goes on.
+        while world.later.first_key_value().is_some_and(|(at, _)| at.0 <= world.now_us + 2_000) {
+            let entry = world.later.pop_first().unwrap();
+            world.later.insert((world.now_us, entry.0.1), entry.1);
+            let head = std::mem::replace(&mut world.head, world.log.len());
+            world.turn();
+            world.head = head;
+        }
+    }
+    assert!(most <= 4 * world.options.window_documents, "{most}");
+    world.finish();
+    world.check();
+}
+
+// A service that says the same for ever is not asked without a pause.
+#[test]
+fn verdicts_that_are_nothing_new_are_no_reason_to_ask_at_once() {
+    let mut world = World::new(6, Faults { lost_verdict: 1, ..Faults::default() });
+    world.document(1 << 60, 1);
+    for _ in 0..50 {
+        world.turn();
+    }
+    let verdicts = |id: &str| vec![TaxStatus::Accepted { id: id.to_owned() }];
+    let asked = |world: &mut World, verdicts: Vec<TaxStatus>| {
+        let mut outputs = Vec::new();
+        world.outbox.polling = true;
+        let now = world.now();
+        world.outbox.step(now, 0, [Input::Verdicts(Some(verdicts))], &mut outputs);
+        outputs.iter().any(|it| matches!(it, Output::Poll))
+    };
+    assert!(!asked(&mut world, verdicts("nobody's")));
+    assert!(asked(&mut world, verdicts("id-1")), "there may be more");
+    assert!(!asked(&mut world, verdicts("id-1")), "it was told");
 }
