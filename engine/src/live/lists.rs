@@ -286,7 +286,7 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may panic")]
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
