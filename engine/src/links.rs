@@ -187,7 +187,7 @@ impl<'l> Looker<'l> {
     fn links_of(&self, drive: DriveNumber, number: u32) -> Result<Option<Links>, Error> {
         let Some((facts, realm)) = self.document(drive, number, None)? else { return Ok(None) };
         let mut complete = true;
-        let originals = self.originals(&facts, realm, &mut complete)?;
+        let originals = self.originals(&facts, realm, None, &mut complete)?;
         let later = self.later(&facts, realm, &mut complete)?;
         Ok(Some(Links { originals: originals.into_iter().map(link).collect(), later, complete }))
     }
@@ -235,11 +235,13 @@ impl<'l> Looker<'l> {
         }
     }
 
-    /// What a refund or a correction is about, best first.
+    /// What a refund or a correction is about, best first. `known` fits it, and is among them where the bound was reached before it was
+    /// read.
     fn originals(
         &self,
         later: &Facts,
         realm: Realm,
+        known: Option<&Facts>,
         complete: &mut bool,
     ) -> Result<Vec<(Facts, Fit)>, Error> {
         let mut found: Vec<Facts> = Vec::new();
@@ -253,6 +255,11 @@ impl<'l> Looker<'l> {
         for sign in later.signs.iter().take(SIGNS_MAX) {
             let search = Search { sign: Some(*sign), to: later.at.map(i64::from), ..of_register() };
             found.extend(self.documents(&search, complete)?);
+        }
+        let is_new =
+            |found: &[Facts]| found.iter().all(|it| known.is_none_or(|known| known.position != it.position));
+        if !*complete && is_new(&found) {
+            found.extend(known.cloned());
         }
         let named = shared(later, found.iter());
         if named.iter().any(|(_, fit)| fit.reasons.contains(&LinkReason::Sign)) {
@@ -280,6 +287,9 @@ impl<'l> Looker<'l> {
                 ..of_register()
             };
             found.extend(self.documents(&search, complete)?);
+        }
+        if !*complete && is_new(&found) {
+            found.extend(known.cloned());
         }
         found.sort_by_key(|it| it.position);
         found.dedup_by_key(|it| it.position);
@@ -324,7 +334,7 @@ impl<'l> Looker<'l> {
         }
         let mut links = Vec::new();
         for candidate in candidates.into_iter().take(LATER_MAX) {
-            let originals = self.originals(&candidate, realm, complete)?;
+            let originals = self.originals(&candidate, realm, Some(original), complete)?;
             let own = originals.into_iter().find(|(it, _)| it.position == original.position);
             links.extend(own.map(|(_, fit)| link((candidate, fit))));
         }
