@@ -10,14 +10,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use ofd_codec::{CONTAINER_HEADER_LEN, DocumentView, SESSION_HEADER_LEN, TRAILER_LEN};
 use ofd_storage::columns::{Stored, Table};
 use ofd_storage::compact::{CompactOptions, SegmentSource, SourceRecord, compact};
@@ -28,9 +25,10 @@ use ofd_storage::union::{Search, Snapshot};
 use ofd_storage::{Env, Error, Lsn, RealEnv, SealedSegment, SegmentId};
 
 use crate::Plan;
+use crate::asked::{Asked, measure};
 use crate::big::{forget, limit_memory};
 use crate::corpus::Corpus;
-use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink};
+use crate::harness::Sink;
 
 /// Documents of a drive a day.
 const OF_DRIVE: u64 = 10;
@@ -236,19 +234,23 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         .step_by(7)
         .map(|file| File::open(dir.join(file.path())))
         .collect::<Result<_, _>>()?;
-    let asked = |quick: u64| if plan.quick || plan.archive.without_index { quick / 40 } else { quick };
+    let asked = |names, count: u64| {
+        let count = if plan.quick || plan.archive.without_index { count / 40 } else { count };
+        Asked { names, unit: ("ms", 1e6), count, documents, files: &files }
+    };
     if plan.wants(&["find.archive.warm.p99", "find.archive.cold.p99"]) {
         let names = ["find.archive.warm.p99", "find.archive.cold.p99"];
-        let find = |position: u64| {
-            let (drive, number) = days.key(position);
+        let find = |document: u64| {
+            let (drive, number) = days.key(document + 1);
             Ok(archive.find_container(&drive, number)?.len() == 1)
         };
-        measure(plan, sink, names, (documents, asked(ASKED[0])), &files, &find)?;
+        measure(plan, sink, &asked(names, ASKED[0]), &find)?;
     }
     if plan.wants(&["find.archive.sign.warm.p99", "find.archive.sign.cold.p99"]) {
         let names = ["find.archive.sign.warm.p99", "find.archive.sign.cold.p99"];
         let snapshot = Snapshot::of_archive(&env)?;
-        let find = |position: u64| {
+        let find = |document: u64| {
+            let position = document + 1;
             let search = Search {
                 inns: Some(BTreeSet::from([days.inn(position)])),
                 sign: Some(Days::sign(position)),
@@ -258,7 +260,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
             let (drive, number) = days.key(position);
             Ok(page.hits.iter().any(|hit| hit.drive == drive && hit.number == number))
         };
-        measure(plan, sink, names, (documents, asked(ASKED[1])), &files, &find)?;
+        measure(plan, sink, &asked(names, ASKED[1]), &find)?;
     }
     Ok(())
 }
@@ -279,74 +281,4 @@ fn make(plan: &Plan, dir: &Path, env: &Arc<dyn Env>, days: Days) -> anyhow::Resu
     eprintln!("{report:?} in {seconds:.0} s");
     std::fs::write(dir.join("documents"), all.to_string())?;
     Ok(all)
-}
-
-/// 99th percentile of single questions: of documents nobody asked for before, and of the same ones once more.
-fn measure(
-    plan: &Plan,
-    sink: &mut Sink,
-    [warm_name, cold_name]: [&'static str; 2],
-    (documents, asked): (u64, u64),
-    files: &[File],
-    find: &dyn Fn(u64) -> anyhow::Result<bool>,
-) -> anyhow::Result<()> {
-    let mut state = plan.seed | 1;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below.max(1)
-    };
-    let lens: Vec<u64> =
-        files.iter().map(|file| Ok(file.metadata()?.len())).collect::<std::io::Result<_>>()?;
-    let (mut cold, mut warm): (Vec<Pair>, Vec<Pair>) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS_FEW {
-        let positions: Vec<u64> = (0..asked.max(1)).map(|_| random(documents) + 1).collect();
-        let places: Vec<(usize, u64)> = (0..asked.max(1))
-            .map(|_| {
-                let file = random(files.len() as u64) as usize;
-                (file, random(lens.get(file).copied().unwrap_or_default()))
-            })
-            .collect();
-        let mut lost = 0;
-        let mut ask = || -> anyhow::Result<f64> {
-            let mut times = Histogram::<u64>::new(3)?;
-            for position in &positions {
-                let started = Instant::now();
-                let found = find(*position)?;
-                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-                lost += usize::from(!found);
-            }
-            eprintln!(
-                "  p50 {:.3} ms, p99 {:.3} ms, largest {:.3} ms",
-                times.value_at_quantile(0.5) as f64 / 1e6,
-                times.value_at_quantile(0.99) as f64 / 1e6,
-                times.max() as f64 / 1e6
-            );
-            Ok(times.value_at_quantile(0.99) as f64 / 1e6)
-        };
-        let read = || -> anyhow::Result<f64> {
-            let (mut times, mut buffer) = (Histogram::<u64>::new(3)?, [0_u8; 600]);
-            for (file, at) in &places {
-                let started = Instant::now();
-                let _ = files.get(*file).context("a file")?.read_at(&mut buffer, *at)?;
-                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-            }
-            Ok(times.value_at_quantile(0.99) as f64 / 1e6)
-        };
-        let first = (ask()?, read()?);
-        let again = (ask()?, read()?);
-        anyhow::ensure!(lost == 0, "{lost} documents were not found");
-        if round > 0 {
-            cold.push(first);
-            warm.push(again);
-        }
-    }
-    let runs = ROUNDS_FEW as u64 * asked;
-    sink.figure(Figure::time(warm_name, "ms", "one pread of 600 bytes, asked before"), &warm, runs)?;
-    if plan.big.memory_mib.is_none() {
-        eprintln!("{cold_name} needs --memory-mib: without a limit the page cache answers");
-        return Ok(());
-    }
-    sink.figure(Figure::time(cold_name, "ms", "one pread of 600 bytes, not asked before"), &cold, runs)
 }

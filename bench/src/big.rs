@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use ofd_codec::{CONTAINER_HEADER_LEN, DocumentView, DriveNumber, SESSION_HEADER_LEN, TRAILER_LEN};
 use ofd_engine::host::Capability;
 use ofd_engine::{Engine, Outcome, partition_of};
@@ -30,6 +29,7 @@ use ofd_storage::envelope::{AdmissionVerdict, CryptoVerdict, Envelope, Provenanc
 use ofd_storage::{Driver, Env, LogOptions, NewRecord, RealEnv, RecordKind, recover};
 
 use crate::Plan;
+use crate::asked::{Asked, measure};
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 
@@ -325,58 +325,20 @@ fn find(plan: &Plan, sink: &mut Sink, dir: &Path, documents: u64) -> anyhow::Res
         .filter(|entry| entry.path().extension().is_some_and(|it| it == "seg"))
         .map(|entry| File::open(entry.path()))
         .collect::<Result<_, _>>()?;
-    let mut state = plan.seed | 1;
-    let mut random = |below: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state % below.max(1)
+    let find = |document: u64| {
+        let (drive, number) = key(document)?;
+        Ok(engine.find(&capability, drive, number)?.len() == 1)
     };
-    let (mut cold, mut warm) = (Vec::new(), Vec::new());
-    for round in 0..=ROUNDS_FEW {
-        let keys: Vec<(DriveNumber, u32)> =
-            (0..ASKED).map(|_| key(random(documents))).collect::<anyhow::Result<_>>()?;
-        let places: Vec<(usize, u64)> = (0..ASKED)
-            .map(|_| (random(segments.len() as u64) as usize, random(SEGMENT_LEN - (1 << 20))))
-            .collect();
-        let mut lost = 0;
-        let mut ask = || -> anyhow::Result<f64> {
-            let mut times = Histogram::<u64>::new(3)?;
-            for (drive, number) in &keys {
-                let started = Instant::now();
-                let found = engine.find(&capability, *drive, *number);
-                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-                lost += usize::from(found.is_ok_and(|found| found.len() != 1));
-            }
-            Ok(times.value_at_quantile(0.99) as f64 / 1e3)
-        };
-        let read = || -> anyhow::Result<f64> {
-            let (mut times, mut buffer) = (Histogram::<u64>::new(3)?, [0_u8; 600]);
-            for (segment, at) in &places {
-                let started = Instant::now();
-                if let Some(file) = segments.get(*segment) {
-                    let _ = file.read_at(&mut buffer, *at)?;
-                }
-                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-            }
-            Ok(times.value_at_quantile(0.99) as f64 / 1e3)
-        };
-        let first = (ask()?, read()?);
-        let again = (ask()?, read()?);
-        anyhow::ensure!(lost == 0, "{lost} documents were not found");
-        if round > 0 {
-            cold.push(first);
-            warm.push(again);
-        }
-    }
+    let asked = Asked {
+        names: ["find.warm.p99", "find.cold.p99"],
+        unit: ("us", 1e3),
+        count: ASKED,
+        documents,
+        files: &segments,
+    };
+    measure(plan, sink, &asked, &find)?;
     engine.shutdown()?;
-    let runs = ROUNDS_FEW as u64 * ASKED;
-    sink.figure(Figure::time("find.warm.p99", "us", "one pread of 600 bytes, asked before"), &warm, runs)?;
-    if plan.big.memory_mib.is_none() {
-        eprintln!("find.cold.p99 needs --memory-mib: without a limit the page cache answers");
-        return Ok(());
-    }
-    sink.figure(Figure::time("find.cold.p99", "us", "one pread of 600 bytes, not asked before"), &cold, runs)
+    Ok(())
 }
 
 /// Lets the page cache forget the folder: what it holds was read by others, and counts for them.

@@ -11,6 +11,7 @@
 )]
 
 mod archive;
+mod asked;
 mod big;
 mod choice;
 mod codec;

@@ -38,6 +38,12 @@ impl Fold {
             Self::Tax => "tax",
         }
     }
+
+    /// The one that is called so.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
 }
 
 impl Engine {

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::planted::planted;
 use crate::store::Store;
 
+mod forward;
 mod mirrored;
 mod real;
 pub use mirrored::{Mirror, Mirrored};

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use bytes::Bytes;
 use compact_support::*;
 use ofd_storage::compact::compact;
-use ofd_storage::env::{DirEntry, DiskQueue, File, LockGuard, Task, Wake};
+use ofd_storage::env::File;
 use ofd_storage::manifest::Archive;
 use ofd_storage::verify::verify_source;
-use ofd_storage::{Env, Error, Now, RealEnv};
+use ofd_storage::{Env, Error, RealEnv, forward_env};
 
 /// Stops at a given change of the disk, half-way through it where it is a write, and does nothing after. A sync
 /// counts as a step and is not done: the process dies here, not the machine.
@@ -76,69 +76,41 @@ impl CrashEnv {
 }
 
 impl Env for CrashEnv {
-    fn now(&self) -> Now {
-        self.inner.now()
-    }
-    fn random(&self) -> u64 {
-        self.inner.random()
-    }
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
-        self.inner.spawn(name, body)
-    }
+    forward_env!(inner: now random spawn list exists lock free_bytes queue);
+
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         Ok(self.file(self.inner.open(path)?))
     }
+
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         Ok(self.file(self.inner.open_read(path)?))
     }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         change(&self.left)?;
         Ok(self.file(self.inner.create(path)?))
     }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
         change(&self.left).and_then(|()| self.inner.rename(from, to))
     }
+
     fn remove(&self, path: &Path) -> Result<(), Error> {
         change(&self.left).and_then(|()| self.inner.remove(path))
     }
+
     fn remove_dir(&self, path: &Path) -> Result<(), Error> {
         change(&self.left).and_then(|()| self.inner.remove_dir(path))
     }
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
-        self.inner.list(dir)
-    }
+
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
         let _ = dir;
         change(&self.left)
     }
+
     fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
         change(&self.left).and_then(|()| self.inner.create_dir_all(dir))
     }
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.inner.exists(path)
-    }
-    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
-        self.inner.lock(path)
-    }
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.inner.free_bytes()
-    }
-    fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
-        self.inner.queue(wake)
-    }
-}
-
-/// Two documents of two days in one segment, one without items in the next.
-fn log() -> MemoryLog {
-    let documents: Vec<Sent> = (0..3)
-        .map(|at| {
-            let lines = if at < 2 { vec![line("Чай", 100)] } else { vec![] };
-            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, lines);
-            receipt.at = NOON + at % 2 * DAY_S;
-            Sent { received_us: NOON_US + i64::from(at) * 1_000_000, ..Sent::of(&receipt) }
-        })
-        .collect();
-    MemoryLog::of(&documents, 2)
 }
 
 /// What readers by pattern and readers by manifest may see, whatever has happened.
@@ -153,7 +125,7 @@ fn assert_sound(dir: &Path, env: &Arc<dyn Env>, step: i64) {
     }
     let archive = Archive::open(env).unwrap();
     assert!([0, 2, 3].contains(&archive.compacted_through().as_u64()), "step {step}: whole runs only");
-    let report = verify_source(&log(), env).unwrap();
+    let report = verify_source(&log_of_three(), env).unwrap();
     assert!(report.ok, "step {step}: {:?}", report.problems);
     assert_eq!(report.documents, 3);
     assert_eq!(report.parquet_rows, archive.compacted_through().as_u64(), "step {step}");
@@ -163,7 +135,7 @@ fn assert_sound(dir: &Path, env: &Arc<dyn Env>, step: i64) {
 #[test]
 fn a_crash_at_any_step_leaves_the_old_state_or_the_new() {
     let reference = place();
-    compact(&log(), &reference.env, &small_runs()).unwrap();
+    compact(&log_of_three(), &reference.env, &small_runs()).unwrap();
     let reference = tree(reference.dir.path());
     let mut crashes = 0;
     for step in 0.. {
@@ -171,7 +143,7 @@ fn a_crash_at_any_step_leaves_the_old_state_or_the_new() {
         let left = Arc::new(AtomicI64::new(step));
         let broken: Arc<dyn Env> =
             Arc::new(CrashEnv { inner: RealEnv::new(place.dir.path()), left: Arc::clone(&left) });
-        let outcome = compact(&log(), &broken, &small_runs());
+        let outcome = compact(&log_of_three(), &broken, &small_runs());
         assert_sound(place.dir.path(), &place.env, step);
         if outcome.is_ok() {
             assert!(left.load(Ordering::Relaxed) >= 0, "step {step}: an error was swallowed");
@@ -181,11 +153,14 @@ fn a_crash_at_any_step_leaves_the_old_state_or_the_new() {
         // A second crash while the first is being cleared away.
         if step % 3 == 0 {
             left.store(3, Ordering::Relaxed);
-            assert!(compact(&log(), &broken, &small_runs()).is_err() || tree(place.dir.path()) == reference);
+            assert!(
+                compact(&log_of_three(), &broken, &small_runs()).is_err()
+                    || tree(place.dir.path()) == reference
+            );
             assert_sound(place.dir.path(), &place.env, step);
         }
         left.store(i64::MAX, Ordering::Relaxed);
-        let report = compact(&log(), &broken, &small_runs()).unwrap();
+        let report = compact(&log_of_three(), &broken, &small_runs()).unwrap();
         assert_eq!(report.compacted_through.as_u64(), 3);
         assert_sound(place.dir.path(), &place.env, step);
         let mut again = tree(place.dir.path());

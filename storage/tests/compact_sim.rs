@@ -20,19 +20,6 @@ use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::verify::verify_source;
 use ofd_storage::{Env, ErrorKind};
 
-/// Documents of two days in one segment, one without items in the next.
-fn log() -> MemoryLog {
-    let documents: Vec<Sent> = (0..3)
-        .map(|at| {
-            let lines = if at < 2 { vec![line("Чай", 100)] } else { vec![] };
-            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, lines);
-            receipt.at = NOON + at % 2 * DAY_S;
-            Sent { received_us: NOON_US + i64::from(at) * 1_000_000, ..Sent::of(&receipt) }
-        })
-        .collect();
-    MemoryLog::of(&documents, 2)
-}
-
 /// Every file of the tree, and the manifest.
 fn files(env: &dyn Env) -> BTreeMap<PathBuf, Vec<u8>> {
     fn walk(env: &dyn Env, dir: &Path, out: &mut BTreeMap<PathBuf, Vec<u8>>) {
@@ -74,7 +61,7 @@ fn unsound(env: &Arc<dyn Env>) -> Result<(), String> {
         }
     }
     let archive = Archive::open(env).map_err(text)?;
-    let report = verify_source(&log(), env).map_err(text)?;
+    let report = verify_source(&log_of_three(), env).map_err(text)?;
     if !report.ok || report.parquet_rows != archive.compacted_through().as_u64() {
         return Err(format!("{report:?}"));
     }
@@ -87,11 +74,11 @@ fn a_full_disk_puts_compaction_off_and_leaves_nothing_behind() {
     let sim = SimEnv::new(1, SimKnobs { space: Some(5_000), ..SimKnobs::default() });
     let env: Arc<dyn Env> = Arc::new(sim.clone());
     let options = CompactOptions { free_bytes_min: 4_000, ..small_runs() };
-    let error = compact(&log(), &env, &options).unwrap_err();
+    let error = compact(&log_of_three(), &env, &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Retry, "{error}");
     assert!(files(&*env).len() == 1, "the empty manifest alone");
     sim.set_knobs(|knobs| knobs.space = Some(1 << 20));
-    assert_eq!(compact(&log(), &env, &options).unwrap().documents, 3);
+    assert_eq!(compact(&log_of_three(), &env, &options).unwrap().documents, 3);
 }
 
 struct Outcome {
@@ -125,7 +112,7 @@ fn run(seed: u64, lossy: bool, reference: &BTreeMap<PathBuf, Vec<u8>>) -> Outcom
             });
         }
         let env: Arc<dyn Env> = Arc::new(sim.clone());
-        let result = compact(&log(), &env, &small_runs());
+        let result = compact(&log_of_three(), &env, &small_runs());
         assert_eq!(sim.stats().poisoned_syncs, 0, "seed {seed}: a file was synced again after a failed sync");
         let done = result.is_ok();
         if let Err(error) = result {
@@ -155,7 +142,7 @@ fn run(seed: u64, lossy: bool, reference: &BTreeMap<PathBuf, Vec<u8>>) -> Outcom
 
 fn reference() -> BTreeMap<PathBuf, Vec<u8>> {
     let env: Arc<dyn Env> = Arc::new(SimEnv::new(1, SimKnobs::default()));
-    compact(&log(), &env, &small_runs()).unwrap();
+    compact(&log_of_three(), &env, &small_runs()).unwrap();
     files(&*env)
 }
 

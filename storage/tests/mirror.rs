@@ -702,57 +702,14 @@ impl Slow {
 }
 
 impl Env for Slow {
+    ofd_storage::forward_env!(real: open_read queue now random spawn rename remove remove_dir list sync_dir create_dir_all exists lock free_bytes);
+
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         self.file(self.real.open(path))
     }
-    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.real.open_read(path)
-    }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         self.file(self.real.create(path))
-    }
-    fn queue(&self, wake: ofd_storage::env::Wake) -> Result<Box<dyn DiskQueue>, Error> {
-        self.real.queue(wake)
-    }
-    fn now(&self) -> Now {
-        self.real.now()
-    }
-    fn random(&self) -> u64 {
-        self.real.random()
-    }
-    fn spawn(
-        &self,
-        name: &str,
-        body: Box<dyn FnOnce() + Send>,
-    ) -> Result<Box<dyn ofd_storage::env::Task>, Error> {
-        self.real.spawn(name, body)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.real.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove(path)
-    }
-    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<ofd_storage::env::DirEntry>, Error> {
-        self.real.list(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
-        self.real.sync_dir(dir)
-    }
-    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
-        self.real.create_dir_all(dir)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.real.exists(path)
-    }
-    fn lock(&self, path: &Path) -> Result<ofd_storage::env::LockGuard, Error> {
-        self.real.lock(path)
-    }
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.real.free_bytes()
     }
 }
 

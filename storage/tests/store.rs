@@ -237,19 +237,6 @@ impl MultipartUpload for Upload {
     }
 }
 
-/// Two documents of two days in one segment, one without items in the next.
-fn log() -> MemoryLog {
-    let documents: Vec<Sent> = (0..3)
-        .map(|at| {
-            let lines = if at < 2 { vec![line("Чай", 100)] } else { vec![] };
-            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, lines);
-            receipt.at = NOON + at % 2 * DAY_S;
-            Sent { received_us: NOON_US + i64::from(at) * 1_000_000, ..Sent::of(&receipt) }
-        })
-        .collect();
-    MemoryLog::of(&documents, 2)
-}
-
 const DOCUMENTS: u64 = 3;
 
 fn told() -> Told {
@@ -318,7 +305,7 @@ fn whole(env: &Arc<dyn Env>, faulty: &Faulty, what: &str) -> u64 {
 /// And every document of the log in it once.
 fn sound(env: &Arc<dyn Env>, faulty: &Faulty, what: &str) -> u64 {
     let here = whole(env, faulty, what);
-    let report = verify_source(&log(), env).unwrap();
+    let report = verify_source(&log_of_three(), env).unwrap();
     assert!(report.ok, "{what}: {:?}", report.problems);
     assert_eq!(report.parquet_rows, here, "{what}");
     here
@@ -349,7 +336,7 @@ fn totals(env: &Arc<dyn Env>) -> Vec<Run> {
 
 fn local_totals() -> Vec<Run> {
     let place = place();
-    compact(&log(), &place.env, &small_runs()).unwrap();
+    compact(&log_of_three(), &place.env, &small_runs()).unwrap();
     totals(&place.env)
 }
 
@@ -358,7 +345,7 @@ fn local_totals() -> Vec<Run> {
 fn an_archive_in_a_store_is_the_one_of_a_folder() {
     let (here, faulty) = (place(), Faulty::new());
     let env = machine(Arc::clone(&here.env), &remote(&faulty));
-    let report = compact(&log(), &env, &small_runs()).unwrap();
+    let report = compact(&log_of_three(), &env, &small_runs()).unwrap();
     assert_eq!((report.documents, report.runs, report.compacted_through.as_u64()), (3, 2, 3));
     assert_eq!(sound(&env, &faulty, "whole"), DOCUMENTS);
     assert_eq!(totals(&env), local_totals());
@@ -389,7 +376,7 @@ fn an_archive_in_a_store_is_the_one_of_a_folder() {
     assert_eq!(walked, [1, 2, 3]);
     // Again: nothing.
     let before = objects(&faulty);
-    assert_eq!(compact(&log(), &env, &small_runs()).unwrap().runs, 0);
+    assert_eq!(compact(&log_of_three(), &env, &small_runs()).unwrap().runs, 0);
     assert_eq!(objects(&faulty), before);
 }
 
@@ -409,7 +396,7 @@ fn a_fault_at_any_request_leaves_whole_runs_and_the_same_totals() {
                 let (here, faulty) = (place(), Faulty::new());
                 let env = machine(Arc::clone(&here.env), &remote(&faulty));
                 faulty.fault_at(Some((request, fault)));
-                let outcome = compact(&log(), &env, &small_runs());
+                let outcome = compact(&log_of_three(), &env, &small_runs());
                 let struck = faulty.has_struck();
                 faulty.fault_at(None);
                 if let Err(error) = &outcome {
@@ -421,8 +408,8 @@ fn a_fault_at_any_request_leaves_whole_runs_and_the_same_totals() {
                     faulty.let_arrive();
                     whole(&env, &faulty, &what);
                 }
-                let report =
-                    compact(&log(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
+                let report = compact(&log_of_three(), &env, &small_runs())
+                    .unwrap_or_else(|error| panic!("{what}: {error}"));
                 assert_eq!(report.compacted_through.as_u64(), DOCUMENTS, "{what}");
                 if faulty.let_arrive() > 0 {
                     // A file that nobody names: retention clears it away.
@@ -458,20 +445,20 @@ fn a_commit_that_arrives_late_names_no_file_that_is_gone() {
             let (here, faulty) = (place(), Faulty::new());
             let env = machine(Arc::clone(&here.env), &remote(&faulty));
             faulty.fault_at(Some((request, Fault::Late)));
-            let outcome = compact(&log(), &env, &small_runs());
+            let outcome = compact(&log_of_three(), &env, &small_runs());
             faulty.fault_at(None);
             if !late(&faulty) {
                 break;
             }
             assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Retry, "{what}");
             faulty.arrives_at.store(faulty.requests.load(Ordering::Relaxed) + arrives, Ordering::Relaxed);
-            let second = compact(&log(), &env, &small_runs());
+            let second = compact(&log_of_three(), &env, &small_runs());
             whole(&env, &faulty, &what);
             let has_arrived = !late(&faulty);
             if let Err(error) = second {
                 assert_eq!(error.kind(), ErrorKind::Retry, "{what}: {error}");
             }
-            compact(&log(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
+            compact(&log_of_three(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(whole(&env, &faulty, &what), DOCUMENTS, "{what}");
             assert_eq!(totals(&env), reference, "{what}");
             tried += 1;
@@ -501,7 +488,7 @@ fn any_history_of_faults_ends_in_the_same_totals() {
                 .wrapping_add(round.wrapping_mul(0xD1B5_4A32_D192_ED03));
             *faulty.dice.lock().unwrap() = Some((thrown, 10 + thrown % 30));
             sim.cut_power_after((thrown % 3 == 0).then_some(thrown % 60 + 1));
-            failed += u32::from(compact(&log(), &env, &small_runs()).is_err());
+            failed += u32::from(compact(&log_of_three(), &env, &small_runs()).is_err());
             *faulty.dice.lock().unwrap() = None;
             sim.cut_power_after(None);
             if sim.is_off() {
@@ -516,7 +503,8 @@ fn any_history_of_faults_ends_in_the_same_totals() {
             }
         }
         let what = format!("seed {seed}");
-        let report = compact(&log(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let report =
+            compact(&log_of_three(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(report.compacted_through.as_u64(), DOCUMENTS, "{what}");
         late += faulty.let_arrive();
         thin_archive(&env, &ThinRules::default()).unwrap();
@@ -534,19 +522,19 @@ fn any_history_of_faults_ends_in_the_same_totals() {
 fn a_store_that_is_away_is_waited_for() {
     let (here, faulty) = (place(), Faulty::new());
     let env = machine(Arc::clone(&here.env), &remote(&faulty));
-    let one = MemoryLog { segments: log().segments[..1].to_vec() };
+    let one = MemoryLog { segments: log_of_three().segments[..1].to_vec() };
     compact(&one, &env, &small_runs()).unwrap();
     faulty.away.store(true, Ordering::Relaxed);
     for _ in 0..3 {
-        assert_eq!(compact(&log(), &env, &small_runs()).unwrap_err().kind(), ErrorKind::Retry);
+        assert_eq!(compact(&log_of_three(), &env, &small_runs()).unwrap_err().kind(), ErrorKind::Retry);
     }
     assert_eq!(Archive::open(&env).unwrap().compacted_through().as_u64(), 2);
     let found = Archive::open(&env).unwrap().find_container("9960440300000001", 1);
     assert_eq!(found.unwrap_err().kind(), ErrorKind::Retry);
     // It is no damage either.
-    assert_eq!(verify_source(&log(), &env).unwrap_err().kind(), ErrorKind::Retry);
+    assert_eq!(verify_source(&log_of_three(), &env).unwrap_err().kind(), ErrorKind::Retry);
     faulty.away.store(false, Ordering::Relaxed);
-    assert_eq!(compact(&log(), &env, &small_runs()).unwrap().compacted_through.as_u64(), DOCUMENTS);
+    assert_eq!(compact(&log_of_three(), &env, &small_runs()).unwrap().compacted_through.as_u64(), DOCUMENTS);
     assert_eq!(totals(&env), local_totals());
 }
 
@@ -556,7 +544,7 @@ fn a_slow_store_gives_the_same_archive() {
     let (here, faulty) = (place(), Faulty::new());
     let env = machine(Arc::clone(&here.env), &remote(&faulty));
     faulty.delay_ms.store(3, Ordering::Relaxed);
-    compact(&log(), &env, &small_runs()).unwrap();
+    compact(&log_of_three(), &env, &small_runs()).unwrap();
     assert_eq!(sound(&env, &faulty, "slow"), DOCUMENTS);
 }
 
@@ -572,7 +560,7 @@ fn a_power_cut_at_any_change_of_the_directory_leaves_whole_runs() {
         let store = remote(&faulty);
         let env = machine(Arc::new(sim.clone()), &store);
         sim.cut_power_after(Some(call));
-        let outcome = compact(&log(), &env, &small_runs());
+        let outcome = compact(&log_of_three(), &env, &small_runs());
         sim.cut_power_after(None);
         if !sim.is_off() {
             outcome.unwrap();
@@ -582,7 +570,8 @@ fn a_power_cut_at_any_change_of_the_directory_leaves_whole_runs() {
         let sim = sim.power_cut();
         let env = machine(Arc::new(sim.clone()), &store);
         whole(&env, &faulty, &what);
-        let report = compact(&log(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let report =
+            compact(&log_of_three(), &env, &small_runs()).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(report.compacted_through.as_u64(), DOCUMENTS, "{what}");
         assert_eq!(sound(&env, &faulty, &what), DOCUMENTS);
         assert_eq!(totals(&env), reference, "{what}");
@@ -598,12 +587,12 @@ fn a_second_writer_is_refused_and_changes_nothing() {
     let (here, other, faulty) = (place(), place(), Faulty::new());
     let store = remote(&faulty);
     let env = machine(Arc::clone(&here.env), &store);
-    let one = MemoryLog { segments: log().segments[..1].to_vec() };
+    let one = MemoryLog { segments: log_of_three().segments[..1].to_vec() };
     compact(&one, &env, &small_runs()).unwrap();
     let before = objects(&faulty);
     // Another directory.
     let second = machine(Arc::clone(&other.env), &store);
-    let error = compact(&log(), &second, &small_runs()).unwrap_err();
+    let error = compact(&log_of_three(), &second, &small_runs()).unwrap_err();
     assert!(error.kind() == ErrorKind::Fix && error.to_string().contains("adopt"), "{error}");
     assert_eq!(objects(&faulty), before);
     // A copy of this one, once the other of the two has written.
@@ -612,9 +601,9 @@ fn a_second_writer_is_refused_and_changes_nothing() {
         std::fs::copy(here.dir.path().join(name), copy.dir.path().join(name)).unwrap();
     }
     let copy = machine(Arc::clone(&copy.env), &store);
-    compact(&log(), &env, &small_runs()).unwrap();
+    compact(&log_of_three(), &env, &small_runs()).unwrap();
     let before = objects(&faulty);
-    let error = compact(&log(), &copy, &small_runs()).unwrap_err();
+    let error = compact(&log_of_three(), &copy, &small_runs()).unwrap_err();
     assert!(error.kind() == ErrorKind::Fix && error.to_string().contains("copy"), "{error}");
     assert_eq!(objects(&faulty), before);
     assert_eq!(sound(&env, &faulty, "first"), DOCUMENTS);
@@ -627,16 +616,16 @@ fn an_archive_is_adopted_by_word_and_the_directory_of_before_is_refused() {
     let (here, other, faulty) = (place(), place(), Faulty::new());
     let store = remote(&faulty);
     let env = machine(Arc::clone(&here.env), &store);
-    let one = MemoryLog { segments: log().segments[..1].to_vec() };
+    let one = MemoryLog { segments: log_of_three().segments[..1].to_vec() };
     compact(&one, &env, &small_runs()).unwrap();
     let second = machine(Arc::clone(&other.env), &store);
     let error = adopt(&second, Lsn::new(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt, "a log that ends before the archive: {error}");
     adopt(&second, Lsn::new(3)).unwrap();
-    assert_eq!(compact(&log(), &second, &small_runs()).unwrap().documents, 1);
+    assert_eq!(compact(&log_of_three(), &second, &small_runs()).unwrap().documents, 1);
     assert_eq!(sound(&second, &faulty, "second"), DOCUMENTS);
     assert_eq!(totals(&second), local_totals());
-    assert_eq!(compact(&log(), &env, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
+    assert_eq!(compact(&log_of_three(), &env, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
 }
 
 /// A manifest that is gone is not an empty archive.
@@ -644,18 +633,18 @@ fn an_archive_is_adopted_by_word_and_the_directory_of_before_is_refused() {
 fn a_lost_manifest_is_refused_and_nothing_is_removed() {
     let (here, faulty) = (place(), Faulty::new());
     let env = machine(Arc::clone(&here.env), &remote(&faulty));
-    let one = MemoryLog { segments: log().segments[..1].to_vec() };
+    let one = MemoryLog { segments: log_of_three().segments[..1].to_vec() };
     compact(&one, &env, &small_runs()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(faulty.inner.delete(&Key::from("of/an/operator/archive.json"))).unwrap();
     let before = objects(&faulty);
-    let error = compact(&log(), &env, &small_runs()).unwrap_err();
+    let error = compact(&log_of_three(), &env, &small_runs()).unwrap_err();
     assert!(error.kind() == ErrorKind::Fix && error.to_string().contains("missing"), "{error}");
     assert_eq!(objects(&faulty), before);
     // Nor by a directory that knows nothing of it.
     let other = place();
     let second = machine(Arc::clone(&other.env), &remote(&faulty));
-    assert_eq!(compact(&log(), &second, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
+    assert_eq!(compact(&log_of_three(), &second, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
     assert_eq!(objects(&faulty), before);
 }
 
@@ -713,7 +702,7 @@ fn what_leaves_the_archive_stays_for_readers_of_before() {
 fn nothing_is_merged_in_a_store() {
     let (here, faulty) = (place(), Faulty::new());
     let env = machine(Arc::clone(&here.env), &remote(&faulty));
-    compact(&log(), &env, &small_runs()).unwrap();
+    compact(&log_of_three(), &env, &small_runs()).unwrap();
     let before = objects(&faulty);
     let rules = MergeRules { now_us: NOON_US + 90 * 86_400_000_000, ..MergeRules::default() };
     assert!(merge_archive(&env, &rules).unwrap().unsupported);
@@ -755,7 +744,7 @@ fn the_place_of_an_archive_is_told_once() {
     let elsewhere = Told { url: "s3://other/place".into(), ..Told::default() };
     set_place(&*here.env, &elsewhere).unwrap();
     set_place(&*here.env, &told()).unwrap();
-    compact(&log(), &env, &small_runs()).unwrap();
+    compact(&log_of_three(), &env, &small_runs()).unwrap();
     let error = set_place(&*here.env, &elsewhere).unwrap_err();
     assert!(error.to_string().contains("s3://test/of/an/operator"), "{error}");
     let moved = Told { endpoint: Some("http://127.0.0.1:9".into()), ..told() };
@@ -764,9 +753,9 @@ fn the_place_of_an_archive_is_told_once() {
     // Without the file nobody takes the archive for an empty one, or for one in the folder.
     std::fs::remove_file(here.dir.path().join("archive-store.json")).unwrap();
     assert_eq!(Archive::open(&here.env).err().unwrap().kind(), ErrorKind::Fix);
-    assert_eq!(compact(&log(), &here.env, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
+    assert_eq!(compact(&log_of_three(), &here.env, &small_runs()).unwrap_err().kind(), ErrorKind::Fix);
     // An archive that has begun in the folder stays there.
     let folder = place();
-    compact(&log(), &folder.env, &small_runs()).unwrap();
+    compact(&log_of_three(), &folder.env, &small_runs()).unwrap();
     assert_eq!(set_place(&*folder.env, &told()).unwrap_err().kind(), ErrorKind::Fix);
 }

@@ -135,7 +135,7 @@ impl Admin {
             "tax.days" => Ok(Self::TaxDays),
             "rule.switch" => RuleSwitch::of_value(value).map(Self::Rule),
             "admin.rules" => Ok(Self::Rules),
-            "fold.rebuild" => match Fold::ALL.into_iter().find(|it| it.name() == text("fold")) {
+            "fold.rebuild" => match Fold::by_name(&text("fold")) {
                 Some(fold) => Ok(Self::Rebuild(fold, by, reason)),
                 None => Err("fold has to be registers or tax".to_owned()),
             },

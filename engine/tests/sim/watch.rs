@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ofd_engine::storage::env::{DirEntry, File, LockGuard, Task, Wake};
+use ofd_engine::storage::env::{File, Wake};
 use ofd_engine::storage::testing::SimEnv;
-use ofd_engine::storage::{Completion, DiskOp, DiskQueue, Env, Error, Lane, Now, execute};
+use ofd_engine::storage::{Completion, DiskOp, DiskQueue, Env, Error, Lane, execute, forward_env};
 
 /// A record that a sync has covered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,51 +153,16 @@ impl Watched {
 }
 
 impl Env for Watched {
-    fn now(&self) -> Now {
-        self.env.now()
-    }
-    fn random(&self) -> u64 {
-        self.env.random()
-    }
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
-        self.env.spawn(name, body)
-    }
+    forward_env!(env: now random spawn open_read rename remove remove_dir list sync_dir create_dir_all exists lock free_bytes);
+
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         self.env.open(path).map(|file| self.watch(file))
     }
-    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.env.open_read(path)
-    }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         self.env.create(path).map(|file| self.watch(file))
     }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.env.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.env.remove(path)
-    }
-    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.env.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
-        self.env.list(dir)
-    }
-    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
-        self.env.sync_dir(dir)
-    }
-    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
-        self.env.create_dir_all(dir)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.env.exists(path)
-    }
-    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
-        self.env.lock(path)
-    }
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.env.free_bytes()
-    }
+
     fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
         Ok(Box::new(Queue { env: self.clone(), wake, lanes: Default::default() }))
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ofd_storage::env::{DirEntry, LockGuard, Task, Wake};
-use ofd_storage::{Completion, DiskOp, DiskQueue, Env, Error, File, Now, RealEnv, execute};
+use ofd_storage::env::Wake;
+use ofd_storage::{Completion, DiskOp, DiskQueue, Env, Error, File, RealEnv, execute, forward_env};
 
 /// Which syncs reach the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,51 +79,24 @@ impl File for LossyFile {
 }
 
 impl Env for LossyEnv {
-    fn now(&self) -> Now {
-        self.real.now()
-    }
-    fn random(&self) -> u64 {
-        self.real.random()
-    }
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
-        self.real.spawn(name, body)
-    }
+    forward_env!(real: now random spawn rename remove remove_dir list create_dir_all exists lock free_bytes);
+
     fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         Ok(self.file(self.real.open(path)?))
     }
+
     fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         Ok(self.file(self.real.open_read(path)?))
     }
+
     fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
         Ok(self.file(self.real.create(path)?))
     }
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.real.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove(path)
-    }
-    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.real.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
-        self.real.list(dir)
-    }
+
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
         if self.syncs == Syncs::None { Ok(()) } else { self.real.sync_dir(dir) }
     }
-    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
-        self.real.create_dir_all(dir)
-    }
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.real.exists(path)
-    }
-    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
-        self.real.lock(path)
-    }
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.real.free_bytes()
-    }
+
     fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
         Ok(Box::new(LossyQueue { env: self.clone(), done: Vec::new(), wake }))
     }

@@ -1,11 +1,10 @@
 //! A machine whose archive lies in an object store.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::Store;
-use crate::env::{DirEntry, DiskQueue, Env, File, LockGuard, Mirror, Now, Task, Wake};
-use crate::error::Error;
+use crate::env::Env;
+use crate::forward_env;
 
 /// An [`Env`] that names the store of its archive.
 pub struct Stored {
@@ -21,83 +20,9 @@ impl Stored {
 }
 
 impl Env for Stored {
+    forward_env!(env: mirror now random spawn open open_read create rename exchange link remove remove_dir list sync_dir create_dir_all exists lock free_bytes queue);
+
     fn store(&self) -> Option<&dyn Store> {
         Some(&*self.store)
-    }
-
-    fn mirror(&self) -> Option<&Mirror> {
-        self.env.mirror()
-    }
-
-    fn now(&self) -> Now {
-        self.env.now()
-    }
-
-    fn random(&self) -> u64 {
-        self.env.random()
-    }
-
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
-        self.env.spawn(name, body)
-    }
-
-    fn open(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.env.open(path)
-    }
-
-    fn open_read(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.env.open_read(path)
-    }
-
-    fn create(&self, path: &Path) -> Result<Arc<dyn File>, Error> {
-        self.env.create(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.env.rename(from, to)
-    }
-
-    fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
-        self.env.exchange(one, other)
-    }
-
-    fn link(&self, from: &Path, to: &Path) -> Result<(), Error> {
-        self.env.link(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> Result<(), Error> {
-        self.env.remove(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> Result<(), Error> {
-        self.env.remove_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> Result<Vec<DirEntry>, Error> {
-        self.env.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
-        self.env.sync_dir(dir)
-    }
-
-    fn create_dir_all(&self, dir: &Path) -> Result<(), Error> {
-        self.env.create_dir_all(dir)
-    }
-
-    fn exists(&self, path: &Path) -> Result<bool, Error> {
-        self.env.exists(path)
-    }
-
-    fn lock(&self, path: &Path) -> Result<LockGuard, Error> {
-        self.env.lock(path)
-    }
-
-    fn free_bytes(&self) -> Result<u64, Error> {
-        self.env.free_bytes()
-    }
-
-    fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
-        self.env.queue(wake)
     }
 }

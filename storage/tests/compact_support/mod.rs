@@ -432,3 +432,16 @@ pub(crate) fn files(env: &dyn Env) -> BTreeMap<PathBuf, Vec<u8>> {
     }
     out
 }
+
+/// Documents of two days in one segment, one without items in the next.
+pub(crate) fn log_of_three() -> MemoryLog {
+    let documents: Vec<Sent> = (0..3)
+        .map(|at| {
+            let lines = if at < 2 { vec![line("Чай", 100)] } else { vec![] };
+            let mut receipt = receipt("7704211201", "9960440300000001", at + 1, lines);
+            receipt.at = NOON + at % 2 * DAY_S;
+            Sent { received_us: NOON_US + i64::from(at) * 1_000_000, ..Sent::of(&receipt) }
+        })
+        .collect();
+    MemoryLog::of(&documents, 2)
+}

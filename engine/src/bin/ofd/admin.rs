@@ -1,6 +1,7 @@
 //! `ofd admin`: what an operator asks and tells a running server.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 use ofd_engine::codec::DriveNumber;
 use ofd_engine::control::{Admin, Request};
 use ofd_engine::tax::TaxCommand;
@@ -85,19 +86,11 @@ struct Rule {
 
 #[derive(Debug, Args)]
 struct Rebuild {
-    /// Which.
-    #[arg(long, value_enum)]
-    fold: FoldName,
+    /// Which: registers, with shifts, figures, findings, colours and their events; or tax, the outbox and its accounts.
+    #[arg(long, value_parser = fold())]
+    fold: Fold,
     #[command(flatten)]
     words: Words,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FoldName {
-    /// Registers, shifts, figures, findings, colours and their events.
-    Registers,
-    /// The outbox of the tax service and its accounts.
-    Tax,
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +155,12 @@ struct Remarks {
     most: u32,
 }
 
+/// Reads the name of a fold, and offers those that there are.
+fn fold() -> impl TypedValueParser<Value = Fold> {
+    PossibleValuesParser::new(Fold::ALL.map(Fold::name))
+        .try_map(|name| Fold::by_name(&name).ok_or_else(|| format!("{name} is no fold")))
+}
+
 impl What {
     fn request(self) -> Result<Admin, Failure> {
         let door = |command, it: Words| Admin::Door(command, it.by, it.reason);
@@ -189,13 +188,7 @@ impl What {
             Self::Rules => Admin::Rules,
             Self::RuleOff(it) => switch(it, false)?,
             Self::RuleOn(it) => switch(it, true)?,
-            Self::Rebuild(Rebuild { fold, words }) => {
-                let fold = match fold {
-                    FoldName::Registers => Fold::Registers,
-                    FoldName::Tax => Fold::Tax,
-                };
-                Admin::Rebuild(fold, words.by, words.reason)
-            }
+            Self::Rebuild(Rebuild { fold, words }) => Admin::Rebuild(fold, words.by, words.reason),
             Self::Gap(it) => Admin::Gap(it.drive.drive, it.fd),
         })
     }
