@@ -13,11 +13,13 @@ check:
 test:
     cargo test --features everything
 
-# The crate of SQL and its command, which compile DataFusion: half an hour the first time on two cores.
+# The crate of SQL, its command and the benchmarks, which compile DataFusion: a quarter of an hour the first time on two cores.
 sql:
-    cargo clippy --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --all-targets -- -D warnings
-    cargo test --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --lib --test isolation --test limits --test union --test views
-    cargo test --release -p ofd-sql -p ofd-engine --features ofd-engine/full,ofd-engine/sql --test tool sql
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo test --release -p ofd-sql -p ofd-bench --lib --test isolation --test limits --test union --test views
+    cargo test --release -p ofd-bench
+    cargo build --release -p ofd-engine --features full --bin ofd
+    OFD_SQL_TOOL="${CARGO_TARGET_DIR:-$PWD/target}/release/ofd" cargo test --features everything --test tool sql
 
 # The log on a disk that lies. `OFD_SEED=…` replays one seed, `OFD_SIM_SECONDS=…` adds fresh ones for so long.
 sim:
@@ -104,7 +106,3 @@ ci:
 one-truth documents dir:
     OFD_ONE_TRUTH={{documents}} OFD_ONE_TRUTH_DIR={{dir}} cargo test --release -p ofd-engine --features testing,control --test one_truth -- --nocapture
     python3 .ci/one_truth.py {{dir}}
-
-# What three questions cost `ofd sql` beside DuckDB, over what `just one-truth` left. Needs the tool with SQL and DuckDB for Python.
-questions dir ofd="target/release/ofd":
-    python3 bench/questions.py {{dir}} {{ofd}}

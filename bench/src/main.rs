@@ -24,6 +24,8 @@ mod harness;
 mod lane;
 mod log;
 mod nats;
+#[cfg(feature = "sql")]
+mod question;
 mod raw;
 mod recover;
 mod rig;
@@ -53,7 +55,7 @@ enum Room {
     Door,
     /// Compaction.
     Parquet,
-    /// Finding documents.
+    /// Finding documents, and three questions in SQL.
     Query,
     /// The figures behind docs/adr/0001 and 0002.
     Choice,
@@ -159,7 +161,15 @@ fn main() -> anyhow::Result<()> {
         (Room::Server, &[server::run]),
         (Room::Door, &[door::run]),
         (Room::Parquet, &[columns::run]),
-        (Room::Query, &[find::run, search::run]),
+        (
+            Room::Query,
+            &[
+                find::run,
+                search::run,
+                #[cfg(feature = "sql")]
+                question::run,
+            ],
+        ),
         (Room::Choice, &[choice::run]),
         (Room::Big, &[big::run]),
         (Room::Archive, &[archive::run]),

@@ -81,6 +81,9 @@ const VAT_RATES: &[(i64, &str)] = &[
     (12, "22/122"),
 ];
 
+/// Tag 1209.
+const FFD: &[(i64, &str)] = &[(1, "1.0"), (2, "1.05"), (3, "1.1"), (4, "1.2")];
+
 /// All views.
 pub const VIEWS: &[View] = &[
     View {
@@ -192,6 +195,31 @@ pub const VIEWS: &[View] = &[
             same("last_received_at", "принят", "max(received_at)"),
         ],
         rest: "WHERE variant = 0 AND realm = 'prod' AND rnm IS NOT NULL GROUP BY inn, rnm",
+    },
+    View {
+        english: "registers_registered",
+        russian: "карточки_касс",
+        about: "кассы, как они зарегистрированы, на последний снимок (раз в день): строка — ККТ",
+        table: "registers",
+        columns: &[
+            same("inn", "инн", "inn"),
+            same("rnm", "рнм", "rnm"),
+            same("fn", "фн", "fn"),
+            same("status", "состояние", "status"),
+            same("user_name", "пользователь", "user_name"),
+            same("address", "адрес", "address"),
+            same("place", "место", "place"),
+            same("kkt_number", "заводской_номер", "kkt_number"),
+            words("ffd_code", "ффд", "ffd_code", FFD),
+            same("tax_systems", "системы_налогообложения", "tax_systems"),
+            same("automat", "автомат", "automat"),
+            same("internet", "интернет", "internet"),
+            same("autonomous", "автономно", "autonomous"),
+            same("valid_from", "действует_с", "valid_from"),
+        ],
+        // The snapshot of a day has every register, as it stood then.
+        rest: "WHERE realm = 'prod' AND NOT ended \
+               QUALIFY row_number() OVER (PARTITION BY rnm ORDER BY date DESC) = 1",
     },
     View {
         english: "revenue_by_day",

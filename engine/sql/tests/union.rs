@@ -44,7 +44,9 @@ fn answers_are_those_of_the_golden_file_wherever_the_rows_lie() {
         World::with(&documents, 0),
         World::with(&documents, documents.len() / 2),
         World::with(&documents, documents.len() - 1),
+        World::in_store(&documents, documents.len() / 2),
     ];
+    assert!(!worlds[4].env.exists(Path::new("parquet")).unwrap(), "its files lie in the store");
     let asked = worlds.each_ref().map(|world| world.sql(Scope::Everything));
     let mut anew =
         String::from("Questions over everybody's 360 documents. BLESS=1 writes the answers anew.\n\n");

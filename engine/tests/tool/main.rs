@@ -18,7 +18,6 @@ mod receipts;
 mod registers;
 mod retain;
 mod serve;
-#[cfg(feature = "sql")]
 mod sql;
 mod support;
 mod tax;

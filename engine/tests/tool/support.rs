@@ -43,7 +43,12 @@ pub(crate) fn ofd<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Ran {
 
 /// As [`ofd`], with this on stdin.
 pub(crate) fn ofd_fed<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
-    let mut child = Command::new(OFD)
+    run(Path::new(OFD), words, input)
+}
+
+/// Runs a program to its end.
+pub(crate) fn run<S: AsRef<OsStr>>(program: &Path, words: impl IntoIterator<Item = S>, input: &[u8]) -> Ran {
+    let mut child = Command::new(program)
         .args(words)
         .env_remove("RUST_LOG")
         .stdin(Stdio::piped())

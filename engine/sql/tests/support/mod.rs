@@ -7,6 +7,8 @@
     reason = "a failed test may panic; not every test uses everything"
 )]
 
+mod store;
+
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -16,11 +18,14 @@ use ofd_storage::columns::document::inn_of;
 use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow};
 use ofd_storage::compact::{CompactOptions, compact};
 use ofd_storage::envelope::{Envelope, Realm};
+use ofd_storage::store::Stored;
+use ofd_storage::store::place::{Place, set_place};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::union::Snapshot;
 use ofd_storage::{Driver, Env, LogOptions, LogReader, Lsn, NewRecord, Position, RecordKind, recover};
 
 use crate::compact_support::{DAY_S, NOON, Receipt, Sent, line, receipt};
+use store::MemoryStore;
 
 /// Segments of some sixty documents.
 pub(crate) const SMALL: LogOptions = LogOptions {
@@ -38,6 +43,13 @@ pub(crate) const USERS: [&str; 3] = ["7704211201", "5001007322", "7707083893"];
 pub(crate) const DRIVES: [&str; 4] =
     ["9960440300000001", "9960440300000002", "9960440300000003", "9960440300000004"];
 
+/// A machine past the days of the documents: a till cannot be ahead of us.
+fn machine() -> Arc<dyn Env> {
+    let machine = SimEnv::new(7, SimKnobs::default());
+    machine.advance(1, 20_000_000_000_000);
+    Arc::new(machine)
+}
+
 /// A log with an archive.
 pub(crate) struct World {
     pub(crate) env: Arc<dyn Env>,
@@ -46,10 +58,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let machine = SimEnv::new(7, SimKnobs::default());
-        // Past the days of the documents: a till cannot be ahead of us.
-        machine.advance(1, 20_000_000_000_000);
-        Self::on(Arc::new(machine))
+        Self::on(machine())
     }
 
     pub(crate) fn on(env: Arc<dyn Env>) -> Self {
@@ -95,14 +104,25 @@ impl World {
 
     /// With so many of the documents in Parquet, in several runs, and the rest in the log.
     pub(crate) fn with(documents: &[Sent], compacted: usize) -> Self {
-        let mut world = Self::new();
+        Self::new().filled(documents, compacted)
+    }
+
+    /// The same, with its archive in an object store.
+    pub(crate) fn in_store(documents: &[Sent], compacted: usize) -> Self {
+        let store = Stored::new(machine(), Arc::new(MemoryStore::default()));
+        set_place(&store, &Place { url: "s3://archive/here".into(), ..Place::default() }).unwrap();
+        Self::on(Arc::new(store)).filled(documents, compacted)
+    }
+
+    fn filled(mut self, documents: &[Sent], compacted: usize) -> Self {
+        let world = &mut self;
         let (first, rest) = documents.split_at(compacted);
         if !first.is_empty() {
             world.append(first);
             world.compact(70_000);
         }
         world.append(rest);
-        world
+        self
     }
 
     pub(crate) fn sql(&self, scope: Scope) -> Sql {
