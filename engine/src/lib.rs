@@ -86,6 +86,8 @@ mod scrubber;
 #[cfg(feature = "parquet")]
 mod search;
 mod seat;
+#[cfg(any(feature = "webhook", feature = "smtp", feature = "tax-http"))]
+mod secrets;
 mod shared;
 mod sides;
 #[cfg(feature = "sql")]

@@ -22,7 +22,7 @@ mod report;
 pub use account::{Account, DayCounts, Remark, Settled, Totals};
 pub use command::TaxCommand;
 #[cfg(feature = "tax-http")]
-pub use http::{HttpTaxService, is_url};
+pub use http::{HttpTaxOptions, HttpTaxService, is_url};
 pub use options::TaxOptions;
 pub use outbox::TaxState;
 pub use report::{ReconciledDay, TaxOverview, TaxReconciliation};

@@ -1,10 +1,8 @@
-//! What channels take from the machine: a few threads that make deliveries which block, secrets by file path, the time.
+//! What channels take from the machine: a few threads that make deliveries which block, the time.
 //!
 //! The engine itself takes none of it here: a channel is the host's side of the seam, and no simulation runs through it.
 
-use std::io::Read as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
@@ -62,27 +60,6 @@ impl Pool {
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => answered(DeliveryOutcome::Retry),
         }
     }
-}
-
-/// Longest file of secrets, bytes.
-const SECRET_LEN_MAX: u64 = 64 * 1024;
-
-/// The text of a file of secrets, read anew for each delivery: whoever rotates one replaces the file.
-///
-/// # Errors
-/// Of the system; `InvalidData` when it is too long or no text.
-#[cfg_attr(
-    not(test),
-    expect(clippy::disallowed_methods, reason = "a channel is the host's side of the seam")
-)]
-pub(super) fn read_secret(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    file.take(SECRET_LEN_MAX.saturating_add(1)).read_to_string(&mut text)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > SECRET_LEN_MAX {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    Ok(text)
 }
 
 /// A time that something may take.

@@ -20,9 +20,10 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
 
 use super::letter::letter_of;
-use super::machine::{Patience, Pool, read_secret};
+use super::machine::{Patience, Pool};
 use crate::error::{Error, ErrorKind};
 use crate::host::{Answering, Channel, Delivery, DeliveryOutcome};
+use crate::secrets::read_secret;
 
 /// Of a letter, below the time-out of a channel: what is taken later than that would be sent again.
 const TIMEOUT: Duration = Duration::from_secs(25);

@@ -30,13 +30,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use super::machine::{Pool, now_s, read_secret};
+use super::machine::{Pool, now_s};
 use crate::error::{Error, ErrorKind};
 use crate::host::{Answering, Channel, Delivery, DeliveryOutcome};
+use crate::secrets::{client_tls, read_secret};
 
 /// Below the time-out of a channel: a thread is never left behind.
 const TIMEOUT: Duration = Duration::from_secs(25);
@@ -80,14 +80,8 @@ impl Webhook {
         };
         let text = read_secret(&options.secret_file).map_err(|error| fix("the secrets", &error))?;
         keys(&text).map_err(|error| fix("the secrets", &error))?;
-        let roots = match &options.authority_file {
-            None => RootCerts::WebPki,
-            Some(path) => {
-                let pem = read_secret(path).map_err(|error| fix("the authorities", &error))?;
-                let all = authorities(&pem).map_err(|error| fix("the authorities", &error))?;
-                RootCerts::Specific(Arc::new(all))
-            }
-        };
+        let tls = client_tls(options.authority_file.as_deref(), None);
+        let tls = tls.map_err(|error| fix("TLS", &error))?;
         let config = Config::builder()
             .timeout_global(Some(TIMEOUT))
             .max_redirects(0)
@@ -97,7 +91,7 @@ impl Webhook {
             .proxy(None)
             .max_response_header_size(16 * 1024)
             .user_agent("ofd-engine")
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .tls_config(tls)
             .build();
         let resolver =
             OuterResolver { inner_networks: options.inner_networks, lookup: DefaultResolver::default() };
@@ -153,17 +147,6 @@ impl Maker {
             Err(_) => DeliveryOutcome::Retry,
         }
     }
-}
-
-/// All certificates of a PEM.
-fn authorities(pem: &str) -> Result<Vec<Certificate<'static>>, String> {
-    let mut all = Vec::new();
-    for item in parse_pem(pem.as_bytes()) {
-        if let PemItem::Certificate(it) = item.map_err(|error| error.to_string())? {
-            all.push(it);
-        }
-    }
-    if all.is_empty() { Err("there is no certificate".to_owned()) } else { Ok(all) }
 }
 
 /// Whether a URL can be a target at all: of the right scheme, with a host and without a user.
@@ -294,17 +277,6 @@ mod tests {
         }
         let five: String = (0..5).map(|it| format!("k{it} 0123456789abcdef\n")).collect();
         assert!(keys(&five).is_err());
-    }
-
-    // A house that changes its authority has both in the file.
-    #[test]
-    fn all_authorities_of_a_file_are_taken() {
-        let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
-        let two = format!("# old\n{}# new\n{}", pem("MAA="), pem("MAE="));
-        let found: Vec<Vec<u8>> = authorities(&two).unwrap().iter().map(|it| it.der().to_vec()).collect();
-        assert_eq!(found, [vec![0x30, 0], vec![0x30, 1]]);
-        assert!(authorities("nothing").is_err());
-        assert!(authorities(&pem("!")).is_err());
     }
 
     // A subscription names any URL, and we call it from inside.

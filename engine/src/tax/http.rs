@@ -13,9 +13,12 @@
 //!
 //! Threads: one a batch in flight and one for verdicts, which wait in blocking calls; the leg itself waits for nobody.
 //!
+//! A certificate that nobody vouches for is as a service that cannot be reached: documents wait, and none goes to it.
+//!
 //! Errors: those of a call are told in the log and mean "not now"; behind a poll that failed there is a wait, from 1 to 15 seconds. Needs the feature `tax-http`.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -26,6 +29,7 @@ use ureq::Agent;
 
 use crate::error::{Error, ErrorKind};
 use crate::host::{Answering, TaxDocument, TaxReceipt, TaxService, TaxStatus};
+use crate::secrets::client_tls;
 
 /// The first wait behind a poll that failed, and the longest; half a call at most.
 const POLL_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
@@ -43,6 +47,21 @@ struct Client {
     poll_failures: AtomicU32,
 }
 
+/// How the tax service is reached.
+#[derive(Clone, Debug, Default)]
+pub struct HttpTaxOptions {
+    /// `http://HOST:PORT/PATH` or `https://…`.
+    pub url: String,
+    /// Batches at once, 1..=64.
+    pub calls: usize,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// PEM of the authorities that certify the service; none: those that browsers trust.
+    pub authority_file: Option<PathBuf>,
+    /// PEM of our own certificate with its chain, and of its key, where the service asks who calls.
+    pub identity_files: Option<(PathBuf, PathBuf)>,
+}
+
 /// The tax service behind a URL.
 pub struct HttpTaxService {
     sends: Sender<Job>,
@@ -56,21 +75,34 @@ impl std::fmt::Debug for HttpTaxService {
 }
 
 impl HttpTaxService {
-    /// Of this URL (`http://HOST:PORT/PATH` or `https://…`); `calls` documents batches at once, each within `timeout`.
+    /// Of this URL, with `calls` batches at once, each within `timeout`; certified by whom browsers trust.
     ///
     /// # Errors
-    /// `Fix` when that is no URL; of the system when there are no threads.
+    /// As [`HttpTaxService::open`].
     pub fn new(url: &str, calls: usize, timeout: Duration) -> Result<Self, Error> {
+        Self::open(&HttpTaxOptions { url: url.to_owned(), calls, timeout, ..HttpTaxOptions::default() })
+    }
+
+    /// Of these options. Nothing is connected to yet.
+    ///
+    /// # Errors
+    /// `Fix` when that is no URL, or a certificate or key cannot be read; of the system when there are no threads.
+    pub fn open(options: &HttpTaxOptions) -> Result<Self, Error> {
+        let &HttpTaxOptions { ref url, calls, timeout, ref authority_file, ref identity_files } = options;
         let url = url.trim_end_matches('/');
         if !is_url(url) {
             return Err(Error::new(ErrorKind::Fix, "tax.url has to be http://… or https://…"));
         }
+        let identity = identity_files.as_ref().map(|(chain, key)| (chain.as_path(), key.as_path()));
+        let tls = client_tls(authority_file.as_deref(), identity)
+            .map_err(|error| Error::new(ErrorKind::Fix, format!("the tax service: {error}")))?;
         let config = Agent::config_builder()
             .timeout_global(Some(timeout))
             .max_redirects(0)
             .http_status_as_error(false)
             .proxy(None)
             .user_agent("ofd-engine")
+            .tls_config(tls)
             .build();
         let client = Arc::new(Client {
             agent: Agent::new_with_config(config),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ofd_engine::channels::{Smtp, SmtpOptions, SmtpSecurity, Webhook, WebhookOptions};
 use ofd_engine::host::TaxService;
-use ofd_engine::tax::{HttpTaxService, TaxOptions};
+use ofd_engine::tax::{HttpTaxOptions, HttpTaxService, TaxOptions};
 use ofd_engine::{ArchivePlace, Engine, EngineBuilder, Limits, SinkFailure, TestPing};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -77,6 +77,9 @@ pub(crate) struct Config {
     pub(crate) smtp_password_file: String,
     pub(crate) smtp_authority_file: String,
     pub(crate) tax_url: String,
+    pub(crate) tax_authority_file: String,
+    pub(crate) tax_certificate_file: String,
+    pub(crate) tax_key_file: String,
     pub(crate) tax_batch_documents: i64,
     pub(crate) tax_batch_bytes: i64,
     pub(crate) tax_batches_in_flight: i64,
@@ -145,6 +148,9 @@ impl Default for Config {
             smtp_password_file: String::new(),
             smtp_authority_file: String::new(),
             tax_url: String::new(),
+            tax_authority_file: String::new(),
+            tax_certificate_file: String::new(),
+            tax_key_file: String::new(),
             tax_batch_documents: 500,
             tax_batch_bytes: 4 << 20,
             tax_batches_in_flight: 4,
@@ -317,11 +323,22 @@ impl Config {
         if self.tax_url.is_empty() {
             return Ok(None);
         }
+        if self.tax_certificate_file.is_empty() != self.tax_key_file.is_empty() {
+            let text = "tax.certificate_file and tax.key_file are given together or not at all";
+            return Err(Failure::new(Exit::Usage, text));
+        }
         let options = self.tax_options();
         // Its own time-out comes first, so that no thread is left behind at a call that nobody waits for.
         let timeout =
             Duration::from_micros(options.call_timeout_us).saturating_sub(Duration::from_millis(500));
-        let service = HttpTaxService::new(&self.tax_url, options.batches_in_flight, timeout)?;
+        let file = |path: &str| (!path.is_empty()).then(|| path.into());
+        let service = HttpTaxService::open(&HttpTaxOptions {
+            url: self.tax_url.clone(),
+            calls: options.batches_in_flight,
+            timeout,
+            authority_file: file(&self.tax_authority_file),
+            identity_files: file(&self.tax_certificate_file).zip(file(&self.tax_key_file)),
+        })?;
         Ok(Some(Arc::new(service)))
     }
 

@@ -722,6 +722,42 @@ pub(crate) const KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "tax.authority_file",
+        unit: "path",
+        about: "PEM of the authorities that certify the tax service; empty = those that browsers trust.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or a path",
+            fits: |_| true,
+            get: |it| &it.tax_authority_file,
+            set: |it, value| it.tax_authority_file = value,
+        },
+    },
+    Key {
+        name: "tax.certificate_file",
+        unit: "path",
+        about: "PEM of our own certificate with its chain, for a tax service that asks who calls; empty = none.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or a path",
+            fits: |_| true,
+            get: |it| &it.tax_certificate_file,
+            set: |it, value| it.tax_certificate_file = value,
+        },
+    },
+    Key {
+        name: "tax.key_file",
+        unit: "path",
+        about: "PEM of the key of that certificate.",
+        reloadable: false,
+        field: Field::Text {
+            bounds: "nothing, or a path",
+            fits: |_| true,
+            get: |it| &it.tax_key_file,
+            set: |it, value| it.tax_key_file = value,
+        },
+    },
+    Key {
         name: "tax.batch_documents",
         unit: "documents",
         about: "Documents of a batch.",
