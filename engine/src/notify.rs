@@ -21,6 +21,8 @@ pub(crate) mod teller;
 
 use std::sync::PoisonError;
 
+#[cfg(feature = "testing")]
+use crossbeam_channel::Receiver;
 use ofd_storage::{Lsn, Position};
 
 pub use self::clock::{Digest, Quiet};
@@ -33,6 +35,8 @@ pub use self::subscription::{
 pub(crate) use self::teller::{Desk, Teller};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+#[cfg(feature = "testing")]
+use crate::handover::Unanswered;
 
 /// A subscription and how far it is.
 #[derive(Clone, Debug)]
@@ -68,30 +72,53 @@ impl Engine {
     /// # Errors
     /// `Fix` when there is no such subscription or channel, or there are too many; `Reopen` when the log has failed.
     pub fn subscribe(&self, command: SubscriptionCommand) -> Result<Position, Error> {
+        self.check_subscription(&command)?;
+        let desk = self.desk();
+        let mut standing = desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.0.check(&command).map_err(|what| Error::new(ErrorKind::Fix, what))?;
+        let at = self.append_commands([command.to_payload()])?;
+        desk.take_in(&mut standing, at, command);
+        Ok(Position::new(at))
+    }
+
+    /// Whether a command asks for what there is.
+    fn check_subscription(&self, command: &SubscriptionCommand) -> Result<(), Error> {
         let fix = |what: String| Error::new(ErrorKind::Fix, what);
         // A tool that has the directory for a moment has no channels: the server will, or holds it back until then.
-        if let SubscriptionCommand::Set(it) = &command
+        if let SubscriptionCommand::Set(it) = command
             && !self.shared().host.channels.is_empty()
             && !self.shared().host.channels.contains_key(&it.channel)
         {
             let names: Vec<&str> = self.shared().host.channels.keys().map(String::as_str).collect();
             return Err(fix(format!("there is no such channel; there are: {}", names.join(", "))));
         }
-        if let SubscriptionCommand::Replay { from, .. } = &command
+        if let SubscriptionCommand::Replay { from, .. } = command
             && *from > self.durable()
         {
             return Err(fix("nothing has happened behind that position yet".to_owned()));
         }
+        Ok(())
+    }
+
+    /// As [`Engine::subscribe`] for who has no thread to wait on: hands the command to the writer.
+    #[cfg(feature = "testing")]
+    pub(crate) fn begin_subscription(
+        &self,
+        command: &SubscriptionCommand,
+    ) -> Result<Receiver<Result<Lsn, Unanswered>>, Error> {
+        self.check_subscription(command)?;
+        let standing = self.desk().subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.0.check(command).map_err(|what| Error::new(ErrorKind::Fix, what))?;
+        drop(standing);
+        self.begin_command(command.to_payload())
+    }
+
+    /// The command at this position is durable.
+    #[cfg(feature = "testing")]
+    pub(crate) fn end_subscription(&self, at: Lsn, command: SubscriptionCommand) {
         let desk = self.desk();
         let mut standing = desk.subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
-        standing.0.check(&command).map_err(fix)?;
-        let at = self.append_commands([command.to_payload()])?;
-        standing.0.fold(at, command.clone());
-        standing.1 = at;
-        desk.inbox.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, command));
-        drop(standing);
-        desk.ring();
-        Ok(Position::new(at))
+        desk.take_in(&mut standing, at, command);
     }
 
     /// The subscriptions that stand, and how far each is.

@@ -29,6 +29,16 @@ pub enum Planted {
     AcceptsConflicts,
     /// An engine that has failed goes on answering.
     AnswersWhileFailed,
+    /// A drive goes on to its next batch before the receipts of the one before are durable.
+    TaxSendsBeforeReceipts,
+    /// What is sent again goes in the opposite order.
+    TaxTurnsRetriesRound,
+    /// What the tax service said before a start is forgotten by it.
+    TaxForgetsAtStart,
+    /// A subscription goes on before the record of its delivery is durable.
+    NoticesBeforeRecords,
+    /// What is delivered again has another id.
+    NoticeIdsDrawnAnew,
 }
 
 #[cfg(ofd_planted)]

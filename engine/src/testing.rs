@@ -5,6 +5,7 @@
 //! One caller, one thread, the same calls in the same order: then one execution, to the byte.
 
 mod socket;
+mod subscribing;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, yield_now};
 
 pub use self::socket::Socket;
+pub use self::subscribing::Subscribing;
 use crate::bell::PortBell;
 use crate::builder::{EngineBuilder, with_mirror};
 use crate::cursor::{Cursor, not_taken};
@@ -196,13 +198,18 @@ impl Machine {
         socket
     }
 
-    /// Begins or goes on with the end of the engine, as [`Engine::shutdown`] does it: ports, workers, writer. True:
-    /// everything has ended.
+    /// Begins or goes on with the end of the engine, as [`Engine::shutdown`] does it: notifier, ports, workers, writer.
+    /// True: everything has ended but what waits for nothing.
     pub fn end(&mut self) -> bool {
         let shared = self.engine.shared();
         shared.set_health(Health::Draining);
         self.engine.shut_gate();
         shared.end(Stage::PortsEnd);
+        // It waits a moment for what is under way.
+        if self.teller.is_some() {
+            self.ports.iter().for_each(|it| it.bell.ring());
+            return false;
+        }
         if !self.ports.iter().all(|it| it.ended.get()) {
             self.ports.iter().for_each(|it| it.bell.ring());
             return false;
@@ -269,7 +276,8 @@ impl Machine {
     pub fn alive(&self) -> String {
         let ports = self.ports.iter().filter(|it| !it.ended.get()).count();
         let workers = self.sitting();
-        format!("{ports} ports, {workers} workers, {} writer", usize::from(self.writer.is_some()))
+        let (writer, teller) = (usize::from(self.writer.is_some()), usize::from(self.teller.is_some()));
+        format!("{ports} ports, {workers} workers, {writer} writer, {teller} notifier")
     }
 
     /// Workers that have not ended yet.

@@ -36,6 +36,7 @@ use super::kind::NoticeKind;
 use super::saved::{Saved, SavedLine};
 use super::subscription::{NoticeScope, Standing, SubscriptionCommand, Subscriptions, plain_inn};
 use crate::host::{Delivery, DeliveryOutcome};
+use crate::planted::{self, Planted};
 
 /// Attempts before something is given up, however long its line has failed.
 pub const ATTEMPTS_MIN: u32 = 12;
@@ -559,6 +560,9 @@ impl Notifier {
         };
         flight.way = Way::Noting(kind);
         out.push(note(line, token, kind));
+        if planted::is(Planted::NoticesBeforeRecords) {
+            self.noted(token);
+        }
     }
 
     fn noted(&mut self, token: u64) {
@@ -644,7 +648,10 @@ impl Notifier {
             line.served = token;
             tokens.insert(token, id.clone());
             let failing_us = line.failing_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
-            let delivery_id = id_of(id, first.place);
+            let mut delivery_id = id_of(id, first.place);
+            if planted::is(Planted::NoticeIdsDrawnAnew) {
+                delivery_id ^= token;
+            }
             if line.attempts >= ATTEMPTS_MIN && failing_us > limits.deadline_us {
                 let way = Way::Noting(StatusKind::GivenUp);
                 line.flight = Some(Flight { token, id: delivery_id, through, way });

@@ -77,6 +77,14 @@ impl Desk {
         }
     }
 
+    /// A command that is durable, in the order of the log.
+    pub(super) fn take_in(&self, standing: &mut (Subscriptions, Lsn), at: Lsn, command: SubscriptionCommand) {
+        standing.0.fold(at, command.clone());
+        standing.1 = at;
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, command));
+        self.ring();
+    }
+
     /// The notifier has to look.
     pub(crate) fn ring(&self) {
         self.bell.ring();

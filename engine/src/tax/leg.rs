@@ -35,6 +35,7 @@ use crate::handover::Unanswered;
 use crate::host::{Answering, Capability, TaxDocument, TaxReceipt, TaxService, TaxStatus};
 use crate::live::file::{self, Folded};
 use crate::partition::partition_of;
+use crate::planted::{self, Planted};
 use crate::query::StoredDocument;
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::{worker, writer};
@@ -342,7 +343,12 @@ impl Leg {
         records.extend(durable);
         for _ in 0..PASSED_AT_ONCE {
             match records.next() {
-                Ok(Some((record, location))) => inputs.extend(input_of(&record, Some(location))),
+                Ok(Some((record, location))) => {
+                    let forgets = planted::is(Planted::TaxForgetsAtStart) && record.lsn() <= self.start;
+                    if !forgets || record.kind() != RecordKind::Status {
+                        inputs.extend(input_of(&record, Some(location)));
+                    }
+                }
                 Ok(None) => break,
                 Err(error) if error.kind() == ErrorKind::Corrupt => {
                     tracing::error!(%error, "alarm: the outbox of the tax service lacks a part of the log");

@@ -60,6 +60,8 @@ pub struct Oracle {
     records: BTreeMap<u64, Record>,
     /// LSNs of documents among them.
     pub documents: BTreeSet<u64>,
+    /// Records that are durable since somebody looked last.
+    pub fresh: Vec<Stored>,
     /// Greatest answered LSN of each drive.
     answered_upto: BTreeMap<[u8; 16], u64>,
     /// Tell what happens, for who replays a seed.
@@ -162,6 +164,7 @@ impl Oracle {
                 self.documents.insert(lsn);
             }
         }
+        self.fresh.push(record.stored.clone());
         self.records.insert(lsn, record);
         Ok(())
     }

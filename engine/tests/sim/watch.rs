@@ -107,7 +107,7 @@ fn read_records(bytes: &[u8], synced: &Synced) {
     let mut at = 0;
     while at + 64 <= bytes.len() {
         let len = u32_at(at + 4) as usize;
-        let may_be = (1..=5).contains(&bytes[at + 8])
+        let may_be = (1..=6).contains(&bytes[at + 8])
             && len >= 64
             && at + len <= bytes.len()
             && bytes[at + 57..at + 64] == [0; 7]

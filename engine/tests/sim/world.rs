@@ -3,8 +3,11 @@
 
 mod folded;
 mod hearer;
+pub mod notices;
+mod outward;
 mod registers;
 mod submitter;
+pub mod tax;
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,222 +17,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use ofd_emit::{ProfileOptions, Register, Start};
 use ofd_engine::codec::LocalSeconds;
 use ofd_engine::storage::testing::{SimEnv, SimKnobs, SimStats};
-use ofd_engine::storage::{Env as _, ErrorKind, LogOptions, Lsn, Position};
-use ofd_engine::testing::{Machine, Queues, Socket, Turned};
+use ofd_engine::storage::{Env as _, ErrorKind, Lsn, Position};
+use ofd_engine::testing::{Machine, Socket, Turned};
 use ofd_engine::{Engine, Health};
 
 use crate::host::{Host, Moods, Reader};
 use crate::oracle::{Broken, Oracle, Sort};
 use crate::rng::Rng;
+use crate::scenario::{Net, Scenario};
 use crate::watch::{Stored, Synced, Watched};
 use crate::wire;
+use notices::{NoticeTotals, Notices};
 use submitter::Submitter;
+use tax::{Tax, TaxTotals};
 
 const SECOND: u64 = 1_000_000;
 /// All that is left must drain within this time once nothing goes wrong any more.
 const DRAIN: u64 = 60 * SECOND;
-
-/// What goes wrong with the network and with those who use it, out of 65,536.
-#[derive(Clone, Debug, Default)]
-pub struct Net {
-    /// Microseconds on the way, at most.
-    pub delay_us: u64,
-    /// A message or an answer is cut off at any byte.
-    pub resets: u64,
-    /// An answer that has left is lost with its connection.
-    pub answers_lost: u64,
-    /// Reads and writes move at most so many bytes; 0 = any number.
-    pub fragment: usize,
-    /// What a register's buffers hold; 0 = everything.
-    pub window: usize,
-    /// A register closes its half as soon as it has sent.
-    pub half_close: u64,
-    /// A connection is forgotten while it is open, and another one is made.
-    pub twins: u64,
-    /// Bytes that are no document are sent, from another connection.
-    pub noise: u64,
-    /// Somebody else sends another document under the same number.
-    pub forgers: u64,
-    /// A register loses its power, and maybe the answer it had.
-    pub power_cycles: u64,
-}
-
-/// How the process ends, again and again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    pub power: bool,
-    pub kill: bool,
-    pub drain: bool,
-}
-
-/// What one seed does.
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    pub seed: u64,
-    pub faults: Vec<&'static str>,
-    pub lives: u64,
-    pub ends: Ends,
-    pub knobs: SimKnobs,
-    pub stalls: u32,
-    pub log: LogOptions,
-    pub queues: Option<Queues>,
-    pub workers: u16,
-    pub ports: u16,
-    pub net: Net,
-    pub moods: Moods,
-    pub clock_jumps: u64,
-    pub registers: u32,
-    pub documents: u32,
-    /// Registers behind one connection.
-    pub concentrates: usize,
-    /// Documents of one register in flight.
-    pub depth: usize,
-    pub keeps_connection: bool,
-    pub readers: usize,
-    pub checkpoint_after: u64,
-    pub giants: u64,
-}
-
-const FAULTS: [&str; 17] = [
-    "write",
-    "short write",
-    "sync",
-    "read only",
-    "late error",
-    "read",
-    "full disk",
-    "power",
-    "kill",
-    "reset",
-    "answer lost",
-    "fragments",
-    "crypto",
-    "admission",
-    "noise",
-    "forgers",
-    "clock",
-];
-
-/// Every seed turns on another subset of faults: none in one of ten, at most one in half of them.
-pub fn scenario(seed: u64) -> Scenario {
-    let mut rng = Rng(seed ^ 0xE1_61_5E);
-    let many = match rng.below(10) {
-        0 => 0,
-        1..=5 => 1,
-        _ => rng.between(2, 6),
-    };
-    let mut faults: Vec<&'static str> = (0..many).map(|_| rng.pick(&FAULTS)).collect();
-    faults.sort_unstable();
-    faults.dedup();
-    if faults.contains(&"late error") {
-        // A device that went read-only comes back with the power, and that takes what a late error has taken.
-        faults.retain(|it| *it != "read only");
-    }
-    let has = |fault: &str| faults.contains(&fault);
-    let giants = if rng.one_in(4) { 4_000 } else { 0 };
-    let block_len = if rng.one_in(4) { 4096 } else { 512 };
-    let segment_len = if giants > 0 { 768 << 10 } else { rng.pick(&[192u64, 256, 384]) << 10 };
-    let most = (segment_len - 8192) / 5 / 4096 * 4096;
-    let least = if giants > 0 { 80 << 10 } else { 28 << 10 };
-    let log = LogOptions {
-        segment_len,
-        batch_len_max: rng.between(least, most) as usize,
-        block_len,
-        marker_after_us: rng.pick(&[0, 500, 5_000]),
-        prepare_retry_us: 2_000,
-        free_bytes_min: rng.pick(&[None, Some(0)]),
-    };
-    let mut knobs =
-        SimKnobs { torn_sectors: rng.one_in(2), names_in_any_order: rng.one_in(2), ..SimKnobs::default() };
-    if has("write") {
-        knobs.write_error = 200 + rng.below(2_000) as u32;
-    }
-    if has("short write") {
-        knobs.short_write = 3_000;
-    }
-    if has("sync") {
-        knobs.sync_error = 500 + rng.below(6_000) as u32;
-    }
-    if has("read only") {
-        (knobs.turns_read_only, knobs.sync_error) = (20_000, knobs.sync_error.max(600));
-    }
-    if has("late error") {
-        knobs.late_error = 2_000;
-    }
-    if has("read") {
-        knobs.read_error = 300;
-    }
-    if has("full disk") {
-        knobs.space = Some(segment_len * 3 + rng.below(segment_len * 4));
-    }
-    let queues = (!rng.one_in(3)).then(|| {
-        let (calls, call_frames, call_waiting) = (1 + rng.below(4), 1 + rng.below(8), 1 + rng.below(16));
-        Queues {
-            ring_batches: rng.pick(&[1, 2, 4, 64]),
-            inside: rng.pick(&[1, 4, 16, 256]),
-            on_their_way: 4 * (calls * call_frames + call_waiting + 64) as usize,
-            backlog: rng.pick(&[1, 2, 64]),
-            calls: calls as usize,
-            call_frames: call_frames as usize,
-            call_waiting: call_waiting as usize,
-            unanswered: rng.pick(&[1, 2, 16]),
-        }
-    });
-    let passes_through = rng.one_in(2) && !has("crypto");
-    let moods = Moods {
-        passes_through,
-        delay_us: rng.pick(&[0, 2_000, 20_000]),
-        stalls: if has("crypto") { rng.pick(&[0, 3_000]) } else { 0 },
-        unavailable: if has("crypto") { rng.pick(&[1_000, 10_000]) } else { 0 },
-        short: if has("crypto") { rng.pick(&[0, 4_000]) } else { 0 },
-        defers: if has("admission") { rng.pick(&[2_000, 20_000]) } else { 0 },
-        crashes: if rng.one_in(2) { 0 } else { 2_000 },
-    };
-    let fragments = has("fragments");
-    let net = Net {
-        delay_us: rng.pick(&[0, 300, 30_000]),
-        resets: if has("reset") { rng.pick(&[500, 4_000]) } else { 0 },
-        answers_lost: if has("answer lost") { rng.pick(&[1_000, 10_000]) } else { 0 },
-        fragment: if fragments { rng.pick(if giants > 0 { &[500, 2_000] } else { &[1, 7, 100] }) } else { 0 },
-        window: if fragments { rng.pick(&[0, 1, 64, 200]) } else { 0 },
-        half_close: rng.pick(&[0, 8_000]),
-        twins: if has("answer lost") || has("reset") { 6_000 } else { 0 },
-        noise: if has("noise") { 3_000 } else { 0 },
-        forgers: if has("forgers") { 6_000 } else { 0 },
-        power_cycles: rng.pick(&[0, 0, 500]),
-    };
-    let ends = Ends {
-        // What a late error has taken is not there any more when the power goes: one copy cannot help it.
-        power: has("power") && !has("late error"),
-        kill: has("kill") || has("late error"),
-        drain: rng.one_in(4),
-    };
-    let crashes = ends.power || ends.kill || ends.drain;
-    let registers = rng.between(1, 12) as u32;
-    Scenario {
-        seed,
-        lives: if crashes { rng.between(2, 6) } else { 1 },
-        ends,
-        knobs,
-        stalls: rng.pick(&[0, 20_000, 50_000]),
-        log,
-        queues,
-        workers: rng.between(1, 3) as u16,
-        ports: rng.between(1, 2) as u16,
-        net,
-        moods,
-        clock_jumps: if has("clock") { 300 } else { 0 },
-        registers,
-        documents: rng.between(60, 400) as u32 / registers + 1,
-        concentrates: rng.pick(&[1, 1, 3]),
-        depth: rng.pick(&[1, 1, 4, 20]),
-        keeps_connection: rng.one_in(2),
-        readers: rng.below(3) as usize,
-        checkpoint_after: rng.pick(&[5, 40, 1_000_000]),
-        giants,
-        faults,
-    }
-}
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -252,6 +56,8 @@ pub struct Totals {
     pub drain_us: u64,
     pub trace: u64,
     pub disk: SimStats,
+    pub tax: TaxTotals,
+    pub notices: NoticeTotals,
 }
 
 /// A register with what it has not sent yet.
@@ -315,6 +121,10 @@ struct World<'a> {
     readers: Vec<Reader>,
     hearer: hearer::Hearer,
     submitter: Submitter,
+    tax: Option<Tax>,
+    notices: Option<Notices>,
+    /// Chance of those behind the log.
+    outward: Rng,
     net: Net,
     faults_off: bool,
     clock_jumps: u64,
@@ -344,6 +154,7 @@ impl<'a> World<'a> {
                 start: if rng.one_in(3) { Start::MidLife } else { Start::Registration },
                 receipts_per_shift: Some(rng.between(1, 12) as u32),
                 from: LocalSeconds(from),
+                test_drives: scenario.has_test_drive(index),
                 ..ProfileOptions::default()
             };
             let seed = scenario.seed;
@@ -368,7 +179,6 @@ impl<'a> World<'a> {
         Self {
             scenario,
             host: Host::new(env.clone(), scenario.seed ^ 0xC0DE, moods),
-            env,
             synced: Synced::default(),
             pending: Arc::default(),
             machine: None,
@@ -376,6 +186,10 @@ impl<'a> World<'a> {
             senders,
             links: Vec::new(),
             submitter: Submitter::new(scenario.seed),
+            tax: scenario.tax.as_ref().map(|moods| Tax::new(&env, scenario.seed, moods)),
+            notices: scenario.notices.as_ref().map(|moods| Notices::new(&env, scenario.seed, moods)),
+            outward: Rng(scenario.seed ^ 0x0073_1DE5),
+            env,
             readers: (0..scenario.readers)
                 .map(|at| Reader::new(format!("reader-{at}"), 1 + rng.below(40) as usize, crashes))
                 .collect(),
@@ -414,6 +228,7 @@ impl<'a> World<'a> {
                 }
             }
             self.totals.drain_us = self.now() - begun;
+            self.settle()?;
             if let Some(machine) = &self.machine {
                 machine.engine().publish_metrics();
             }
@@ -435,7 +250,9 @@ impl<'a> World<'a> {
             if self.scenario.faults.contains(&"late error") { self.env.kill() } else { self.env.power_cut() };
         self.open()?;
         self.machine = None;
-        let Self { oracle, env, readers, trace, mut totals, .. } = self;
+        let Self { oracle, env, readers, trace, mut totals, tax, notices, .. } = self;
+        totals.tax = tax.as_ref().map(Tax::totals).unwrap_or_default();
+        totals.notices = notices.as_ref().map(Notices::totals).unwrap_or_default();
         totals.documents = oracle.docs.len() as u64;
         totals.carried = oracle.carried();
         (totals.answers, totals.again, totals.refused) = (oracle.answers, oracle.again, oracle.refused);
@@ -511,6 +328,7 @@ impl<'a> World<'a> {
     /// The process is gone, by itself or with the power.
     fn crash(&mut self, power: bool) -> Result<(), Broken> {
         self.see_synced()?;
+        self.before_crash();
         self.machine = None;
         self.totals.crashes += 1;
         for at in 0..self.links.len() {
@@ -555,6 +373,7 @@ impl<'a> World<'a> {
                 .checkpoint_after(scenario.checkpoint_after)
                 .crypto(Arc::new(self.host.clone()))
                 .admission(Arc::new(self.host.clone()));
+            let builder = self.with_outward(builder);
             let opened = Machine::open(builder, scenario.queues, scenario.log);
             self.see_synced()?;
             match opened {
@@ -593,7 +412,8 @@ impl<'a> World<'a> {
     }
 
     fn see_synced(&mut self) -> Result<(), Broken> {
-        self.synced.take().into_iter().try_for_each(|stored| self.oracle.synced(stored))
+        self.synced.take().into_iter().try_for_each(|stored| self.oracle.synced(stored))?;
+        self.see_fresh()
     }
 
     /// The whole log, as the engine reads it, against the oracle; then a few documents by their index.
@@ -624,6 +444,8 @@ impl<'a> World<'a> {
             return Err(format!("I4: {} records, the watermark stands at {durable}", log.len()));
         }
         self.oracle.recovered(log)?;
+        self.see_fresh()?;
+        let machine = self.machine.as_ref().unwrap();
         for _ in 0..5 {
             if self.oracle.docs.is_empty() {
                 break;
@@ -660,6 +482,7 @@ impl<'a> World<'a> {
         self.net = Net { delay_us, ..Net::default() };
         self.clock_jumps = 0;
         self.readers.iter_mut().for_each(Reader::calm);
+        self.calm_outward();
         for link in self.links.iter().flatten() {
             link.socket.narrow(usize::MAX, usize::MAX);
         }
@@ -713,6 +536,7 @@ impl<'a> World<'a> {
         let mut worked = false;
         // Some are called twice and some not at all: threads are not fair.
         for _ in 0..workers + ports + 7 {
+            worked |= self.behind_the_log()?;
             worked |= match self.rng.below(workers + ports + 7) {
                 turn if turn < workers => self.worker(turn as usize),
                 turn if turn < workers + ports => self.port((turn - workers) as usize)?,
@@ -760,6 +584,7 @@ impl<'a> World<'a> {
         worked |= self.fold().unwrap_or(true);
         worked |= self.network().unwrap_or(true);
         worked |= self.hosts().unwrap_or(true);
+        worked |= self.all_behind_the_log();
         !(worked | self.registers())
     }
 
@@ -772,11 +597,14 @@ impl<'a> World<'a> {
             || self.links.iter().flatten().any(|link| !link.expected.is_empty() && !link.gone)
             || self.submitter.is_waiting()
             || self.readers.iter().any(|it| !it.has_all(&self.oracle));
+        let outward = self.outward_waits();
         let ends = self.machine.as_ref().is_some_and(|it| it.engine().health() != Health::Ready);
         let step = if busy {
             self.rng.pick(&[100, 1_000, if writes { 300 } else { 10_000 }])
         } else if ends {
             SECOND / 10
+        } else if outward {
+            self.outward.pick(&[20_000, 300_000, 2 * SECOND])
         } else {
             10 * SECOND
         };

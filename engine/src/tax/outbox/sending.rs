@@ -8,6 +8,7 @@ use ofd_storage::status::{STATUS_EVENTS_MAX, StatusEvent, StatusKind, bounded_id
 use super::super::options::TaxOptions;
 use super::{Document, EARLY_MAX, Entry, Outbox, Output, Receipt, Stage};
 use crate::host::TaxStatus;
+use crate::planted::{self, Planted};
 
 impl Outbox {
     /// Puts a lane where it belongs after anything of it has changed; one without anything to remember is forgotten.
@@ -96,7 +97,10 @@ impl Outbox {
             }
             let room = self.options.batch_documents.saturating_sub(picked.len());
             let most = room.min(self.options.batch_drive_documents);
-            let positions: Vec<u64> = lane.waiting.iter().copied().take(most).collect();
+            let mut positions: Vec<u64> = lane.waiting.iter().copied().take(most).collect();
+            if planted::is(Planted::TaxTurnsRetriesRound) && lane.tries > 0 {
+                positions.reverse();
+            }
             for position in positions {
                 let Some(entry) = self.window.get_mut(&position) else { continue };
                 let len = usize::try_from(entry.document.len).unwrap_or(usize::MAX);
@@ -151,6 +155,9 @@ impl Outbox {
                     events.push(event);
                     if let Some(lane) = self.lanes.get_mut(&drive) {
                         lane.tries = 0;
+                        if planted::is(Planted::TaxSendsBeforeReceipts) {
+                            lane.sending = 0;
+                        }
                     }
                 }
                 Receipt::Unreadable => {

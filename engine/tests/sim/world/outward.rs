@@ -1,0 +1,96 @@
+//! Those behind the log, the tax service and who wants to be told: their turns among those of everybody, with chance of their
+//! own, so that worlds without them are what they were.
+
+use super::*;
+
+/// All that is left behind the log must be done within this time once nothing goes wrong any more: a line that has failed often
+/// waits a quarter of an hour and a half for its next attempt.
+const SETTLE: u64 = 2 * 3_600 * SECOND;
+
+impl World<'_> {
+    pub(super) fn with_outward(&self, mut builder: ofd_engine::EngineBuilder) -> ofd_engine::EngineBuilder {
+        if let Some(tax) = &self.tax {
+            let options = tax.moods.options.clone();
+            builder = builder.tax_service(Arc::new(tax.service.clone())).tax_options(options);
+        }
+        if let Some(notices) = &self.notices {
+            builder = builder.channel_named(Notices::name(), Arc::new(notices.post.clone()));
+        }
+        builder
+    }
+
+    /// Between two turns of others: perhaps one of these.
+    pub(super) fn behind_the_log(&mut self) -> Result<bool, Broken> {
+        let mut worked = false;
+        if self.tax.is_some() && self.outward.one_in(6) {
+            worked |= self.tax()?;
+        }
+        if self.notices.is_some() && self.outward.one_in(6) {
+            worked |= self.notify()?;
+        }
+        Ok(worked)
+    }
+
+    pub(super) fn all_behind_the_log(&mut self) -> bool {
+        self.tax().unwrap_or(true) | self.notify().unwrap_or(true)
+    }
+
+    /// Records that are durable since the last look.
+    pub(super) fn see_fresh(&mut self) -> Result<(), Broken> {
+        for stored in std::mem::take(&mut self.oracle.fresh) {
+            if let Some(tax) = &mut self.tax {
+                tax.durable(&stored)?;
+            }
+            if let Some(notices) = &mut self.notices {
+                notices.durable(&stored)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn before_crash(&mut self) {
+        if let Some(tax) = &self.tax {
+            tax.count_in_flight();
+            tax.crash();
+        }
+        if let Some(notices) = &mut self.notices {
+            notices.count_in_flight();
+            notices.crash();
+        }
+    }
+
+    pub(super) fn calm_outward(&mut self) {
+        self.tax.iter().for_each(Tax::calm);
+        self.notices.iter().for_each(Notices::calm);
+        self.mend_clock();
+    }
+
+    /// Whether somebody behind the log waits for time to pass.
+    pub(super) fn outward_waits(&self) -> bool {
+        let Some(machine) = &self.machine else { return false };
+        let durable = machine.engine().durable();
+        self.tax.as_ref().is_some_and(|it| it.lacks().is_some())
+            || self.notices.as_ref().is_some_and(|it| !it.has_told(machine.engine(), durable))
+    }
+
+    /// All that is left behind the log is done, and nothing else was.
+    pub(super) fn settle(&mut self) -> Result<(), Broken> {
+        let begun = self.now();
+        while self.outward_waits() {
+            if self.is_failed() {
+                return Ok(());
+            }
+            self.sweep().map_err(|broken| format!("after the faults: {broken}"))?;
+            if self.now() > begun + SETTLE {
+                let lacks = self.tax.as_ref().and_then(Tax::lacks);
+                let states = self.machine.as_ref().map(|it| it.engine().subscriptions());
+                return Err(format!("liveness: no word about {lacks:?}, of {states:?}"));
+            }
+        }
+        if self.is_failed() {
+            return Ok(());
+        }
+        self.end_tax()?;
+        self.end_notices()
+    }
+}
