@@ -605,6 +605,7 @@ impl Engine {
         for payload in payloads {
             answers.push(self.begin_command(payload)?);
         }
+        self.shared.writer_bell.ring();
         let mut last = Lsn::NONE;
         for answer in answers {
             last = answer.recv_timeout(CALL_TIMEOUT).map_err(|_| failed())?.map_err(|_| failed())?;
@@ -612,13 +613,12 @@ impl Engine {
         if self.shared.wait_durable(last, CALL_TIMEOUT) { Ok(last) } else { Err(failed()) }
     }
 
-    /// Hands a command to the writer, which answers with its LSN.
+    /// Hands a command to the writer, which answers with its LSN once it is rung for.
     pub(crate) fn begin_command(&self, payload: Vec<u8>) -> Result<Receiver<Result<Lsn, Unanswered>>, Error> {
         let (reply, answer) = bounded(1);
         let call = writer::Call::Append { kind: RecordKind::Command, payload, reply };
         let failed = |_| Error::new(ErrorKind::Reopen, "the log did not take the commands");
         self.writer.send(call).map_err(failed)?;
-        self.shared.writer_bell.ring();
         Ok(answer)
     }
 

@@ -110,7 +110,9 @@ impl Engine {
         let standing = self.desk().subscriptions.lock().unwrap_or_else(PoisonError::into_inner);
         standing.0.check(command).map_err(|what| Error::new(ErrorKind::Fix, what))?;
         drop(standing);
-        self.begin_command(command.to_payload())
+        let answer = self.begin_command(command.to_payload())?;
+        self.shared().writer_bell.ring();
+        Ok(answer)
     }
 
     /// The command at this position is durable.

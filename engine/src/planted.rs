@@ -37,6 +37,8 @@ pub enum Planted {
     TaxForgetsAtStart,
     /// A subscription goes on before the record of its delivery is durable.
     NoticesBeforeRecords,
+    /// What was noted of deliveries is not read by a start.
+    NoticesForgetAtStart,
     /// What is delivered again has another id.
     NoticeIdsDrawnAnew,
 }

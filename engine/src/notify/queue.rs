@@ -648,10 +648,7 @@ impl Notifier {
             line.served = token;
             tokens.insert(token, id.clone());
             let failing_us = line.failing_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
-            let mut delivery_id = id_of(id, first.place);
-            if planted::is(Planted::NoticeIdsDrawnAnew) {
-                delivery_id ^= token;
-            }
+            let delivery_id = id_of(id, first.place);
             if line.attempts >= ATTEMPTS_MIN && failing_us > limits.deadline_us {
                 let way = Way::Noting(StatusKind::GivenUp);
                 line.flight = Some(Flight { token, id: delivery_id, through, way });
@@ -660,6 +657,12 @@ impl Notifier {
             }
             let spec = &line.standing.spec;
             let body = body_of(id, spec.digest.is_some(), line.items.iter().take(count));
+            let (mut delivery_id, mut body) = (delivery_id, body);
+            if planted::is(Planted::NoticeIdsDrawnAnew) {
+                let (known, drawn) = (id_text(delivery_id), id_text(delivery_id ^ token));
+                delivery_id ^= token;
+                body = String::from_utf8_lossy(&body).replace(&known, &drawn).into();
+            }
             let delivery = Delivery { id: delivery_id, to: spec.to.clone(), body };
             out.push(Output::Deliver { token, channel: channel.clone(), delivery });
             line.flight = Some(Flight { token, id: delivery_id, through, way: Way::Open });

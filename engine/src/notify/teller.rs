@@ -21,6 +21,7 @@ use super::subscription::{SubscriptionCommand, Subscriptions};
 use crate::handover::{Doorbell, Unanswered};
 use crate::host::{Answering, DeliveryOutcome};
 use crate::live::EventFeed;
+use crate::planted::{self, Planted};
 use crate::registers::Event;
 use crate::shared::{Health, Shared, Stage, Turn};
 use crate::writer;
@@ -177,6 +178,7 @@ impl Begin {
             match records.next() {
                 Ok(Some((record, _))) => {
                     if record.kind() == RecordKind::Status
+                        && !planted::is(Planted::NoticesForgetAtStart)
                         && let Ok(payload) = record.plain_payload()
                         && let Some((StatusOf::Delivery, events)) = decode(payload)
                     {

@@ -1,8 +1,8 @@
 //! The whole engine in one thread, over a disk and a network that lie: one seed makes one execution.
 //!
 //! Ports, workers, writer, log and recovery are the code that ships; threads, clock, sockets and files are the
-//! simulation's. Registers, a program that submits in process, a crypto module, an admission and readers with cursors live
-//! around it. An oracle looks at every answer as it leaves and at everything that is there when the engine opens again: I1 to I7, I9, I13, I14 and I16.
+//! simulation's. Registers, a program that submits in process, a crypto module, an admission, readers with cursors, a tax
+//! service and a channel for notices live around it. An oracle looks at every answer as it leaves and at everything that is there when the engine opens again: I1 to I7, I9, I13, I14 and I16.
 //!
 //! `OFD_SEED=<n> cargo test -p ofd-engine --no-default-features --features testing --test sim one_seed` replays one seed;
 //! `OFD_SEEDS=<n>` sets how many are run, `OFD_SIM_SECONDS=<n>` adds fresh seeds for so long.
@@ -358,6 +358,7 @@ fn every_planted_bug_is_found() {
         Planted::TaxTurnsRetriesRound,
         Planted::TaxForgetsAtStart,
         Planted::NoticesBeforeRecords,
+        Planted::NoticesForgetAtStart,
         Planted::NoticeIdsDrawnAnew,
     ] {
         plant(bug);

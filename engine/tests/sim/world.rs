@@ -249,6 +249,7 @@ impl<'a> World<'a> {
         self.env =
             if self.scenario.faults.contains(&"late error") { self.env.kill() } else { self.env.power_cut() };
         self.open()?;
+        self.end_outward()?;
         self.machine = None;
         let Self { oracle, env, readers, trace, mut totals, tax, notices, .. } = self;
         totals.tax = tax.as_ref().map(Tax::totals).unwrap_or_default();

@@ -93,4 +93,30 @@ impl World<'_> {
         self.end_tax()?;
         self.end_notices()
     }
+
+    /// After the last start of all: what was told of documents is known again: nothing is sent any more, and nothing told twice.
+    pub(super) fn end_outward(&mut self) -> Result<(), Broken> {
+        let Some(machine) = &self.machine else { return Ok(()) };
+        let (durable, before) = (machine.engine().durable(), self.handed());
+        for _ in 0..2_000 {
+            self.behind_the_log()?;
+            self.fold()?;
+            self.env.advance(1_000, 1_000);
+        }
+        let told = self.machine.as_ref().map(|it| it.engine().tax_overview().position);
+        if self.tax.is_some() && told.is_none_or(|told| told < durable.as_u64()) {
+            return Err(format!("liveness: the outbox stands at {told:?}, durable is {durable}"));
+        }
+        if self.handed() != before {
+            return Err(format!("{before:?} were sent and told, and {:?} behind a start", self.handed()));
+        }
+        self.compare_tax()
+    }
+
+    /// What was sent in all, and told again. A tick of the end may still have something to tell.
+    fn handed(&self) -> [u64; 3] {
+        let tax = self.tax.as_ref().map(Tax::totals).unwrap_or_default();
+        let notices = self.notices.as_ref().map(Notices::totals).unwrap_or_default();
+        [tax.sent, tax.again, notices.again]
+    }
 }

@@ -102,7 +102,8 @@ impl World<'_> {
             if till.giant && rng.one_in(3) {
                 message = wire::enlarged(&message, rng.pick(&[20_000, 32_768]) as usize);
             }
-            if rng.chance(net.forgers) {
+            // Another registration would begin a new life of a test drive.
+            if rng.chance(net.forgers) && !till.options.test_drives {
                 let other = wire::altered(&message, 1 + rng.below(255) as u8);
                 let sort =
                     if !scenario.moods.passes_through && rng.one_in(2) { Sort::Forged } else { Sort::Good };
