@@ -319,6 +319,13 @@ impl Registers {
             Events::going_on(out, seen, next).push(EventKind::RegisterState(Box::new(state)));
         }
         self.put_away(at, card);
+        let replaced = out.get(from..).unwrap_or_default().iter().find_map(|it| match it.kind {
+            EventKind::DriveReplaced { before } => Some(before),
+            _ => None,
+        });
+        if let Some(before) = replaced {
+            self.end_replaced(seen, before, from, out);
+        }
         if let Some(paid) = &paid {
             self.take_paid(seen, paid);
         }

@@ -347,6 +347,10 @@ pub(crate) fn said_by(event: &Event) -> Vec<Said> {
             let levels = Levels::State { before: false, now: true };
             one(K::ShiftOverdue, levels, json!({"shift": shift}))
         }
+        EventKind::ShiftOverdueEnded { shift } => {
+            let levels = Levels::State { before: true, now: false };
+            one(K::ShiftOverdue, levels, json!({"shift": shift}))
+        }
         // A shift as its closing report has left it. A later document of it is a revision, and one that only fills a gap is told
         // with another number.
         EventKind::ShiftState(state)

@@ -166,9 +166,9 @@ impl Drive {
     }
 
     /// When the open shift will have been open for too long by our own clock, seconds UTC; `None` when there is none, when it
-    /// was not opened before our eyes, or when that has been told.
+    /// was not opened before our eyes, when that has been told, or when its closing report is not awaited.
     pub(super) fn overdue_at(&self) -> Option<u32> {
-        let shift = self.open_shift().filter(|it| !it.overdue)?;
+        let shift = self.open_shift().filter(|it| !it.overdue && !self.outlived(it))?;
         let opened = u32::try_from(shift.opened_us?.div_euclid(1_000_000)).ok()?;
         Some(opened.saturating_add(SHIFT_SECONDS_MAX).saturating_add(1))
     }
@@ -178,6 +178,32 @@ impl Drive {
         let shift = self.shifts.last_mut()?;
         shift.overdue = true;
         Some((shift.number, shift.opened?.number))
+    }
+
+    /// The drive was closed, or registered again, behind the opening of this shift: its closing report is not awaited.
+    fn outlived(&self, shift: &Shift) -> bool {
+        self.closed.is_some() || self.registration.map(|it| it.number) > shift.opened.map(|it| it.number)
+    }
+
+    /// Tells of overdue shifts that something other than their closing report has ended.
+    fn end_overdue(&mut self, events: &mut Events<'_>) {
+        let newest = self.shifts.last().map(|it| it.number);
+        let over = |it: &&Shift| {
+            it.overdue && it.closed.is_none() && (Some(it.number) != newest || self.outlived(it))
+        };
+        // One at a time is overdue: the newest, and each later one ends it.
+        let Some(number) = self.shifts.iter().find(over).map(|it| it.number) else { return };
+        self.shift_at(number).overdue = false;
+        events.push(EventKind::ShiftOverdueEnded { shift: number });
+    }
+
+    /// Another drive works in its register. The number and the opening report of the shift that was told as overdue; it is
+    /// not told as such again.
+    pub(super) fn replaced(&mut self) -> Option<(u32, u32)> {
+        let shift = self.shifts.last_mut().filter(|it| it.closed.is_none())?;
+        shift.opened_us = None;
+        let overdue = core::mem::take(&mut shift.overdue);
+        overdue.then_some((shift.number, shift.opened?.number))
     }
 
     /// What is told of a drive that moves in; false: documents of it are here, which say more, or it is nothing new.
@@ -253,6 +279,7 @@ impl Drive {
             self.closed = Some(seen.number);
             events.push(EventKind::DriveClosed);
         }
+        self.end_overdue(events);
         if arrival.is_newest() {
             let at = seen.header.date_time;
             if in_order

@@ -128,6 +128,13 @@ pub enum EventKind {
         /// Its number.
         shift: u32,
     },
+    /// A shift that was told as overdue is awaited no longer, though its closing report has not come: its drive was closed or
+    /// replaced, the register was registered again, or the next shift was opened. The number of the document is that of
+    /// what has ended it; where that is a document of another drive, that of the opening report.
+    ShiftOverdueEnded {
+        /// Its number.
+        shift: u32,
+    },
     /// The counters of a closed shift differ from its documents, all of which are here (D7).
     ShiftMismatch {
         /// Its number.
@@ -234,6 +241,7 @@ impl EventKind {
             Self::NumberInShift { .. } => "shift.number-inside",
             Self::ShiftTooLong { .. } => "shift.too-long",
             Self::ShiftOverdue { .. } => "shift.overdue",
+            Self::ShiftOverdueEnded { .. } => "shift.overdue-ended",
             Self::ShiftMismatch { .. } => "shift.mismatch",
             Self::ShiftAgrees { .. } => "shift.agrees",
             Self::ShiftRevised { .. } => "shift.revised",

@@ -18,7 +18,7 @@ use super::shift_state::ShiftState;
 use crate::watch::LifeFinding;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v6";
+pub(crate) const EVENT_SHAPE: &str = "events v7";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {
@@ -105,6 +105,7 @@ fn pack_kind(kind: &EventKind, to: &mut Packer) {
             to.optional(since.map(|it| it.0));
         }
         EventKind::ShiftOverdue { shift: it } => shift(to, 25, *it),
+        EventKind::ShiftOverdueEnded { shift: it } => shift(to, 30, *it),
         EventKind::ShiftState(state) => {
             to.byte(26);
             state.pack(to);
@@ -190,6 +191,7 @@ fn unpack_kind(from: &mut Unpacker<'_>) -> Option<EventKind> {
             EventKind::Backlog { documents, since: from.optional()?.map(LocalSeconds), before }
         }
         25 => EventKind::ShiftOverdue { shift: from.small()? },
+        30 => EventKind::ShiftOverdueEnded { shift: from.small()? },
         28 => EventKind::Found(Box::new(LifeFinding::unpack(from)?)),
         29 => EventKind::FindingEnded(Box::new(LifeFinding::unpack(from)?)),
         27 => EventKind::RegisterState(Box::new(RegisterState::unpack(from)?)),
@@ -296,6 +298,7 @@ mod tests {
             EventKind::NumberInShift { expected: 7, found: 8 },
             EventKind::ShiftTooLong { shift: 9 },
             EventKind::ShiftOverdue { shift: 9 },
+            EventKind::ShiftOverdueEnded { shift: 9 },
             EventKind::ShiftMismatch { shift: 10, counters },
             EventKind::ShiftAgrees { shift: 11 },
             EventKind::ShiftRevised { shift: 12, revision: 13 },

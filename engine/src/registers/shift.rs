@@ -59,9 +59,10 @@ pub struct Shift {
     pub number: u32,
     /// Its form 2; `None` when it has not come.
     pub opened: Option<Mark>,
-    /// When that came, microseconds UTC, if it was not brought in from an archive.
+    /// When that came, microseconds UTC, if it was not brought in from an archive; `None` again when its clock has stopped
+    /// because another drive works in the register.
     pub opened_us: Option<i64>,
-    /// It was told that it has been open for too long.
+    /// It was told that it has been open for too long, and not that this is over.
     pub overdue: bool,
     /// Its form 5.
     pub closed: Option<Mark>,

@@ -1,6 +1,7 @@
 //! What the registers ask the rules across documents, and what goes off by time. Pure.
 
-use ofd_codec::tags;
+use ofd_codec::rules::life::LifeRuleId as Rule;
+use ofd_codec::{DriveNumber, tags};
 use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
 
@@ -198,6 +199,8 @@ impl Registers {
         let mut watch = core::mem::take(&mut drive.watch);
         let mut number = drive.last.map_or(0, |it| it.number);
         match what {
+            // Its register works with another drive.
+            Due::Shift if !works => _ = drive.replaced(),
             Due::Shift => {
                 if let Some((shift, opened)) = drive.tell_overdue() {
                     number = opened;
@@ -223,6 +226,48 @@ impl Registers {
         }
         self.put_away(at, None);
         next
+    }
+
+    /// A drive that this document's drive has replaced: its overdue shift is over, as an event and as a finding. Behind all else
+    /// that is told of the record.
+    pub(super) fn end_replaced(
+        &mut self,
+        seen: &Seen<'_>,
+        before: DriveNumber,
+        from: usize,
+        out: &mut Vec<Event>,
+    ) {
+        let Some(at) = self.find_drive(before.to_bcd_u64()) else { return };
+        // One with an open shift is never packed.
+        let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) else { return };
+        if drive.open_shift().is_none_or(|it| !it.overdue) {
+            return;
+        }
+        let Some((shift, opened)) = drive.replaced() else { return };
+        let rnm = || card::text(&seen.view, tags::KKT_REG_ID);
+        let mut scene = Scene {
+            rules: &self.rule_set,
+            now_us: seen.received_at_us,
+            realm: seen.realm,
+            rnm: &rnm,
+            at: None,
+            imported: seen.imported,
+            out: vec![EventKind::ShiftOverdueEnded { shift }],
+        };
+        scene.ended(&mut drive.watch.tallies, Rule::D8_2);
+        let &Seen { position, received_at_us, .. } = seen;
+        for kind in scene.out {
+            let index = u16::try_from(out.len().saturating_sub(from)).unwrap_or(u16::MAX);
+            out.push(Event {
+                position,
+                index,
+                received_at_us,
+                drive: before,
+                number: opened,
+                inn: None,
+                kind,
+            });
+        }
     }
 
     /// The risk indicators of a register (order 88н).

@@ -26,6 +26,10 @@ pub(crate) fn judge(events: &[Event], drive: &Drive, tallies: &mut Tallies, scen
     if drive.open_shift().is_none() {
         over(tallies, scene);
     }
+    // It also ends without a closing report.
+    if drive.open_shift().is_some_and(|it| !it.overdue) {
+        scene.ended(tallies, Rule::D8_2);
+    }
     for (bit, rule) in (0..).zip(FLAGS) {
         if !has_flag(drive.flags, bit) {
             scene.ended(tallies, rule);

@@ -323,6 +323,13 @@ impl Life {
 
     /// Folds what came at this place; the findings.
     pub(crate) fn fold(&self, registers: &mut Registers, at: usize) -> Vec<Event> {
+        let mut events = self.fold_all(registers, at);
+        events.retain(|it| finding(it).is_some());
+        events
+    }
+
+    /// Folds what came at this place; all that is told.
+    pub(crate) fn fold_all(&self, registers: &mut Registers, at: usize) -> Vec<Event> {
         let mut events = Vec::new();
         let position = Position::new(Lsn::new(at as u64 + 1));
         match &self.came[at] {
@@ -344,7 +351,6 @@ impl Life {
                 registers.take(&seen, &Delivered(self), &mut events).unwrap();
             }
         }
-        events.retain(|it| finding(it).is_some());
         events
     }
 

@@ -111,6 +111,60 @@ fn a_state_that_ends_while_its_rule_is_off_ends_with_the_next_document() {
     assert_eq!(told(&shift, "D8.1", 3), [(2, false), (4, true)]);
 }
 
+// A shift whose closing report never comes would be overdue for ever. What ends it is told once, and no tick begins it again, nor
+// after a restart; where it came in time, nothing is told at all.
+#[test]
+fn an_overdue_shift_that_is_never_closed_ends_otherwise() {
+    let ends: [(&str, fn(&mut Life)); 5] = [
+        ("a receipt", |life| life.sell(100).at += 1),
+        ("form 6", |life| _ = life.put(Form::CLOSE_ARCHIVE)),
+        ("the next shift", |life| _ = life.open()),
+        ("form 11", |life| _ = life.register_again(1)),
+        ("another drive", |life| {
+            life.replace_drive(2);
+            life.register_again(1);
+        }),
+    ];
+    let told = |end: fn(&mut Life), overdue: bool, restarts: bool| {
+        let mut life = Life::new();
+        life.open();
+        let from = life.came.len();
+        life.tick(if overdue { DAY + 1 } else { DAY });
+        life.pass(if overdue { 2 * DAY } else { 0 });
+        end(&mut life);
+        life.tick(DAY);
+        life.tick(3 * DAY);
+        let (mut fold, mut told) = (registers(), Vec::new());
+        for at in 0..life.came.len() {
+            let of_it = |it: &EventKind| match it {
+                EventKind::Found(it) | EventKind::FindingEnded(it) => {
+                    it.rule.rule().key == "D8.2" && it.shift == Some(1)
+                }
+                EventKind::ShiftOverdue { shift } | EventKind::ShiftOverdueEnded { shift } => *shift == 1,
+                _ => false,
+            };
+            let events = life.fold_all(&mut fold, at).into_iter().filter(|it| of_it(&it.kind));
+            let mut names: Vec<_> = events.map(|it| it.kind.name()).collect();
+            names.sort_unstable();
+            told.extend(names.into_iter().map(|name| (at.saturating_sub(from), name)));
+            if restarts {
+                fold = restored(&fold);
+            }
+        }
+        told
+    };
+    let began = [(0, "finding.found"), (0, "shift.overdue")];
+    let ended = [(1, "finding.ended"), (1, "shift.overdue-ended")];
+    for (name, end) in ends {
+        for restarts in [false, true] {
+            let goes_on = name == "a receipt";
+            let expected = if goes_on { began.to_vec() } else { [began, ended].concat() };
+            assert_eq!(told(end, true, restarts), expected, "{name}, restarts: {restarts}");
+            assert_eq!(told(end, false, restarts).is_empty(), !goes_on, "{name}, restarts: {restarts}");
+        }
+    }
+}
+
 // A clock that once ran years ahead would keep the thirty days from moving for as long, and nights that are new from being told.
 #[test]
 fn a_clock_that_runs_ahead_does_not_hold_the_hours_of_work() {

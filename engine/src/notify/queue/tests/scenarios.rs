@@ -92,6 +92,7 @@ fn every_kind_is_told_to_whom_it_is_for() {
         (EventKind::ShiftNotClosed { shift: 7 }, vec![("shift.not-closed", "once")]),
         (EventKind::ShiftTooLong { shift: 7 }, vec![("shift.too-long", "once")]),
         (EventKind::ShiftOverdue { shift: 7 }, vec![("shift.overdue", "began")]),
+        (EventKind::ShiftOverdueEnded { shift: 7 }, vec![("shift.overdue", "ended")]),
         (closed(true, 0), vec![("shift.overdue", "ended")]),
         (closed(true, 1), vec![]),
         (closed(false, 0), vec![]),
