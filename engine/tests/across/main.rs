@@ -115,7 +115,8 @@ fn a_state_that_ends_while_its_rule_is_off_ends_with_the_next_document() {
 // after a restart; where it came in time, nothing is told at all.
 #[test]
 fn an_overdue_shift_that_is_never_closed_ends_otherwise() {
-    let ends: [(&str, fn(&mut Life)); 5] = [
+    type End = fn(&mut Life);
+    let ends: [(&str, End); 5] = [
         ("a receipt", |life| life.sell(100).at += 1),
         ("form 6", |life| _ = life.put(Form::CLOSE_ARCHIVE)),
         ("the next shift", |life| _ = life.open()),
