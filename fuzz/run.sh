@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes one target, or each in turn, on the stable toolchain: fuzz/run.sh TARGET|all SECONDS [libFuzzer options]
+# Fuzzes one target, or each in turn, on the stable toolchain: fuzz/run.sh TARGET|all|build SECONDS [libFuzzer options]
+# `build` only builds them.
 #
 # cargo-fuzz asks for a nightly compiler only for the sanitizers. The codec has no unsafe code, so what there is to
 # find are panics, overflows, hangs and growth, and for these the coverage flags of a stable rustc are enough.
@@ -12,11 +13,11 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 targets="session container document json json_read roundtrip reader recovery"
-usage="usage: fuzz/run.sh TARGET|all SECONDS [libFuzzer options]; targets: $targets"
+usage="usage: fuzz/run.sh TARGET|all|build SECONDS [libFuzzer options]; targets: $targets"
 target=${1:?$usage}
 seconds=${2:?$usage}
 shift 2
-if [ "$target" != all ]; then
+if [ "$target" != all ] && [ "$target" != build ]; then
     case " $targets " in *" $target "*) targets=$target ;; *) echo "$usage" >&2; exit 2 ;; esac
 fi
 
@@ -39,6 +40,7 @@ for name in $targets; do bins+=(--bin "$name"); done
 CARGO_TARGET_DIR=$build cargo build --release --locked --quiet --bin seeds
 "$build/release/seeds" corpus/seeds
 RUSTFLAGS="${flags[*]}" CARGO_TARGET_DIR=$build cargo build --release --locked --quiet --target "$host" "${bins[@]}"
+[ "$target" != build ] || exit 0
 
 for name in $targets; do
     mkdir -p "corpus/$name" "artifacts/$name"
