@@ -336,7 +336,7 @@ mod tests {
         };
         let events: Vec<Event> = (0..).zip(kinds).map(event).collect();
         let names: std::collections::BTreeSet<_> = events.iter().map(|it| it.kind.name()).collect();
-        assert_eq!(names.len(), 30, "a kind is missing here");
+        assert_eq!(names.len(), 31, "a kind is missing here");
         let (mut packer, mut before) = (Packer::default(), Lsn::new(990));
         let mut ends = Vec::new();
         for event in &events {

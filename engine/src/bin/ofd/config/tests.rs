@@ -29,7 +29,10 @@ fn every_key_changes_the_field_it_names_and_no_other() {
             (Field::Integer { max, .. }, _) => max.to_string(),
             (_, "listen") => r#""[::1]:1""#.to_owned(),
             (_, "http" | "tls.listen") => r#""127.0.0.1:1""#.to_owned(),
-            (_, "tls.certificate_file" | "tls.key_file") => r#""/etc/ofd/one.pem""#.to_owned(),
+            (_, "tls.certificate_file" | "tls.key_file")
+            | (_, "tax.authority_file" | "tax.certificate_file" | "tax.key_file") => {
+                r#""/etc/ofd/one.pem""#.to_owned()
+            }
             (_, "tax.url") => r#""http://gateway:8080/fns""#.to_owned(),
             (_, "archive.url") => r#""s3://archive/ofd""#.to_owned(),
             (_, "archive.endpoint") => r#""https://storage.example""#.to_owned(),
