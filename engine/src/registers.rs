@@ -245,7 +245,9 @@ impl Registers {
             if let Some(seed) = LaneSeed::of_payload(payload) {
                 self.seed(position, record.received_at_us(), &seed, out);
             }
-            RuleSwitch::of_payload(payload).iter().for_each(|it| self.switch(it));
+            if let Some(switch) = RuleSwitch::of_payload(payload) {
+                self.switch((position, record.received_at_us()), &switch, out);
+            }
         }
         if record.kind() == RecordKind::Command
             && let Some(command) = record.plain_payload().ok().and_then(WatchCommand::of_payload)

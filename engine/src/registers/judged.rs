@@ -34,8 +34,8 @@ use super::places::{NONE, Places, digits};
 use super::wheel::Wheel;
 use super::{Registers, State, packed};
 use crate::watch::{
-    Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, STANDING, Schedule, Scope, Setting,
-    Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, light, term,
+    Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, RuleSwitch, STANDING, Schedule, Scope,
+    Setting, Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, light, term,
 };
 
 /// Changes that one record tells at most.
@@ -336,6 +336,29 @@ impl Registers {
         };
         for at in concerned {
             if let Some(card) = self.cards.get_mut(at) {
+                card.light.due = now;
+                self.watch.wheel.set(now, at);
+            }
+        }
+        self.judge_due(position, received_at_us, 0, out);
+    }
+
+    /// The next switch of a rule, by a record that came at a time. Registers whose light may rest on what it has found are judged
+    /// anew, those too that say nothing: an error that lasts has no other end while nobody asks for it.
+    pub fn switch(
+        &mut self,
+        (position, received_at_us): (Position, i64),
+        switch: &RuleSwitch,
+        out: &mut Vec<Event>,
+    ) {
+        let before = self.is_error(switch.rule);
+        self.rule_set.take(switch);
+        if self.is_error(switch.rule) == before {
+            return;
+        }
+        let now = second_of(received_at_us);
+        for at in 0..u32::try_from(self.cards.len()).unwrap_or(u32::MAX) {
+            if let Some(card) = self.cards.get_mut(at).filter(|it| it.light.trouble().found.1 > 0) {
                 card.light.due = now;
                 self.watch.wheel.set(now, at);
             }

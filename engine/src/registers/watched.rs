@@ -13,7 +13,7 @@ use super::totals::Paid;
 use super::{Card, KeptDrive, Registers, State, TOLD_AT_ONCE, packed};
 use crate::registers::pack::Unpacker;
 use crate::watch::drive::{Around, Prior, STEP_FIRST};
-use crate::watch::{Risk, RuleSwitch, Scene, mapped, terms};
+use crate::watch::{Risk, Scene, mapped, terms};
 
 /// What is known of a document besides itself.
 pub(super) struct Before {
@@ -52,11 +52,6 @@ impl Due {
 }
 
 impl Registers {
-    /// The next switch of a rule.
-    pub fn switch(&mut self, switch: &RuleSwitch) {
-        self.rule_set.take(switch);
-    }
-
     /// Finds what the document means across documents; behind the events that were told of it, which begin at `from`.
     pub(super) fn find_across(
         &mut self,

@@ -73,7 +73,9 @@ fn a_state_that_ends_while_its_rule_is_off_ends_with_the_next_document() {
         let mut told = Vec::new();
         for at in 0..life.came.len() {
             if at == off || at == off + 1 {
-                fold.switch(&RuleSwitch::new(rule, at != off, "x", "x").unwrap());
+                let switch = RuleSwitch::new(rule, at != off, "x", "x").unwrap();
+                let came = life.came[at].doc().map_or(0, |doc| i64::from(doc.came)) * 1_000_000;
+                fold.switch((fold.position(), came), &switch, &mut Vec::new());
             }
             let events = life.fold(&mut fold, at);
             let mine = events.iter().filter_map(finding).filter(|it| it.rule.rule().key == rule);

@@ -315,7 +315,7 @@ fn an_error_that_a_rule_finds_is_a_reason() {
             (at(0, 1), quiet()),
             (at(0, 2), of(1, Form::OPEN_SHIFT, |it| it.shift = Some(1))),
             (at(0, 3), of(2, Form::CLOSE_SHIFT, |it| it.shift = Some(1))),
-            (at(0, 4), Step::Rule("D4.2")),
+            (at(0, 4), Step::Rule("D4.2", true)),
             (at(0, 5), of(3, Form::RECEIPT, |it| it.shift = Some(1))),
             (at(1, 5), of(4, Form::RECEIPT, |it| it.shift = Some(1))),
             (at(7, 5), TICK),
@@ -341,7 +341,7 @@ fn an_error_that_lasts_is_a_reason_until_it_ends() {
         "a number that is missing",
         vec![
             (at(0, 1), quiet()),
-            (at(0, 2), Step::Rule("D2")),
+            (at(0, 2), Step::Rule("D2", true)),
             (at(0, 3), of(1, Form::REGISTRATION, |_| ())),
             (at(0, 4), of(3, Form::CURRENT_STATE, |_| ())),
             (at(8, 5), TICK),
@@ -350,6 +350,45 @@ fn an_error_that_lasts_is_a_reason_until_it_ends() {
             (at(30, 0), of(2, Form::CURRENT_STATE, |_| ())),
         ],
         &["d0+04:00 green→yellow: quality.found yellow since d0+04:00", "d30+00:00 yellow→green:"],
+    );
+}
+
+// A register that says nothing would keep the colour of a rule that nobody asks any more, or lack that of one that is asked again.
+#[test]
+fn a_rule_that_is_switched_colours_registers_that_say_nothing() {
+    let quiet =
+        || set(Scope::Default, &[(Threshold::SilentYellowH, Some(0)), (Threshold::SilentRedH, Some(0))]);
+    let gap = |more: Vec<(u32, Step)>| {
+        let mut steps = vec![
+            (at(0, 1), quiet()),
+            (at(0, 2), Step::Rule("D2", true)),
+            (at(0, 3), of(1, Form::REGISTRATION, |_| ())),
+            (at(0, 4), of(3, Form::CURRENT_STATE, |_| ())),
+        ];
+        steps.extend(more);
+        steps
+    };
+    scenario(
+        "the days of what was found are over",
+        gap(vec![
+            (at(20, 0), Step::Rule("D2", false)),
+            // Another rule is nothing to it.
+            (at(21, 0), Step::Rule("D4.2", true)),
+            (at(22, 0), Step::Rule("D2", true)),
+            (at(22, 1), Step::Rule("D2", true)),
+            (at(23, 0), Step::Rule("D2", false)),
+        ]),
+        &[
+            "d0+04:00 green→yellow: quality.found yellow since d0+04:00",
+            "d20+00:00 yellow→green:",
+            "d22+00:00 green→yellow: quality.found yellow since d0+04:00",
+            "d23+00:00 yellow→green:",
+        ],
+    );
+    scenario(
+        "an error found in these days stays one",
+        gap(vec![(at(3, 0), Step::Rule("D2", false)), (at(7, 3), TICK), (at(7, 4), TICK)]),
+        &["d0+04:00 green→yellow: quality.found yellow since d0+04:00", "d7+04:00 yellow→green:"],
     );
 }
 

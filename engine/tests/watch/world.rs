@@ -121,8 +121,8 @@ pub(crate) enum Step {
     Command(WatchCommand),
     Seed(LaneSeed),
     Note(Note),
-    /// A rule is asked from here on.
-    Rule(&'static str),
+    /// A rule is asked from here on, or no longer.
+    Rule(&'static str, bool),
     Answer(StatusEvent),
 }
 
@@ -138,7 +138,7 @@ impl Past for Nothing {
 pub(crate) fn empty() -> Registers {
     let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
     for rule in life_rules().iter().filter(|it| it.level == Level::Error) {
-        registers.switch(&switch(rule.key, false));
+        registers.switch((Position::START, 0), &switch(rule.key, false), &mut Vec::new());
     }
     registers
 }
@@ -167,7 +167,7 @@ pub(crate) fn fold(registers: &mut Registers, lsn: u64, at: u32, step: &Step, ev
             let payload = encode(StatusOf::Tax, std::slice::from_ref(answer));
             registers.answered(position, received_at_us, &payload, events);
         }
-        Step::Rule(rule) => registers.switch(&switch(rule, true)),
+        Step::Rule(rule, on) => registers.switch((position, received_at_us), &switch(rule, *on), events),
         Step::Note(note) => {
             registers.note((position, received_at_us), (Realm::Prod, &rnm(1)), *note, 0, events);
         }
