@@ -310,7 +310,7 @@ impl Registers {
         }
         if let Some(card) = card
             && let new = out.get(from..).unwrap_or_default()
-            && let Some((change, _)) = self.judge_found(card, new, judged::second_of(seen.received_at_us))
+            && let Some((change, _)) = self.judge_found(card, new, seen)
         {
             let next = told(out);
             Events::going_on(out, seen, next).push(EventKind::ColourChanged(Box::new(change)));

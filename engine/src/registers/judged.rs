@@ -87,8 +87,10 @@ pub(super) struct KeptLight {
     due: u32,
     /// Its placement. It follows from what is placed.
     pub(super) place: u32,
-    /// What was told last.
+    /// As it was judged last.
     pub(super) facets: Facets,
+    /// As it was told last: what an archive brings in is judged and not told.
+    told: Facets,
     trouble: Option<Box<Trouble>>,
 }
 const _: () = assert!(size_of::<KeptLight>() == 24);
@@ -100,6 +102,7 @@ impl KeptLight {
             due: 0,
             place: NONE,
             facets: Facets::default(),
+            told: Facets::default(),
             trouble: None,
         }
     }
@@ -117,10 +120,11 @@ impl KeptLight {
     }
 
     pub(super) fn pack(&self, to: &mut Packer) {
-        let Self { heard_at, due, place: _, facets, trouble } = self;
+        let Self { heard_at, due, place: _, facets, told, trouble } = self;
         to.number(*heard_at);
         to.number(*due);
         to.number(facets.bits());
+        to.number(told.bits());
         to.byte(u8::from(trouble.is_some()));
         if let Some(trouble) = trouble {
             let Trouble { standing, unregistered_at, refused_at, soft, hard, found } = **trouble;
@@ -131,7 +135,8 @@ impl KeptLight {
 
     pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let (heard_at, due) = (from.small()?, from.small()?);
-        let facets = Facets::from_bits(u16::try_from(from.number()?).ok()?)?;
+        let facets = |bits: u64| Facets::from_bits(u16::try_from(bits).ok()?);
+        let (facets, told) = (facets(from.number()?)?, facets(from.number()?)?);
         let trouble = match from.byte()? {
             0 => None,
             _ => {
@@ -145,7 +150,7 @@ impl KeptLight {
                 Some(Box::new(Trouble { standing, unregistered_at, refused_at, soft, hard, found }))
             }
         };
-        Some(Self { heard_at, due, place: NONE, facets, trouble })
+        Some(Self { heard_at, due, place: NONE, facets, told, trouble })
     }
 
     fn trouble(&self) -> Trouble {
@@ -253,8 +258,24 @@ impl Registers {
         rule.rule().level == Level::Error && self.rule_set.is_on(rule)
     }
 
-    /// Judges a register; what has changed, of which drive, with which newest document.
+    /// Judges a register; what has changed since it was told last, of which drive, with which newest document.
     pub(super) fn judge(&mut self, at: u32, now: u32) -> Option<(ColourChange, DriveHead)> {
+        let (light, head) = self.look_again(at, now)?;
+        let card = self.cards.get_mut(at)?;
+        let before = core::mem::replace(&mut card.light.told, light.facets);
+        let change = (before != light.facets).then(|| ColourChange {
+            realm: if card.test { Realm::Test } else { Realm::Prod },
+            rnm: digits(&card.rnm).to_owned(),
+            inn: card.inn(),
+            before,
+            now: light.facets,
+            reasons: light.reasons,
+        })?;
+        Some((change, head))
+    }
+
+    /// Judges a register without telling of it.
+    fn look_again(&mut self, at: u32, now: u32) -> Option<(Light, DriveHead)> {
         let (light, head) = self.light_at(self.cards.get(at)?, now)?;
         let card = self.cards.get_mut(at)?;
         let mut trouble = card.light.trouble();
@@ -266,16 +287,8 @@ impl Registers {
             card.light.due = next;
             self.watch.wheel.set(next, at);
         }
-        let before = core::mem::replace(&mut card.light.facets, light.facets);
-        let change = (before != light.facets).then(|| ColourChange {
-            realm: if card.test { Realm::Test } else { Realm::Prod },
-            rnm: digits(&card.rnm).to_owned(),
-            inn: card.inn(),
-            before,
-            now: light.facets,
-            reasons: light.reasons,
-        })?;
-        Some((change, head))
+        card.light.facets = light.facets;
+        Some((light, head))
     }
 
     /// Judges what is due, up to a bound; `index` is the next place among the events of this record.
@@ -450,15 +463,21 @@ impl Registers {
         self.judge(at, now)
     }
 
-    /// The light of a register behind a document; what the rules have found of errors with it is a reason.
+    /// The light of a register behind a document; what the rules have found of errors with it is a reason. One from an archive is
+    /// told with whatever is told next.
     pub(super) fn judge_found(
         &mut self,
         at: u32,
         found: &[Event],
-        now: u32,
+        seen: &Seen<'_>,
     ) -> Option<(ColourChange, DriveHead)> {
+        let now = second_of(seen.received_at_us);
+        if seen.imported {
+            self.look_again(at, now);
+            return None;
+        }
         let is_error = |event: &Event| match &event.kind {
-            EventKind::Found(it) => !it.imported && it.rule.rule().level == Level::Error,
+            EventKind::Found(it) => it.rule.rule().level == Level::Error,
             _ => false,
         };
         let noted = match found.iter().any(is_error) {
@@ -515,13 +534,13 @@ impl Registers {
         self.forecast_of(card, now)
     }
 
-    /// The colours of a register as they were told last.
+    /// The colours of a register as they were judged last.
     #[must_use]
     pub fn facets(&self, realm: Realm, rnm: &str) -> Option<Facets> {
         self.kept_card(realm, rnm).map(|card| card.light.facets)
     }
 
-    /// How many registers have each colour, as they were told last: production, best first.
+    /// How many registers have each colour, as they were judged last: production, best first.
     #[must_use]
     pub fn colours(&self) -> [usize; crate::watch::COLOURS] {
         let mut counts = [0_usize; crate::watch::COLOURS];
