@@ -94,6 +94,12 @@ impl Book {
         self.registers.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a fold waits, or has begun.
+    #[cfg(test)]
+    pub(super) fn fold_waits(&self) -> bool {
+        self.turn.try_lock().is_err()
+    }
+
     /// Lets a fold that waits go first.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Registers> {
         drop(self.turn.lock().unwrap_or_else(PoisonError::into_inner));

@@ -338,11 +338,12 @@ mod tests {
             engine.registers(&Capability::operator()).each_risk(None, &mut |card, _| {
                 if told.is_empty() {
                     scope.spawn(|| {
-                        drop(shared.book.fold());
+                        let _fold = shared.book.fold();
                         folded.store(true, Ordering::SeqCst);
                     });
-                    // It waits for the lock by now.
-                    std::thread::sleep(Duration::from_millis(200));
+                    while !shared.book.fold_waits() {
+                        std::thread::yield_now();
+                    }
                 }
                 told.push((card.rnm, folded.load(Ordering::SeqCst)));
             });
