@@ -13,7 +13,7 @@ check:
 test:
     cargo test --features everything
 
-# The crate of SQL, its command and the benchmarks, which compile DataFusion: a quarter of an hour the first time on two cores.
+# The crate of SQL, its command and the benchmarks, which compile DataFusion: up to twenty minutes the first time on two cores.
 sql:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
     cargo test --release -p ofd-sql -p ofd-bench --lib --test isolation --test limits --test union --test views

@@ -88,7 +88,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     for (name, question) in QUESTIONS.into_iter().filter(|(name, _)| plan.wants(&[name])) {
         let own = question.replace("{items}", "items");
         if let Some(peer) = &mut peer {
-            same(&ask_sums(&sql, &own)?, &peer.ask(question)?, name)?;
+            same(&ask_sums(&sql, &own)?, &peer.ask(question)?.1, name)?;
         }
         let pairs = interleave(
             ROUNDS_FEW,
@@ -99,7 +99,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
                 Ok(started.elapsed().as_secs_f64() * 1e3)
             },
             || match &mut peer {
-                Some(peer) => Ok(peer.ask(question)?.seconds * 1e3),
+                Some(peer) => Ok(peer.ask(question)?.0 * 1e3),
                 None => Ok(f64::NAN),
             },
         )?;
@@ -141,7 +141,6 @@ fn make(plan: &Plan, engine: &Engine) -> anyhow::Result<u64> {
 
 /// What an answer comes to.
 struct Sums {
-    seconds: f64,
     rows: u64,
     total: f64,
 }
@@ -149,16 +148,14 @@ struct Sums {
 fn ask_sums(sql: &Sql, question: &str) -> anyhow::Result<Sums> {
     let whole =
         format!("SELECT count(*) AS n, CAST(sum(value) AS DOUBLE) AS total FROM ({question}) AS answer");
-    let started = Instant::now();
     let mut line = String::new();
     let mut answer = sql.query(&whole)?;
     while let Some(rows) = answer.next_rows()? {
         rows.each_json(&mut |json| json.clone_into(&mut line))?;
     }
-    let seconds = started.elapsed().as_secs_f64();
     let row: serde_json::Value = serde_json::from_str(&line)?;
     let number = |name: &str| row.get(name).and_then(serde_json::Value::as_f64).context("a number");
-    Ok(Sums { seconds, rows: number("n")? as u64, total: number("total")? })
+    Ok(Sums { rows: number("n")? as u64, total: number("total")? })
 }
 
 /// Averages may differ in their last digits: one divides decimals, the other doubles.
@@ -208,13 +205,14 @@ impl Peer {
         Ok(Some(Self { child, input, output, files: format!("'{}/*/*.parquet'", table.display()) }))
     }
 
-    fn ask(&mut self, question: &str) -> anyhow::Result<Sums> {
+    /// The seconds it took, and what it comes to.
+    fn ask(&mut self, question: &str) -> anyhow::Result<(f64, Sums)> {
         writeln!(self.input, "{}", question.replace("{items}", &self.files))?;
         self.input.flush()?;
         let mut line = String::new();
         self.output.read_line(&mut line)?;
         let mut words = line.split_whitespace();
         let mut word = || words.next().context("DuckDB ended");
-        Ok(Sums { seconds: word()?.parse()?, rows: word()?.parse()?, total: word()?.parse()? })
+        Ok((word()?.parse()?, Sums { rows: word()?.parse()?, total: word()?.parse()? }))
     }
 }

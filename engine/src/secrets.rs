@@ -39,23 +39,15 @@ pub(crate) fn client_tls(
     authority: Option<&Path>,
     identity: Option<(&Path, &Path)>,
 ) -> Result<TlsConfig, String> {
-    let read = |what: &str, path: &Path| read_secret(path).map_err(|error| format!("{what}: {error}"));
-    let roots = match authority {
-        None => RootCerts::WebPki,
-        Some(path) => {
-            let all = read("the authorities", path).and_then(|pem| certificates(&pem));
-            RootCerts::from(all.map_err(|error| format!("the authorities: {error}"))?)
-        }
-    };
+    let named = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let read = |path: &Path| read_secret(path).map_err(|error| named(path, &error));
+    let all = |path: &Path| certificates(&read(path)?).map_err(|error| named(path, &error));
+    let key_of =
+        |path: &Path| PrivateKey::from_pem(read(path)?.as_bytes()).map_err(|error| named(path, &error));
+    let roots = authority.map(all).transpose()?.map_or(RootCerts::WebPki, RootCerts::from);
     let identity = match identity {
+        Some((chain, key)) => Some(ClientCert::new_with_certs(&all(chain)?, key_of(key)?)),
         None => None,
-        Some((chain, key)) => {
-            let chain = certificates(&read("our certificate", chain)?)
-                .map_err(|error| format!("our certificate: {error}"))?;
-            let key = PrivateKey::from_pem(read("our key", key)?.as_bytes())
-                .map_err(|error| format!("our key: {error}"))?;
-            Some(ClientCert::new_with_certs(&chain, key))
-        }
     };
     Ok(TlsConfig::builder().root_certs(roots).client_cert(identity).build())
 }
@@ -74,8 +66,24 @@ fn certificates(pem: &str) -> Result<Vec<Certificate<'static>>, String> {
 
 #[cfg(all(test, any(feature = "webhook", feature = "tax-http")))]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a failed test may panic")]
     use super::*;
+
+    // Whoever has three files wants to know which one.
+    #[test]
+    fn a_file_that_cannot_be_used_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let (absent, empty) = (dir.path().join("absent.pem"), dir.path().join("empty.pem"));
+        std::fs::write(&empty, "").unwrap();
+        let told = |authority, identity| client_tls(authority, identity).map(drop).unwrap_err();
+        for (error, why) in [
+            (told(Some(&absent), None), "absent.pem: No such file"),
+            (told(Some(&empty), None), "empty.pem: there is no certificate"),
+            (told(None, Some((&empty, &empty))), "empty.pem: there is no certificate"),
+        ] {
+            assert!(error.contains(why) && error.matches(".pem").count() == 1, "{error}");
+        }
+    }
 
     // A house that changes its authority has both in the file.
     #[test]

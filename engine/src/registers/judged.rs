@@ -329,7 +329,6 @@ impl Registers {
         command: &WatchCommand,
         out: &mut Vec<Event>,
     ) {
-        let now = second_of(received_at_us);
         let concerned: Vec<u32> = match command {
             WatchCommand::PlaceRegister { rnm, place, by: _ } => {
                 let Some(rnm) = super::card::padded(rnm.as_bytes()) else { return };
@@ -347,7 +346,19 @@ impl Registers {
                 self.concerned(scope)
             }
         };
-        for at in concerned {
+        self.judge_again(concerned, position, received_at_us, out);
+    }
+
+    /// Judges these registers, what is too many for this record with the next ones.
+    fn judge_again(
+        &mut self,
+        cards: impl IntoIterator<Item = u32>,
+        position: Position,
+        received_at_us: i64,
+        out: &mut Vec<Event>,
+    ) {
+        let now = second_of(received_at_us);
+        for at in cards {
             if let Some(card) = self.cards.get_mut(at) {
                 card.light.due = now;
                 self.watch.wheel.set(now, at);
@@ -369,14 +380,10 @@ impl Registers {
         if self.is_error(switch.rule) == before {
             return;
         }
-        let now = second_of(received_at_us);
-        for at in 0..u32::try_from(self.cards.len()).unwrap_or(u32::MAX) {
-            if let Some(card) = self.cards.get_mut(at).filter(|it| it.light.trouble().found.1 > 0) {
-                card.light.due = now;
-                self.watch.wheel.set(now, at);
-            }
-        }
-        self.judge_due(position, received_at_us, 0, out);
+        let found = |card: &KeptCard| card.light.trouble().found.1 > 0;
+        let concerned: Vec<u32> =
+            (0..).zip(self.cards.iter()).filter(|(_, card)| found(card)).map(|(at, _)| at).collect();
+        self.judge_again(concerned, position, received_at_us, out);
     }
 
     fn cards_of(&self, rnm: &[u8; super::RNM_LEN]) -> Vec<u32> {

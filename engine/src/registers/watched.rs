@@ -13,7 +13,7 @@ use super::totals::Paid;
 use super::{Card, KeptDrive, Registers, State, TOLD_AT_ONCE, packed};
 use crate::registers::pack::Unpacker;
 use crate::watch::drive::{Around, Prior, STEP_FIRST};
-use crate::watch::{Risk, Scene, mapped, terms};
+use crate::watch::{Risk, RuleSet, Scene, mapped, terms};
 
 /// What is known of a document besides itself.
 pub(super) struct Before {
@@ -51,6 +51,19 @@ impl Due {
     }
 }
 
+/// What the rules look at behind a document.
+fn scene_of<'s>(seen: &Seen<'_>, rules: &'s RuleSet, rnm: &'s dyn Fn() -> Option<String>) -> Scene<'s> {
+    Scene {
+        rules,
+        now_us: seen.received_at_us,
+        realm: seen.realm,
+        rnm,
+        at: seen.header.date_time,
+        imported: seen.imported,
+        out: Vec::new(),
+    }
+}
+
 impl Registers {
     /// Finds what the document means across documents; behind the events that were told of it, which begin at `from`.
     pub(super) fn find_across(
@@ -66,15 +79,7 @@ impl Registers {
         let mut kept = card.and_then(|it| self.cards.get_mut(it));
         let replaced = kept.as_deref().filter(|it| it.current() != at).and_then(KeptCard::since);
         let rnm = || card::text(&seen.view, tags::KKT_REG_ID);
-        let mut scene = Scene {
-            rules: &self.rule_set,
-            now_us: seen.received_at_us,
-            realm: seen.realm,
-            rnm: &rnm,
-            at: seen.header.date_time,
-            imported: seen.imported,
-            out: Vec::new(),
-        };
+        let mut scene = scene_of(seen, &self.rule_set, &rnm);
         let Before { prior, registration, paid } = before;
         let mut watch = core::mem::take(&mut drive.watch);
         let told = out.get(from..).unwrap_or_default();
@@ -235,20 +240,10 @@ impl Registers {
         let Some(at) = self.find_drive(before.to_bcd_u64()) else { return };
         // One with an open shift is never packed.
         let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) else { return };
-        if drive.open_shift().is_none_or(|it| !it.overdue) {
-            return;
-        }
         let Some((shift, opened)) = drive.replaced() else { return };
         let rnm = || card::text(&seen.view, tags::KKT_REG_ID);
-        let mut scene = Scene {
-            rules: &self.rule_set,
-            now_us: seen.received_at_us,
-            realm: seen.realm,
-            rnm: &rnm,
-            at: None,
-            imported: seen.imported,
-            out: vec![EventKind::ShiftOverdueEnded { shift }],
-        };
+        let told = vec![EventKind::ShiftOverdueEnded { shift }];
+        let mut scene = Scene { at: None, out: told, ..scene_of(seen, &self.rule_set, &rnm) };
         scene.ended(&mut drive.watch.tallies, Rule::D8_2);
         let &Seen { position, received_at_us, .. } = seen;
         for kind in scene.out {

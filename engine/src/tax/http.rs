@@ -48,7 +48,7 @@ struct Client {
 }
 
 /// How the tax service is reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct HttpTaxOptions {
     /// `http://HOST:PORT/PATH` or `https://…`.
     pub url: String,
@@ -80,7 +80,8 @@ impl HttpTaxService {
     /// # Errors
     /// As [`HttpTaxService::open`].
     pub fn new(url: &str, calls: usize, timeout: Duration) -> Result<Self, Error> {
-        Self::open(&HttpTaxOptions { url: url.to_owned(), calls, timeout, ..HttpTaxOptions::default() })
+        let (authority_file, identity_files) = (None, None);
+        Self::open(&HttpTaxOptions { url: url.to_owned(), calls, timeout, authority_file, identity_files })
     }
 
     /// Of these options. Nothing is connected to yet.

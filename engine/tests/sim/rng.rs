@@ -28,6 +28,20 @@ impl Rng {
         rate > 0 && self.below(65_536) < rate
     }
 
+    /// Some of all faults, in order: none in one of ten draws, one in `single` of ten, else 2 to `most`, of which some may be the
+    /// same.
+    pub fn faults(&mut self, all: &[&'static str], single: u64, most: u64) -> Vec<&'static str> {
+        let many = match self.below(10) {
+            0 => 0,
+            it if it <= single => 1,
+            _ => self.between(2, most),
+        };
+        let mut faults: Vec<&'static str> = (0..many).map(|_| self.pick(all)).collect();
+        faults.sort_unstable();
+        faults.dedup();
+        faults
+    }
+
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
     }

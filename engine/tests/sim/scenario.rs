@@ -97,14 +97,7 @@ const FAULTS: [&str; 17] = [
 /// Every seed turns on another subset of faults: none in one of ten, at most one in half of them.
 pub fn scenario(seed: u64) -> Scenario {
     let mut rng = Rng(seed ^ 0xE1_61_5E);
-    let many = match rng.below(10) {
-        0 => 0,
-        1..=5 => 1,
-        _ => rng.between(2, 6),
-    };
-    let mut faults: Vec<&'static str> = (0..many).map(|_| rng.pick(&FAULTS)).collect();
-    faults.sort_unstable();
-    faults.dedup();
+    let mut faults = rng.faults(&FAULTS, 5, 6);
     if faults.contains(&"late error") {
         // A device that went read-only comes back with the power, and that takes what a late error has taken.
         faults.retain(|it| *it != "read only");

@@ -55,14 +55,7 @@ impl NoticeMoods {
         if rng.one_in(2) {
             return None;
         }
-        let many = match rng.below(10) {
-            0 => 0,
-            1..=4 => 1,
-            _ => rng.between(2, 4),
-        };
-        let mut faults: Vec<&'static str> = (0..many).map(|_| rng.pick(&FAULTS)).collect();
-        faults.sort_unstable();
-        faults.dedup();
+        let faults = rng.faults(&FAULTS, 4, 4);
         let has = |fault: &str| faults.contains(&fault);
         Some(Self {
             subscriptions: rng.between(1, 3),

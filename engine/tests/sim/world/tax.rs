@@ -64,14 +64,7 @@ impl TaxMoods {
         if rng.one_in(2) {
             return None;
         }
-        let many = match rng.below(10) {
-            0 => 0,
-            1..=4 => 1,
-            _ => rng.between(2, 6),
-        };
-        let mut faults: Vec<&'static str> = (0..many).map(|_| rng.pick(&FAULTS)).collect();
-        faults.sort_unstable();
-        faults.dedup();
+        let faults = rng.faults(&FAULTS, 4, 6);
         let has = |fault: &str| faults.contains(&fault);
         let options = TaxOptions {
             batch_documents: rng.between(1, 40) as usize,

@@ -60,6 +60,16 @@ fn every_key_changes_the_field_it_names_and_no_other() {
     }
 }
 
+/// A certificate without its key would be left out in silence, and the service would know nobody.
+#[test]
+fn a_certificate_for_the_tax_service_wants_its_key() {
+    for one in ["certificate_file", "key_file"] {
+        let text = format!("[tax]\nurl = \"https://gateway/fns\"\n{one} = \"/etc/ofd/one.pem\"\n");
+        let error = Config::parse("one", &text).unwrap().tax_service().err().unwrap();
+        assert!(format!("{error:?}").contains("together or not at all"), "{error:?}");
+    }
+}
+
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_what_is_allowed() {
     let told = fault("listen = \"a:1\"\n\n[log]\nsegment_len = 5\n");
