@@ -515,6 +515,7 @@ fn said_of(event: &Event) -> Vec<(NoticeKind, &'static str, u64)> {
     match &event.kind {
         EventKind::GapOpened(range) => vec![(K::GapOpened, "once", u64::from(range.last - range.first) + 1)],
         EventKind::ShiftOverdue { .. } => vec![(K::ShiftOverdue, "began", 0)],
+        EventKind::ShiftOverdueEnded { .. } => vec![(K::ShiftOverdue, "ended", 0)],
         EventKind::ShiftState(it) => {
             let closes = it.shift.closed.is_some_and(|it| it.number == event.number);
             let ends = it.shift.overdue && it.shift.revision == 0 && closes;
