@@ -49,7 +49,7 @@ impl World<'_> {
     }
 
     pub(super) fn before_crash(&mut self) {
-        if let Some(tax) = &self.tax {
+        if let Some(tax) = &mut self.tax {
             tax.count_in_flight();
             tax.crash();
         }

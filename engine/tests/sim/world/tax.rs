@@ -414,9 +414,18 @@ struct Owed {
     hash: [u8; 32],
     /// The service has it.
     taken: bool,
-    /// When its last receipt was noted, by the clock of the log; `None`: it was not since it came to the service last.
+    /// When its last receipt was noted, by the clock of the log.
     noted: Option<i64>,
+    /// It has come to the service since. A start forgets that, and goes by what is noted.
+    is_out: bool,
     verdict: Option<Verdict>,
+}
+
+impl Owed {
+    /// When the receipt was noted that the engine goes by.
+    fn receipt(&self) -> Option<i64> {
+        self.noted.filter(|_| !self.is_out)
+    }
 }
 
 /// The service with everything that the log says of it.
@@ -463,8 +472,9 @@ impl Tax {
     }
 
     /// The process is gone.
-    pub(super) fn crash(&self) {
+    pub(super) fn crash(&mut self) {
         self.service.inside().life += 1;
+        self.owed.values_mut().for_each(|it| it.is_out = false);
     }
 
     /// Before the process is gone: what is under way.
@@ -499,7 +509,9 @@ impl Tax {
                     return Ok(());
                 }
                 let hash = *blake3::hash(envelope.container).as_bytes();
-                self.owed.insert(lsn, Owed { drive, number, hash, taken: false, noted: None, verdict: None });
+                let owed =
+                    Owed { drive, number, hash, taken: false, noted: None, is_out: false, verdict: None };
+                self.owed.insert(lsn, owed);
                 self.by_drive.entry(drive).or_default().insert(lsn);
                 self.by_key.insert((drive, number), lsn);
                 Ok(())
@@ -517,7 +529,7 @@ impl Tax {
                         return Err(format!("tax: a status at {lsn} names another document: {event:?}"));
                     }
                     if event.kind == StatusKind::Sent {
-                        owed.noted = Some(stored.received_at_us);
+                        (owed.noted, owed.is_out) = (Some(stored.received_at_us), false);
                         continue;
                     }
                     let word = (event.kind, event.code, event.tag);
@@ -579,7 +591,7 @@ impl Tax {
                     return Err(format!("tax: {drive}/{number} is sent again, {verdict:?} is durable"));
                 }
                 let Some((heard, in_life)) = one.before else { continue };
-                match owed.noted {
+                match owed.receipt() {
                     Some(at_us) if self.wall_max_us < at_us + timeout => {
                         return Err(format!("tax: {drive}/{number} is sent again, its receipt is durable"));
                     }
@@ -593,7 +605,7 @@ impl Tax {
                 // Receipts of the batch before are durable when the next one goes.
                 let missed = self.by_drive[&drive].iter().take_while(|lsn| **lsn < most).find(|lsn| {
                     let owed = &self.owed[lsn];
-                    owed.verdict.is_none() && owed.noted.is_none() && !named.contains(lsn)
+                    owed.verdict.is_none() && owed.receipt().is_none() && !named.contains(lsn)
                 });
                 if let Some(missed) = missed {
                     return Err(format!(
@@ -605,7 +617,7 @@ impl Tax {
                 let lsn = self.by_key[&(*drive, *number)];
                 words.extend([lsn, u64::from(*taken)]);
                 let owed = self.owed.get_mut(&lsn).unwrap();
-                (owed.taken, owed.noted) = (true, None);
+                (owed.taken, owed.is_out) = (true, true);
             }
             for drive in batch.iter().map(|it| it.drive).collect::<BTreeSet<_>>() {
                 let taken = self.by_drive[&drive].iter().skip_while(|lsn| self.owed[lsn].taken);
