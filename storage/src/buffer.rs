@@ -44,9 +44,7 @@ impl PageBytes {
 
     /// Zeros.
     pub(crate) fn zeros(len: usize) -> Self {
-        let mut bytes = Self::with_capacity(len);
-        bytes.set_len(len);
-        bytes
+        Self { len, ..Self::with_capacity(len) }
     }
 
     /// Bytes it has room for.

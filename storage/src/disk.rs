@@ -216,14 +216,19 @@ fn write_zeros(env: &dyn Env, path: &Path, len: u64) -> Result<(), Error> {
 }
 
 fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
-    let zeros = PageBytes::zeros(CHAIN_BLOCK_LEN);
+    let zeros = block_for(len);
     let mut at = 0;
     while at < len {
-        let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(zeros.len());
+        let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         env::write_all_direct(file, &[zeros.get(..count).unwrap_or_default()], at)?;
         at = at.saturating_add(count as u64);
     }
     Ok(())
+}
+
+/// Zeros of one block, or of a shorter file.
+fn block_for(len: u64) -> PageBytes {
+    PageBytes::zeros(usize::try_from(len).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN))
 }
 
 /// What a seal does besides the chain.
@@ -266,7 +271,7 @@ const GIVE_BACK_DIVISOR: u64 = 8;
 
 /// The chain over the first `used` bytes of a file.
 pub(crate) fn chain_of(file: &dyn File, used: u64, before: &ChainHash) -> Result<ChainHash, Error> {
-    let mut block = PageBytes::zeros(CHAIN_BLOCK_LEN);
+    let mut block = block_for(used);
     let (mut chain, mut at) = (*before, 0);
     while at < used {
         let count = usize::try_from(used.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);

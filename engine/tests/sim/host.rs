@@ -37,7 +37,10 @@ pub struct Moods {
 struct Inside {
     rng: Rng,
     moods: Moods,
+    /// In the order they came.
     waiting: Vec<(u64, Waker)>,
+    /// None of them is due before.
+    due: u64,
     /// Containers that the module calls forged.
     forged: BTreeSet<Bytes>,
 }
@@ -51,7 +54,8 @@ pub struct Host {
 
 impl Host {
     pub fn new(env: SimEnv, seed: u64, moods: Moods) -> Self {
-        let inside = Inside { rng: Rng(seed), moods, waiting: Vec::new(), forged: BTreeSet::new() };
+        let inside =
+            Inside { rng: Rng(seed), moods, waiting: Vec::new(), due: u64::MAX, forged: BTreeSet::new() };
         Self { env, inside: Arc::new(Mutex::new(inside)) }
     }
 
@@ -67,7 +71,12 @@ impl Host {
     pub fn turn(&self) -> bool {
         let now = self.env.now().mono_us;
         let mut inside = self.inside.lock().unwrap();
-        let (ready, rest) = std::mem::take(&mut inside.waiting).into_iter().partition(|(at, _)| *at <= now);
+        if now < inside.due {
+            return false;
+        }
+        let (ready, rest): (_, Vec<_>) =
+            std::mem::take(&mut inside.waiting).into_iter().partition(|(at, _)| *at <= now);
+        inside.due = rest.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
         inside.waiting = rest;
         drop(inside);
         let ready: Vec<(u64, Waker)> = ready;
@@ -107,8 +116,12 @@ impl<T: Unpin> Future for Later<T> {
         if self.host.env.now().mono_us >= self.at_us {
             return Poll::Ready(std::mem::take(&mut self.outcomes));
         }
-        let mut inside = self.host.inside.lock().unwrap();
-        inside.waiting.push((self.at_us, context.waker().clone()));
+        // A call that stalls has no answer to be woken for.
+        if self.at_us < u64::MAX {
+            let mut inside = self.host.inside.lock().unwrap();
+            inside.due = inside.due.min(self.at_us);
+            inside.waiting.push((self.at_us, context.waker().clone()));
+        }
         Poll::Pending
     }
 }
