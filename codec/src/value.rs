@@ -262,10 +262,25 @@ impl<'a> Cp866<'a> {
         match self.0.is_ascii().then(|| core::str::from_utf8(self.0)) {
             Some(Ok(text)) => Cow::Borrowed(text),
             _ => {
-                let mut out = String::with_capacity(self.0.len().saturating_mul(2));
-                self.for_each_piece(|piece| out.push_str(piece));
+                let mut out = String::new();
+                self.push_to(&mut out);
                 Cow::Owned(out)
             }
+        }
+    }
+
+    /// Writes the text behind what is in `out`.
+    pub fn push_to(self, out: &mut String) {
+        if let Some(Ok(text)) = self.0.is_ascii().then(|| core::str::from_utf8(self.0)) {
+            return out.push_str(text);
+        }
+        let mut decoder = IBM866.new_decoder_without_bom_handling();
+        let mut rest = self.0;
+        while !rest.is_empty() {
+            // Letters take two bytes; the decoder wants room for what a byte may become at most.
+            out.reserve(rest.len().saturating_mul(2).saturating_add(CHUNK));
+            let (_, read, _) = decoder.decode_to_string(rest, out, false);
+            rest = rest.get(read..).unwrap_or_default();
         }
     }
 

@@ -30,6 +30,7 @@
 //!
 //! Another table is another list of columns and another arm of [`Table`].
 
+pub mod batch;
 pub(crate) mod cells;
 pub mod column;
 pub mod container;
@@ -47,6 +48,7 @@ pub mod row;
 pub mod shift;
 pub mod status;
 pub(crate) mod sums;
+pub mod text;
 pub mod vat;
 pub mod violation;
 
@@ -56,7 +58,8 @@ use std::str::FromStr;
 
 use ofd_codec::DocumentView;
 
-pub use column::{Batch, Cell, Column, Kind, Layout, TITLE_KEY, schema};
+pub use batch::Batch;
+pub use column::{Cell, Column, Kind, Layout, TITLE_KEY, schema};
 pub use day::Day;
 pub use register::RegisterRow;
 pub use row::{Row, Stored};
@@ -217,19 +220,21 @@ impl RowReader {
     /// When the payload is no envelope of a known version. What is inside the envelope never fails.
     pub fn read(&mut self, stored: &Stored, derive: Option<&dyn Derive>) -> Result<(), EnvelopeError> {
         let envelope = stored.envelope()?;
-        self.row.head = row::Head::of(stored, &envelope);
+        let Row { head, facts, texts, .. } = &mut self.row;
+        texts.clear();
+        *head = row::Head::of(stored, &envelope, texts);
         self.findings.clear();
         match row::view(&envelope) {
             Some(view) => {
                 let [_, _, _, _, _, _, p_major, p_minor, ..] = envelope.session;
-                self.row.facts = Facts::read(&view, [p_major, p_minor], &mut self.items);
+                *facts = Facts::read(&view, [p_major, p_minor], &mut self.items, texts);
                 self.row.items = u32::try_from(self.items.len()).ok();
                 self.row.violations =
                     derive.and_then(|derive| derive.findings(&view, &envelope, &mut self.findings));
             }
             None => {
                 self.items.clear();
-                self.row.facts = Facts::default();
+                *facts = Facts::default();
                 self.row.items = None;
                 self.row.violations = None;
             }
@@ -242,7 +247,9 @@ impl RowReader {
     /// # Errors
     /// As [`RowReader::read`].
     pub fn read_head(&mut self, stored: &Stored) -> Result<(), EnvelopeError> {
-        self.row.head = row::Head::of(stored, &stored.envelope()?);
+        let envelope = stored.envelope()?;
+        self.row.texts.clear();
+        self.row.head = row::Head::of(stored, &envelope, &mut self.row.texts);
         Ok(())
     }
 

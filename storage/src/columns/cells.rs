@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_cell_comes_back_as_it_was_put_in() {
         let mut row = Row::default();
-        row.head.drive = "9999078900001234".to_owned();
+        row.head.drive = Some(row.texts.put("9999078900001234"));
         row.head.realm = "prod";
         row.head.received_at_us = 1_715_774_400_000_001;
         row.facts.total = Some(123_456);

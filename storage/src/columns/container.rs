@@ -15,7 +15,7 @@ pub const COLUMNS: &[Column] = &[
     })
     .required()
     .laid_out(Layout::Delta),
-    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.head.drive)).required(),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| r.text(r.head.drive)).required(),
     Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
         .required()
         .laid_out(Layout::Delta),

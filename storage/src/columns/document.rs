@@ -4,17 +4,18 @@
 //! country) loses its padding, other text stays as the register wrote it. Leading zeros are kept.
 //! Source of tags: order ЕД-7-20/662@, annex 2; each column's title names its tag.
 
-use ofd_codec::{DocumentView, FfdVersion, Form, Value};
+use ofd_codec::{Cp866, DocumentView, FfdVersion, Form, Value};
 
 use super::column::{Cell, Column, Kind, Layout, millis};
 use super::item::{Item, first};
+use super::text::{Text, Texts};
 use super::vat::Vat;
 
 /// Facts of a document. Money in kopecks.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    pub(super) inn: Option<String>,
-    pub(super) rnm: Option<String>,
+    pub(super) inn: Option<Text>,
+    pub(super) rnm: Option<Text>,
     pub(super) fpd: Option<i64>,
     pub(super) ffd: Option<&'static str>,
     /// 1012, seconds on the clock of the till.
@@ -30,37 +31,42 @@ pub struct Facts {
     pub(super) credit: Option<i64>,
     pub(super) provision: Option<i64>,
     pub(super) vat: Vat,
-    pub(super) user_name: Option<String>,
-    pub(super) address: Option<String>,
-    pub(super) place: Option<String>,
+    pub(super) user_name: Option<Text>,
+    pub(super) address: Option<Text>,
+    pub(super) place: Option<Text>,
     pub(super) tax_system: Option<i64>,
-    pub(super) cashier: Option<String>,
-    pub(super) cashier_inn: Option<String>,
-    pub(super) automat: Option<String>,
+    pub(super) cashier: Option<Text>,
+    pub(super) cashier_inn: Option<Text>,
+    pub(super) automat: Option<Text>,
     pub(super) internet: Option<bool>,
     pub(super) agent_flags: Option<i64>,
-    pub(super) buyer_contact: Option<String>,
-    pub(super) buyer_name: Option<String>,
-    pub(super) buyer_inn: Option<String>,
+    pub(super) buyer_contact: Option<Text>,
+    pub(super) buyer_name: Option<Text>,
+    pub(super) buyer_inn: Option<Text>,
     pub(super) correction_type: Option<i64>,
     pub(super) correction_day: Option<i64>,
-    pub(super) correction_number: Option<String>,
+    pub(super) correction_number: Option<Text>,
     /// A change of registration (form 11): whether it puts a new drive into the register (1101 = 1, or bit 0 of 1205).
     pub(super) replaces_drive: Option<bool>,
 }
 
 impl Facts {
-    /// Reads the document; its items go into `items`, which is emptied first. `p_version` is that of the session
-    /// header, the last resort for the version of the format.
-    pub fn read(view: &DocumentView<'_>, p_version: [u8; 2], items: &mut Vec<Item>) -> Self {
+    /// Reads the document; its items go into `items`, which is emptied first, all its texts behind `texts`. `p_version` is
+    /// that of the session header, the last resort for the version of the format.
+    pub fn read(
+        view: &DocumentView<'_>,
+        p_version: [u8; 2],
+        items: &mut Vec<Item>,
+        texts: &mut Texts,
+    ) -> Self {
         items.clear();
         let mut facts = Self::default();
         let mut version_tag = None;
         for (tag, value) in view.tags() {
             let money = || value.kopecks().ok().map(|sum| sum.0);
             match tag.0 {
-                1018 => first(&mut facts.inn, || inn_text(&value)),
-                1037 => first(&mut facts.rnm, || padded_text(&value)),
+                1018 => first(&mut facts.inn, || inn_text(&value, texts)),
+                1037 => first(&mut facts.rnm, || padded_text(&value, texts)),
                 1077 => {
                     first(&mut facts.fpd, || value.fiscal_sign().ok().map(|sign| i64::from(sign.printed())))
                 }
@@ -76,24 +82,24 @@ impl Facts {
                 1216 => first(&mut facts.credit, money),
                 1217 => first(&mut facts.provision, money),
                 1102..=1107 | 1115 => facts.vat.take(tag, &value),
-                1048 => first(&mut facts.user_name, || text(&value)),
-                1009 => first(&mut facts.address, || text(&value)),
-                1187 => first(&mut facts.place, || text(&value)),
+                1048 => first(&mut facts.user_name, || text(&value, texts)),
+                1009 => first(&mut facts.address, || text(&value, texts)),
+                1187 => first(&mut facts.place, || text(&value, texts)),
                 // What was applied (1055), or, in a registration, what may be (1062).
                 1055 | 1062 => first(&mut facts.tax_system, || number(&value)),
-                1021 => first(&mut facts.cashier, || text(&value)),
-                1203 => first(&mut facts.cashier_inn, || inn_text(&value)),
-                1036 => first(&mut facts.automat, || text(&value)),
+                1021 => first(&mut facts.cashier, || text(&value, texts)),
+                1203 => first(&mut facts.cashier_inn, || inn_text(&value, texts)),
+                1036 => first(&mut facts.automat, || text(&value, texts)),
                 1108 | 1125 => {
                     facts.internet = Some(facts.internet.unwrap_or(false) | (number(&value) == Some(1)));
                 }
                 1057 => first(&mut facts.agent_flags, || number(&value)),
-                1008 => first(&mut facts.buyer_contact, || text(&value)),
-                1227 => first(&mut facts.buyer_name, || text(&value)),
-                1228 => first(&mut facts.buyer_inn, || inn_text(&value)),
-                1256 => facts.take_buyer(&value),
+                1008 => first(&mut facts.buyer_contact, || text(&value, texts)),
+                1227 => first(&mut facts.buyer_name, || text(&value, texts)),
+                1228 => first(&mut facts.buyer_inn, || inn_text(&value, texts)),
+                1256 => facts.take_buyer(&value, texts),
                 1173 => first(&mut facts.correction_type, || number(&value)),
-                1174 => facts.take_correction_base(&value),
+                1174 => facts.take_correction_base(&value, texts),
                 1101 if view.form() == Form::REREGISTRATION => {
                     facts.take_reason(number(&value).map(|it| it == 1))
                 }
@@ -102,7 +108,7 @@ impl Facts {
                 }
                 1059 | 1071 => {
                     let line = i64::try_from(items.len()).unwrap_or(i64::MAX).saturating_add(1);
-                    items.push(Item::read(&value, line));
+                    items.push(Item::read(&value, line, texts));
                 }
                 _ => {}
             }
@@ -117,23 +123,23 @@ impl Facts {
         facts
     }
 
-    fn take_buyer(&mut self, buyer: &Value<'_>) {
+    fn take_buyer(&mut self, buyer: &Value<'_>, texts: &mut Texts) {
         for (tag, value) in buyer.children().map_while(Result::ok) {
             match tag.0 {
-                1227 => first(&mut self.buyer_name, || text(&value)),
-                1228 => first(&mut self.buyer_inn, || inn_text(&value)),
+                1227 => first(&mut self.buyer_name, || text(&value, texts)),
+                1228 => first(&mut self.buyer_inn, || inn_text(&value, texts)),
                 _ => {}
             }
         }
     }
 
-    fn take_correction_base(&mut self, base: &Value<'_>) {
+    fn take_correction_base(&mut self, base: &Value<'_>, texts: &mut Texts) {
         for (tag, value) in base.children().map_while(Result::ok) {
             match tag.0 {
                 1178 => first(&mut self.correction_day, || {
                     value.unixtime().ok().map(|at| i64::from(at.0).div_euclid(86_400))
                 }),
-                1179 => first(&mut self.correction_number, || text(&value)),
+                1179 => first(&mut self.correction_number, || text(&value, texts)),
                 _ => {}
             }
         }
@@ -163,31 +169,42 @@ pub fn revenue_sign(form: Form, direction: Option<i64>) -> i64 {
 }
 
 /// Text of a value as it stands; `None` when it is empty. Spaces at its end are the register's own.
-pub(super) fn text(value: &Value<'_>) -> Option<String> {
-    let text = value.text();
-    (!text.0.is_empty()).then(|| text.to_cow().into_owned())
+pub(super) fn text(value: &Value<'_>, texts: &mut Texts) -> Option<Text> {
+    some_text(value.text(), texts)
 }
 
 /// Text of fixed width, its padding off; `None` when nothing is left.
-pub(super) fn padded_text(value: &Value<'_>) -> Option<String> {
-    let text = value.text().trimmed();
-    (!text.0.is_empty()).then(|| text.to_cow().into_owned())
+pub(super) fn padded_text(value: &Value<'_>, texts: &mut Texts) -> Option<Text> {
+    some_text(value.text().trimmed(), texts)
 }
 
-/// An INN. Some registers pad one of ten digits to twelve on the left: two zeros before ten digits are taken
+fn some_text(text: Cp866<'_>, texts: &mut Texts) -> Option<Text> {
+    (!text.0.is_empty()).then(|| texts.decode(text))
+}
+
+/// An INN, see [`inn_bytes`].
+pub(super) fn inn_text(value: &Value<'_>, texts: &mut Texts) -> Option<Text> {
+    some_text(inn_bytes(value), texts)
+}
+
+/// The bytes of an INN. Some registers pad one of ten digits to twelve on the left: two zeros before ten digits are taken
 /// off, as no INN of a person begins with region 00. Twelve zeros mean "no Russian INN" and stay.
-pub(super) fn inn_text(value: &Value<'_>) -> Option<String> {
-    let inn = padded_text(value)?;
-    let padded = inn.len() == 12 && inn.bytes().any(|byte| byte != b'0');
-    match inn.strip_prefix("00").filter(|_| padded) {
-        Some(short) => Some(short.to_owned()),
-        None => Some(inn),
+fn inn_bytes<'a>(value: &Value<'a>) -> Cp866<'a> {
+    let text = value.text().trimmed();
+    match text.0 {
+        [b'0', b'0', short @ ..] if short.len() == 10 && is_number(short) => Cp866(short),
+        _ => text,
     }
+}
+
+fn is_number(digits: &[u8]) -> bool {
+    digits.iter().all(u8::is_ascii_digit) && digits.iter().any(|digit| *digit != b'0')
 }
 
 /// The INN of the user (1018), as the column has it: the first sort key.
 pub fn inn_of(view: &DocumentView<'_>) -> Option<String> {
-    view.tags().filter(|(tag, _)| tag.0 == 1018).find_map(|(_, value)| inn_text(&value))
+    let texts = view.tags().filter(|(tag, _)| tag.0 == 1018).map(|(_, value)| inn_bytes(&value));
+    texts.into_iter().find(|text| !text.0.is_empty()).map(|text| text.to_string())
 }
 
 /// A byte, a number of two or four bytes or a bit mask.
@@ -214,17 +231,17 @@ pub const COLUMNS: &[Column] = &[
     .required(),
     Column::new("tenant", Kind::Text, "Арендатор", |_| Cell::Null),
     Column::new("realm", Kind::Text, "Мир: prod или test", |r| Cell::Text(r.head.realm)).required(),
-    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| (&r.facts.inn).into()),
+    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| r.text(r.facts.inn)),
     Column::new("rnm", Kind::Text, "Регистрационный номер ККТ (1037)", |r| {
-        (&r.facts.rnm).into()
+        r.text(r.facts.rnm)
     }),
-    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.head.drive)).required(),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| r.text(r.head.drive)).required(),
     Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
         .required()
         .laid_out(Layout::Delta),
     Column::new("fpd", Kind::Int64, "Фискальный признак документа, печатный (1077)", |r| r.facts.fpd.into())
         .laid_out(Layout::Lookup),
-    Column::new("form", Kind::Text, "Форма документа", |r| (&r.head.form).into()),
+    Column::new("form", Kind::Text, "Форма документа", |r| r.head.form.as_deref().into()),
     Column::new("form_code", Kind::Int32, "Код формы документа", |r| {
         r.head.form_code.into()
     }),
@@ -305,20 +322,19 @@ pub const COLUMNS: &[Column] = &[
         r.facts.vat.turnover_no_vat.into()
     }),
     Column::new("user_name", Kind::Text, "Наименование пользователя (1048)", |r| {
-        (&r.facts.user_name).into()
+        r.text(r.facts.user_name)
     }),
-    Column::new("address", Kind::Text, "Адрес расчётов (1009)", |r| (&r.facts.address).into()),
-    Column::new("place", Kind::Text, "Место расчётов (1187)", |r| (&r.facts.place).into()),
+    Column::new("address", Kind::Text, "Адрес расчётов (1009)", |r| r.text(r.facts.address)),
+    Column::new("place", Kind::Text, "Место расчётов (1187)", |r| r.text(r.facts.place)),
     Column::new(
         "tax_system",
         Kind::Int32,
         "Система налогообложения, биты (1055; при регистрации 1062)",
         |r| r.facts.tax_system.into(),
     ),
-    Column::new("cashier", Kind::Text, "Кассир (1021)", |r| (&r.facts.cashier).into()).personal(),
-    Column::new("cashier_inn", Kind::Text, "ИНН кассира (1203)", |r| (&r.facts.cashier_inn).into())
-        .personal(),
-    Column::new("automat", Kind::Text, "Номер автомата (1036)", |r| (&r.facts.automat).into()),
+    Column::new("cashier", Kind::Text, "Кассир (1021)", |r| r.text(r.facts.cashier)).personal(),
+    Column::new("cashier_inn", Kind::Text, "ИНН кассира (1203)", |r| r.text(r.facts.cashier_inn)).personal(),
+    Column::new("automat", Kind::Text, "Номер автомата (1036)", |r| r.text(r.facts.automat)),
     Column::new("internet", Kind::Flag, "Расчёт в «Интернет» (1125, 1108)", |r| {
         r.facts.internet.into()
     }),
@@ -329,14 +345,11 @@ pub const COLUMNS: &[Column] = &[
         "buyer_contact",
         Kind::Text,
         "Телефон или адрес покупателя (1008)",
-        |r| (&r.facts.buyer_contact).into(),
+        |r| r.text(r.facts.buyer_contact),
     )
     .personal(),
-    Column::new("buyer_name", Kind::Text, "Покупатель (1227)", |r| (&r.facts.buyer_name).into()).personal(),
-    Column::new("buyer_inn", Kind::Text, "ИНН покупателя (1228)", |r| {
-        (&r.facts.buyer_inn).into()
-    })
-    .personal(),
+    Column::new("buyer_name", Kind::Text, "Покупатель (1227)", |r| r.text(r.facts.buyer_name)).personal(),
+    Column::new("buyer_inn", Kind::Text, "ИНН покупателя (1228)", |r| r.text(r.facts.buyer_inn)).personal(),
     Column::new("correction_type", Kind::Int32, "Тип коррекции (1173)", |r| {
         r.facts.correction_type.into()
     }),
@@ -347,7 +360,7 @@ pub const COLUMNS: &[Column] = &[
         |r| r.facts.correction_day.into(),
     ),
     Column::new("correction_number", Kind::Text, "Номер предписания (1179)", |r| {
-        (&r.facts.correction_number).into()
+        r.text(r.facts.correction_number)
     }),
     Column::new(
         "items_n",

@@ -241,7 +241,9 @@ mod tests {
         let mut writer = TableWriter::new(Table::Items, Vec::new(), FileOptions::default(), &[])?;
         for at in 0..120_000_i64 {
             let mut row = Row::default();
-            row.item.name = Some(format!("Предмет расчёта, каких у лавки {:05}", at % 40_000));
+            row.head.drive = Some(row.texts.put("9999078900001234"));
+            row.item.name =
+                Some(row.texts.put(&format!("Предмет расчёта, каких у лавки {:05}", at % 40_000)));
             row.item.price = Some(at.rem_euclid(900));
             writer.push(&row)?;
         }

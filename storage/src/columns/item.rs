@@ -11,18 +11,19 @@ use ofd_codec::Value;
 use super::column::{Cell, Column, DECIMAL_MAX, Kind, Layout};
 use super::document::{inn_text, number, padded_text, text};
 use super::product_code::ProductCode;
+use super::text::{Text, Texts};
 
 /// One item. Money in kopecks.
 #[derive(Clone, Debug, Default)]
 pub struct Item {
     pub(super) line: i64,
     pub(super) storno: bool,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Text>,
     pub(super) price: Option<i64>,
     /// Millionths.
     pub(super) quantity: Option<i64>,
-    pub(super) quantity_text: Option<String>,
-    pub(super) unit: Option<String>,
+    pub(super) quantity_text: Option<Text>,
+    pub(super) unit: Option<Text>,
     pub(super) unit_code: Option<i64>,
     pub(super) sum: Option<i64>,
     pub(super) vat_rate: Option<i64>,
@@ -30,31 +31,31 @@ pub struct Item {
     pub(super) payment_method: Option<i64>,
     pub(super) subject: Option<i64>,
     pub(super) agent_flag: Option<i64>,
-    pub(super) supplier_inn: Option<String>,
-    pub(super) supplier_name: Option<String>,
+    pub(super) supplier_inn: Option<Text>,
+    pub(super) supplier_name: Option<Text>,
     pub(super) code: ProductCode,
     pub(super) mark_status: Option<i64>,
     pub(super) check_bits: Option<i64>,
-    pub(super) country: Option<String>,
-    pub(super) customs: Option<String>,
+    pub(super) country: Option<Text>,
+    pub(super) customs: Option<Text>,
     pub(super) excise: Option<i64>,
 }
 
 impl Item {
-    /// Reads the value of a 1059 or 1071.
-    pub fn read(item: &Value<'_>, line: i64) -> Self {
+    /// Reads the value of a 1059 or 1071; its texts go behind `texts`.
+    pub fn read(item: &Value<'_>, line: i64, texts: &mut Texts) -> Self {
         let mut out = Self { line, storno: item.tag().0 == 1071, ..Self::default() };
         let mut old_vat = OldVat::default();
         for (tag, value) in item.children().map_while(Result::ok) {
             let money = || value.kopecks().ok().map(|sum| sum.0);
             match tag.0 {
-                1030 => first(&mut out.name, || text(&value)),
+                1030 => first(&mut out.name, || text(&value, texts)),
                 1079 => first(&mut out.price, money),
-                1023 => out.take_quantity(&value),
-                1197 => first(&mut out.unit, || text(&value)),
+                1023 => out.take_quantity(&value, texts),
+                1197 => first(&mut out.unit, || text(&value, texts)),
                 2108 => {
                     first(&mut out.unit_code, || number(&value));
-                    first(&mut out.unit, || out.unit_code.and_then(measure).map(str::to_owned));
+                    first(&mut out.unit, || out.unit_code.and_then(measure).map(|unit| texts.put(unit)));
                 }
                 1043 => first(&mut out.sum, money),
                 1199 => first(&mut out.vat_rate, || number(&value)),
@@ -62,21 +63,21 @@ impl Item {
                 1214 => first(&mut out.payment_method, || number(&value)),
                 1212 => first(&mut out.subject, || number(&value)),
                 1222 => first(&mut out.agent_flag, || number(&value)),
-                1226 => first(&mut out.supplier_inn, || inn_text(&value)),
+                1226 => first(&mut out.supplier_inn, || inn_text(&value, texts)),
                 1224 => first(&mut out.supplier_name, || {
                     value
                         .children()
                         .map_while(Result::ok)
                         .find(|(tag, _)| tag.0 == 1225)
-                        .and_then(|(_, v)| text(&v))
+                        .and_then(|(_, v)| text(&v, texts))
                 }),
-                1163 => out.code = ProductCode::from_nested(&value),
-                1162 if out.code.kind.is_none() => out.code = ProductCode::from_prefixed(&value),
-                1080 if out.code.kind.is_none() => out.code = ProductCode::from_barcode(&value),
+                1163 => out.code = ProductCode::from_nested(&value, texts),
+                1162 if out.code.kind.is_none() => out.code = ProductCode::from_prefixed(&value, texts),
+                1080 if out.code.kind.is_none() => out.code = ProductCode::from_barcode(&value, texts),
                 2110 => first(&mut out.mark_status, || number(&value)),
                 2106 => first(&mut out.check_bits, || number(&value)),
-                1230 => first(&mut out.country, || padded_text(&value)),
-                1231 => first(&mut out.customs, || text(&value)),
+                1230 => first(&mut out.country, || padded_text(&value, texts)),
+                1231 => first(&mut out.customs, || text(&value, texts)),
                 1229 => first(&mut out.excise, money),
                 1102..=1107 => old_vat.take(tag.0, money()),
                 _ => {}
@@ -89,7 +90,7 @@ impl Item {
     }
 
     /// The number when it fits DECIMAL(18,6), else its literal.
-    fn take_quantity(&mut self, value: &Value<'_>) {
+    fn take_quantity(&mut self, value: &Value<'_>, texts: &mut Texts) {
         let Ok(quantity) = value.fvln() else { return };
         let fits = quantity
             .to_decimal(6)
@@ -97,7 +98,7 @@ impl Item {
             .filter(|millionths| *millionths <= DECIMAL_MAX);
         match fits {
             Some(millionths) => self.quantity = Some(millionths),
-            None => self.quantity_text = Some(quantity.to_string()),
+            None => self.quantity_text = Some(texts.put(&quantity.to_string())),
         }
     }
 }
@@ -189,11 +190,11 @@ pub const COLUMNS: &[Column] = &[
     .laid_out(Layout::Delta),
     Column::new("realm", Kind::Text, "Мир: prod или test", |r| Cell::Text(r.head.realm)).required(),
     Column::new("tenant", Kind::Text, "Арендатор", |_| Cell::Null),
-    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| (&r.facts.inn).into()),
+    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| r.text(r.facts.inn)),
     Column::new("rnm", Kind::Text, "Регистрационный номер ККТ (1037)", |r| {
-        (&r.facts.rnm).into()
+        r.text(r.facts.rnm)
     }),
-    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.head.drive)).required(),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| r.text(r.head.drive)).required(),
     Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
         .required()
         .laid_out(Layout::Delta),
@@ -212,7 +213,7 @@ pub const COLUMNS: &[Column] = &[
         |r| r.facts.local_millis().into(),
     )
     .laid_out(Layout::Delta),
-    Column::new("form", Kind::Text, "Форма документа", |r| (&r.head.form).into()),
+    Column::new("form", Kind::Text, "Форма документа", |r| r.head.form.as_deref().into()),
     Column::new("direction", Kind::Int32, "Признак расчёта (1054)", |r| {
         r.facts.direction.into()
     }),
@@ -230,7 +231,7 @@ pub const COLUMNS: &[Column] = &[
     )
     .required(),
     Column::new("name", Kind::Text, "Наименование предмета расчёта (1030)", |r| {
-        (&r.item.name).into()
+        r.text(r.item.name)
     })
     .laid_out(Layout::Words),
     Column::new(
@@ -244,10 +245,10 @@ pub const COLUMNS: &[Column] = &[
         "quantity_text",
         Kind::Text,
         "Количество, если не вмещается в DECIMAL(18,6) (1023)",
-        |r| (&r.item.quantity_text).into(),
+        |r| r.text(r.item.quantity_text),
     ),
     Column::new("unit", Kind::Text, "Единица измерения (1197, 2108)", |r| {
-        (&r.item.unit).into()
+        r.text(r.item.unit)
     }),
     Column::new("unit_code", Kind::Int32, "Мера количества, код (2108)", |r| {
         r.item.unit_code.into()
@@ -271,12 +272,12 @@ pub const COLUMNS: &[Column] = &[
         |r| r.item.agent_flag.into(),
     ),
     Column::new("supplier_inn", Kind::Text, "ИНН поставщика (1226)", |r| {
-        (&r.item.supplier_inn).into()
+        r.text(r.item.supplier_inn)
     }),
     Column::new("supplier_name", Kind::Text, "Наименование поставщика (1225)", |r| {
-        (&r.item.supplier_name).into()
+        r.text(r.item.supplier_name)
     }),
-    Column::new("gtin", Kind::Text, "GTIN, 14 цифр", |r| (&r.item.code.gtin).into()),
+    Column::new("gtin", Kind::Text, "GTIN, 14 цифр", |r| r.text(r.item.code.gtin)),
     Column::new("code_kind", Kind::Text, "Вид кода товара: ean13, gs1m, kmk…", |r| {
         r.item.code.kind.into()
     }),
@@ -284,7 +285,7 @@ pub const COLUMNS: &[Column] = &[
         "code_raw",
         Kind::Text,
         "Код товара как есть (1163, 1080; 1162 — шестнадцатерично)",
-        |r| (&r.item.code.raw).into(),
+        |r| r.text(r.item.code.raw),
     ),
     Column::new("mark_status", Kind::Int32, "Присвоенный статус товара (2110)", |r| {
         r.item.mark_status.into()
@@ -296,10 +297,10 @@ pub const COLUMNS: &[Column] = &[
         |r| r.item.check_bits.into(),
     ),
     Column::new("country", Kind::Text, "Код страны происхождения (1230)", |r| {
-        (&r.item.country).into()
+        r.text(r.item.country)
     }),
     Column::new("customs", Kind::Text, "Номер декларации на товар (1231)", |r| {
-        (&r.item.customs).into()
+        r.text(r.item.customs)
     }),
     Column::new("excise", Kind::Money, "Акциз (1229)", |r| r.item.excise.into()),
 ];

@@ -7,17 +7,21 @@
 //! A GTIN is always given with 14 digits, leading zeros added, as the marking system keeps it.
 //! Source: order ЕД-7-20/662@, tags 1162, 1163, 1300–1325; prefixes of 1162: order, table of product code types.
 
+use std::fmt::Write as _;
+
 use ofd_codec::Value;
 
+use super::text::{Text, Texts};
+
 /// A product code taken apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProductCode {
     /// `ean13`, `gs1m`, …; `undefined` for a code of unknown kind.
     pub kind: Option<&'static str>,
     /// 14 digits, when there is one inside.
-    pub gtin: Option<String>,
+    pub gtin: Option<Text>,
     /// The code as it stands.
-    pub raw: Option<String>,
+    pub raw: Option<Text>,
 }
 
 /// Digits of a GTIN.
@@ -25,22 +29,22 @@ const GTIN_LEN: usize = 14;
 
 impl ProductCode {
     /// Tag 1080: EAN-13 as text.
-    pub fn from_barcode(value: &Value<'_>) -> Self {
-        let raw = value.text().trimmed().to_string();
-        let gtin = padded_gtin(&raw);
+    pub fn from_barcode(value: &Value<'_>, texts: &mut Texts) -> Self {
+        let raw = texts.decode(value.text().trimmed());
+        let gtin = gtin(raw, texts, padded_gtin);
         Self { kind: Some("ean13"), gtin, raw: Some(raw) }
     }
 
     /// Tag 1162: prefix and payload.
-    pub fn from_prefixed(value: &Value<'_>) -> Self {
-        let raw = Some(hex(value.bytes()));
+    pub fn from_prefixed(value: &Value<'_>, texts: &mut Texts) -> Self {
+        let raw = Some(texts.write(|out| hex(value.bytes(), out)));
         let Some((prefix, payload)) = value.bytes().split_first_chunk::<2>() else {
             return Self { kind: Some("undefined"), gtin: None, raw };
         };
-        let number = || {
+        let mut number = || {
             let (six, _) = payload.split_first_chunk::<6>()?;
             let number = six.iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
-            (number < 10_u64.pow(14)).then(|| format!("{number:014}"))
+            (number < 10_u64.pow(14)).then(|| texts.put(&format!("{number:014}")))
         };
         let (kind, gtin) = match *prefix {
             [0x45, 0x08] => ("ean8", number()),
@@ -56,7 +60,7 @@ impl ProductCode {
     }
 
     /// Tag 1163: one of 1300–1325 inside.
-    pub fn from_nested(value: &Value<'_>) -> Self {
+    pub fn from_nested(value: &Value<'_>, texts: &mut Texts) -> Self {
         for (tag, code) in value.children().map_while(Result::ok) {
             let kind = match tag.0 {
                 1300 => "undefined",
@@ -77,18 +81,24 @@ impl ProductCode {
                 1325 => "f6",
                 _ => continue,
             };
-            let raw = code.text().trimmed().to_string();
+            let raw = texts.decode(code.text().trimmed());
             let gtin = match tag.0 {
-                1301..=1303 => padded_gtin(&raw),
+                1301..=1303 => gtin(raw, texts, padded_gtin),
                 // With the application identifier: 01, GTIN, then 21 and the serial number.
-                1304 | 1305 => raw.strip_prefix("01").and_then(leading_gtin),
-                1306 => leading_gtin(&raw),
+                1304 | 1305 => gtin(raw, texts, |raw| raw.strip_prefix("01").and_then(leading_gtin)),
+                1306 => gtin(raw, texts, leading_gtin),
                 _ => None,
             };
             return Self { kind: Some(kind), gtin, raw: Some(raw) };
         }
         Self::default()
     }
+}
+
+/// The GTIN that `find` sees in a text.
+fn gtin(raw: Text, texts: &mut Texts, find: impl FnOnce(&str) -> Option<String>) -> Option<Text> {
+    let gtin = find(texts.get(raw))?;
+    Some(texts.put(&gtin))
 }
 
 fn padded_gtin(digits: &str) -> Option<String> {
@@ -100,12 +110,10 @@ fn leading_gtin(text: &str) -> Option<String> {
     text.get(..GTIN_LEN).and_then(padded_gtin)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len().saturating_mul(2)), |mut out, byte| {
+fn hex(bytes: &[u8], out: &mut String) {
+    for byte in bytes {
         let _ = write!(out, "{byte:02X}");
-        out
-    })
+    }
 }
 
 #[cfg(test)]
@@ -117,15 +125,23 @@ mod tests {
     fn tlv(tag: u16, bytes: &[u8]) -> Vec<u8> {
         [&tag.to_le_bytes()[..], &u16::try_from(bytes.len()).unwrap().to_le_bytes(), bytes].concat()
     }
-    fn with<T>(bytes: &[u8], f: impl FnOnce(&Value<'_>) -> T) -> T {
+    type Read = fn(&Value<'_>, &mut Texts) -> ProductCode;
+
+    /// Kind, GTIN and the code as it stands.
+    fn with(bytes: &[u8], read: Read) -> (Option<&'static str>, Option<String>, Option<String>) {
+        let mut texts = Texts::default();
         let (_, value) = Tlv::new(bytes).next().unwrap().unwrap();
-        f(&value)
+        let code = read(&value, &mut texts);
+        let text = |text: Option<Text>| text.map(|it| texts.get(it).to_owned());
+        (code.kind, text(code.gtin), text(code.raw))
     }
 
     #[test]
     fn a_gtin_is_found_in_every_generation_of_codes() {
-        let check = |code: ProductCode, kind: &str, gtin: Option<&str>| {
-            assert_eq!((code.kind, code.gtin.as_deref()), (Some(kind), gtin), "{:?}", code.raw);
+        let check = |(of, found, raw): (Option<&str>, Option<String>, Option<String>),
+                     kind: &str,
+                     gtin: Option<&str>| {
+            assert_eq!((of, found.as_deref()), (Some(kind), gtin), "{raw:?}");
         };
         check(with(&tlv(1080, b"4601234567893"), ProductCode::from_barcode), "ean13", Some("04601234567893"));
         let number = 4_601_234_567_893_u64.to_be_bytes();
@@ -152,6 +168,6 @@ mod tests {
 
     #[test]
     fn a_prefixed_code_is_shown_as_the_bytes_it_is() {
-        assert_eq!(with(&tlv(1162, &[0xC5, 0x1E, 0xAB]), ProductCode::from_prefixed).raw.unwrap(), "C51EAB");
+        assert_eq!(with(&tlv(1162, &[0xC5, 0x1E, 0xAB]), ProductCode::from_prefixed).2.unwrap(), "C51EAB");
     }
 }

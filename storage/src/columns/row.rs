@@ -4,10 +4,11 @@
 //! `None` and becomes NULL; it never stops the compaction, because a document that was confirmed has to reach
 //! the archive whatever is in it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use ofd_codec::{DocumentView, Form};
 
-use super::Day;
 use super::document::Facts;
 use super::item::Item;
 use super::record;
@@ -15,7 +16,9 @@ use super::register::RegisterRow;
 use super::restore::makes_up;
 use super::shift::ShiftRow;
 use super::status::StatusRow;
+use super::text::{Text, Texts};
 use super::violation::Finding;
+use super::{Cell, Day};
 use crate::envelope::{ENVELOPE_HEAD_LEN, Envelope, EnvelopeError, Provenance};
 use crate::record::{NO_PARTITION, RecordKind};
 
@@ -69,10 +72,10 @@ pub struct Head {
     pub(super) variant: i64,
     pub(super) realm: &'static str,
     pub(super) provenance: &'static str,
-    pub(super) drive: String,
+    pub(super) drive: Option<Text>,
     pub(super) number: i64,
     pub(super) form_code: Option<i64>,
-    pub(super) form: Option<String>,
+    pub(super) form: Option<Cow<'static, str>>,
     pub(super) container: Bytes,
     pub(super) plain: Option<Bytes>,
     pub(super) envelope: Bytes,
@@ -89,8 +92,8 @@ pub struct Head {
 }
 
 impl Head {
-    /// Everything that is known without opening the document.
-    pub fn of(stored: &Stored, envelope: &Envelope<'_>) -> Self {
+    /// Everything that is known without opening the document; its texts go behind `texts`.
+    pub fn of(stored: &Stored, envelope: &Envelope<'_>, texts: &mut Texts) -> Self {
         let part = |bytes: &[u8]| stored.payload.slice_ref(bytes);
         let head = stored.payload.slice(..ENVELOPE_HEAD_LEN.min(stored.payload.len()));
         let detail =
@@ -109,7 +112,7 @@ impl Head {
                 Provenance::Live => "live",
                 Provenance::Import => "import",
             },
-            drive: drive_text(&envelope.drive),
+            drive: Some(texts.put(&String::from_utf8_lossy(envelope.drive.trim_ascii_end()))),
             number: i64::from(envelope.number),
             form_code: (envelope.form != 0).then_some(i64::from(envelope.form)),
             form: form_name(envelope.form),
@@ -159,17 +162,19 @@ pub fn drive_text(drive: &[u8; 16]) -> String {
 }
 
 /// JSON name of a form; `form81` for one without; `None` for 0, a form that could not be read.
-pub fn form_name(code: u8) -> Option<String> {
+pub fn form_name(code: u8) -> Option<Cow<'static, str>> {
     match (code, Form(code).json_name()) {
         (0, _) => None,
-        (_, Some(name)) => Some(name.to_owned()),
-        (code, None) => Some(format!("form{code}")),
+        (_, Some(name)) => Some(Cow::Borrowed(name)),
+        (code, None) => Some(Cow::Owned(format!("form{code}"))),
     }
 }
 
 /// A document and one of its items, as the column lists see them.
 #[derive(Clone, Debug, Default)]
 pub struct Row {
+    /// The texts that the others point to.
+    pub texts: Texts,
     /// What the log knows.
     pub head: Head,
     /// What the document says; empty when it was not opened.
@@ -191,6 +196,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// The cell of one of its texts.
+    pub(super) fn text(&self, text: Option<Text>) -> Cell<'_> {
+        text.map_or(Cell::Null, |text| Cell::Text(self.texts.get(text)))
+    }
+
     /// The day the document lies under.
     pub fn day(&self) -> Day {
         Day::of(self.facts.local_seconds, self.head.received_at_us)

@@ -14,6 +14,7 @@ use super::Day;
 use super::column::{Cell, Column, Kind, Layout};
 use super::document::Facts;
 use super::row::{Head, Row};
+use super::text::Texts;
 
 /// Lines of findings across documents begin here: a document has fewer of its own.
 pub const LIFE_LINE_FIRST: i64 = 1_001;
@@ -93,17 +94,19 @@ impl LifeRow {
     }
 
     pub(crate) fn row(&self) -> Row {
+        let mut texts = Texts::default();
         let head = Head {
             position: i64::try_from(self.position).unwrap_or(i64::MAX),
             received_at_us: self.received_at_us,
             realm: self.realm,
-            drive: self.drive.clone(),
+            drive: Some(texts.put(&self.drive)),
             number: i64::from(self.number),
             ..Head::default()
         };
-        let (inn, rnm, local_seconds) = (self.inn.clone(), self.rnm.clone(), self.local_seconds);
+        let mut put = |text: &Option<String>| text.as_deref().map(|text| texts.put(text));
+        let (inn, rnm, local_seconds) = (put(&self.inn), put(&self.rnm), self.local_seconds);
         let facts = Facts { inn, rnm, local_seconds, ..Facts::default() };
-        Row { head, facts, finding: self.finding.clone(), ..Row::default() }
+        Row { texts, head, facts, finding: self.finding.clone(), ..Row::default() }
     }
 }
 
@@ -126,11 +129,11 @@ pub const COLUMNS: &[Column] = &[
     .laid_out(Layout::Delta),
     Column::new("realm", Kind::Text, "Мир: prod или test", |r| Cell::Text(r.head.realm)).required(),
     Column::new("tenant", Kind::Text, "Арендатор", |_| Cell::Null),
-    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| (&r.facts.inn).into()),
+    Column::new("inn", Kind::Text, "ИНН пользователя (1018)", |r| r.text(r.facts.inn)),
     Column::new("rnm", Kind::Text, "Регистрационный номер ККТ (1037)", |r| {
-        (&r.facts.rnm).into()
+        r.text(r.facts.rnm)
     }),
-    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| Cell::Text(&r.head.drive)).required(),
+    Column::new("fn", Kind::Text, "Номер ФН (1041)", |r| r.text(r.head.drive)).required(),
     Column::new("fd", Kind::Int64, "Номер ФД (1040)", |r| Cell::Int(r.head.number))
         .required()
         .laid_out(Layout::Delta),
@@ -149,7 +152,7 @@ pub const COLUMNS: &[Column] = &[
     )
     .required()
     .laid_out(Layout::Delta),
-    Column::new("form", Kind::Text, "Форма документа", |r| (&r.head.form).into()),
+    Column::new("form", Kind::Text, "Форма документа", |r| r.head.form.as_deref().into()),
     Column::new(
         "ts_local",
         Kind::LocalTime,

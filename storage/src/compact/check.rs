@@ -10,7 +10,7 @@ use arrow_array::{Array, BinaryArray, Decimal128Array, Int32Array, Int64Array};
 use super::plan::{DayPlan, Plan};
 use super::write::staged_path;
 use crate::columns::read::{column, damaged, each_batch};
-use crate::columns::restore::{Restored, each_restored};
+use crate::columns::restore::{CONTAINER_COLUMNS, Restored, Rows, each_restored};
 use crate::columns::status::rows_of;
 use crate::columns::sums::Sums;
 use crate::columns::violation::LIFE_LINE_FIRST;
@@ -67,40 +67,33 @@ pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<
     Ok(())
 }
 
+/// Each as it would come back to a log, and the columns that readers take one by one.
 fn containers(env: &dyn Env, path: &Path, documents: &DayPlan) -> Result<(), Error> {
-    let mut expected = documents.sorted(Table::Containers).into_iter();
-    each_restored(env, path, Table::Containers, |restored| {
-        let entry = expected.next().ok_or_else(|| damaged(path, "more rows than documents"))?;
-        same(path, &restored, RecordKind::Document, &entry.stored)
-    })?;
-    match expected.next() {
-        None => columns_of_containers(env, path, documents),
-        Some(entry) => Err(damaged(path, format!("position {} is missing", entry.stored.position))),
-    }
-}
-
-/// The columns that readers take one by one, besides what they make up together.
-fn columns_of_containers(env: &dyn Env, path: &Path, documents: &DayPlan) -> Result<(), Error> {
-    let mut expected = documents.sorted(Table::Containers).into_iter();
-    each_batch(env, path, &["raw", "plain", "envelope"], |batch| {
+    let mut expected = documents.sorted(Table::Containers);
+    each_batch(env, path, CONTAINER_COLUMNS, |batch| {
+        let rows = Rows::of(batch, path, Table::Containers)?;
         let raw = column::<BinaryArray>(batch, path, "raw")?;
         let plain = column::<BinaryArray>(batch, path, "plain")?;
         let head = column::<BinaryArray>(batch, path, "envelope")?;
         for at in 0..batch.num_rows() {
             let entry = expected.next().ok_or_else(|| damaged(path, "more rows than documents"))?;
             let stored = &entry.stored;
+            same(path, &rows.at(at), RecordKind::Document, stored)?;
             let envelope = stored.envelope().map_err(|error| damaged(path, error))?;
             let opened = if plain.is_null(at) { &[][..] } else { plain.value(at) };
-            let same = raw.value(at) == envelope.container
+            let alike = raw.value(at) == envelope.container
                 && opened == envelope.plain
                 && Some(head.value(at)) == stored.payload.get(..ENVELOPE_HEAD_LEN);
-            if !same {
+            if !alike {
                 return Err(damaged(path, format!("position {} reads back otherwise", stored.position)));
             }
         }
         Ok(())
     })?;
-    Ok(())
+    match expected.next() {
+        None => Ok(()),
+        Some(entry) => Err(damaged(path, format!("position {} is missing", entry.stored.position))),
+    }
 }
 
 fn records(env: &dyn Env, path: &Path, others: &[(RecordKind, Stored)]) -> Result<(), Error> {
@@ -167,7 +160,7 @@ fn same(path: &Path, restored: &Restored, kind: RecordKind, stored: &Stored) -> 
 }
 
 fn rows(env: &dyn Env, path: &Path, documents: &DayPlan, sums: &mut Sums) -> Result<(), Error> {
-    let mut expected = documents.sorted(Table::Documents).into_iter();
+    let mut expected = documents.sorted(Table::Documents);
     let mut items = 0_u64;
     each_batch(env, path, &["position", "total", "items_n"], |batch| {
         let positions = column::<Int64Array>(batch, path, "position")?;
@@ -230,7 +223,7 @@ fn shifts(env: &dyn Env, path: &Path, shifts: &[ShiftRow]) -> Result<(), Error> 
 /// across documents, all of them, in their order.
 fn violations(env: &dyn Env, file: &FileEntry, documents: &DayPlan) -> Result<(), Error> {
     let path = &staged_path(file);
-    let mut of = documents.sorted(Table::Violations).into_iter().map(|entry| entry.stored.position);
+    let mut of = documents.sorted(Table::Violations).map(|entry| entry.stored.position);
     let mut across = documents.across.iter();
     let mut current = None;
     let rows = each_batch(env, path, &["position", "line", "count"], |batch| {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::OnceLock;
 
 use ofd_codec::Tag;
 
@@ -40,6 +41,11 @@ impl Entry {
     pub(super) fn drive(&self) -> &str {
         &self.drive
     }
+    /// What is compared.
+    fn order(&self, by_inn: bool) -> (Option<&str>, &str, u32, u8, u64) {
+        let inn = self.inn().filter(|_| by_inn);
+        (inn, &self.drive, self.number, self.variant, self.stored.position)
+    }
     /// In the order of `violations`, before its first finding.
     pub(super) fn key(&self) -> (Option<&str>, &str, u32, u8, u64, i64) {
         (self.inn(), &self.drive, self.number, self.variant, self.stored.position, 0)
@@ -50,6 +56,9 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct DayPlan {
     entries: Vec<Entry>,
+    /// Numbers of the entries in the order of `containers`, and of the other tables.
+    by_drive: OnceLock<Vec<u32>>,
+    by_inn: OnceLock<Vec<u32>>,
     /// Records that are no documents, received on this day, in the order of the log.
     pub(super) others: Vec<(RecordKind, Stored)>,
     /// Shifts that were closed on this day, in the order of their table.
@@ -65,31 +74,44 @@ impl DayPlan {
         !self.entries.is_empty()
     }
 
-    /// The documents in the order of a table.
-    pub(super) fn sorted(&self, table: Table) -> Vec<&Entry> {
-        let mut entries: Vec<&Entry> = self.entries.iter().collect();
-        entries.sort_unstable_by(|a, b| {
-            let by_drive = || {
-                (&a.drive, a.number, a.variant, a.stored.position).cmp(&(
-                    &b.drive,
-                    b.number,
-                    b.variant,
-                    b.stored.position,
-                ))
-            };
-            match table {
-                Table::Containers => by_drive(),
-                Table::Documents
-                | Table::Items
-                | Table::Records
-                | Table::Registers
-                | Table::Shifts
-                | Table::Statuses
-                | Table::Violations => a.inn.cmp(&b.inn).then_with(by_drive),
-            }
-        });
-        entries
+    /// The documents in the order of a table. No more of them are added then.
+    pub(super) fn sorted(&self, table: Table) -> impl Iterator<Item = &Entry> {
+        let order = match table {
+            Table::Containers => self.by_drive.get_or_init(|| self.order(false)),
+            Table::Documents
+            | Table::Items
+            | Table::Records
+            | Table::Registers
+            | Table::Shifts
+            | Table::Statuses
+            | Table::Violations => self.by_inn.get_or_init(|| self.order(true)),
+        };
+        order.iter().filter_map(|at| self.entries.get(usize::try_from(*at).ok()?))
     }
+
+    /// Numbers of the entries, sorted by their keys. Those are short as a rule, and are compared as numbers then.
+    fn order(&self, by_inn: bool) -> Vec<u32> {
+        let inn = |it: &'_ Entry| if by_inn { it.inn().map(head_of) } else { Some(Some(0)) };
+        let short = |(it, at)| -> Option<_> {
+            let entry: &Entry = it;
+            let inn = inn(entry).map_or(Some(None), |head| head.map(Some))?;
+            Some((inn, head_of(&entry.drive)?, entry.number, entry.variant, entry.stored.position, at))
+        };
+        if let Some(mut keys) = self.entries.iter().zip(0_u32..).map(short).collect::<Option<Vec<_>>>() {
+            keys.sort_unstable();
+            return keys.into_iter().map(|(.., at)| at).collect();
+        }
+        let mut order: Vec<(&Entry, u32)> = self.entries.iter().zip(0..).collect();
+        order.sort_unstable_by(|(a, _), (b, _)| a.order(by_inn).cmp(&b.order(by_inn)));
+        order.into_iter().map(|(_, at)| at).collect()
+    }
+}
+
+/// A text as a number that is ordered as it is; `None` when it is too long for that.
+fn head_of(text: &str) -> Option<u128> {
+    let mut head = [0; 16];
+    head.get_mut(..text.len())?.copy_from_slice(text.as_bytes());
+    (!text.contains('\0')).then(|| u128::from_be_bytes(head))
 }
 
 /// A run before it is written.
@@ -262,4 +284,45 @@ fn disorder(segment: SegmentId, position: u64) -> Error {
 fn unreadable(segment: SegmentId, position: u64, error: EnvelopeError) -> Error {
     // The record's checksum held, so these bytes were stored so: by a newer version, or by a defect of ours.
     Error::new(ErrorKind::Fix, format!("segment {segment}, position {position}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(inn: Option<&str>, drive: &str, number: u32, position: u64) -> Entry {
+        let stored = Stored {
+            position,
+            partition: 0,
+            partition_seq: position,
+            received_at_us: 0,
+            answer_code: 0,
+            flags: 0,
+            key_id: 0,
+            payload: bytes::Bytes::new(),
+        };
+        Entry { stored, inn: inn.map(Into::into), drive: drive.into(), number, variant: 0 }
+    }
+
+    /// `sorted_by` of the files promises this order to readers that skip by it.
+    #[test]
+    fn keys_as_numbers_and_as_texts_are_in_one_order() {
+        let inns = [None, Some(""), Some("7"), Some("77"), Some("7701"), Some("770100000012"), Some("Я")];
+        let drives = ["", "1", "9999078900001234", "9999078900001235", "999907890000123", "ФН"];
+        // Too long, or with the filling in them.
+        for odd in ["9999078900001234", "99990789000012345", "999907890000123\0", "1\0", "1\u{1}"] {
+            let mut day = DayPlan::default();
+            let all = inns.iter().flat_map(|inn| drives.iter().chain([&odd]).map(move |drive| (inn, drive)));
+            for ((inn, drive), at) in all.zip(0_u64..) {
+                let number = u32::try_from(at.wrapping_mul(7) % 5).unwrap_or_default();
+                day.entries.push(entry(*inn, drive, number, at.wrapping_mul(31) % 97));
+            }
+            for (table, by_inn) in [(Table::Documents, true), (Table::Containers, false)] {
+                let mut asked: Vec<_> = day.entries.iter().map(|it| it.order(by_inn)).collect();
+                asked.sort_unstable();
+                let found: Vec<_> = day.sorted(table).map(|it| it.order(by_inn)).collect();
+                assert_eq!(found, asked, "{table}, {odd:?}");
+            }
+        }
+    }
 }
