@@ -2,8 +2,8 @@
 //!
 //! `parquet.write`: stored documents are decoded, turned into the rows of `documents`, `items` and `containers`, and
 //! encoded. `parquet.verified` is the whole compaction: sorted, written, synced, read back, compared with the log byte
-//! by byte, published. The baseline gets arrays that somebody has built before the clock starts, with the same schema,
-//! encodings and compression, and neither syncs nor looks back.
+//! by byte, published. The baseline gets arrays that somebody has built before the clock starts and writes the same files of
+//! them: schema, encodings, compression, pages, bloom filter. It neither sorts nor syncs nor looks back.
 
 use std::fs::File;
 use std::path::Path;
@@ -157,8 +157,8 @@ fn batches(table: Table, stored: &[Stored]) -> anyhow::Result<Vec<RecordBatch>> 
     Ok(out)
 }
 
-/// The encodings and the compression of the tables' own files, told again: this is the reader's side of a comparison
-/// and must not follow when they change unnoticed.
+/// Encodings, compression, pages and bloom filter of the tables' own files, told again: this is the other side of a
+/// comparison and must not follow when they change unnoticed.
 fn properties(table: Table) -> anyhow::Result<WriterProperties> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(FileOptions::default().zstd_level)?))
@@ -173,11 +173,22 @@ fn properties(table: Table) -> anyhow::Result<WriterProperties> {
             Layout::Bulk => builder
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), Encoding::PLAIN)
+                .set_column_data_page_size_limit(path(), 128 << 10)
                 .set_column_statistics_enabled(path(), EnabledStatistics::None),
             Layout::Delta | Layout::Lookup => builder
                 .set_column_dictionary_enabled(path(), false)
                 .set_column_encoding(path(), delta(column.kind)),
         };
+        if column.layout == Layout::Lookup {
+            builder = builder
+                .set_column_bloom_filter_max_ndv(path(), FileOptions::default().row_group_rows as u64)
+                .set_column_bloom_filter_fpp(path(), 0.01);
+        }
+    }
+    if table == Table::Containers {
+        builder = builder
+            .set_max_row_group_bytes(Some(FileOptions::default().row_group_bytes))
+            .set_write_batch_size(16);
     }
     Ok(builder.build())
 }

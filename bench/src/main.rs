@@ -1,6 +1,6 @@
 //! Benchmarks of ofd-engine: every figure beside its floor, in the same run.
 //!
-//! `cargo run --release -p ofd-bench -- <codec|log|lane|server|parquet|query|all> [--json] [--quick]`
+//! `cargo run --release -p ofd-bench -- <codec|log|lane|server|watch|parquet|query|all> [--json] [--quick]`
 //!
 //! Where the time goes and what was measured when: docs/perf.md. How a figure is made: `harness`.
 #![allow(
@@ -32,6 +32,7 @@ mod rig;
 mod search;
 mod server;
 mod walk;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,8 @@ enum Room {
     Server,
     /// The open port: outage, slow clients, idle connections.
     Door,
+    /// Lane and server with the watch beside without it.
+    Watch,
     /// Compaction.
     Parquet,
     /// Finding documents, and three questions in SQL.
@@ -154,12 +157,13 @@ fn main() -> anyhow::Result<()> {
     if plan.big.crash || plan.big.weigh {
         return big::run(&plan, &mut sink);
     }
-    let rooms: [(Room, &[Run]); 10] = [
+    let rooms: [(Room, &[Run]); 11] = [
         (Room::Codec, &[codec::run]),
         (Room::Log, &[log::run, recover::run]),
         (Room::Lane, &[lane::run]),
         (Room::Server, &[server::run]),
         (Room::Door, &[door::run]),
+        (Room::Watch, &[watch::run]),
         (Room::Parquet, &[columns::run]),
         (
             Room::Query,

@@ -24,18 +24,21 @@ use crate::log::fresh;
 
 /// How the documents come.
 #[derive(Clone, Copy)]
-struct Load {
-    bench: &'static str,
-    connections: usize,
+pub(crate) struct Load {
+    /// Name of the figure.
+    pub(crate) bench: &'static str,
+    /// Registers, each with a connection.
+    pub(crate) connections: usize,
     /// Documents written at once, then as many answers awaited.
-    depth: usize,
+    pub(crate) depth: usize,
     /// Writes of one connection, each of `depth` documents.
-    turns: usize,
+    pub(crate) turns: usize,
     /// A new connection for every document.
-    reconnect: bool,
+    pub(crate) reconnect: bool,
 }
 
-const LOADS: [Load; 4] = [
+/// The loads that are measured.
+pub(crate) const LOADS: [Load; 4] = [
     Load { bench: "server.c64", connections: 64, depth: 1, turns: 500, reconnect: false },
     Load { bench: "server.c1000", connections: 1000, depth: 1, turns: 40, reconnect: false },
     Load { bench: "server.pipe16", connections: 64, depth: 16, turns: 100, reconnect: false },
@@ -79,7 +82,7 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
 
 /// What each connection writes, write by write. The corpus brings one document of each register in turn; a connection is one
 /// register.
-fn scripts(corpus: &Corpus, load: Load) -> Vec<Arc<Vec<Bytes>>> {
+pub(crate) fn scripts(corpus: &Corpus, load: Load) -> Vec<Arc<Vec<Bytes>>> {
     let mut scripts: Vec<Vec<Bytes>> = vec![Vec::new(); load.connections];
     let mut writes: Vec<BytesMut> = vec![BytesMut::new(); load.connections];
     for (at, message) in corpus.messages().enumerate() {
@@ -126,7 +129,15 @@ pub(crate) fn answer_len() -> anyhow::Result<usize> {
 }
 
 /// Sends all scripts, each over its connection or connections; documents a second over all.
-fn drive(load: Load, scripts: &[Arc<Vec<Bytes>>], address: SocketAddr, check: bool) -> anyhow::Result<f64> {
+///
+/// # Errors
+/// Of the network, and with `check` when a document is refused.
+pub(crate) fn drive(
+    load: Load,
+    scripts: &[Arc<Vec<Bytes>>],
+    address: SocketAddr,
+    check: bool,
+) -> anyhow::Result<f64> {
     let answer_len = answer_len()?;
     runtime()?.block_on(async {
         let mut streams = Vec::new();
