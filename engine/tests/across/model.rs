@@ -577,9 +577,9 @@ impl<'l> Upto<'l> {
 }
 
 /// The rules that are read, and whose they are: of a drive, of a register. D9.2 and D9.3 are one here.
-const READ: [&str; 61] = [
-    "D2", "D3", "D7.2", "D7.3", "D9", "D10.1", "D10.2", "D11.1", "D11.2", "D11.3", "D11.4", "D11.5", "D11.6",
-    "D11.7", "D11.8", "D11.9", "D11.10", "D11.11", "D11.12", "D11.13", "D11.14", "D11.15", "D11.16",
+const READ: [&str; 62] = [
+    "D2", "D3", "D7.2", "D7.3", "D8.2", "D9", "D10.1", "D10.2", "D11.1", "D11.2", "D11.3", "D11.4", "D11.5",
+    "D11.6", "D11.7", "D11.8", "D11.9", "D11.10", "D11.11", "D11.12", "D11.13", "D11.14", "D11.15", "D11.16",
     "D11.17", "D11.18", "D11.19", "D11.20", "E1", "E2.1", "E2.2", "E3", "F1.1", "F1.2", "F1.3", "F3", "F4",
     "F6.1", "F6.2", "G7.1", "G7.2", "G7.3", "I1.1", "I1.2", "I3", "I6", "C9.2", "C9.3", "C10.1", "C13.1",
     "I16", "S1", "S2", "S3", "S4", "R1", "R2", "R3", "F2.1", "F2.2", "F2.3", "F2.4",
@@ -621,6 +621,43 @@ fn silence(came: &[Came], key: &str) -> Vec<DriveNumber> {
     drives
 }
 
+/// The shift of a drive that is open for too long when this record has come.
+fn overdue(came: &[Came], drive: DriveNumber) -> Option<u64> {
+    let now = match came.last()? {
+        Came::Tick(second) => *second,
+        Came::Doc(doc) => doc.came,
+    };
+    let mine: Vec<&Doc> =
+        came.iter().filter_map(Came::doc).filter(|it| it.drive == drive && it.variant == 0).collect();
+    let of_shift = |it: &&&Doc| {
+        it.form.is_receipt_like()
+            || [Form::OPEN_SHIFT, Form::CLOSE_SHIFT, Form::CURRENT_STATE].contains(&it.form)
+    };
+    let newest = mine.iter().filter(of_shift).filter_map(|it| it.number_of(tags::SHIFT_NUMBER)).max()?;
+    let report = |form| {
+        mine.iter().find(|it| it.form == form && it.number_of(tags::SHIFT_NUMBER) == Some(newest)).copied()
+    };
+    let opened = report(Form::OPEN_SHIFT).filter(|it| !it.imported)?;
+    let over = report(Form::CLOSE_SHIFT).is_some()
+        || mine.iter().any(|it| it.form == Form::CLOSE_ARCHIVE)
+        || Upto::in_force(&mine).last().is_some_and(|it| it.number > opened.number);
+    let rnm = trimmed(mine.last()?, tags::KKT_REG_ID)?;
+    let works = Upto::current(came, &rnm).is_some_and(|it| it.0 == drive);
+    (now > opened.came + DAY && !over && works).then_some(newest)
+}
+
+/// What ticks tell: shifts that are open for too long, once.
+fn overdue_now(came: &[Came]) -> Vec<DriveNumber> {
+    let Some(Came::Tick(_)) = came.last() else { return Vec::new() };
+    let drives: BTreeSet<DriveNumber> = came.iter().filter_map(Came::doc).map(|it| it.drive).collect();
+    let told = |drive, shift| {
+        (1..came.len()).map(|upto| &came[..upto]).any(|before| {
+            matches!(before.last(), Some(Came::Tick(_))) && overdue(before, drive) == Some(shift)
+        })
+    };
+    drives.into_iter().filter(|drive| overdue(came, *drive).is_some_and(|it| !told(*drive, it))).collect()
+}
+
 /// All that should be told, by record.
 fn expected(life: &Life) -> Vec<Told> {
     // Of whom and which rule: count, first, last.
@@ -638,7 +675,20 @@ fn expected(life: &Life) -> Vec<Told> {
                 open.insert((drive.as_str().to_owned(), key), (1, now, now));
                 told.insert((key, false, 1, now, now));
             }
+            for drive in overdue_now(came).into_iter().filter(|_| key == "D8.2") {
+                open.insert((drive.as_str().to_owned(), key), (1, now, now));
+                told.insert((key, false, 1, now, now));
+            }
             let Some(upto) = &upto else { continue };
+            if key == "D8.2" {
+                // Another drive of the register may have ended it.
+                let over = |whose: &(String, &str)| {
+                    whose.1 == key && overdue(came, DriveNumber::parse(&whose.0).unwrap()).is_none()
+                };
+                for (_, (count, first, last)) in open.extract_if(.., |whose, _| over(whose)) {
+                    told.insert((key, true, count, first, last));
+                }
+            }
             for says in flags(upto, key).into_iter().chain(upto.says(key)) {
                 let register = ["R2", "R3"].contains(&key);
                 let whose = if register {
