@@ -220,10 +220,11 @@ impl RowReader {
     /// When the payload is no envelope of a known version. What is inside the envelope never fails.
     pub fn read(&mut self, stored: &Stored, derive: Option<&dyn Derive>) -> Result<(), EnvelopeError> {
         let envelope = stored.envelope()?;
-        let Row { head, facts, texts, .. } = &mut self.row;
+        let Row { head, facts, texts, item, .. } = &mut self.row;
         texts.clear();
         *head = row::Head::of(stored, &envelope, texts);
         self.findings.clear();
+        *item = Item::default();
         match row::view(&envelope) {
             Some(view) => {
                 let [_, _, _, _, _, _, p_major, p_minor, ..] = envelope.session;
@@ -248,8 +249,12 @@ impl RowReader {
     /// As [`RowReader::read`].
     pub fn read_head(&mut self, stored: &Stored) -> Result<(), EnvelopeError> {
         let envelope = stored.envelope()?;
-        self.row.texts.clear();
-        self.row.head = row::Head::of(stored, &envelope, &mut self.row.texts);
+        let Row { head, facts, texts, item, .. } = &mut self.row;
+        texts.clear();
+        *head = row::Head::of(stored, &envelope, texts);
+        // Their texts are gone.
+        (*facts, *item) = Default::default();
+        self.items.clear();
         Ok(())
     }
 

@@ -7,8 +7,10 @@ mod compact_support;
 use compact_support::*;
 use ofd_codec::{Form, LocalSeconds, Quantity, Tag, TlvWriter};
 use ofd_storage::RecordKind;
-use ofd_storage::columns::{Derive, Finding, RegisterRow, ShiftRow, ShiftSums, TITLE_KEY, Table};
-use ofd_storage::compact::{CompactOptions, compact};
+use ofd_storage::columns::{
+    Cell, Derive, Finding, RegisterRow, RowReader, ShiftRow, ShiftSums, TITLE_KEY, Table,
+};
+use ofd_storage::compact::{CompactOptions, SourceRecord, compact};
 use ofd_storage::envelope::{Provenance, Realm};
 use ofd_storage::merge::{MergeRules, merge_archive};
 use ofd_storage::status::{StatusEvent, StatusKind, StatusOf, encode};
@@ -743,11 +745,39 @@ fn shifts_are_those_of_the_fold_given() {
 /// An INN of ten digits that a register padded with zeros on the left is the same INN.
 #[test]
 fn an_inn_padded_on_the_left_is_the_same_inn() {
-    for (on_wire, column) in
-        [("007704211201", "7704211201"), ("000000000000", "000000000000"), ("0105000000", "0105000000")]
-    {
+    for (on_wire, column) in [
+        ("007704211201", "7704211201"),
+        ("000000000000", "000000000000"),
+        ("0105000000", "0105000000"),
+        // What is no number is no business of a column.
+        ("00ABCDEFGHIJ", "ABCDEFGHIJ"),
+    ] {
         let place = one(&Sent::of(&receipt(on_wire, DRIVE, 5, vec![])));
         check(&place, "documents", &[("inn", Some(column))]);
+    }
+}
+
+/// Rows share the memory of their texts: what a row does not say must not be what the one before said.
+#[test]
+fn a_row_of_the_envelope_alone_has_nothing_of_the_document_before() {
+    let sent = [5, 6].map(|number| Sent::of(&receipt("7704211201", DRIVE, number, vec![])));
+    let log = MemoryLog::of(&sent, 2);
+    let documents: Vec<_> = log
+        .segments
+        .iter()
+        .flatten()
+        .filter_map(|it| if let SourceRecord::Document(stored) = it { Some(stored) } else { None })
+        .collect();
+    let mut reader = RowReader::default();
+    reader.read(documents[0], None).unwrap();
+    reader.read_head(documents[1]).unwrap();
+    let cell = |name| {
+        let column = Table::Documents.columns().iter().find(|it| it.name == name).unwrap();
+        (column.cell)(reader.row())
+    };
+    assert_eq!((cell("fn"), cell("fd")), (Cell::Text(DRIVE), Cell::Int(6)));
+    for name in ["inn", "rnm", "ts_local", "total", "shift", "user_name", "cashier"] {
+        assert_eq!(cell(name), Cell::Null, "{name}");
     }
 }
 

@@ -187,18 +187,18 @@ pub(super) fn inn_text(value: &Value<'_>, texts: &mut Texts) -> Option<Text> {
     some_text(inn_bytes(value), texts)
 }
 
-/// The bytes of an INN. Some registers pad one of ten digits to twelve on the left: two zeros before ten digits are taken
-/// off, as no INN of a person begins with region 00. Twelve zeros mean "no Russian INN" and stay.
+/// The bytes of an INN. Some registers pad one of ten digits to twelve on the left: two zeros at the begin of twelve characters
+/// are taken off, as no INN of a person begins with region 00. Twelve zeros mean "no Russian INN" and stay.
 fn inn_bytes<'a>(value: &Value<'a>) -> Cp866<'a> {
     let text = value.text().trimmed();
     match text.0 {
-        [b'0', b'0', short @ ..] if short.len() == 10 && is_number(short) => Cp866(short),
+        [b'0', b'0', short @ ..]
+            if short.len() == 10 && text.0.is_ascii() && short.iter().any(|it| *it != b'0') =>
+        {
+            Cp866(short)
+        }
         _ => text,
     }
-}
-
-fn is_number(digits: &[u8]) -> bool {
-    digits.iter().all(u8::is_ascii_digit) && digits.iter().any(|digit| *digit != b'0')
 }
 
 /// The INN of the user (1018), as the column has it: the first sort key.

@@ -47,12 +47,12 @@ impl Texts {
         Text { start, end: self.len() }
     }
 
-    /// The text, or nothing where it is of another row.
-    pub(super) fn get(&self, text: Text) -> &str {
+    /// The text. It must be of this row: behind the next [`Texts::clear`] something else stands there.
+    pub fn get(&self, text: Text) -> &str {
         self.text.get(text.range()).unwrap_or_default()
     }
 
-    /// Of a document that has 32 KiB at most, and three bytes for each of them.
+    /// Of a document that has 32 KiB at most: far from the end of this number.
     fn len(&self) -> u32 {
         u32::try_from(self.text.len()).unwrap_or(u32::MAX)
     }
@@ -67,7 +67,7 @@ impl Text {
 
 /// Texts that are kept: more than one shop has in its goods and registers, few enough for the cache of a core.
 const KNOWN: usize = 2048;
-/// Bytes of the longest that is kept: with [`KNOWN`] the bound of the memory, 2 MB.
+/// Bytes of the longest that is kept: with [`KNOWN`] the bound of the memory, some 2 MB.
 const KNOWN_BYTES_MAX: usize = 256;
 
 /// What was decoded last, each in the place that its bytes lead to.

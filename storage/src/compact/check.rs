@@ -24,6 +24,12 @@ use crate::record::RecordKind;
 /// Compares all staged files with the plan.
 pub(super) fn staged(env: &dyn Env, plan: &Plan, files: &[FileEntry]) -> Result<(), Error> {
     for (day, documents) in &plan.days {
+        // The files are held against the order that they were written in.
+        for table in [Table::Containers, Table::Documents] {
+            if !documents.is_sorted(table) {
+                return Err(damaged(Path::new(table.name()), format!("{day} is out of order")));
+            }
+        }
         let date = day.to_string();
         let file = |table: Table| files.iter().find(|file| file.date == date && file.table == table.name());
         let missing =

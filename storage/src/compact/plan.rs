@@ -74,7 +74,14 @@ impl DayPlan {
         !self.entries.is_empty()
     }
 
-    /// The documents in the order of a table. No more of them are added then.
+    /// Whether the order of a table has every document once, and is what readers are promised.
+    pub(super) fn is_sorted(&self, table: Table) -> bool {
+        let by_inn = table != Table::Containers;
+        self.sorted(table).map(|it| it.order(by_inn)).is_sorted_by(|a, b| a < b)
+            && self.sorted(table).count() == self.entries.len()
+    }
+
+    /// The documents in the order of a table.
     pub(super) fn sorted(&self, table: Table) -> impl Iterator<Item = &Entry> {
         let order = match table {
             Table::Containers => self.by_drive.get_or_init(|| self.order(false)),
@@ -237,6 +244,7 @@ impl Plan {
             (drive_text(&envelope.drive).into_boxed_str(), envelope.number, envelope.variant);
         let day = Day::of(local.map(|at| i64::from(at.0)), stored.received_at_us);
         let day = self.days.entry(day).or_default();
+        (day.by_drive, day.by_inn) = Default::default();
         day.sums.add(&sums);
         day.entries.push(Entry { stored, inn, drive, number, variant });
         Ok(())

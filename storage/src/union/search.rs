@@ -427,10 +427,11 @@ impl Walk<'_> {
                 }
                 self.file(day, file, room, &mut kept)?;
             }
+            let mut reader = RowReader::default();
             for kept in kept.into_values().rev().take(room) {
                 let hit = match kept {
                     Kept::Read(hit) => *hit,
-                    Kept::InTail(stored) => self.hit_of(&stored)?,
+                    Kept::InTail(stored) => self.hit_of(&mut reader, &stored)?,
                 };
                 hits.push((day, hit));
             }
@@ -588,8 +589,7 @@ impl Walk<'_> {
     }
 
     /// What is told of a document of the tail.
-    fn hit_of(&self, stored: &Stored) -> Result<SearchHit, Error> {
-        let mut reader = RowReader::default();
+    fn hit_of(&self, reader: &mut RowReader, stored: &Stored) -> Result<SearchHit, Error> {
         let derive = self.snapshot.derive.as_deref();
         reader.read(stored, derive).map_err(|error| unreadable(stored.position, error))?;
         let row = reader.row();
