@@ -37,7 +37,7 @@ use crate::live::Live;
 use crate::noise::NoiseSample;
 use crate::notify::{Desk, Teller};
 use crate::partition::partition_of;
-use crate::port::{self, Listening, Security, Submission};
+use crate::port::{self, Listening, PortRuntime, Security, Submission};
 use crate::query::StoredDocument;
 use crate::replay::Replay;
 use crate::seat::Seat;
@@ -161,6 +161,7 @@ impl Engine {
     }
 
     pub(crate) fn open(dir: PathBuf, env: Arc<dyn Env>, options: Options, host: Host) -> Result<Self, Error> {
+        let runtimes = (0..options.ports).map(|_| PortRuntime::new()).collect::<Result<Vec<_>, _>>()?;
         let (engine, Parts { writer, workers, ports, keeper, live, teller, tax }) =
             Self::assemble(dir, env, options, host)?;
         engine.start(&engine.threads.keeper, "ofd-keeper", move || keeper.run())?;
@@ -177,13 +178,10 @@ impl Engine {
         for (number, seat) in (0..).zip(workers) {
             engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || seat.run())?;
         }
-        for (number, rings) in (0..).zip(ports) {
+        for ((number, rings), runtime) in (0..).zip(ports).zip(runtimes) {
             let shared = Arc::clone(&engine.shared);
             engine.start(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
-                if let Err(error) = port::run(number, &shared, rings) {
-                    tracing::error!(%error, "alarm: an I/O thread cannot go on");
-                    shared.set_health(Health::Failed);
-                }
+                port::run(&runtime, number, &shared, rings);
             })?;
         }
         Ok(engine)

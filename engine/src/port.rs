@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes};
 use crossbeam_channel::Receiver;
-use ofd_storage::Position;
+use ofd_storage::{Error, Position};
 use rtrb::{Consumer, Producer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
@@ -169,12 +170,32 @@ pub(crate) struct Port {
 }
 
 /// Runs a port on this thread until it is told to stop.
-pub(crate) fn run(number: u16, shared: &Arc<Shared>, rings: Rings) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub(crate) fn run(runtime: &PortRuntime, number: u16, shared: &Arc<Shared>, rings: Rings) {
     let local = tokio::task::LocalSet::new();
     let (port, bell) = make(number, shared, rings);
-    local.block_on(&runtime, port.live(bell));
-    Ok(())
+    if let Some(runtime) = &runtime.0 {
+        local.block_on(runtime, port.live(bell));
+    }
+}
+
+/// What a port runs on; always `Some` before it is dropped. It takes descriptors, which may be used up: asked for before there is
+/// anything that could wait for a port.
+pub(crate) struct PortRuntime(Option<Runtime>);
+
+impl PortRuntime {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let made = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        made.map(|it| Self(Some(it))).map_err(|error| Error::io("make the runtime of an I/O thread", error))
+    }
+}
+
+impl Drop for PortRuntime {
+    /// Of an engine that does not open, on a thread that may be one of the host's runtime: waiting there is a panic.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// A port that does not run yet.

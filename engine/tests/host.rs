@@ -480,6 +480,16 @@ fn a_second_engine_on_the_same_directory_is_busy() {
     ofd_engine::Engine::builder(dir.path()).open().unwrap();
 }
 
+/// A host may open its engine where it must not wait: an error is one there, and no panic.
+#[test]
+fn an_engine_that_does_not_open_says_so_inside_a_runtime_too() {
+    let (dir, builder) = fresh();
+    let _first = builder.open().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let second = runtime.block_on(async { ofd_engine::Engine::builder(dir.path()).open() });
+    assert_eq!(second.unwrap_err().kind(), ofd_engine::ErrorKind::Busy);
+}
+
 /// The stand-ins pass the checks that hosts run over their own.
 #[test]
 fn the_stand_ins_conform() {

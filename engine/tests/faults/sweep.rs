@@ -190,6 +190,12 @@ fn try_case(case: &Case) -> Result<Ends, String> {
     }
 }
 
+/// Cases that broke a promise once.
+const BROKE_ONCE: [&str; 1] = [
+    // The runtime of an I/O thread could not be made: the engine opened, and a document waited for ever.
+    "fcntl:Eio:1",
+];
+
 fn parse(case: &str) -> Case {
     let parts: Vec<&str> = case.split(':').collect();
     let fault =
@@ -218,7 +224,8 @@ fn cases() -> Vec<Case> {
         })
     });
     // Other cases in each run.
-    all.skip(std::process::id() as usize % every).step_by(every).collect()
+    let some = all.skip(std::process::id() as usize % every).step_by(every);
+    BROKE_ONCE.into_iter().map(parse).chain(some).collect()
 }
 
 // The promise under every single failure that the kernel can report, and under a kill at every call.
