@@ -47,7 +47,7 @@ impl Texts {
         Text { start, end: self.len() }
     }
 
-    /// The text. It must be of this row: behind the next [`Texts::clear`] something else stands there.
+    /// The text. It must be of this row: when the next one is read something else stands there.
     pub fn get(&self, text: Text) -> &str {
         self.text.get(text.range()).unwrap_or_default()
     }
