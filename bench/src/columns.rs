@@ -1,9 +1,10 @@
 //! How fast do documents become Parquet, beside a bare ArrowWriter that is handed the finished rows?
 //!
-//! `parquet.write`: stored documents are decoded, turned into the rows of `documents`, `items` and `containers`, and
-//! encoded. `parquet.verified` is the whole compaction: sorted, written, synced, read back, compared with the log byte
-//! by byte, published. The baseline gets arrays that somebody has built before the clock starts and writes the same files of
-//! them: schema, encodings, compression, pages, bloom filter. It neither sorts nor syncs nor looks back.
+//! `parquet.rows`: stored documents are read and their rows collected into arrays, which nobody encodes. `parquet.write`: they
+//! are encoded as well, as `documents`, `items` and `containers`. `parquet.verified` is the whole compaction: sorted, written,
+//! synced, read back, compared with the log byte by byte, published. The baseline gets arrays that somebody has built before the
+//! clock starts and writes the same files of them: schema, encodings, compression, pages, bloom filter. It neither sorts nor
+//! syncs nor looks back.
 
 use std::fs::File;
 use std::path::Path;
@@ -39,7 +40,7 @@ const BATCH_ROWS: usize = 1024;
 /// # Errors
 /// Of the log or the files.
 pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
-    if !plan.wants(&["parquet.write", "parquet.verified"]) {
+    if !plan.wants(&["parquet.rows", "parquet.write", "parquet.verified"]) {
         return Ok(());
     }
     let dir = plan.temp_dir()?;
@@ -82,6 +83,15 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         }
         Ok(count as f64 / started.elapsed().as_secs_f64())
     };
+    if plan.wants(&["parquet.rows"]) {
+        let subject = || {
+            let started = Instant::now();
+            collect(&stored)?;
+            Ok(count as f64 / started.elapsed().as_secs_f64())
+        };
+        let pairs: Vec<Pair> = interleave(ROUNDS_FEW, subject, &mut bare)?;
+        sink.figure(Figure::rate("parquet.rows", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)?;
+    }
     if plan.wants(&["parquet.write"]) {
         let subject = || {
             let out = fresh(&dir, "write")?;
@@ -109,6 +119,27 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         &mut bare,
     )?;
     sink.figure(Figure::rate("parquet.verified", "documents/s", BARE), &pairs, (ROUNDS_FEW * count) as u64)
+}
+
+/// The rows of all three tables from stored documents, without encoding.
+fn collect(stored: &[Stored]) -> anyhow::Result<()> {
+    let [mut documents, mut items, mut containers] = WRITTEN.map(|table| Batch::new(table.columns()));
+    let mut reader = RowReader::default();
+    for document in stored {
+        reader.read(document, None).map_err(|error| anyhow::anyhow!("{error}"))?;
+        documents.push(reader.row());
+        containers.push(reader.row());
+        reader.each_item(|row| {
+            items.push(row);
+            anyhow::Ok(())
+        })?;
+        for batch in [&mut documents, &mut items, &mut containers] {
+            if batch.rows() >= BATCH_ROWS {
+                std::hint::black_box(batch.take()?);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All three tables from stored documents, without sort and sync.

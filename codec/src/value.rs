@@ -259,21 +259,29 @@ impl<'a> Cp866<'a> {
     /// The text, borrowed when it is plain ASCII.
     #[must_use]
     pub fn to_cow(self) -> Cow<'a, str> {
-        match self.0.is_ascii().then(|| core::str::from_utf8(self.0)) {
-            Some(Ok(text)) => Cow::Borrowed(text),
-            _ => {
+        self.as_ascii().map_or_else(
+            || {
                 let mut out = String::new();
-                self.push_to(&mut out);
+                self.decode_to(&mut out);
                 Cow::Owned(out)
-            }
-        }
+            },
+            Cow::Borrowed,
+        )
     }
 
     /// Writes the text behind what is in `out`.
     pub fn push_to(self, out: &mut String) {
-        if let Some(Ok(text)) = self.0.is_ascii().then(|| core::str::from_utf8(self.0)) {
-            return out.push_str(text);
+        match self.as_ascii() {
+            Some(text) => out.push_str(text),
+            None => self.decode_to(out),
         }
+    }
+
+    fn as_ascii(self) -> Option<&'a str> {
+        if self.0.is_ascii() { core::str::from_utf8(self.0).ok() } else { None }
+    }
+
+    fn decode_to(self, out: &mut String) {
         let mut decoder = IBM866.new_decoder_without_bom_handling();
         let mut rest = self.0;
         while !rest.is_empty() {

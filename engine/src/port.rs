@@ -171,11 +171,10 @@ pub(crate) struct Port {
 
 /// Runs a port on this thread until it is told to stop.
 pub(crate) fn run(runtime: &PortRuntime, number: u16, shared: &Arc<Shared>, rings: Rings) {
+    let Some(runtime) = &runtime.0 else { unreachable!("it is dropped behind this") };
     let local = tokio::task::LocalSet::new();
     let (port, bell) = make(number, shared, rings);
-    if let Some(runtime) = &runtime.0 {
-        local.block_on(runtime, port.live(bell));
-    }
+    local.block_on(runtime, port.live(bell));
 }
 
 /// What a port runs on; always `Some` before it is dropped. It takes descriptors, which may be used up: asked for before there is

@@ -647,8 +647,10 @@ fn overdue(came: &[Came], drive: DriveNumber) -> Option<u64> {
 }
 
 /// What ticks tell: shifts that are open for too long, once.
-fn overdue_now(came: &[Came]) -> Vec<DriveNumber> {
-    let Some(Came::Tick(_)) = came.last() else { return Vec::new() };
+fn overdue_now(came: &[Came], key: &str) -> Vec<DriveNumber> {
+    if key != "D8.2" || !matches!(came.last(), Some(Came::Tick(_))) {
+        return Vec::new();
+    }
     let drives: BTreeSet<DriveNumber> = came.iter().filter_map(Came::doc).map(|it| it.drive).collect();
     let told = |drive, shift| {
         (1..came.len()).map(|upto| &came[..upto]).any(|before| {
@@ -671,11 +673,7 @@ fn expected(life: &Life) -> Vec<Told> {
             Came::Tick(second) => i64::from(*second) * 1_000_000,
         };
         for key in READ {
-            for drive in silence(came, key) {
-                open.insert((drive.as_str().to_owned(), key), (1, now, now));
-                told.insert((key, false, 1, now, now));
-            }
-            for drive in overdue_now(came).into_iter().filter(|_| key == "D8.2") {
+            for drive in silence(came, key).into_iter().chain(overdue_now(came, key)) {
                 open.insert((drive.as_str().to_owned(), key), (1, now, now));
                 told.insert((key, false, 1, now, now));
             }

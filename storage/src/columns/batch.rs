@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{BinaryBuilder, BooleanBuilder, StringBuilder};
-use arrow_array::types::{
-    Date32Type, Decimal128Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Int32Builder, Int64Builder,
+    StringBuilder, TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
 };
-use arrow_array::{Array as _, ArrayRef, ArrowPrimitiveType, PrimitiveArray, RecordBatch};
-use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow_array::{Array as _, ArrayRef, RecordBatch};
 use arrow_schema::{ArrowError, SchemaRef};
 
 use super::column::{Cell, Column, DECIMAL_MAX, Kind, schema};
@@ -39,22 +38,15 @@ struct Slot {
 
 #[derive(Debug)]
 enum Values {
-    Int32(Numbers<Int32Type>),
-    Int64(Numbers<Int64Type>),
+    Int32(Int32Builder),
+    Int64(Int64Builder),
     Flag(BooleanBuilder),
     Text(StringBuilder),
     Bytes(BinaryBuilder),
-    Decimal(Numbers<Decimal128Type>),
-    LocalTime(Numbers<TimestampMillisecondType>),
-    UtcTime(Numbers<TimestampMicrosecondType>),
-    Date(Numbers<Date32Type>),
-}
-
-/// Numbers with a bit each that says whether there is one.
-#[derive(Debug)]
-struct Numbers<T: ArrowPrimitiveType> {
-    values: Vec<T::Native>,
-    valid: Vec<u8>,
+    Decimal(Decimal128Builder),
+    LocalTime(TimestampMillisecondBuilder),
+    UtcTime(TimestampMicrosecondBuilder),
+    Date(Date32Builder),
 }
 
 impl Batch {
@@ -124,7 +116,7 @@ impl Slot {
         self.values.push_nulls(rows.saturating_sub(filled));
         // The next batch is taken to be as long.
         let next = Values::new(self.kind, rows, self.values.bytes());
-        let array = std::mem::replace(&mut self.values, next).finish(self.kind);
+        let array = std::mem::replace(&mut self.values, next).finish();
         if filled == 0 {
             self.nulls = Some(Arc::clone(&array));
         }
@@ -136,47 +128,51 @@ impl Values {
     /// Room for as many rows, and bytes of text, as are expected.
     fn new(kind: Kind, rows: usize, bytes: usize) -> Self {
         match kind {
-            Kind::Int32 => Self::Int32(Numbers::new(rows)),
-            Kind::Int64 => Self::Int64(Numbers::new(rows)),
+            Kind::Int32 => Self::Int32(Int32Builder::with_capacity(rows)),
+            Kind::Int64 => Self::Int64(Int64Builder::with_capacity(rows)),
             Kind::Flag => Self::Flag(BooleanBuilder::with_capacity(rows)),
             Kind::Text => Self::Text(StringBuilder::with_capacity(rows, bytes)),
             Kind::Bytes => Self::Bytes(BinaryBuilder::with_capacity(rows, bytes)),
-            Kind::Money | Kind::Quantity => Self::Decimal(Numbers::new(rows)),
-            Kind::LocalTime => Self::LocalTime(Numbers::new(rows)),
-            Kind::UtcTime => Self::UtcTime(Numbers::new(rows)),
-            Kind::Date => Self::Date(Numbers::new(rows)),
+            Kind::Money | Kind::Quantity => {
+                Self::Decimal(Decimal128Builder::with_capacity(rows).with_data_type(kind.data_type()))
+            }
+            Kind::LocalTime => Self::LocalTime(TimestampMillisecondBuilder::with_capacity(rows)),
+            Kind::UtcTime => Self::UtcTime(
+                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(kind.data_type()),
+            ),
+            Kind::Date => Self::Date(Date32Builder::with_capacity(rows)),
         }
     }
 
     /// A cell that is not of the column's kind, or does not fit it, is NULL: a column never takes the file down.
     fn push(&mut self, cell: Cell<'_>) {
         match (self, cell) {
-            (Self::Int64(numbers), Cell::Int(value)) => numbers.push(value),
+            (Self::Int64(builder), Cell::Int(value)) => builder.append_value(value),
             (Self::Text(builder), Cell::Text(value)) => builder.append_value(value),
-            (Self::Decimal(numbers), Cell::Int(value)) if (-DECIMAL_MAX..=DECIMAL_MAX).contains(&value) => {
-                numbers.push(i128::from(value));
+            (Self::Decimal(builder), Cell::Int(value)) if (-DECIMAL_MAX..=DECIMAL_MAX).contains(&value) => {
+                builder.append_value(i128::from(value));
             }
-            (Self::Int32(numbers), Cell::Int(value)) => numbers.push_small(value),
+            (Self::Int32(builder), Cell::Int(value)) => builder.append_option(i32::try_from(value).ok()),
             (Self::Flag(builder), Cell::Flag(value)) => builder.append_value(value),
             (Self::Bytes(builder), Cell::Bytes(value)) => builder.append_value(value),
-            (Self::LocalTime(numbers), Cell::Int(value)) => numbers.push(value),
-            (Self::UtcTime(numbers), Cell::Int(value)) => numbers.push(value),
-            (Self::Date(numbers), Cell::Int(value)) => numbers.push_small(value),
+            (Self::LocalTime(builder), Cell::Int(value)) => builder.append_value(value),
+            (Self::UtcTime(builder), Cell::Int(value)) => builder.append_value(value),
+            (Self::Date(builder), Cell::Int(value)) => builder.append_option(i32::try_from(value).ok()),
             (values, _) => values.push_nulls(1),
         }
     }
 
     fn push_nulls(&mut self, rows: usize) {
         match self {
-            Self::Int32(numbers) => numbers.push_nulls(rows),
-            Self::Int64(numbers) => numbers.push_nulls(rows),
+            Self::Int32(builder) => builder.append_nulls(rows),
+            Self::Int64(builder) => builder.append_nulls(rows),
             Self::Flag(builder) => builder.append_nulls(rows),
             Self::Text(builder) => builder.append_nulls(rows),
             Self::Bytes(builder) => builder.append_nulls(rows),
-            Self::Decimal(numbers) => numbers.push_nulls(rows),
-            Self::LocalTime(numbers) => numbers.push_nulls(rows),
-            Self::UtcTime(numbers) => numbers.push_nulls(rows),
-            Self::Date(numbers) => numbers.push_nulls(rows),
+            Self::Decimal(builder) => builder.append_nulls(rows),
+            Self::LocalTime(builder) => builder.append_nulls(rows),
+            Self::UtcTime(builder) => builder.append_nulls(rows),
+            Self::Date(builder) => builder.append_nulls(rows),
         }
     }
 
@@ -189,56 +185,17 @@ impl Values {
         }
     }
 
-    fn finish(self, kind: Kind) -> ArrayRef {
+    fn finish(self) -> ArrayRef {
         match self {
-            Self::Int32(numbers) => numbers.finish(kind),
-            Self::Int64(numbers) => numbers.finish(kind),
+            Self::Int32(mut builder) => Arc::new(builder.finish()),
+            Self::Int64(mut builder) => Arc::new(builder.finish()),
             Self::Flag(mut builder) => Arc::new(builder.finish()),
             Self::Text(mut builder) => Arc::new(builder.finish()),
             Self::Bytes(mut builder) => Arc::new(builder.finish()),
-            Self::Decimal(numbers) => numbers.finish(kind),
-            Self::LocalTime(numbers) => numbers.finish(kind),
-            Self::UtcTime(numbers) => numbers.finish(kind),
-            Self::Date(numbers) => numbers.finish(kind),
-        }
-    }
-}
-
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    fn new(rows: usize) -> Self {
-        Self { values: Vec::with_capacity(rows), valid: vec![0; rows.div_ceil(8)] }
-    }
-
-    fn push(&mut self, value: T::Native) {
-        let at = self.values.len();
-        self.values.push(value);
-        if at >> 3 >= self.valid.len() {
-            self.valid.resize((at >> 3).saturating_add(64), 0);
-        }
-        if let Some(bits) = self.valid.get_mut(at >> 3) {
-            *bits |= 1 << (at & 7);
-        }
-    }
-
-    fn push_nulls(&mut self, rows: usize) {
-        self.values.resize(self.values.len().saturating_add(rows), T::Native::default());
-    }
-
-    fn finish(mut self, kind: Kind) -> ArrayRef {
-        let rows = self.values.len();
-        self.valid.resize(rows.div_ceil(8), 0);
-        let nulls = NullBuffer::new(BooleanBuffer::new(Buffer::from_vec(self.valid), 0, rows));
-        let nulls = Some(nulls).filter(|nulls| nulls.null_count() > 0);
-        let array = PrimitiveArray::<T>::new(self.values.into(), nulls);
-        Arc::new(array.with_data_type(kind.data_type()))
-    }
-}
-
-impl<T: ArrowPrimitiveType<Native = i32>> Numbers<T> {
-    fn push_small(&mut self, value: i64) {
-        match i32::try_from(value) {
-            Ok(value) => self.push(value),
-            Err(_) => self.push_nulls(1),
+            Self::Decimal(mut builder) => Arc::new(builder.finish()),
+            Self::LocalTime(mut builder) => Arc::new(builder.finish()),
+            Self::UtcTime(mut builder) => Arc::new(builder.finish()),
+            Self::Date(mut builder) => Arc::new(builder.finish()),
         }
     }
 }

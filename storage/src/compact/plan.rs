@@ -74,6 +74,11 @@ impl DayPlan {
         !self.entries.is_empty()
     }
 
+    fn push(&mut self, entry: Entry) {
+        (self.by_drive, self.by_inn) = Default::default();
+        self.entries.push(entry);
+    }
+
     /// Whether the order of a table has every document once, and is what readers are promised.
     pub(super) fn is_sorted(&self, table: Table) -> bool {
         let by_inn = table != Table::Containers;
@@ -244,9 +249,8 @@ impl Plan {
             (drive_text(&envelope.drive).into_boxed_str(), envelope.number, envelope.variant);
         let day = Day::of(local.map(|at| i64::from(at.0)), stored.received_at_us);
         let day = self.days.entry(day).or_default();
-        (day.by_drive, day.by_inn) = Default::default();
         day.sums.add(&sums);
-        day.entries.push(Entry { stored, inn, drive, number, variant });
+        day.push(Entry { stored, inn, drive, number, variant });
         Ok(())
     }
 
@@ -323,14 +327,32 @@ mod tests {
             let all = inns.iter().flat_map(|inn| drives.iter().chain([&odd]).map(move |drive| (inn, drive)));
             for ((inn, drive), at) in all.zip(0_u64..) {
                 let number = u32::try_from(at.wrapping_mul(7) % 5).unwrap_or_default();
-                day.entries.push(entry(*inn, drive, number, at.wrapping_mul(31) % 97));
+                day.push(entry(*inn, drive, number, at.wrapping_mul(31) % 97));
             }
             for (table, by_inn) in [(Table::Documents, true), (Table::Containers, false)] {
                 let mut asked: Vec<_> = day.entries.iter().map(|it| it.order(by_inn)).collect();
                 asked.sort_unstable();
                 let found: Vec<_> = day.sorted(table).map(|it| it.order(by_inn)).collect();
                 assert_eq!(found, asked, "{table}, {odd:?}");
+                assert!(day.is_sorted(table), "{table}, {odd:?}");
             }
+        }
+    }
+
+    /// The files are compared with the order they were written in, so nothing else would see that it is wrong.
+    #[test]
+    fn an_order_that_is_wrong_or_leaves_a_document_out_is_none() {
+        let mut day = DayPlan::default();
+        day.push(entry(Some("7701"), "9999078900001235", 1, 1));
+        assert!(day.is_sorted(Table::Documents) && day.is_sorted(Table::Containers));
+        day.push(entry(Some("7701"), "9999078900001234", 1, 2));
+        let numbers: Vec<_> = day.sorted(Table::Containers).map(|it| it.stored.position).collect();
+        assert_eq!(numbers, [2, 1], "one that came behind a look at the order is in its place");
+        for wrong in [vec![0, 1], vec![1], vec![1, 1]] {
+            let order = || OnceLock::from(wrong.clone());
+            (day.by_drive, day.by_inn) = (order(), order());
+            assert!(!day.is_sorted(Table::Documents), "{wrong:?}");
+            assert!(!day.is_sorted(Table::Containers), "{wrong:?}");
         }
     }
 }
