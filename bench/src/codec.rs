@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ofd_codec::{
-    CheckContext, DocumentView, FfdVersion, Frame, JsonOptions, Validated, check, open_plain,
+    CheckContext, DocumentView, FfdVersion, Frame, JsonOptions, Validated, check, open_plain_with_header,
     write_document_into,
 };
 
@@ -81,8 +81,9 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 fn open_message(message: &[u8]) -> Option<u32> {
     let frame = Frame::new_checked(message).ok()?;
     let container = frame.container();
-    let view = open_plain(&container, Some(&frame.header().drive), container.body()).ok()?;
-    Some(view.header().number?.0)
+    let drive = frame.header().drive;
+    let (_, header) = open_plain_with_header(&container, Some(&drive), container.body()).ok()?;
+    Some(header.number?.0)
 }
 
 fn version_of(view: &DocumentView<'_>) -> FfdVersion {

@@ -165,6 +165,19 @@ impl<'a> DocumentView<'a> {
         }
     }
 
+    /// The same, and what the engine needs of every document.
+    fn new_checked_with_header(tlv: &'a [u8]) -> Result<(Self, DocumentHeader), DecodeError> {
+        let (view, rest) = Self::cut(tlv)?;
+        let mut firsts = Firsts::default();
+        check_structure_with(view.body, |tag, bytes| firsts.see(tag, bytes))
+            .map_err(|error| error.shifted(TLV_HEADER_LEN))?;
+        if rest.is_empty() {
+            Ok((view, firsts.header(view.form)))
+        } else {
+            Err(DecodeError::new(DecodeErrorKind::TlvTrailing, view.bytes.len()))
+        }
+    }
+
     /// As [`DocumentView::new_checked`] for a document at the front of `stream`; gives the rest as well.
     pub(crate) fn split_checked(stream: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let (view, rest) = Self::cut(stream)?;
@@ -224,33 +237,15 @@ impl<'a> DocumentView<'a> {
         self.tags().filter_map(move |(found, value)| (found == tag).then_some(value))
     }
 
-    /// What the engine needs of every document, in one pass.
+    /// What the engine needs of every document, in one pass. Whoever has yet to check the document gets it from
+    /// [`open_plain_with_header`] in the same one.
     #[must_use]
     pub fn header(&self) -> DocumentHeader {
-        let (mut drive, mut number, mut sign, mut date_time) = (None, None, None, None);
-        let (mut shift, mut in_shift, mut ffd) = (None, None, None);
+        let mut firsts = Firsts::default();
         for (tag, value) in self.tags() {
-            match tag {
-                tags::DATE_TIME => first(&mut date_time, || value.unixtime()),
-                tags::SHIFT_NUMBER => first(&mut shift, || value.u32()),
-                tags::FISCAL_DOCUMENT_NUMBER => first(&mut number, || value.u32().map(DocumentNumber)),
-                tags::FISCAL_DRIVE_NUMBER => first(&mut drive, || value.drive_number()),
-                tags::NUMBER_IN_SHIFT => first(&mut in_shift, || value.u32()),
-                tags::FISCAL_SIGN => first(&mut sign, || value.fiscal_sign()),
-                tags::FFD_VERSION => first(&mut ffd, || value.u8()),
-                _ => {}
-            }
+            firsts.see(tag, value.bytes());
         }
-        DocumentHeader {
-            form: self.form,
-            drive: drive.flatten(),
-            number: number.flatten(),
-            sign: sign.flatten(),
-            date_time: date_time.flatten(),
-            shift: shift.flatten(),
-            in_shift: in_shift.flatten(),
-            ffd: ffd.flatten(),
-        }
+        firsts.header(self.form)
     }
 }
 
@@ -260,10 +255,50 @@ impl fmt::Debug for DocumentView<'_> {
     }
 }
 
-/// Of a repeated requisite the first counts, be it that it can not be read: then the inner value is `None`.
-#[inline]
-fn first<T>(slot: &mut Option<Option<T>>, read: impl FnOnce() -> Result<T, DecodeError>) {
-    slot.get_or_insert_with(|| read().ok());
+/// The values of a [`DocumentHeader`] as they are met. Of a repeated requisite the first counts, be it that it can not be
+/// read.
+#[derive(Default)]
+struct Firsts<'a> {
+    drive: Option<&'a [u8]>,
+    number: Option<&'a [u8]>,
+    sign: Option<&'a [u8]>,
+    date_time: Option<&'a [u8]>,
+    shift: Option<&'a [u8]>,
+    in_shift: Option<&'a [u8]>,
+    ffd: Option<&'a [u8]>,
+}
+
+impl<'a> Firsts<'a> {
+    #[inline(always)]
+    fn see(&mut self, tag: Tag, bytes: &'a [u8]) {
+        let slot = match tag {
+            tags::DATE_TIME => &mut self.date_time,
+            tags::SHIFT_NUMBER => &mut self.shift,
+            tags::FISCAL_DOCUMENT_NUMBER => &mut self.number,
+            tags::FISCAL_DRIVE_NUMBER => &mut self.drive,
+            tags::NUMBER_IN_SHIFT => &mut self.in_shift,
+            tags::FISCAL_SIGN => &mut self.sign,
+            tags::FFD_VERSION => &mut self.ffd,
+            _ => return,
+        };
+        slot.get_or_insert(bytes);
+    }
+
+    fn header(&self, form: Form) -> DocumentHeader {
+        // Whether they can be read is asked, not where they stand.
+        let value = |tag: Tag, bytes: Option<&'a [u8]>| bytes.map(|bytes| Value::new(tag, bytes, 0));
+        DocumentHeader {
+            form,
+            drive: value(tags::FISCAL_DRIVE_NUMBER, self.drive).and_then(|it| it.drive_number().ok()),
+            number: value(tags::FISCAL_DOCUMENT_NUMBER, self.number)
+                .and_then(|it| it.u32().map(DocumentNumber).ok()),
+            sign: value(tags::FISCAL_SIGN, self.sign).and_then(|it| it.fiscal_sign().ok()),
+            date_time: value(tags::DATE_TIME, self.date_time).and_then(|it| it.unixtime().ok()),
+            shift: value(tags::SHIFT_NUMBER, self.shift).and_then(|it| it.u32().ok()),
+            in_shift: value(tags::NUMBER_IN_SHIFT, self.in_shift).and_then(|it| it.u32().ok()),
+            ffd: value(tags::FFD_VERSION, self.ffd).and_then(|it| it.u8().ok()),
+        }
+    }
 }
 
 /// Cursor over a level that is known to close: the same as [`Tlv`], without errors.
@@ -282,10 +317,16 @@ impl<'a> Iterator for Tags<'a> {
 impl FusedIterator for Tags<'_> {}
 
 /// Whether every level closes, at most [`DEPTH_MAX`] of them and [`TAGS_MAX`] TLVs.
+pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
+    check_structure_with(body, |_, _| {})
+}
+
+/// The same, and shows `seen` every TLV of the upper level; of a body that turns out not to close, those before.
 ///
 /// The loop keeps the rest of one level and nothing else: which error it is and where is worked out apart, by
 /// [`locate_break`], when there is one.
-pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
+#[inline]
+fn check_structure_with<'a>(body: &'a [u8], mut seen: impl FnMut(Tag, &'a [u8])) -> Result<(), DecodeError> {
     // A body that fits a container has no room for more TLVs than are allowed, so nobody has to count.
     if body.len() > TAGS_MAX.saturating_mul(TLV_HEADER_LEN) {
         return locate_break(body);
@@ -308,7 +349,11 @@ pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
         let len = usize::from(u16::from_le_bytes([l0, l1]));
         let Some((value, after)) = tail.split_at_checked(len) else { break };
         rest = after;
-        if is_stlv(Tag(u16::from_le_bytes([t0, t1]))) {
+        let tag = Tag(u16::from_le_bytes([t0, t1]));
+        if depth == 0 {
+            seen(tag, value);
+        }
+        if is_stlv(tag) {
             let Some(slot) = outer.get_mut(depth) else { break };
             *slot = after;
             depth = depth.saturating_add(1);
@@ -382,6 +427,18 @@ pub fn open_plain<'a>(
     session_drive: Option<&[u8; 16]>,
     plain: &'a [u8],
 ) -> Result<DocumentView<'a>, DecodeError> {
+    open(container, CONTAINER_FROM_REGISTER, session_drive, plain).map(|(view, _)| view)
+}
+
+/// The same, and what the engine needs of every document, read in the pass that checks it.
+///
+/// # Errors
+/// As [`open_plain`].
+pub fn open_plain_with_header<'a>(
+    container: &Container<'_>,
+    session_drive: Option<&[u8; 16]>,
+    plain: &'a [u8],
+) -> Result<(DocumentView<'a>, DocumentHeader), DecodeError> {
     open(container, CONTAINER_FROM_REGISTER, session_drive, plain)
 }
 
@@ -394,7 +451,7 @@ pub fn open_answer<'a>(
     session_drive: Option<&[u8; 16]>,
     plain: &'a [u8],
 ) -> Result<DocumentView<'a>, DecodeError> {
-    open(container, CONTAINER_TO_REGISTER, session_drive, plain)
+    open(container, CONTAINER_TO_REGISTER, session_drive, plain).map(|(view, _)| view)
 }
 
 fn open<'a>(
@@ -402,14 +459,18 @@ fn open<'a>(
     kind: u8,
     session_drive: Option<&[u8; 16]>,
     plain: &'a [u8],
-) -> Result<DocumentView<'a>, DecodeError> {
+) -> Result<(DocumentView<'a>, DocumentHeader), DecodeError> {
     if container.kind() != kind {
         return Err(DecodeError::new(DecodeErrorKind::ContainerType, 4));
     }
-    let view = DocumentView::new_checked(plain)?;
+    let (view, header) = DocumentView::new_checked_with_header(plain)?;
     // The service header begins at byte 4 of the container.
-    agree(container.service(), 4, session_drive, &view, 0)?;
-    Ok(view)
+    let service = container.service();
+    let drive = agree_outside(service, 4, session_drive, &view)?;
+    if header.drive != Some(drive) || header.number != Some(DocumentNumber(service.number())) {
+        agree_inside(service, drive, &view, 0)?;
+    }
+    Ok((view, header))
 }
 
 /// Rule A4 but for the direction, and the length of A5: `service`, which stands at `base`, speaks of `view`, which
@@ -421,6 +482,17 @@ pub(crate) fn agree(
     view: &DocumentView<'_>,
     view_base: usize,
 ) -> Result<(), DecodeError> {
+    let drive = agree_outside(service, base, session_drive, view)?;
+    agree_inside(service, drive, view, view_base)
+}
+
+/// What the service header says of itself, of the session and of the outer TLV: gives its drive.
+fn agree_outside(
+    service: &ServiceHeader,
+    base: usize,
+    session_drive: Option<&[u8; 16]>,
+    view: &DocumentView<'_>,
+) -> Result<DriveNumber, DecodeError> {
     let fail = |kind, offset: usize| Err(DecodeError::new(kind, base.saturating_add(offset)));
     if service.version() != CONTAINER_VERSION {
         return fail(DecodeErrorKind::ContainerVersion, 2);
@@ -437,6 +509,16 @@ pub(crate) fn agree(
     if view.form().0 != service.form() {
         return fail(DecodeErrorKind::FormMismatch, 1);
     }
+    Ok(drive)
+}
+
+/// What it says of drive and number, against the requisites.
+fn agree_inside(
+    service: &ServiceHeader,
+    drive: DriveNumber,
+    view: &DocumentView<'_>,
+    view_base: usize,
+) -> Result<(), DecodeError> {
     let optional = view.form().is_marking();
     match view.get(tags::FISCAL_DRIVE_NUMBER) {
         Some(value) if value.drive_number() != Ok(drive) => {
@@ -556,6 +638,8 @@ mod tests {
             .unwrap();
         let view = DocumentView::new_checked(&bytes).unwrap();
         let header = view.header();
+        let checked = DocumentView::new_checked_with_header(&bytes).unwrap();
+        assert_eq!((checked.0.bytes(), checked.1), (view.bytes(), header), "in the pass that checks it");
         assert_eq!(header.number, Some(DocumentNumber(7)));
         assert_eq!(header.drive, DriveNumber::parse("99990789").ok());
         assert_eq!((header.form, header.ffd, header.sign, header.shift), (Form::BSO, Some(4), None, None));

@@ -40,7 +40,10 @@ mod version;
 
 pub use civil::Civil;
 pub use dictionary::{Entry, Kind, is_stlv};
-pub use document::{DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, open_answer, open_plain};
+pub use document::{
+    DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, open_answer, open_plain,
+    open_plain_with_header,
+};
 pub use encode::{
     CONFIRMATION_SIGN_STAND_IN, ConfirmationRequest, MESSAGE_SIGN_STAND_IN, Message, OPERATOR_SIGN_STAND_IN,
     TlvWriter, cp866,

@@ -108,8 +108,8 @@ pub struct Requisite<'a> {
     pub kind: Kind,
     /// The tag around it, 0 for the document itself.
     pub parent: u16,
-    /// From the value to the end of its level.
-    tail: &'a [u8],
+    /// The eight bytes that begin with the value, little-endian, zeros behind the end of the document; of a nest nothing.
+    word: u64,
 }
 
 /// The bytes of a value of so many bytes, in the eight that begin with it.
@@ -149,12 +149,7 @@ impl Requisite<'_> {
 
     #[inline(always)]
     fn little_endian(&self) -> Option<u64> {
-        let mask = MASKS.get(self.value.bytes().len())?;
-        match self.tail.first_chunk() {
-            Some(word) => Some(u64::from_le_bytes(*word) & mask),
-            // The last few bytes of a level.
-            None => self.value.vln().ok(),
-        }
+        MASKS.get(self.value.bytes().len()).map(|mask| self.word & mask)
     }
 }
 
@@ -262,14 +257,17 @@ impl<'a> Validated<'a> {
     }
 
     fn pass<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Stop> {
-        let tables = TableSet::new(self.version, self.view.form().0);
         visitor.begin(self.version);
-        let form = u16::from(self.view.form().0);
-        let body = self.view.body();
-        let end = TLV_HEADER_LEN.saturating_add(body.len()) as u32;
-        let mut pass =
-            Pass { tables, version: self.version, form, told: false, findings: &mut self.findings };
-        pass.level(visitor, body, tables.document(), Around { end, parent: 0, depth: 0 })
+        let form = self.view.form().0;
+        let mut pass = Pass {
+            document: self.view.bytes(),
+            tables: TableSet::new(self.version, form),
+            form: u16::from(form),
+            version: self.version,
+            told: false,
+            findings: &mut self.findings,
+        };
+        pass.walk(visitor)
     }
 
     /// What is wrong with a document that did not close, and where: worked out apart, so that the pass carries no places.
@@ -281,129 +279,166 @@ impl<'a> Validated<'a> {
     }
 }
 
-/// Head, bytes, what is behind them, and what is behind the head.
-type Cut<'a> = (Head, &'a [u8], &'a [u8], &'a [u8]);
-
-/// The first TLV; `None` where there is none or it does not close.
-#[inline(always)]
-fn cut(rest: &[u8]) -> Option<Cut<'_>> {
-    let (head, tail) = rest.split_first_chunk::<TLV_HEADER_LEN>()?;
-    // Read at once: two halves of a register, not four bytes.
-    let head = Head::of_wire(*head);
-    let (bytes, after) = tail.split_at_checked(usize::from(head.len()))?;
-    Some((head, bytes, after, tail))
-}
-
-/// Shows the TLVs about which there is nothing to do but that, and gives what comes behind them and the bits of those that
-/// stood here.
-///
-/// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
-/// chain. It is a loop of its own, which reads what stops it once more behind it: so it has little to keep and keeps it in
-/// registers. With the rare half inside, the compiler keeps three values more on the stack for it.
-#[inline(always)]
-fn plain<'a, V: Visitor<'a>>(
-    visitor: &mut V,
-    mut rest: &'a [u8],
-    mut once: u64,
-    table: &'static Table,
-    end: u32,
-    parent: u16,
-) -> (&'a [u8], u64) {
-    while let Some((head, bytes, after, tail)) = cut(rest) {
-        let place = table.glance(head.tag());
-        if !place.is_plain(head) || once & place.once != 0 {
-            break;
-        }
-        once |= place.once;
-        rest = after;
-        let value = Value::new(Tag(head.tag()), bytes, end.wrapping_sub(tail.len() as u32));
-        visitor.requisite(Requisite { value, kind: place.kind, parent, tail });
-    }
-    (rest, once)
-}
+/// What the loop for plain TLVs wants to see of a document: a header and the eight bytes behind it.
+const WINDOW_LEN: usize = TLV_HEADER_LEN + VLN_LEN_MAX;
 
 enum Stop {
     Version(FfdVersion),
     Structure,
 }
 
-struct Pass<'f> {
+struct Pass<'a, 'f> {
+    document: &'a [u8],
+    findings: &'f mut Findings,
     tables: TableSet,
-    version: FfdVersion,
     form: u16,
+    version: FfdVersion,
     /// Whether 1209 was met; the first one counts.
     told: bool,
-    findings: &'f mut Findings,
 }
 
-/// What stands around the TLVs of a level.
+/// A level, while a nest in it is walked.
 #[derive(Copy, Clone)]
-struct Around {
-    /// Where the level ends in the document.
-    end: u32,
+struct Level {
+    /// Behind its last byte.
+    end: usize,
+    /// Where the value of that nest begins.
+    inside: u32,
+    /// The bits of the tags that stood here and may stand once.
+    once: u64,
+    table: &'static Table,
     /// The tag of the nest, 0 for the document.
     parent: u16,
-    /// How many nests are around it.
-    depth: u8,
 }
 
-impl Pass<'_> {
-    /// The TLVs of a level and all below them, in the order of the wire.
-    ///
-    /// [`DEPTH_MAX`] bounds the recursion.
+/// Shows the TLVs about which there is nothing to do but that, and gives the place of the next one and the bits of those that
+/// stood here.
+///
+/// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
+/// chain. It is a loop of its own, which reads what stops it once more behind it: so it has little to keep and keeps it in
+/// registers. It stops short of the end of the document, so that one comparison tells that there is a level left, a header in it
+/// and a word behind the header.
+#[inline(always)]
+fn plain<'a, V: Visitor<'a>>(
+    visitor: &mut V,
+    document: &'a [u8],
+    mut at: usize,
+    end: usize,
+    mut once: u64,
+    table: &'static Table,
+    parent: u16,
+) -> (usize, u64) {
+    let Some(level) = document.get(..end) else { return (at, once) };
+    // Where a window begins at the latest that is still whole.
+    let Some(last) = document.len().checked_sub(WINDOW_LEN) else { return (at, once) };
+    let last = last.min(end.wrapping_sub(1));
+    while at <= last {
+        let Some(window) = document.get(at..).and_then(<[u8]>::first_chunk::<WINDOW_LEN>) else { break };
+        // Two loads, since the next TLV waits for the length and for nothing else.
+        let Some((tag, tail)) = window.split_first_chunk() else { break };
+        let Some((len, tail)) = tail.split_first_chunk() else { break };
+        let Some(word) = tail.first_chunk() else { break };
+        let (tag, len) = (u16::from_le_bytes(*tag), u16::from_le_bytes(*len));
+        let word = u64::from_le_bytes(*word);
+        // In 32 bits, so that the compiler cannot put off the addition of the header behind that of the length.
+        let from = (at as u32).wrapping_add(TLV_HEADER_LEN as u32) as usize;
+        let next = from.wrapping_add(usize::from(len));
+        let Some(bytes) = level.get(from..next) else { break };
+        let head = Head::new(tag, len);
+        let place = table.glance(tag);
+        if !place.is_plain(head) || once & place.once != 0 {
+            break;
+        }
+        once |= place.once;
+        at = next;
+        let value = Value::new(Tag(tag), bytes, from as u32);
+        visitor.requisite(Requisite { value, kind: place.kind, parent, word });
+    }
+    (at, once)
+}
+
+/// The first eight bytes, little-endian, zeros for those that are not there.
+#[inline(always)]
+fn word(tail: &[u8]) -> u64 {
+    tail.first_chunk().map_or_else(|| last_word(tail), |word| u64::from_le_bytes(*word))
+}
+
+/// The same of the last few bytes of a document.
+#[cold]
+#[inline(never)]
+fn last_word(tail: &[u8]) -> u64 {
+    tail.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+}
+
+/// Head and bytes of the TLV at a place of a level; `None` where it does not close.
+#[inline(always)]
+fn cut(document: &[u8], at: usize, end: usize) -> Option<(Head, &[u8])> {
+    let (head, tail) = document.get(at..end)?.split_first_chunk::<TLV_HEADER_LEN>()?;
+    let head = Head::of_wire(*head);
+    Some((head, tail.get(..usize::from(head.len()))?))
+}
+
+impl<'a> Pass<'a, '_> {
+    /// All TLVs in the order of the wire: a nest, then those in it.
     ///
     /// # Errors
     /// `Structure` for a level that does not close, whatever is around it. It ends at the first nest that was text once (1115,
     /// 1119): that one is left as it is, and there is a finding. Any other one breaks what is around it.
-    fn level<'a, V: Visitor<'a>>(
-        &mut self,
-        visitor: &mut V,
-        mut rest: &'a [u8],
-        table: &'static Table,
-        around: Around,
-    ) -> Result<(), Stop> {
-        // The bits of the tags that stood here and may stand once.
-        let mut once = 0_u64;
-        let parent = around.parent;
+    fn walk<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Stop> {
+        let document = self.document;
+        let (mut at, mut end, mut parent) = (TLV_HEADER_LEN, document.len(), 0);
+        let (mut once, mut table) = (0, self.tables.document());
+        let mut outer = [Level { inside: 0, end, once, table, parent }; DEPTH_MAX];
+        let mut depth = 0_usize;
         loop {
-            (rest, once) = plain(visitor, rest, once, table, around.end, parent);
-            // What is left of it: nests, the version, tags that no table knows, repeats, odd lengths.
-            let Some((head, bytes, after, tail)) = cut(rest) else { break };
+            (at, once) = plain(visitor, document, at, end, once, table, parent);
+            // What is left of it: nests, the version, tags that no table knows, repeats, odd lengths, the end of the document.
+            let Some((head, bytes)) = cut(document, at, end) else {
+                // The level is done, or does not close.
+                let nest;
+                (at, nest, depth) = if at == end {
+                    (at, parent, depth.wrapping_sub(1))
+                } else {
+                    self.unwind(parent, outer.get(..depth).unwrap_or_default())?
+                };
+                let Some(level) = outer.get(depth) else { return Ok(()) };
+                Level { end, once, table, parent, .. } = *level;
+                visitor.leave(Tag(nest));
+                continue;
+            };
+            let from = at.wrapping_add(TLV_HEADER_LEN);
+            at = from.wrapping_add(bytes.len());
             let tag = Tag(head.tag());
             let place = table.glance(head.tag());
             // Lengths of documents have 17 bits.
-            let at = around.end.wrapping_sub(tail.len() as u32);
-            let value = Value::new(tag, bytes, at);
-            rest = after;
+            let value = Value::new(tag, bytes, from as u32);
             let first = once & place.once == 0;
             let column = if place.is_nest(head) && first {
                 once |= place.once;
-                visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, tail });
+                visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, word: 0 });
                 place.column
             } else {
+                let word = document.get(from..).map_or(0, word);
                 let again = table.knows(tag.0) && !first;
                 if table.knows(tag.0) {
                     once |= place.once;
                 }
-                let (kind, nest) = self.odd(value, table, again, parent)?;
-                visitor.requisite(Requisite { value, kind, parent, tail });
+                let (kind, nest) = if place.is_plain(head) && first {
+                    (place.kind, None)
+                } else {
+                    self.odd(value, table, again, parent)?
+                };
+                visitor.requisite(Requisite { value, kind, parent, word });
                 let Some(column) = nest else { continue };
                 column
             };
-            let depth = around.depth.wrapping_add(1);
-            let inside = if usize::from(depth) < DEPTH_MAX {
-                let end = at.wrapping_add(u32::from(head.len()));
-                self.level(visitor, bytes, self.tables.nest(column), Around { end, parent: tag.0, depth })
-            } else {
-                Err(Stop::Structure)
-            };
-            match inside {
-                Err(Stop::Structure) if !is_stlv(tag) => self.find(tag, at, parent, FindingKind::Unclosed),
-                stop => stop?,
-            }
-            visitor.leave(tag);
+            let Some(slot) = outer.get_mut(depth) else { return Err(Stop::Structure) };
+            *slot = Level { inside: from as u32, end, once, table, parent };
+            depth = depth.wrapping_add(1);
+            // One that is too deep gets an end that it cannot come to.
+            end = if depth < DEPTH_MAX { at } else { usize::MAX };
+            (at, once, table, parent) = (from, 0, self.tables.nest(column), tag.0);
         }
-        if rest.is_empty() { Ok(()) } else { Err(Stop::Structure) }
     }
 
     /// A TLV about which there is something to say, or the version: how it is read, and the column of its children if they
@@ -451,6 +486,27 @@ impl Pass<'_> {
         let kind = entry.map_or(Kind::Bytes, |entry| entry.kind);
         let nest = if known { kind == Kind::Stlv } else { entry.is_some() && is_stlv(tag) };
         Ok((kind, nest.then(|| TableSet::column(tag.0))))
+    }
+
+    /// Behind which nest it goes on where a level does not close, and in which of the levels around it.
+    ///
+    /// # Errors
+    /// `Structure` where none of the nests was text once.
+    #[cold]
+    fn unwind(&mut self, parent: u16, outer: &[Level]) -> Result<(usize, u16, usize), Stop> {
+        let mut nest = parent;
+        for (depth, around) in outer.iter().enumerate().rev() {
+            if !is_stlv(Tag(nest)) {
+                self.find(Tag(nest), around.inside, around.parent, FindingKind::Unclosed);
+                let inside = around.inside as usize;
+                // It closed, as a value: its header stands before it.
+                let len = self.document.get(..inside).and_then(<[u8]>::last_chunk);
+                let len = len.map_or(0, |len| usize::from(u16::from_le_bytes(*len)));
+                return Ok((inside.saturating_add(len), nest, depth));
+            }
+            nest = around.parent;
+        }
+        Err(Stop::Structure)
     }
 
     #[cold]

@@ -2,7 +2,8 @@
 
 use ahash::RandomState;
 use ofd_codec::{
-    DecodeError, DecodeErrorKind, DocumentView, DriveNumber, FfdVersion, Form, Frame, Tag, open_plain,
+    DecodeError, DecodeErrorKind, DocumentView, DriveNumber, FfdVersion, Form, Frame, Tag,
+    open_plain_with_header,
 };
 
 /// What a whole and well-formed document says of itself.
@@ -71,14 +72,15 @@ pub(crate) fn examine(
     let session = *frame.header();
     let drive = session.drive_number().map_err(Trouble::Noise)?;
     let plain = opened.unwrap_or(container.body());
-    let view = open_plain(&container, Some(&session.drive), plain).map_err(|error| Trouble::Misfit {
+    let opened = open_plain_with_header(&container, Some(&session.drive), plain);
+    let (view, header) = opened.map_err(|error| Trouble::Misfit {
         drive,
         number: container.number(),
         form: container.form(),
         digest: content_digest(container.bytes()),
         error,
     })?;
-    if view.header().ffd.is_some_and(|code| code > FfdVersion::NEWEST.code()) {
+    if header.ffd.is_some_and(|code| code > FfdVersion::NEWEST.code()) {
         // A format newer than this program: what it means nobody here can say, so it is kept and not answered.
         let error = DecodeError { kind: DecodeErrorKind::Version, tag: Some(Tag(1209)), offset: 0 };
         let (number, form) = (container.number(), container.form());

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use ofd_codec::{
     CONTAINER_HEADER_LEN, CheckContext, DocumentView, FfdVersion, Form, Frame, JsonOptions,
-    SESSION_HEADER_LEN, TRAILER_LEN, Tag, Validated, check, open_plain, read_any, write_document_into,
+    SESSION_HEADER_LEN, TRAILER_LEN, Tag, Validated, check, open_plain_with_header, read_any, write_document_into,
 };
 
 #[allow(dead_code, unused_imports, reason = "shared with ofd-bench, which uses all of it and tests it")]
@@ -201,8 +201,9 @@ impl<'a> Room<'a> {
 fn open(message: &[u8]) -> Option<u32> {
     let frame = Frame::new_checked(message).ok()?;
     let container = frame.container();
-    let view = open_plain(&container, Some(&frame.header().drive), container.body()).ok()?;
-    Some(view.header().number?.0)
+    let drive = frame.header().drive;
+    let (_, header) = open_plain_with_header(&container, Some(&drive), container.body()).ok()?;
+    Some(header.number?.0)
 }
 
 fn main() -> Result<(), Failure> {

@@ -57,7 +57,8 @@ const STRAY: Place = Place {
 pub(crate) struct Head(u32);
 
 impl Head {
-    const fn new(tag: u16, len: u16) -> Self {
+    #[inline(always)]
+    pub(crate) const fn new(tag: u16, len: u16) -> Self {
         Self((tag as u32) << 16 | len as u32)
     }
 
@@ -172,7 +173,10 @@ static CELL_ROWS: &[[u8; generated::PARENTS]] = generated::CELLS.as_chunks().0;
 
 /// The tables of all nests of one form in one version.
 #[derive(Copy, Clone)]
-pub(crate) struct TableSet(Option<&'static [u8; generated::PARENTS]>);
+pub(crate) struct TableSet(&'static [u8; generated::PARENTS]);
+
+/// The row of a form that no table describes.
+static NO_CELLS: [u8; generated::PARENTS] = [NO_COLUMN; generated::PARENTS];
 
 impl TableSet {
     /// Those of a form; of a form without tables every nest is without one.
@@ -180,7 +184,7 @@ impl TableSet {
         let form = generated::FORM_COLUMNS.get(usize::from(form)).copied().map_or(usize::MAX, usize::from);
         let row = (version as usize).wrapping_mul(generated::FORMS).wrapping_add(form);
         let cells = if form < generated::FORMS { CELL_ROWS.get(row) } else { None };
-        Self(cells)
+        Self(cells.unwrap_or(&NO_CELLS))
     }
 
     /// The table of the document itself.
@@ -192,7 +196,7 @@ impl TableSet {
     /// The table of a nest by the column of its place.
     #[inline(always)]
     pub(crate) fn nest(self, column: u8) -> &'static Table {
-        let number = self.0.and_then(|cells| cells.get(usize::from(column))).copied();
+        let number = self.0.get(usize::from(column)).copied();
         let [.., blank] = &DENSE;
         number.and_then(|number| DENSE.get(usize::from(number))).unwrap_or(blank)
     }
