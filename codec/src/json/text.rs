@@ -244,11 +244,33 @@ pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(b"\",");
 }
 
+/// Digits of base64, the standard alphabet.
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Two of them for each twelve bits.
+#[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
+static BASE64_PAIRS: [[u8; 2]; 4096] = {
+    let mut table = [[0; 2]; 4096];
+    let mut at = 0;
+    while at < 4096 {
+        table[at] = [BASE64[at >> 6], BASE64[at & 63]];
+        at += 1;
+    }
+    table
+};
+
 /// Appends base64 with the standard alphabet and padding, without quotes.
 pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |bits: u32| ALPHABET.get((bits & 0x3F) as usize).copied().unwrap_or(b'=');
-    for chunk in bytes.chunks(3) {
+    out.reserve(bytes.len().div_ceil(3).saturating_mul(4));
+    let pair = |bits: u32| BASE64_PAIRS.get((bits & 0xFFF) as usize).copied().unwrap_or_default();
+    let (groups, rest) = bytes.as_chunks::<6>();
+    for &[a, b, c, d, e, f] in groups {
+        let (left, right) = (u32::from_be_bytes([0, a, b, c]), u32::from_be_bytes([0, d, e, f]));
+        let pairs = [pair(left >> 12), pair(left), pair(right >> 12), pair(right)];
+        out.extend_from_slice(pairs.as_flattened());
+    }
+    let digit = |bits: u32| BASE64.get((bits & 0x3F) as usize).copied().unwrap_or(b'=');
+    for chunk in rest.chunks(3) {
         let mut group = [0_u8; 3];
         for (place, byte) in group.iter_mut().zip(chunk) {
             *place = *byte;
