@@ -186,6 +186,7 @@ pub(crate) const fn entries_const() -> &'static [Entry] {
 /// 1115 and 1119 are false: they are nests since 2025 and were text before. A reader who needs them asks [`lookup`]
 /// and walks them then.
 #[must_use]
+#[inline]
 pub fn is_stlv(tag: Tag) -> bool {
     let Some(slot) = slot(tag) else { return false };
     generated::STLV.get(slot / 64).is_some_and(|word| (word >> (slot % 64)) & 1 == 1)
@@ -222,6 +223,7 @@ pub fn by_json(key: &str, parent: u16, version: FfdVersion) -> Option<&'static E
 }
 
 /// Position of a number in the dense tables.
+#[inline]
 fn slot(tag: Tag) -> Option<usize> {
     tag.0.checked_sub(generated::FIRST_TAG).map(usize::from)
 }

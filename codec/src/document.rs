@@ -165,12 +165,19 @@ impl<'a> DocumentView<'a> {
         }
     }
 
-    /// The same, and what the engine needs of every document.
-    fn new_checked_with_header(tlv: &'a [u8]) -> Result<(Self, DocumentHeader), DecodeError> {
+    /// The same, and hands what the check passes to `visit` on the way, with what the engine needs of every document behind it: whoever
+    /// asks much of a document walks it once. What was handed over counts only where this gives no error.
+    ///
+    /// # Errors
+    /// As [`DocumentView::new_checked`].
+    pub fn visit_checked(
+        tlv: &'a [u8],
+        visit: &mut impl Visit<'a>,
+    ) -> Result<(Self, DocumentHeader), DecodeError> {
         let (view, rest) = Self::cut(tlv)?;
         let mut firsts = Firsts::default();
-        check_structure_with(view.body, |tag, bytes| firsts.see(tag, bytes))
-            .map_err(|error| error.shifted(TLV_HEADER_LEN))?;
+        visit.begin(view.form);
+        check_and_visit(view.body, (&mut firsts, visit)).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
         if rest.is_empty() {
             Ok((view, firsts.header(view.form)))
         } else {
@@ -242,10 +249,50 @@ impl<'a> DocumentView<'a> {
     #[must_use]
     pub fn header(&self) -> DocumentHeader {
         let mut firsts = Firsts::default();
-        for (tag, value) in self.tags() {
-            firsts.see(tag, value.bytes());
-        }
+        self.tags().for_each(|(tag, value)| firsts.upper(tag, &value));
         firsts.header(self.form)
+    }
+}
+
+/// Whoever is handed the requisites of a document while it is checked, in the order of the wire.
+pub trait Visit<'a> {
+    /// The document is of this form.
+    fn begin(&mut self, form: Form) {
+        let _ = form;
+    }
+
+    /// A requisite of the upper level.
+    fn upper(&mut self, tag: Tag, value: &Value<'a>) {
+        let _ = (tag, value);
+    }
+
+    /// A requisite of a structure of the upper level, which was handed over before it.
+    fn inside(&mut self, parent: Tag, tag: Tag, value: &Value<'a>) {
+        let _ = (parent, tag, value);
+    }
+}
+
+/// Looks at nothing.
+impl Visit<'_> for () {}
+
+/// Two, one after the other.
+impl<'a, A: Visit<'a>, B: Visit<'a>> Visit<'a> for (&mut A, &mut B) {
+    #[inline]
+    fn begin(&mut self, form: Form) {
+        self.0.begin(form);
+        self.1.begin(form);
+    }
+
+    #[inline]
+    fn upper(&mut self, tag: Tag, value: &Value<'a>) {
+        self.0.upper(tag, value);
+        self.1.upper(tag, value);
+    }
+
+    #[inline]
+    fn inside(&mut self, parent: Tag, tag: Tag, value: &Value<'a>) {
+        self.0.inside(parent, tag, value);
+        self.1.inside(parent, tag, value);
     }
 }
 
@@ -268,9 +315,9 @@ struct Firsts<'a> {
     ffd: Option<&'a [u8]>,
 }
 
-impl<'a> Firsts<'a> {
+impl<'a> Visit<'a> for Firsts<'a> {
     #[inline(always)]
-    fn see(&mut self, tag: Tag, bytes: &'a [u8]) {
+    fn upper(&mut self, tag: Tag, value: &Value<'a>) {
         let slot = match tag {
             tags::DATE_TIME => &mut self.date_time,
             tags::SHIFT_NUMBER => &mut self.shift,
@@ -281,9 +328,11 @@ impl<'a> Firsts<'a> {
             tags::FFD_VERSION => &mut self.ffd,
             _ => return,
         };
-        slot.get_or_insert(bytes);
+        slot.get_or_insert(value.bytes());
     }
+}
 
+impl<'a> Firsts<'a> {
     fn header(&self, form: Form) -> DocumentHeader {
         // Whether they can be read is asked, not where they stand.
         let value = |tag: Tag, bytes: Option<&'a [u8]>| bytes.map(|bytes| Value::new(tag, bytes, 0));
@@ -318,19 +367,20 @@ impl FusedIterator for Tags<'_> {}
 
 /// Whether every level closes, at most [`DEPTH_MAX`] of them and [`TAGS_MAX`] TLVs.
 pub(crate) fn check_structure(body: &[u8]) -> Result<(), DecodeError> {
-    check_structure_with(body, |_, _| {})
+    check_and_visit(body, ())
 }
 
-/// The same, and shows `seen` every TLV of the upper level; of a body that turns out not to close, those before.
+/// The same, handing over the two upper levels; of a body that turns out not to close, what comes before.
 ///
 /// The loop keeps the rest of one level and nothing else: which error it is and where is worked out apart, by
 /// [`locate_break`], when there is one.
 #[inline]
-fn check_structure_with<'a>(body: &'a [u8], mut seen: impl FnMut(Tag, &'a [u8])) -> Result<(), DecodeError> {
+fn check_and_visit<'a>(body: &'a [u8], mut visit: impl Visit<'a>) -> Result<(), DecodeError> {
     // A body that fits a container has no room for more TLVs than are allowed, so nobody has to count.
     if body.len() > TAGS_MAX.saturating_mul(TLV_HEADER_LEN) {
-        return locate_break(body);
+        locate_break(body)?;
     }
+    let mut parent = Tag(0);
     let mut rest = body;
     let mut outer: [&[u8]; DEPTH_MAX - 1] = [&[]; DEPTH_MAX - 1];
     let mut depth = 0_usize;
@@ -347,17 +397,25 @@ fn check_structure_with<'a>(body: &'a [u8], mut seen: impl FnMut(Tag, &'a [u8]))
             continue;
         };
         let len = usize::from(u16::from_le_bytes([l0, l1]));
-        let Some((value, after)) = tail.split_at_checked(len) else { break };
+        let Some((bytes, after)) = tail.split_at_checked(len) else { break };
         rest = after;
         let tag = Tag(u16::from_le_bytes([t0, t1]));
-        if depth == 0 {
-            seen(tag, value);
+        if depth <= 1 {
+            let at = tail.as_ptr().addr().wrapping_sub(body.as_ptr().addr());
+            // Lengths of documents have 17 bits.
+            let value = Value::new(tag, bytes, at.wrapping_add(TLV_HEADER_LEN) as u32);
+            if depth == 0 {
+                visit.upper(tag, &value);
+                parent = tag;
+            } else {
+                visit.inside(parent, tag, &value);
+            }
         }
         if is_stlv(tag) {
             let Some(slot) = outer.get_mut(depth) else { break };
             *slot = after;
             depth = depth.saturating_add(1);
-            rest = value;
+            rest = bytes;
         }
     }
     locate_break(body)
@@ -463,7 +521,7 @@ fn open<'a>(
     if container.kind() != kind {
         return Err(DecodeError::new(DecodeErrorKind::ContainerType, 4));
     }
-    let (view, header) = DocumentView::new_checked_with_header(plain)?;
+    let (view, header) = DocumentView::visit_checked(plain, &mut ())?;
     // The service header begins at byte 4 of the container.
     let service = container.service();
     let drive = agree_outside(service, 4, session_drive, &view)?;
@@ -570,7 +628,9 @@ mod tests {
     }
 
     fn refused(bytes: &[u8]) -> DecodeError {
-        DocumentView::new_checked(bytes).unwrap_err()
+        let error = DocumentView::new_checked(bytes).unwrap_err();
+        assert_eq!(DocumentView::visit_checked(bytes, &mut ()).unwrap_err(), error);
+        error
     }
 
     /// Four levels are what the counters need; a fifth is refused at the structure that would begin it.
@@ -578,6 +638,7 @@ mod tests {
     fn nests_go_four_levels_deep_and_no_deeper() {
         for levels in 0..DEPTH_MAX {
             assert!(DocumentView::new_checked(&nest(levels)).is_ok(), "{levels}");
+            assert!(DocumentView::visit_checked(&nest(levels), &mut ()).is_ok(), "{levels}");
         }
         assert_eq!(refused(&nest(DEPTH_MAX)), DecodeError::at(Kind::Depth, Tag(1224), 4 * DEPTH_MAX));
     }
@@ -592,6 +653,7 @@ mod tests {
             bytes
         };
         assert!(DocumentView::new_checked(&document(TAGS_MAX)).is_ok());
+        assert!(DocumentView::visit_checked(&document(TAGS_MAX), &mut ()).is_ok());
         let error = refused(&document(TAGS_MAX + 1));
         assert_eq!(error, DecodeError::at(Kind::TooManyTags, Tag(1000), 4 + 4 * TAGS_MAX));
     }
@@ -638,7 +700,7 @@ mod tests {
             .unwrap();
         let view = DocumentView::new_checked(&bytes).unwrap();
         let header = view.header();
-        let checked = DocumentView::new_checked_with_header(&bytes).unwrap();
+        let checked = DocumentView::visit_checked(&bytes, &mut ()).unwrap();
         assert_eq!((checked.0.bytes(), checked.1), (view.bytes(), header), "in the pass that checks it");
         assert_eq!(header.number, Some(DocumentNumber(7)));
         assert_eq!(header.drive, DriveNumber::parse("99990789").ok());

@@ -41,7 +41,7 @@ mod version;
 pub use civil::Civil;
 pub use dictionary::{Entry, Kind, is_stlv};
 pub use document::{
-    DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, open_answer, open_plain,
+    DEPTH_MAX, DocumentHeader, DocumentView, Form, TAGS_MAX, Tags, Visit, open_answer, open_plain,
     open_plain_with_header,
 };
 pub use encode::{

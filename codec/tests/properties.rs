@@ -12,7 +12,7 @@ use common::json::check_json;
 use ofd_codec::dictionary::{Kind, entries};
 use ofd_codec::{
     ConfirmationRequest, Container, Document, DocumentView, DriveNumber, FfdVersion, Form, Frame,
-    JsonOptions, LocalSeconds, Message, Quantity, RawData, Tag, Tlv, TlvWriter, Value, cp866, is_stlv,
+    JsonOptions, LocalSeconds, Message, Quantity, RawData, Tag, Tlv, TlvWriter, Value, Visit, cp866, is_stlv,
     open_plain, read_any, write_document_with,
 };
 use proptest::prelude::*;
@@ -135,6 +135,27 @@ fn nearly_a_document() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What a walk has handed over: parent, tag, value.
+#[derive(Default)]
+struct Visited<'a> {
+    form: Option<Form>,
+    all: Vec<(Option<Tag>, Tag, Value<'a>)>,
+}
+
+impl<'a> Visit<'a> for Visited<'a> {
+    fn begin(&mut self, form: Form) {
+        self.form = Some(form);
+    }
+
+    fn upper(&mut self, tag: Tag, value: &Value<'a>) {
+        self.all.push((None, tag, *value));
+    }
+
+    fn inside(&mut self, parent: Tag, tag: Tag, value: &Value<'a>) {
+        self.all.push((Some(parent), tag, *value));
+    }
+}
+
 proptest! {
     /// What is written is read, and the tree gives the bytes back.
     #[test]
@@ -243,6 +264,38 @@ proptest! {
             read_any(cut).find_map(Result::err),
         ].into_iter().flatten() {
             prop_assert!(found.offset <= cut.len(), "{}", found);
+        }
+    }
+
+    /// The walk that checks and hands over takes the documents that the check takes, refuses the others with the same error, and
+    /// hands over what walks over the view find.
+    #[test]
+    fn one_walk_checks_and_reads_what_several_do(
+        bytes in nearly_a_document(),
+        changed in any::<prop::sample::Index>(),
+        by in prop::option::of(any::<u8>()),
+    ) {
+        let mut bytes = bytes;
+        if let Some(by) = by {
+            let at = changed.index(bytes.len());
+            bytes[at] ^= by;
+        }
+        let mut visited = Visited::default();
+        match (DocumentView::new_checked(&bytes), DocumentView::visit_checked(&bytes, &mut visited)) {
+            (Ok(view), Ok((also, header))) => {
+                prop_assert_eq!(view.bytes(), also.bytes());
+                prop_assert_eq!((view.header(), Some(view.form())), (header, visited.form));
+                let mut found = Vec::new();
+                for (tag, value) in view.tags() {
+                    found.push((None, tag, value));
+                    if is_stlv(tag) {
+                        found.extend(value.children().map(|it| it.unwrap()).map(|(at, it)| (Some(tag), at, it)));
+                    }
+                }
+                prop_assert_eq!(visited.all, found);
+            }
+            (Err(error), Err(also)) => prop_assert_eq!(error, also),
+            (one, other) => prop_assert!(false, "{:?} {:?}", one, other),
         }
     }
 
