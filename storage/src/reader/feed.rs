@@ -29,6 +29,8 @@ pub struct Records {
     next: Lsn,
     upto: Lsn,
     source: Option<Source>,
+    /// The end was moved since the table was asked about the source.
+    stale: bool,
 }
 
 /// The segment a walk stands in.
@@ -77,7 +79,7 @@ enum Step {
 
 impl Records {
     pub(super) fn new(reader: LogReader, from: Position, upto: Lsn) -> Self {
-        Self { reader, next: from.lsn().next(), upto, source: None }
+        Self { reader, next: from.lsn().next(), upto, source: None, stale: false }
     }
 
     /// The next record and its place; `None` at the end. After an error of damage the walk goes on behind it.
@@ -107,9 +109,18 @@ impl Records {
             match source.step(self.next) {
                 Step::Record(offset) => break offset,
                 Step::Skip => {}
-                Step::Refill => source.refill(&self.reader, self.next)?,
+                Step::Refill => {
+                    self.refresh();
+                    if let Some(source) = &mut self.source {
+                        source.refill(&self.reader, self.next)?;
+                    }
+                }
                 Step::Damage(damage) => {
-                    let last = damage.last.min(self.upto);
+                    // What was written once more elsewhere since the bytes were loaded is not lost.
+                    self.refresh();
+                    let Some(source) = &self.source else { continue };
+                    let end = source.entry.last.filter(|_| !planted!(46)).unwrap_or(damage.last);
+                    let last = damage.last.min(end).min(self.upto);
                     if last < self.next {
                         continue;
                     }
@@ -141,21 +152,36 @@ impl Records {
 
     /// Moves the end up to the watermark or `upto`, so that a feed keeps its buffers from commit to commit.
     pub fn extend(&mut self, upto: Lsn) {
-        self.upto = self.upto.max(upto.min(self.reader.durable()));
+        let upto = upto.min(self.reader.durable());
+        self.stale |= upto > self.upto;
+        self.upto = self.upto.max(upto);
+    }
+
+    /// Asks the table about the source again, until the seal: the open segment may have been closed meanwhile, and a closed
+    /// one may have lost its end to a rewrite. Needed where the end was moved, since every change of the table comes before
+    /// the watermark that makes it matter, and before bytes are read; not for each record of the window. A source that
+    /// counts no longer for the next record is let go of.
+    fn refresh(&mut self) {
+        self.stale = false;
+        let Some(source) = &mut self.source else { return };
+        if source.entry.seal == Seal::Open
+            && !(planted!(45) && source.entry.last.is_some())
+            && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
+        {
+            source.entry = entry;
+        }
+        if source.entry.last.is_some_and(|last| self.next > last) {
+            self.source = None;
+        }
     }
 
     /// Makes sure the source is the segment that counts for the next record.
     fn find_source(&mut self) -> Result<(), Error> {
         let next = self.next;
-        if let Some(source) = &mut self.source {
-            // The table is asked again until the seal: the open segment may have been closed meanwhile, and a closed one
-            // may have lost its end to a rewrite.
-            if source.entry.seal == Seal::Open
-                && !(planted!(45) && source.entry.last.is_some())
-                && let Ok(entry) = self.reader.shared.entry(source.entry.stamp.segment)
-            {
-                source.entry = entry;
-            }
+        if self.stale {
+            self.refresh();
+        }
+        if let Some(source) = &self.source {
             if source.entry.last.is_none_or(|last| next <= last) {
                 return Ok(());
             }
@@ -177,6 +203,10 @@ impl Source {
     /// One item of the window.
     fn step(&mut self, wanted: Lsn) -> Step {
         let segment = self.entry.stamp.segment;
+        if self.whole.is_none() && self.window.bytes().is_empty() {
+            // Nothing is there yet: a walk over nothing would look for the next batch behind every block of the segment.
+            return Step::Refill;
+        }
         match self.walk.next(self.window.bytes(), self.origin) {
             Some(Item::Batch(_)) => Step::Skip,
             Some(Item::Record(record, offset)) if record.lsn() >= wanted => Step::Record(offset),
