@@ -36,6 +36,7 @@ mod owners;
 pub(crate) mod pack;
 mod packed;
 mod places;
+mod reading;
 mod register_state;
 mod registration;
 mod rows;
@@ -74,6 +75,7 @@ pub use self::judged::{ColourChange, Note, TOLD_AT_ONCE};
 pub use self::listed::status_of;
 use self::owners::Owners;
 use self::pack::{Packer, Unpacker};
+use self::reading::Reading;
 pub use self::register_state::{RegisterState, RegisterStatus};
 pub use self::registration::Registration;
 pub use self::seed::{LaneSeed, SeedShift};
@@ -84,6 +86,7 @@ use self::slab::Slab;
 use self::takings::Takings;
 pub use self::takings::{DAYS_KEPT, HOURS_KEPT_DAYS, Whose};
 pub use self::tax_answer::TaxAnswer;
+use self::totals::More;
 pub use self::totals::{
     DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals,
     VAT_CODES, VAT_NAMES,
@@ -217,8 +220,9 @@ impl Registers {
         self.takings.turn(record.received_at_us());
         if record.kind() == RecordKind::Document
             && let Ok(envelope) = Envelope::of(record)
-            && let (Ok(drive), Ok(view)) =
-                (DriveNumber::from_wire(&envelope.drive), DocumentView::new_checked(envelope.plain))
+            && let Ok(drive) = DriveNumber::from_wire(&envelope.drive)
+            && let mut reading = Reading::default()
+            && let Ok((view, header)) = reading.read(envelope.plain)
         {
             let seen = Seen {
                 position,
@@ -229,10 +233,10 @@ impl Registers {
                 variant: envelope.variant,
                 imported: envelope.provenance == Provenance::Import,
                 view,
-                header: view.header(),
+                header,
             };
             let from = out.len();
-            self.take(&seen, past, out)?;
+            self.take_read(&seen, &reading, past, out)?;
             // What an archive brings in has happened long ago, and elsewhere it was told; only the archive here has to know.
             if seen.imported {
                 let new = out.split_off(from);
@@ -272,6 +276,21 @@ impl Registers {
     /// When a registration has to be compared with the one before, and [`Past`] cannot read it now: nothing has changed, and
     /// the same document has to come again.
     pub fn take(&mut self, seen: &Seen<'_>, past: &dyn Past, out: &mut Vec<Event>) -> Result<(), Error> {
+        // Its structure is known to hold.
+        let mut reading = Reading::default();
+        if reading.read(seen.view.bytes()).is_err() {
+            return Ok(());
+        }
+        self.take_read(seen, &reading, past, out)
+    }
+
+    fn take_read(
+        &mut self,
+        seen: &Seen<'_>,
+        reading: &Reading<'_>,
+        past: &dyn Past,
+        out: &mut Vec<Event>,
+    ) -> Result<(), Error> {
         self.takings.turn(seen.received_at_us);
         let Some(at) = self.drive_at(seen.drive, seen.realm) else { return Ok(()) };
         let Some(kept) = self.drives.get_mut(at) else { return Ok(()) };
@@ -282,11 +301,11 @@ impl Registers {
         }
         let State::Live(drive) = &mut kept.state else { return Ok(()) };
         let from = out.len();
-        let paid = if seen.variant == 0 { Paid::of(&seen.view) } else { None };
+        let paid = reading.paid.as_ref().filter(|_| seen.variant == 0);
         let prior = Prior::of(drive);
         let outcome = before(drive, seen, past).map(|before| {
             let events = &mut Events::of(out, seen);
-            (drive.take(seen, &self.rules, before.as_ref(), paid.as_ref(), events), before)
+            (drive.take(seen, &self.rules, before.as_ref(), paid, events), before)
         });
         let (changed, before) = match outcome {
             Ok(taken) => taken,
@@ -300,9 +319,10 @@ impl Registers {
         let mut card = None;
         if seen.variant == 0 && !seen.view.form().is_marking() {
             let next = told(out);
-            card = self.take_card(seen, at, paid.is_some(), &mut Events::going_on(out, seen, next));
+            card = self.take_card(seen, reading, at, &mut Events::going_on(out, seen, next));
         }
-        self.find_across(seen, at, card, &Before { prior, registration: before, paid }, from, out);
+        let before = Before { prior, registration: before };
+        self.find_across(seen, at, card, (&before, reading, paid), from, out);
         // States come behind everything that has brought them about.
         let next = told(out);
         if let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) {
@@ -328,8 +348,8 @@ impl Registers {
         if let Some(before) = replaced {
             self.end_replaced(seen, before, from, out);
         }
-        if let Some(paid) = &paid {
-            self.take_paid(seen, paid);
+        if let Some(paid) = paid {
+            self.take_paid(seen, reading, paid);
         }
         if seen.view.form() == Form::OPEN_SHIFT
             && let Some(State::Live(drive)) = self.drives.get(at).map(|kept| &kept.state)
@@ -409,18 +429,37 @@ impl Registers {
         }
     }
 
-    /// The card of the register that a document names, and takes it in.
-    fn take_card(&mut self, seen: &Seen<'_>, drive: u32, paid: bool, events: &mut Events<'_>) -> Option<u32> {
-        let rnm = card::fixed::<RNM_LEN>(&seen.view, tags::KKT_REG_ID)?;
+    /// The card of the register that a document names, which is no further variant, and takes it in.
+    fn take_card(
+        &mut self,
+        seen: &Seen<'_>,
+        reading: &Reading<'_>,
+        drive: u32,
+        events: &mut Events<'_>,
+    ) -> Option<u32> {
+        let (rnm, paid) = (card::fixed::<RNM_LEN>(&reading.rnm?)?, reading.paid.is_some());
         let test = seen.realm == Realm::Test;
-        let at = match self.find_card(test, &rnm) {
+        // Hardly ever another one than that of the document before.
+        let before = match &self.drives.get(drive)?.state {
+            State::Live(drive) => drive.card,
+            State::Packed(_) => None,
+        };
+        let same = |at: &u32| self.cards.get(*at).is_some_and(|card| card.test == test && card.rnm == rnm);
+        let at = match before.filter(same).or_else(|| self.find_card(test, &rnm)) {
             Some(at) => at,
             None => self.put_card(KeptCard::new(test, rnm, drive, seen))?,
         };
         let drives = &self.drives;
         let card = self.cards.get_mut(at)?;
         let before = card.inn;
-        card.take(seen, drive, paid, |it| drives.get(it).and_then(KeptDrive::number), events);
+        card.take(
+            seen,
+            drive,
+            reading.inn.as_ref(),
+            paid,
+            |it| drives.get(it).and_then(KeptDrive::number),
+            events,
+        );
         self.owners.moved(at, &before, &card.inn, &self.hasher);
         Some(at)
     }
@@ -435,12 +474,11 @@ impl Registers {
     }
 
     /// Adds a receipt to the takings of its organisation and of everybody.
-    fn take_paid(&mut self, seen: &Seen<'_>, paid: &Paid) {
-        let mut sums = Totals::default();
-        sums.add(paid);
-        let inn = card::fixed(&seen.view, tags::USER_INN);
+    fn take_paid(&mut self, seen: &Seen<'_>, reading: &Reading<'_>, paid: &Paid) {
+        let Some(row) = paid.row() else { return };
+        let inn = reading.inn.as_ref().and_then(card::fixed);
         let time = Figures::time_of(seen.header.date_time, seen.received_at_us);
-        self.takings.take(seen.realm == Realm::Test, inn, time, &sums, &self.hasher);
+        self.takings.take(seen.realm == Realm::Test, inn, time, More::from(&row), &self.hasher);
     }
 
     fn find_card(&self, test: bool, rnm: &[u8; RNM_LEN]) -> Option<u32> {
@@ -535,7 +573,8 @@ impl Registers {
     /// The card of the register that a drive has named last.
     #[must_use]
     pub fn card_of(&self, drive: DriveNumber) -> Option<Card> {
-        let card = self.drive(drive)?.card?;
+        let kept = self.drives.get(self.find_drive(drive.to_bcd_u64())?)?;
+        let card = self.look_at(kept, |drive| drive.card)??;
         self.cards.get(card).map(|card| self.shown(card))
     }
 

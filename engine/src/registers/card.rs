@@ -12,7 +12,7 @@
 
 use std::collections::BTreeMap;
 
-use ofd_codec::{DocumentView, DriveNumber, LocalSeconds, Tag, tags};
+use ofd_codec::{DocumentView, DriveNumber, LocalSeconds, Value};
 use ofd_storage::envelope::Realm;
 
 use super::drive::Seen;
@@ -90,9 +90,9 @@ pub struct Card {
 /// Text of a requisite of a fixed width, CP866, padded with zeros.
 pub(super) type Fixed<const N: usize> = [u8; N];
 
-/// The requisite, without the spaces behind it; `None` when it is missing, empty or longer than the order lets it be.
-pub(super) fn fixed<const N: usize>(view: &DocumentView<'_>, tag: Tag) -> Option<Fixed<N>> {
-    let text = view.get(tag)?.text().trimmed().0;
+/// A requisite without the spaces behind it; `None` when it is empty or longer than the order lets it be.
+pub(super) fn fixed<const N: usize>(value: &Value<'_>) -> Option<Fixed<N>> {
+    let text = value.text().trimmed().0;
     let tells = !text.is_empty() && !text.contains(&0);
     tells.then(|| padded(text)).flatten()
 }
@@ -197,12 +197,13 @@ impl KeptCard {
         shown(&self.rnm)
     }
 
-    /// Takes a document that names this register, of the drive with this number; `paid`: it is a receipt that adds something;
+    /// Takes a document that names this register, of the drive with this number; `inn` is its 1018, and `paid`: it is a receipt that adds something;
     /// `number_of` names drives.
     pub(super) fn take(
         &mut self,
         seen: &Seen<'_>,
         drive: u32,
+        inn: Option<&Value<'_>>,
         paid: bool,
         number_of: impl Fn(u32) -> Option<DriveNumber>,
         events: &mut Events<'_>,
@@ -217,7 +218,7 @@ impl KeptCard {
         self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
         self.light.hear(seen);
         if self.drive.0 == drive
-            && let Some(inn) = fixed(&seen.view, tags::USER_INN)
+            && let Some(inn) = inn.and_then(fixed)
         {
             self.inn = inn;
         }

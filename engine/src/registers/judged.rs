@@ -502,6 +502,17 @@ impl Registers {
         (position, received_at_us): (Position, i64),
         index: u16,
     ) -> Option<Event> {
+        // That a document was sent, which is most of what is said, is no word about it.
+        let weighs = [
+            StatusKind::Accepted,
+            StatusKind::Duplicate,
+            StatusKind::Warned,
+            StatusKind::Quarantined,
+            StatusKind::Refused,
+        ];
+        if !weighs.contains(&answer.kind) {
+            return None;
+        }
         let kept = self.drives.get(self.find_drive(answer.drive)?)?;
         let looked = self.look_at(kept, |drive| (drive.card, drive.registration.map(|it| it.number)))?;
         let (Some(at), registration) = looked else { return None };

@@ -5,6 +5,9 @@
 //!
 //! Errors: reading gives `None` for anything that was not written so; nothing is allocated by a length alone.
 
+/// Bytes of the longest number.
+const NUMBER_LEN_MAX: usize = 10;
+
 /// Writes one after another.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Packer(pub(crate) Vec<u8>);
@@ -16,11 +19,20 @@ impl Packer {
 
     pub(crate) fn number(&mut self, number: impl Into<u64>) {
         let mut rest = number.into();
-        while rest > 0x7F {
-            self.0.push(0x80 | (rest & 0x7F) as u8);
-            rest >>= 7;
+        if rest < 0x80 {
+            return self.0.push(rest as u8);
         }
-        self.0.push((rest & 0x7F) as u8);
+        let (mut bytes, mut len) = ([0; NUMBER_LEN_MAX], 0_usize);
+        for byte in &mut bytes {
+            len = len.saturating_add(1);
+            *byte = (rest & 0x7F) as u8;
+            rest >>= 7;
+            if rest == 0 {
+                break;
+            }
+            *byte |= 0x80;
+        }
+        self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
 
     pub(crate) fn optional(&mut self, number: Option<u32>) {
@@ -52,18 +64,30 @@ impl<'b> Unpacker<'b> {
         Some(*first)
     }
 
+    #[inline]
     pub(crate) fn number(&mut self) -> Option<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
+        let (first, rest) = self.0.split_first()?;
+        if *first < 0x80 {
+            self.0 = rest;
+            return Some(u64::from(*first));
+        }
+        self.long_number()
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
+        let (mut number, mut shift, mut rest) = (0_u64, 0_u32, self.0);
+        while let [byte, behind @ ..] = rest {
             let part = u64::from(byte & 0x7F);
-            if shift == 63 && part > 1 {
+            if shift > 63 || (shift == 63 && part > 1) {
                 return None;
             }
             number |= part << shift;
+            rest = behind;
             if byte & 0x80 == 0 {
+                self.0 = rest;
                 return Some(number);
             }
+            shift = shift.saturating_add(7);
         }
         None
     }

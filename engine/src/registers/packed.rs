@@ -16,7 +16,7 @@ use super::event::Evidence;
 use super::pack::{Packer, Unpacker};
 use super::service::{Range, Service};
 use super::shift::{Mark, Shift};
-use super::totals::{KINDS, PAYMENTS, Row, Sums, Totals, VAT_CODES};
+use super::totals::{KINDS, Row, SLOTS, Sums, Totals};
 use super::traits::Traits;
 use super::usage::Usage;
 use crate::watch::drive::DriveWatch;
@@ -306,35 +306,48 @@ pub(super) fn unpack_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
 
 /// Writes sums, those that are not zero; whether they are exact stands elsewhere.
 pub(super) fn write_totals(to: &mut Packer, totals: &Totals) {
-    to.count(totals.rows.len());
-    for Row { kind, sums } in &totals.rows {
+    write_rows(to, &totals.rows);
+}
+
+pub(super) fn write_rows(to: &mut Packer, rows: &[Row]) {
+    to.count(rows.len());
+    for Row { kind, sums } in rows {
         to.byte(*kind);
         to.number(sums.receipts);
-        let all = [sums.total].into_iter().chain(sums.payments).chain(sums.vat);
-        let mask = all.clone().enumerate().fold(0_u32, |mask, (at, sum)| {
-            mask | u32::from(sum != 0).checked_shl(u32::try_from(at).unwrap_or(32)).unwrap_or(0)
-        });
+        let mut mask = sums.mask();
         to.number(mask);
-        all.filter(|sum| *sum != 0).for_each(|sum| to.signed(sum));
+        while mask != 0 {
+            sums.sum(mask.trailing_zeros()).into_iter().for_each(|sum| to.signed(sum));
+            mask &= mask.wrapping_sub(1);
+        }
     }
 }
 
 /// Reads what [`write_totals`] wrote.
 pub(super) fn read_totals(from: &mut Unpacker<'_>) -> Option<Totals> {
     let mut totals = Totals::default();
-    for _ in 0..from.count()?.min(KINDS) {
+    read_rows(from, &mut totals.rows)?;
+    Some(totals)
+}
+
+/// Reads what [`write_rows`] wrote behind what is there.
+pub(super) fn read_rows(from: &mut Unpacker<'_>, rows: &mut Vec<Row>) -> Option<()> {
+    let count = from.count()?.min(KINDS);
+    rows.reserve_exact(count);
+    for _ in 0..count {
         let kind = from.byte()?;
         let mut sums = Sums { receipts: from.small()?, ..Sums::default() };
-        let mask = from.small()?;
-        let all = [&mut sums.total].into_iter().chain(&mut sums.payments).chain(&mut sums.vat);
-        for (at, sum) in (0..).zip(all) {
-            if mask & 1_u32.checked_shl(at).unwrap_or(0) != 0 {
+        let mut mask = from.small()?;
+        while mask != 0 {
+            let at = mask.trailing_zeros();
+            mask &= mask.wrapping_sub(1);
+            // A bit without a sum has no number either.
+            if let Some(sum) = sums.slot(at) {
                 *sum = from.signed()?;
             }
         }
-        totals.rows.reserve_exact(1);
-        totals.rows.push(Row { kind, sums });
+        rows.push(Row { kind, sums });
     }
-    Some(totals)
+    Some(())
 }
-const _: () = assert!(1 + PAYMENTS + VAT_CODES <= 32);
+const _: () = assert!(SLOTS <= 32);

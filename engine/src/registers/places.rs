@@ -223,6 +223,12 @@ impl Places {
 
     /// The values that hold for a register: its number, the organisation of its documents, its placement.
     pub(super) fn values(&self, rnm: &[u8], inn: &[u8], at: u32) -> Values {
+        // Asked of every document, and most hosts have set nothing.
+        let has_none =
+            self.registers.is_empty() && self.by_outlet.is_empty() && self.organisations.is_empty();
+        if has_none && self.default.is_empty() {
+            return Values::default();
+        }
         let outlets = if self.by_outlet.is_empty() { None } else { self.outlet(at) };
         let inn = self.inn(at).unwrap_or(digits(inn));
         let of = |level: &'_ BTreeMap<Box<str>, Setting>, key: &str| level.get(key).copied();

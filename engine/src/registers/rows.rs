@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use super::pack::{Packer, Unpacker};
-use super::packed::{read_totals, write_totals};
-use super::totals::Totals;
+use super::packed::{read_rows, read_totals, write_rows, write_totals};
+use super::totals::{More, Row, Totals};
 
 /// Bytes from which on entries are many: a late one is looked for among at most so much.
 const FEW_LEN_MAX: usize = if cfg!(test) { 1024 } else { 32 * 1024 };
@@ -29,6 +29,14 @@ pub(super) struct Few {
     /// Number of the newest entry, and the byte it begins at.
     last: u32,
     last_at: u32,
+}
+
+/// Where entries are put together, so that no receipt asks for memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scratch {
+    totals: Totals,
+    sums: Packer,
+    entry: Packer,
 }
 
 impl Default for Rows {
@@ -63,15 +71,15 @@ impl Rows {
     }
 
     /// Adds to an entry, which is put in when it is new.
-    pub(super) fn add(&mut self, number: u32, more: &Totals) {
+    pub(super) fn add(&mut self, number: u32, more: More<'_>, scratch: &mut Scratch) {
         match self {
             Self::Few(few) => {
-                few.add(number, more);
+                few.add(number, more, scratch);
                 if few.bytes.len() > FEW_LEN_MAX {
                     *self = Self::Many(few.iter().collect());
                 }
             }
-            Self::Many(rows) => rows.entry(number).or_default().add_all(more),
+            Self::Many(rows) => rows.entry(number).or_default().add_more(more),
         }
     }
 
@@ -154,12 +162,12 @@ impl Few {
         u32::try_from(self.bytes.len()).unwrap_or(u32::MAX)
     }
 
-    fn add(&mut self, number: u32, more: &Totals) {
+    fn add(&mut self, number: u32, more: More<'_>, scratch: &mut Scratch) {
         if self.bytes.is_empty() || number > self.last {
             let less = if self.bytes.is_empty() { 0 } else { self.last };
             (self.last, self.last_at) = (number, self.len());
             let end = self.bytes.len();
-            self.put(end..end, &entry(number.saturating_sub(less), more));
+            self.put(end..end, scratch.entry(number.saturating_sub(less), more));
             return;
         }
         // Where it is or has to be: behind `before`, which is the number of the entry in front of it.
@@ -177,18 +185,14 @@ impl Few {
             let Some(bytes) = from.bytes() else { return };
             let behind = whole.saturating_sub(from.0.len());
             if here == number {
-                let mut totals = totals_of(bytes);
-                totals.add_all(more);
-                self.put(at..behind, &entry(less, &totals));
+                self.put(at..behind, scratch.entry_with(less, bytes, more));
                 return;
             }
             if here > number {
-                let new = entry(number.saturating_sub(before), more);
-                let is_last = self.last == here;
-                let new_len = u32::try_from(new.len()).unwrap_or(u32::MAX);
-                let mut rest = Packer(new);
-                rest.number(here.saturating_sub(number));
-                self.put(at..behind_number, &rest.0);
+                let new_len = scratch.entry(number.saturating_sub(before), more).len();
+                let (is_last, new_len) = (self.last == here, u32::try_from(new_len).unwrap_or(u32::MAX));
+                scratch.entry.number(here.saturating_sub(number));
+                self.put(at..behind_number, &scratch.entry.0);
                 if is_last {
                     self.last_at = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(new_len);
                 }
@@ -210,17 +214,81 @@ impl Few {
             let new_len = u32::try_from(new.len()).unwrap_or(u32::MAX);
             self.last_at = self.last_at.saturating_add(new_len).saturating_sub(place_len);
         }
-        self.bytes.splice(place, new.iter().copied());
+        if place.end == self.bytes.len() {
+            self.bytes.truncate(place.start);
+            self.bytes.extend_from_slice(new);
+        } else {
+            self.bytes.splice(place, new.iter().copied());
+        }
     }
 }
 
-fn entry(less: u32, totals: &Totals) -> Vec<u8> {
-    let mut sums = Packer(Vec::with_capacity(64));
-    put_entry_totals(&mut sums, totals);
-    let mut to = Packer(Vec::with_capacity(72));
-    to.number(less);
-    to.bytes(&sums.0);
-    to.0
+impl Scratch {
+    /// The bytes of an entry.
+    fn entry(&mut self, less: u32, more: More<'_>) -> &[u8] {
+        self.sums.0.clear();
+        self.sums.byte(u8::from(more.inexact));
+        write_rows(&mut self.sums, more.rows);
+        self.entry.0.clear();
+        self.entry.number(less);
+        self.entry.bytes(&self.sums.0);
+        &self.entry.0
+    }
+
+    /// The same of sums that stand there and those that are added.
+    fn entry_with(&mut self, less: u32, bytes: &[u8], more: More<'_>) -> &[u8] {
+        if let [row] = more.rows
+            && !more.inexact
+        {
+            self.sums.0.clear();
+            if add_row(bytes, row, &mut self.sums).is_some() {
+                self.entry.0.clear();
+                self.entry.number(less);
+                self.entry.bytes(&self.sums.0);
+                return &self.entry.0;
+            }
+        }
+        let mut totals = core::mem::take(&mut self.totals);
+        totals.rows.clear();
+        let mut from = Unpacker(bytes);
+        totals.inexact = from.byte() == Some(1);
+        let read = read_rows(&mut from, &mut totals.rows);
+        assert!(read.is_some() && from.is_empty(), "sums do not come back from their {} bytes", bytes.len());
+        totals.add_more(more);
+        self.entry(less, More::from(&totals));
+        self.totals = totals;
+        &self.entry.0
+    }
+}
+
+/// Adds a row to the one row of sums that stands there, number by number: most receipts of most organisations are of one kind.
+/// `None`: it is not as simple as that, and what was written does not count.
+fn add_row(bytes: &[u8], row: &Row, to: &mut Packer) -> Option<()> {
+    let mut from = Unpacker(bytes);
+    let (inexact, rows) = (from.byte()?, from.byte()?);
+    if rows != 1 || from.byte()? != row.kind {
+        return None;
+    }
+    to.0.extend_from_slice(&[inexact, rows, row.kind]);
+    to.number(from.small()?.checked_add(row.sums.receipts)?);
+    let (before, new) = (from.small()?, row.sums.mask());
+    let mut mask = before | new;
+    to.number(mask);
+    while mask != 0 {
+        let at = mask.trailing_zeros();
+        mask &= mask.wrapping_sub(1);
+        let bit = 1_u32.checked_shl(at)?;
+        let mut sum = if before & bit == 0 { 0 } else { from.signed()? };
+        if new & bit != 0 {
+            sum = sum.checked_add(row.sums.sum(at)?)?;
+        }
+        // A sum of zero is not written.
+        if sum == 0 {
+            return None;
+        }
+        to.signed(sum);
+    }
+    from.is_empty().then_some(())
 }
 
 #[cfg(test)]
@@ -238,7 +306,7 @@ mod tests {
     // Money is added up in bytes that are cut and mended: a list that is simply sorted knows what has to come out.
     #[test]
     fn rows_say_what_a_list_says() {
-        let mut many = 0;
+        let (mut many, mut scratch) = (0, Scratch::default());
         for seed in 1..=300_u64 {
             let mut prng = Prng::new(seed, 0);
             let (mut rows, mut list, mut newest) = (Rows::default(), BTreeMap::new(), 0_u32);
@@ -259,7 +327,7 @@ mod tests {
                     ((prng.next_u64() % 4) as usize, prng.next_u64().is_multiple_of(9));
                 let mut more = Totals::default();
                 more.add(&Paid { direction, correction, sums });
-                rows.add(number, &more);
+                rows.add(number, More::from(&more), &mut scratch);
                 list.entry(number).or_insert_with(Totals::default).add_all(&more);
                 assert_eq!(rows.first(), list.keys().next().copied(), "seed {seed}");
                 if prng.next_u64().is_multiple_of(150) {

@@ -31,9 +31,9 @@ use ofd_codec::LocalSeconds;
 use super::card::Fixed;
 use super::figures::{Figures, Grain};
 use super::pack::{Packer, Unpacker};
-use super::rows::{Rows, entry_totals, put_entry_totals};
+use super::rows::{Rows, Scratch, entry_totals, put_entry_totals};
 use super::slab::Slab;
-use super::totals::Totals;
+use super::totals::More;
 
 /// Longest INN, bytes.
 pub(super) const INN_LEN: usize = 12;
@@ -103,22 +103,26 @@ impl Purse {
     }
 
     /// Adds sums of receipts made at one time, or within one row that begins then.
-    fn add(&mut self, time: u32, more: &Totals, parts: Parts) {
+    fn add(&mut self, time: u32, more: More<'_>, parts: Parts, scratch: &mut Scratch) {
         for (rows, grain) in self.rows.iter_mut().zip(GRAINS) {
             if time >= parts.of(grain) {
-                rows.add(time.checked_div(grain.seconds()).unwrap_or(0), more);
+                rows.add(time.checked_div(grain.seconds()).unwrap_or(0), more, scratch);
                 return;
             }
         }
     }
 
     /// What has become older than its part goes into the next.
-    fn put_down(&mut self, parts: Parts) {
+    fn put_down(&mut self, parts: Parts, scratch: &mut Scratch) {
+        let number = |grain: Grain| parts.of(grain).checked_div(grain.seconds()).unwrap_or(0);
+        let mut rows = self.rows.iter().zip(GRAINS);
+        if !rows.any(|(rows, grain)| rows.first().is_some_and(|first| first < number(grain))) {
+            return;
+        }
         for (at, grain) in GRAINS.into_iter().enumerate() {
-            let from = parts.of(grain).checked_div(grain.seconds()).unwrap_or(0);
-            let old = self.rows.get_mut(at).map(|rows| rows.take_before(from)).unwrap_or_default();
+            let old = self.rows.get_mut(at).map(|rows| rows.take_before(number(grain))).unwrap_or_default();
             for (number, totals) in old {
-                self.add(number.saturating_mul(grain.seconds()), &totals, parts);
+                self.add(number.saturating_mul(grain.seconds()), More::from(&totals), parts, scratch);
             }
         }
     }
@@ -139,6 +143,7 @@ pub(super) struct Takings {
     clock_us: i64,
     /// About what all of it takes in a checkpoint, bytes.
     len_bytes: usize,
+    scratch: Scratch,
 }
 
 impl Default for Takings {
@@ -149,6 +154,7 @@ impl Default for Takings {
             everybody: [Purse::of_everybody(false), Purse::of_everybody(true)],
             clock_us: 0,
             len_bytes: 0,
+            scratch: Scratch::default(),
         }
     }
 }
@@ -165,21 +171,21 @@ impl Takings {
         test: bool,
         inn: Option<Fixed<INN_LEN>>,
         time: LocalSeconds,
-        more: &Totals,
+        more: More<'_>,
         hasher: &RandomState,
     ) {
         let parts = Parts::at(self.clock_us);
         if let Some(purse) = self.everybody.get_mut(usize::from(test)) {
-            purse.put_down(parts);
-            purse.add(time.0, more, parts);
+            purse.put_down(parts, &mut self.scratch);
+            purse.add(time.0, more, parts, &mut self.scratch);
         }
         let Some(purse) = inn.and_then(|inn| self.purse(test, inn, hasher)) else { return };
         let Some(purse) = self.purses.get_mut(purse) else { return };
         let len =
             |it: &Purse| it.rows.iter().fold(0, |sum: usize, rows| sum.saturating_add(rows.len_bytes()));
         let before = len(purse);
-        purse.put_down(parts);
-        purse.add(time.0, more, parts);
+        purse.put_down(parts, &mut self.scratch);
+        purse.add(time.0, more, parts, &mut self.scratch);
         self.len_bytes = self.len_bytes.saturating_add(len(purse)).saturating_sub(before);
     }
 
@@ -282,7 +288,7 @@ impl Takings {
         let before = rows.len_bytes();
         for _ in 0..from.count()?.min(ENTRIES_AT_ONCE) {
             let number = from.small()?;
-            rows.add(number, &entry_totals(from)?);
+            rows.add(number, More::from(&entry_totals(from)?), &mut self.scratch);
         }
         if head & EVERYBODY == 0 {
             self.len_bytes = self.len_bytes.saturating_add(rows.len_bytes()).saturating_sub(before);

@@ -43,16 +43,6 @@ pub const REVENUE_SIGN: [i64; DIRECTIONS] = [1, -1, 0, 0];
 pub const PAYMENT_TAGS: [Tag; PAYMENTS] =
     [tags::CASH_SUM, tags::ECASH_SUM, tags::PREPAID_SUM, tags::CREDIT_SUM, tags::PROVISION_SUM];
 
-/// The code of 1199 whose sum stands in a tag of its own; 5 (0 %) and 6 (without tax) are turnover, not tax.
-const FLAT_VAT: [(Tag, usize); 6] = [
-    (tags::VAT_20, 0),
-    (tags::VAT_10, 1),
-    (tags::VAT_20_120, 2),
-    (tags::VAT_10_110, 3),
-    (tags::TURNOVER_VAT_0, 4),
-    (tags::TURNOVER_NO_VAT, 5),
-];
-
 /// Sums of one receipt or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
@@ -64,6 +54,41 @@ pub struct Sums {
     pub payments: [i64; PAYMENTS],
     /// By code of 1199 less one: tax, and for codes 5 and 6 turnover.
     pub vat: [i64; VAT_CODES],
+}
+
+/// Sums of [`Sums::slot`].
+pub(super) const SLOTS: u32 = VAT + VAT_CODES as u32;
+/// Slots of the first payment form and of the first code of tax.
+const PAYMENT: u32 = 1;
+const VAT: u32 = PAYMENT + PAYMENTS as u32;
+
+impl Sums {
+    /// A sum by its slot.
+    pub(super) fn sum(&self, at: u32) -> Option<i64> {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        match at.checked_sub(1) {
+            None => Some(self.total),
+            Some(at) if at < PAYMENTS => self.payments.get(at).copied(),
+            Some(at) => self.vat.get(at.saturating_sub(PAYMENTS)).copied(),
+        }
+    }
+
+    /// A bit for each slot whose sum is not zero.
+    pub(super) fn mask(&self) -> u32 {
+        let bits =
+            |sums: &[i64]| sums.iter().rev().fold(0_u32, |bits, sum| (bits << 1) | u32::from(*sum != 0));
+        bits(&[self.total]) | (bits(&self.payments) << PAYMENT) | (bits(&self.vat) << VAT)
+    }
+
+    /// The sums in the order they are written in, below [`SLOTS`]: total, payment forms, codes of tax.
+    pub(super) fn slot(&mut self, at: u32) -> Option<&mut i64> {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        match at.checked_sub(1) {
+            None => Some(&mut self.total),
+            Some(at) if at < PAYMENTS => self.payments.get_mut(at),
+            Some(at) => self.vat.get_mut(at.saturating_sub(PAYMENTS)),
+        }
+    }
 }
 
 /// What one receipt adds.
@@ -81,39 +106,14 @@ impl Paid {
     /// Reads a receipt, a БСО or a correction; `None` for other forms and where no direction can be read.
     #[must_use]
     pub fn of(view: &DocumentView<'_>) -> Option<Self> {
-        let form = view.form();
-        if !form.is_receipt_like() {
-            return None;
-        }
-        let correction = matches!(form, Form::RECEIPT_CORRECTION | Form::BSO_CORRECTION);
-        let mut sums = Sums { receipts: 1, ..Sums::default() };
-        let mut direction = None;
-        // Of a repeated requisite the first counts, as everywhere.
-        let (mut seen_payments, mut seen_vat, mut seen_total) =
-            ([false; PAYMENTS], [false; VAT_CODES], false);
-        for (tag, value) in view.tags() {
-            if tag == tags::OPERATION_TYPE {
-                direction = direction.or(value.u8().ok());
-            } else if tag == tags::TOTAL_SUM {
-                take_first(&mut sums.total, &mut seen_total, &value);
-            } else if let Some(at) = PAYMENT_TAGS.iter().position(|it| *it == tag) {
-                if let (Some(sum), Some(seen)) = (sums.payments.get_mut(at), seen_payments.get_mut(at)) {
-                    take_first(sum, seen, &value);
-                }
-            } else if let Some((_, at)) = FLAT_VAT.iter().find(|(it, _)| *it == tag) {
-                if let (Some(sum), Some(seen)) = (sums.vat.get_mut(*at), seen_vat.get_mut(*at)) {
-                    take_first(sum, seen, &value);
-                }
-            } else if tag == tags::RECEIPT_VAT_SUMS {
-                for (code, sum) in listed_vat(&value) {
-                    if let (Some(slot), Some(seen)) = (sums.vat.get_mut(code), seen_vat.get_mut(code)) {
-                        take_first(slot, seen, &sum);
-                    }
-                }
-            }
-        }
-        let direction = usize::from(direction?).checked_sub(1).filter(|it| *it < DIRECTIONS)?;
-        Some(Self { direction, correction, sums })
+        let mut read = PaidRead::of(view.form())?;
+        view.tags().for_each(|(tag, value)| read.take(tag, &value));
+        read.end()
+    }
+
+    /// As a row of sums.
+    pub(super) fn row(&self) -> Option<Row> {
+        kind_of(self.direction, self.correction).map(|kind| Row { kind, sums: self.sums })
     }
 
     /// What it adds to revenue, kopecks.
@@ -123,9 +123,65 @@ impl Paid {
     }
 }
 
-fn take_first(slot: &mut i64, seen: &mut bool, value: &Value<'_>) {
-    if !*seen && let Ok(sum) = value.kopecks() {
-        (*slot, *seen) = (sum.0, true);
+/// A receipt that is being read, requisite by requisite of its upper level.
+pub(super) struct PaidRead {
+    correction: bool,
+    direction: Option<u8>,
+    sums: Sums,
+    /// Slots of [`Sums::slot`] that were read.
+    seen: u32,
+}
+
+impl PaidRead {
+    /// Of a form; `None` of one that pays nothing.
+    pub(super) fn of(form: Form) -> Option<Self> {
+        let correction = matches!(form, Form::RECEIPT_CORRECTION | Form::BSO_CORRECTION);
+        let sums = Sums { receipts: 1, ..Sums::default() };
+        form.is_receipt_like().then_some(Self { correction, direction: None, sums, seen: 0 })
+    }
+
+    #[inline(always)]
+    pub(super) fn take(&mut self, tag: Tag, value: &Value<'_>) {
+        match tag {
+            tags::OPERATION_TYPE => self.direction = self.direction.or(value.u8().ok()),
+            tags::TOTAL_SUM => self.first(0, value),
+            tags::CASH_SUM => self.first(PAYMENT, value),
+            tags::ECASH_SUM => self.first(PAYMENT + 1, value),
+            tags::PREPAID_SUM => self.first(PAYMENT + 2, value),
+            tags::CREDIT_SUM => self.first(PAYMENT + 3, value),
+            tags::PROVISION_SUM => self.first(PAYMENT + 4, value),
+            // The code of 1199 whose sum stands in a tag of its own; 5 (0 %) and 6 (without tax) are turnover, not tax.
+            tags::VAT_20 => self.first(VAT, value),
+            tags::VAT_10 => self.first(VAT + 1, value),
+            tags::VAT_20_120 => self.first(VAT + 2, value),
+            tags::VAT_10_110 => self.first(VAT + 3, value),
+            tags::TURNOVER_VAT_0 => self.first(VAT + 4, value),
+            tags::TURNOVER_NO_VAT => self.first(VAT + 5, value),
+            tags::RECEIPT_VAT_SUMS => {
+                for (code, sum) in listed_vat(value) {
+                    self.first(u32::try_from(code).unwrap_or(SLOTS).saturating_add(VAT), &sum);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Of a repeated requisite the first that can be read counts.
+    fn first(&mut self, at: u32, value: &Value<'_>) {
+        let bit = 1_u32.checked_shl(at).unwrap_or(0);
+        if self.seen & bit == 0
+            && let Some(slot) = self.sums.slot(at)
+            && let Ok(sum) = value.kopecks()
+        {
+            *slot = sum.0;
+            self.seen |= bit;
+        }
+    }
+
+    pub(super) fn end(&self) -> Option<Paid> {
+        let Self { correction, direction, sums, seen: _ } = *self;
+        let direction = usize::from(direction?).checked_sub(1).filter(|it| *it < DIRECTIONS)?;
+        Some(Paid { direction, correction, sums })
     }
 }
 
@@ -157,6 +213,25 @@ pub(super) struct Row {
     pub(super) sums: Sums,
 }
 
+/// Sums that are added to others: of one receipt, or of many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct More<'a> {
+    pub(super) rows: &'a [Row],
+    pub(super) inexact: bool,
+}
+
+impl<'a> From<&'a Totals> for More<'a> {
+    fn from(totals: &'a Totals) -> Self {
+        Self { rows: &totals.rows, inexact: totals.inexact }
+    }
+}
+
+impl<'a> From<&'a Row> for More<'a> {
+    fn from(row: &'a Row) -> Self {
+        Self { rows: core::slice::from_ref(row), inexact: false }
+    }
+}
+
 /// Kinds of [`Row`].
 pub(super) const KINDS: usize = DIRECTIONS * 2;
 
@@ -170,6 +245,10 @@ impl Totals {
 
     /// All that others have added up.
     pub fn add_all(&mut self, more: &Self) {
+        self.add_more(more.into());
+    }
+
+    pub(super) fn add_more(&mut self, more: More<'_>) {
         more.rows.iter().for_each(|row| self.put(row.kind, &row.sums));
         self.inexact |= more.inexact;
     }
@@ -182,8 +261,9 @@ impl Totals {
             None => whole = false,
         };
         put(&mut sums.total, more.total);
-        sums.payments.iter_mut().zip(more.payments).for_each(|(slot, more)| put(slot, more));
-        sums.vat.iter_mut().zip(more.vat).for_each(|(slot, more)| put(slot, more));
+        // Most of them are zero.
+        let others = sums.payments.iter_mut().zip(&more.payments).chain(sums.vat.iter_mut().zip(&more.vat));
+        others.filter(|(_, more)| **more != 0).for_each(|(slot, more)| put(slot, *more));
         sums.receipts = sums.receipts.saturating_add(more.receipts);
         self.inexact |= !whole;
     }

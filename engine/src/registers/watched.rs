@@ -8,6 +8,7 @@ use ofd_storage::envelope::Realm;
 use super::card::{self, KeptCard};
 use super::drive::{Drive, Seen};
 use super::event::{Event, EventKind, Events};
+use super::reading::Reading;
 use super::registration::Registration;
 use super::totals::Paid;
 use super::{Card, KeptDrive, Registers, State, TOLD_AT_ONCE, packed};
@@ -20,7 +21,6 @@ pub(super) struct Before {
     pub(super) prior: Prior,
     /// The registration that it has replaced.
     pub(super) registration: Option<Registration>,
-    pub(super) paid: Option<Paid>,
 }
 
 /// What is due of a drive.
@@ -71,7 +71,7 @@ impl Registers {
         seen: &Seen<'_>,
         at: u32,
         card: Option<u32>,
-        before: &Before,
+        (before, reading, paid): (&Before, &Reading<'_>, Option<&Paid>),
         from: usize,
         out: &mut Vec<Event>,
     ) {
@@ -80,12 +80,12 @@ impl Registers {
         let replaced = kept.as_deref().filter(|it| it.current() != at).and_then(KeptCard::since);
         let rnm = || card::text(&seen.view, tags::KKT_REG_ID);
         let mut scene = scene_of(seen, &self.rule_set, &rnm);
-        let Before { prior, registration, paid } = before;
+        let Before { prior, registration } = before;
         let mut watch = core::mem::take(&mut drive.watch);
         let told = out.get(from..).unwrap_or_default();
         mapped::judge(told, drive, &mut watch.tallies, &mut scene);
-        let (registration, paid) = (registration.as_ref(), paid.as_ref());
-        watch.judge(&Around { seen, drive, prior: *prior, before: registration, paid, replaced }, &mut scene);
+        let (prior, before, facts) = (*prior, registration.as_ref(), &reading.facts);
+        watch.judge(&Around { seen, drive, prior, before, paid, facts, replaced }, &mut scene);
         if let (Some(card), Some(paid)) = (&mut kept, paid)
             && prior.is_new(drive)
         {

@@ -697,7 +697,9 @@ fn body_of(document: &StoredDocument, drive: DriveNumber, number: u32) -> Option
     let mut raw = Vec::with_capacity(envelope.plain.len().saturating_add(64));
     RawData::write(&container, envelope.plain, &mut raw);
     let options = JsonOptions { message_sign: Some(container.message_sign()), raw: Some(&raw) };
-    let mut json = Vec::new();
+    // About what most documents take, so that it does not move while it grows.
+    let room = envelope.plain.len().saturating_mul(4).saturating_add(raw.len().saturating_mul(2));
+    let mut json = Vec::with_capacity(room);
     write_document_into(&view, version, &options, &mut json);
     let hash = *blake3::hash(envelope.container).as_bytes();
     Some(TaxDocument { drive, number, hash, json: Bytes::from(json) })

@@ -119,6 +119,8 @@ pub(crate) struct Around<'a> {
     /// The registration before, when the document is one that has replaced it.
     pub(crate) before: Option<&'a Registration>,
     pub(crate) paid: Option<&'a Paid>,
+    /// What the document says.
+    pub(crate) facts: &'a Facts<'a>,
     /// When another drive became that of the register: 1012 of its first document.
     pub(crate) replaced: Option<LocalSeconds>,
 }
@@ -126,7 +128,7 @@ pub(crate) struct Around<'a> {
 impl DriveWatch {
     /// A document, behind everything that the drive has made of it.
     pub(crate) fn judge(&mut self, around: &Around<'_>, scene: &mut Scene<'_>) {
-        let Around { seen, drive, prior, .. } = *around;
+        let Around { seen, drive, prior, facts, .. } = *around;
         if !seen.imported {
             self.hear(seen, scene);
         }
@@ -134,29 +136,28 @@ impl DriveWatch {
             return;
         }
         let newest = drive.last.is_some_and(|it| it.number == seen.number);
-        let facts = Facts::of(&seen.view);
         let form = seen.view.form();
         if !seen.imported && newest {
             self.clock(around, scene);
         }
         if registers(form) {
-            self.register(around, &facts, scene);
+            self.register(around, facts, scene);
         }
         if !newest {
             return;
         }
         if let Some(terms) = self.terms {
-            self.requisites(&terms, &facts, form, scene);
-            self.term(&terms, around, &facts, scene);
+            self.requisites(&terms, facts, form, scene);
+            self.term(&terms, around, facts, scene);
         }
         self.order(around, scene);
         match form {
             Form::OPEN_SHIFT => self.fresh = (0, 0),
-            Form::CLOSE_SHIFT => self.close(around, &facts, scene),
-            _ if form.is_receipt_like() => self.receipt(around, scene, &facts),
+            Form::CLOSE_SHIFT => self.close(around, facts, scene),
+            _ if form.is_receipt_like() => self.receipt(around, scene, facts),
             _ => {}
         }
-        self.report(around, &facts, scene);
+        self.report(around, facts, scene);
         if form == Form::CLOSE_SHIFT {
             self.fresh = (0, 0);
         }

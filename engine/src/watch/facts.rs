@@ -1,8 +1,8 @@
-//! What the rules across documents ask of one document, read in one pass over its upper level and its items. Pure.
+//! What the rules across documents ask of one document, taken requisite by requisite. Pure.
 //!
 //! Of a repeated requisite the first counts, as everywhere. A requisite that cannot be read is not there: rule B4 tells of it.
 
-use ofd_codec::{DocumentView, Form, LocalSeconds, Tag, Value, tags};
+use ofd_codec::{Form, LocalSeconds, Tag, Value, tags};
 
 /// Counters of a drive or a shift that are compared: receipts (1134), then the totals (1201) of the four directions.
 pub(crate) type Counters = [Option<u64>; 5];
@@ -65,58 +65,54 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn of(view: &DocumentView<'a>) -> Self {
-        let mut facts = Self::default();
-        let receipt = view.form().is_receipt_like();
-        for (tag, value) in view.tags() {
-            match tag {
-                tags::KKT_REG_ID => text(&mut facts.rnm, &value),
-                tags::USER_INN => text(&mut facts.inn, &value),
-                tags::USER_NAME => text(&mut facts.user_name, &value),
-                tags::RETAIL_PLACE_ADDRESS => text(&mut facts.address, &value),
-                tags::RETAIL_PLACE => text(&mut facts.place, &value),
-                tags::MACHINE_NUMBER => text(&mut facts.machine, &value),
-                tags::FFD_VERSION => facts.ffd = facts.ffd.or(value.u8().ok()),
-                tags::AUTO_MODE => facts.automat |= is(&value),
-                tags::INTERNET_SIGN => facts.internet_only |= is(&value),
-                tags::INTERNET_PAYMENT => facts.internet |= is(&value),
-                tags::LOTTERY_SIGN => facts.lottery |= is(&value),
-                tags::GAMBLING_SIGN => facts.gambling |= is(&value),
-                tags::EXCISE_DUTY_PRODUCT_SIGN => facts.excise |= is(&value),
-                tags::USAGE_CONDITIONS => facts.usage |= value.bits().unwrap_or(0),
-                tags::TAXATION_TYPES => facts.taxation_types |= value.u8().unwrap_or(0),
-                tags::APPLIED_TAXATION_TYPE => facts.taxation = facts.taxation.or(value.u8().ok()),
-                tags::AGENT_FLAGS => facts.agents |= value.u8().unwrap_or(0),
-                tags::ITEM if receipt => facts.take_item(&value),
-                tags::CASH_SUM => facts.cash = value.vln().unwrap_or(0),
-                tags::CORRECTION_BASE => {
-                    let date = children(&value).find(|(tag, _)| *tag == tags::CORRECTION_DATE);
-                    facts.corrected = date.and_then(|(_, value)| value.unixtime().ok());
-                }
-                tags::KEY_RESOURCE => facts.key_days = value.vln().ok().and_then(|it| u32::try_from(it).ok()),
-                tags::UNSENT_DOCUMENTS => facts.unsent = value.u32().ok(),
-                tags::UNSENT_SINCE => facts.unsent_since = value.unixtime().ok().filter(|it| it.0 > 0),
-                tags::UNSENT_NOTIFICATIONS => {
-                    facts.notifications = value.vln().ok().and_then(|it| u32::try_from(it).ok());
-                }
-                tags::BAD_CODES | tags::BAD_REQUESTS => facts.bad_codes |= is(&value),
-                tags::DRIVE_COUNTERS => facts.drive_counters = Some(counters(&value)),
-                tags::SHIFT_COUNTERS => facts.shift_counters = Some(counters(&value)),
-                _ => {}
+    /// Takes the next requisite of the upper level of a document.
+    #[inline]
+    pub(crate) fn take(&mut self, tag: Tag, value: &Value<'a>) {
+        match tag {
+            tags::KKT_REG_ID => text(&mut self.rnm, value),
+            tags::USER_INN => text(&mut self.inn, value),
+            tags::USER_NAME => text(&mut self.user_name, value),
+            tags::RETAIL_PLACE_ADDRESS => text(&mut self.address, value),
+            tags::RETAIL_PLACE => text(&mut self.place, value),
+            tags::MACHINE_NUMBER => text(&mut self.machine, value),
+            tags::FFD_VERSION => self.ffd = self.ffd.or(value.u8().ok()),
+            tags::AUTO_MODE => self.automat |= is(value),
+            tags::INTERNET_SIGN => self.internet_only |= is(value),
+            tags::INTERNET_PAYMENT => self.internet |= is(value),
+            tags::LOTTERY_SIGN => self.lottery |= is(value),
+            tags::GAMBLING_SIGN => self.gambling |= is(value),
+            tags::EXCISE_DUTY_PRODUCT_SIGN => self.excise |= is(value),
+            tags::USAGE_CONDITIONS => self.usage |= value.bits().unwrap_or(0),
+            tags::TAXATION_TYPES => self.taxation_types |= value.u8().unwrap_or(0),
+            tags::APPLIED_TAXATION_TYPE => self.taxation = self.taxation.or(value.u8().ok()),
+            tags::AGENT_FLAGS => self.agents |= value.u8().unwrap_or(0),
+            tags::CASH_SUM => self.cash = value.vln().unwrap_or(0),
+            tags::CORRECTION_BASE => {
+                let date = children(value).find(|(tag, _)| *tag == tags::CORRECTION_DATE);
+                self.corrected = date.and_then(|(_, value)| value.unixtime().ok());
             }
+            tags::KEY_RESOURCE => self.key_days = value.vln().ok().and_then(|it| u32::try_from(it).ok()),
+            tags::UNSENT_DOCUMENTS => self.unsent = value.u32().ok(),
+            tags::UNSENT_SINCE => self.unsent_since = value.unixtime().ok().filter(|it| it.0 > 0),
+            tags::UNSENT_NOTIFICATIONS => {
+                self.notifications = value.vln().ok().and_then(|it| u32::try_from(it).ok());
+            }
+            tags::BAD_CODES | tags::BAD_REQUESTS => self.bad_codes |= is(value),
+            tags::DRIVE_COUNTERS => self.drive_counters = Some(counters(value)),
+            tags::SHIFT_COUNTERS => self.shift_counters = Some(counters(value)),
+            _ => {}
         }
-        facts
     }
 
-    fn take_item(&mut self, item: &Value<'_>) {
-        for (tag, value) in children(item) {
-            match tag {
-                tags::VAT_RATE => self.rates |= bit(&value) as u16,
-                tags::PAYMENT_SUBJECT => self.subjects |= bit(&value),
-                tags::ITEM_AGENT_FLAGS => self.agents |= value.u8().unwrap_or(0),
-                tags::PRODUCT_CODE_STLV => self.marked = true,
-                _ => {}
-            }
+    /// Takes the next requisite of an item of a receipt.
+    #[inline]
+    pub(crate) fn take_of_item(&mut self, tag: Tag, value: &Value<'_>) {
+        match tag {
+            tags::VAT_RATE => self.rates |= bit(value) as u16,
+            tags::PAYMENT_SUBJECT => self.subjects |= bit(value),
+            tags::ITEM_AGENT_FLAGS => self.agents |= value.u8().unwrap_or(0),
+            tags::PRODUCT_CODE_STLV => self.marked = true,
+            _ => {}
         }
     }
 

@@ -148,7 +148,13 @@ impl CardWatch {
                 ..What::default()
             });
         }
-        self.packed = packed(&days, &tallies);
+        let packed = packed(&days, &tallies);
+        // Hardly ever longer than it was: no memory is asked for then.
+        if self.packed.len() == packed.len() {
+            self.packed.copy_from_slice(&packed);
+        } else {
+            self.packed = packed.into();
+        }
     }
 
     /// The indicators as they stand.
@@ -196,7 +202,7 @@ fn sum(days: &[DayCounts]) -> [u64; 4] {
     })
 }
 
-fn packed(days: &[DayCounts], tallies: &Tallies) -> Box<[u8]> {
+fn packed(days: &[DayCounts], tallies: &Tallies) -> Vec<u8> {
     let mut to = Packer(Vec::with_capacity(days.len().saturating_mul(3).saturating_add(1)));
     to.count(days.len());
     let mut before = 0_u32;
@@ -213,7 +219,7 @@ fn packed(days: &[DayCounts], tallies: &Tallies) -> Box<[u8]> {
     if !tallies.is_empty() {
         tallies.pack(&mut to);
     }
-    to.0.into()
+    to.0
 }
 
 #[cfg(test)]

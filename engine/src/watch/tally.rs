@@ -168,7 +168,8 @@ impl Scene<'_> {
 
     /// A rule holds: if it did not, that has ended.
     pub(crate) fn ended(&mut self, tallies: &mut Tallies, rule: LifeRuleId) {
-        if tallies.is_empty() || !self.rules.is_on(rule) {
+        // Asked of every document for every state: hardly any lasts.
+        if tallies.is_empty() || !tallies.has(rule) || !self.rules.is_on(rule) {
             return;
         }
         let Some(tally) = tallies.remove(rule) else { return };
