@@ -709,6 +709,21 @@ mod tests {
         assert_eq!(view.get(Tag(1077)).unwrap().fiscal_sign().unwrap_err().kind, Kind::Length);
     }
 
+    /// Why: a body that no container can hold is checked by the slow walk first, which hands nothing over.
+    #[test]
+    fn a_document_longer_than_any_container_is_handed_over_too() {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::RECEIPT, |w| {
+                w.bytes(Tag(1999), &[0; 40_000])?;
+                w.u32(Tag(1040), 7);
+                Ok(())
+            })
+            .unwrap();
+        let (view, header) = DocumentView::visit_checked(&bytes, &mut ()).unwrap();
+        assert_eq!((header.number, header), (Some(DocumentNumber(7)), view.header()));
+    }
+
     /// Rules A4 and A5: each disagreement between the headers and the document has its own name.
     #[test]
     fn headers_and_document_have_to_agree() {
