@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Imported ─▶ a port ─▶ the worker of its drive ─▶ the log, provenance `import` ─▶ Outcome::Kept
-//!              no crypto, no admission, no rule to refuse by, no answer, no event, no delivery
+//!              no crypto, no admission, no rule to refuse by, no answer, no delivery, no event but of an end
 //! ```
 //! Unit: one document. Identity is the lane's own (rule A8): what is stored already is stored once, so an import may be
 //! broken off and repeated from its beginning.

@@ -32,6 +32,7 @@ mod figures;
 mod interned;
 mod judged;
 mod listed;
+mod news;
 mod owners;
 pub(crate) mod pack;
 mod packed;
@@ -73,6 +74,7 @@ pub use self::figures::{Figures, Grain};
 use self::judged::Watch;
 pub use self::judged::{ColourChange, Note, TOLD_AT_ONCE};
 pub use self::listed::status_of;
+use self::news::News;
 use self::owners::Owners;
 use self::pack::{Packer, Unpacker};
 use self::reading::Reading;
@@ -205,8 +207,8 @@ impl Registers {
         &self.rule_set
     }
 
-    /// The next record of the log; says what happened, if it did not come from an archive. A record that is no document, or
-    /// none that can be read, changes nothing.
+    /// The next record of the log; says what happened. A record that is no document, or none that can be read, changes
+    /// nothing.
     ///
     /// # Errors
     /// As [`Registers::take`].
@@ -235,13 +237,7 @@ impl Registers {
                 view,
                 header,
             };
-            let from = out.len();
             self.take_read(&seen, &reading, past, out)?;
-            // What an archive brings in has happened long ago, and elsewhere it was told; only the archive here has to know.
-            if seen.imported {
-                let new = out.split_off(from);
-                out.extend(new.into_iter().filter(|it| !it.kind.is_news()));
-            }
         }
         if record.kind() == RecordKind::Command
             && let Ok(payload) = record.plain_payload()
@@ -270,7 +266,8 @@ impl Registers {
         Ok(())
     }
 
-    /// The next document.
+    /// The next document. Of one from an archive it is told what the tables have to know, and what it ends of that which was
+    /// told.
     ///
     /// # Errors
     /// When a registration has to be compared with the one before, and [`Past`] cannot read it now: nothing has changed, and
@@ -302,7 +299,7 @@ impl Registers {
         let State::Live(drive) = &mut kept.state else { return Ok(()) };
         let from = out.len();
         let paid = reading.paid.as_ref().filter(|_| seen.variant == 0);
-        let prior = Prior::of(drive);
+        let (prior, news) = (Prior::of(drive), News::of(drive, seen));
         let outcome = before(drive, seen, past).map(|before| {
             let events = &mut Events::of(out, seen);
             (drive.take(seen, &self.rules, before.as_ref(), paid, events), before)
@@ -357,6 +354,7 @@ impl Registers {
         {
             self.wheel.set(second, at);
         }
+        news.tell(from, out);
         if let Some(new) = out.get_mut(from..).filter(|new| !new.is_empty()) {
             let inn = card::text(&seen.view, tags::USER_INN);
             for event in new {

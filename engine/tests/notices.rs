@@ -19,7 +19,7 @@ use common::{lives_of, submit};
 use ofd_emit::ProfileOptions;
 use ofd_engine::host::{Answering, Capability, Channel, Delivery, DeliveryOutcome, answered};
 use ofd_engine::notify::{Subscription, SubscriptionCommand};
-use ofd_engine::{Engine, Position};
+use ofd_engine::{Engine, Fold, Imported, OriginalAnswer, Outcome, Position};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// An address that must be seen by its channel and by nobody else.
@@ -161,6 +161,68 @@ fn restarts_lose_nothing_and_tell_nothing_twice() {
     let ids: BTreeSet<u64> = handed.iter().map(|it| it.0).collect();
     assert_eq!(ids.len(), all.len() + mine.len(), "an id for each, also where it was tried again");
     drop(handed);
+    engine.shutdown().unwrap();
+}
+
+// An alarm that was told must not stand for ever because an archive has ended what it is about, and five years of an archive must
+// not send five years of alarms; neither a start nor a fold that is made anew tells any of it again.
+#[test]
+fn an_import_tells_of_the_end_of_what_was_told_and_of_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let channel = Arc::new(Memory::default());
+    let lives = lives_of(5, 2, 60, |_| ProfileOptions::default());
+    let import = |engine: &Engine, messages: &[Vec<u8>]| {
+        let of = |it: &Vec<u8>| Imported::of_message(it.clone().into(), OriginalAnswer::UNKNOWN);
+        let outcomes = engine.import_batch(messages.iter().map(of).collect()).unwrap().wait();
+        assert!(outcomes.iter().all(|it| matches!(it, Outcome::Kept { .. })));
+    };
+    let kinds = || -> Vec<String> {
+        let taken = channel.taken.lock().unwrap();
+        let name = |it: &serde_json::Value| it.as_str().unwrap().to_owned();
+        taken.iter().map(|it| format!("{} {}", name(&it["kind"]), name(&it["state"]))).collect()
+    };
+    let settled = |engine: &Engine| {
+        assert!(engine.registers(&Capability::operator()).wait(engine.durable(), PATIENCE));
+        wait_until("all is told", || {
+            let state = &engine.subscriptions()[0];
+            state.waiting == 0 && !state.behind && state.told >= engine.durable()
+        });
+    };
+    let engine = open(dir.path(), &channel);
+    let text = format!(
+        r#"{{"id":"all","scope":{{"all":true}},"kinds":["gap.opened","gap.closed","violation.found"],
+            "threshold":{{"violation.found":3}},"channel":"memory","to":"{CANARY}","by":"test"}}"#
+    );
+    let subscription = Box::new(Subscription::from_json(&text).unwrap());
+    engine.subscribe(SubscriptionCommand::Set(subscription)).unwrap();
+    submit(&engine, &lives[0][..10]);
+    submit(&engine, &lives[0][14..20]);
+    // Nobody was told that these are missing.
+    import(&engine, &lives[1][..10]);
+    import(&engine, &lives[1][14..20]);
+    settled(&engine);
+    let began = ["gap.opened once", "violation.found began"];
+    assert_eq!(kinds(), began);
+    engine.shutdown().unwrap();
+    let engine = open(dir.path(), &channel);
+    import(&engine, &lives[0][10..12]);
+    settled(&engine);
+    assert_eq!(kinds(), began);
+    engine.rebuild_fold(Fold::Registers, "test", "asked").unwrap();
+    import(&engine, &lives[0][12..14]);
+    import(&engine, &lives[1][10..14]);
+    settled(&engine);
+    let all = [began.as_slice(), &["gap.closed once", "violation.found ended"]].concat();
+    assert_eq!(kinds(), all);
+    engine.rebuild_fold(Fold::Registers, "test", "asked").unwrap();
+    settled(&engine);
+    engine.shutdown().unwrap();
+    std::fs::remove_dir_all(dir.path().join("registers")).unwrap();
+    let engine = open(dir.path(), &channel);
+    submit(&engine, &lives[0][20..24]);
+    submit(&engine, &lives[1][20..24]);
+    settled(&engine);
+    assert_eq!(kinds(), all);
     engine.shutdown().unwrap();
 }
 

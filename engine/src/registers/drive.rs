@@ -117,10 +117,14 @@ pub struct Drive {
     pub shifts: Vec<Shift>,
     /// Flags 1050-1053 of the newest report, as [`EventKind::DriveFlags`] has them.
     pub flags: u8,
+    /// As they were told last: an archive tells of none that rises.
+    pub(super) flags_told: u8,
     /// Days that the keys of the drive last, by the newest document that says so (1213), and its 1012.
     pub key_days: Option<(u16, Option<LocalSeconds>)>,
     /// Documents that wait in the drive, by its newest report (1097, 1098).
     pub backlog: Option<(u32, Option<LocalSeconds>)>,
+    /// How many as was told last: an archive tells of none that grows.
+    pub(super) backlog_told: u32,
     /// Number of its form 6.
     pub closed: Option<u32>,
     /// What lists ask of the registration in force.
@@ -149,8 +153,10 @@ impl Drive {
             registration: None,
             shifts: Vec::new(),
             flags: 0,
+            flags_told: 0,
             key_days: None,
             backlog: None,
+            backlog_told: 0,
             closed: None,
             traits: Traits::default(),
             usage: Usage::default(),
@@ -262,6 +268,11 @@ impl Drive {
         if arrival == Arrival::Known {
             return Changed::new();
         }
+        if seen.imported
+            && let Arrival::Gap(gap) = arrival
+        {
+            self.service.keep_quiet(gap);
+        }
         self.documents = self.documents.saturating_add(1);
         self.usage.take(seen);
         self.tell_arrival(arrival, registration.as_ref(), events);
@@ -271,7 +282,7 @@ impl Drive {
         }
         if let Some(registration) = registration {
             self.usage.register(&registration);
-            self.register(&registration, seen.position, rules, before, events);
+            self.register(&registration, seen, rules, before, events);
         }
         self.read_reports(seen, arrival, events);
         let mut changed: Changed = self.assemble(seen, arrival, paid, events).into_iter().collect();
@@ -313,7 +324,10 @@ impl Drive {
                 events.push(EventKind::DriveAppeared(self.evidence));
             }
             Arrival::Gap(range) => events.push(EventKind::GapOpened(range)),
-            Arrival::Resumed => events.push(EventKind::ServiceResumed),
+            Arrival::Resumed => {
+                self.service.tell_left(false);
+                events.push(EventKind::ServiceResumed);
+            }
             Arrival::Late { of, closed: true } => events.push(EventKind::GapClosed(of)),
             Arrival::Late { closed: false, .. } | Arrival::Next | Arrival::Earlier | Arrival::Known => {}
         }
@@ -323,7 +337,7 @@ impl Drive {
     fn register(
         &mut self,
         new: &Registration,
-        position: Position,
+        seen: &Seen<'_>,
         rules: &Rules,
         before: Option<&Registration>,
         events: &mut Events<'_>,
@@ -341,12 +355,13 @@ impl Drive {
         let autonomous = new.is_autonomous();
         let leaves = autonomous || elsewhere;
         if leaves && !self.service.has_left() {
+            self.service.tell_left(!seen.imported || self.service.was_told_left());
             events.push(EventKind::ServiceLeft);
         }
         self.service.leave(leaves);
         self.traits = Traits::of(new);
         let &Registration { number, at, reasons, .. } = new;
-        self.registration = Some(Registered { position, number, at, reasons, autonomous });
+        self.registration = Some(Registered { position: seen.position, number, at, reasons, autonomous });
     }
 
     /// What reports say of the drive: flags, keys, backlog. Only the newest counts.
@@ -371,16 +386,18 @@ impl Drive {
                 flags | u8::from(set).checked_shl(u32::try_from(bit).unwrap_or(8)).unwrap_or(0)
             });
             if flags != self.flags {
-                events.push(EventKind::DriveFlags { flags, before: self.flags });
+                events.push(EventKind::DriveFlags { flags, before: self.flags_told });
+                self.flags_told = if seen.imported { flags & self.flags_told } else { flags };
             }
             self.flags = flags;
         }
         if let Some(documents) = view.get(tags::UNSENT_DOCUMENTS).and_then(|it| it.u32().ok()) {
             let since = view.get(tags::UNSENT_SINCE).and_then(|it| it.unixtime().ok()).filter(|it| it.0 > 0);
-            let before = self.backlog.map_or(0, |(documents, _)| documents);
+            let before = self.backlog_told;
             if documents > 0 || before > 0 {
                 events.push(EventKind::Backlog { documents, since, before });
             }
+            self.backlog_told = if seen.imported { documents.min(before) } else { documents };
             self.backlog = Some((documents, since));
         }
     }
@@ -424,6 +441,10 @@ impl Drive {
         match form {
             Form::OPEN_SHIFT => events.push(EventKind::ShiftOpened { shift: number }),
             Form::CLOSE_SHIFT => {
+                // A row of the archive is no news: what was told ends with an event of its own.
+                if seen.imported && !was_closed && core::mem::take(&mut shift.overdue) {
+                    events.push(EventKind::ShiftOverdueEnded { shift: number });
+                }
                 events.push(EventKind::ShiftClosed { shift: number });
                 self.judge(number, events);
             }
@@ -447,6 +468,7 @@ impl Drive {
         for number in changed {
             let Some(shift) = self.shifts.iter_mut().find(|it| it.number == *number) else { continue };
             events.push(EventKind::ShiftState(Box::new(ShiftState::of(seen, shift))));
+            shift.told |= !seen.imported;
             shift.settle();
         }
         self.forget_old_shifts(rules.keep);
@@ -493,7 +515,7 @@ impl Drive {
         }
     }
 
-    fn shift(&self, number: u32) -> Option<&Shift> {
+    pub(super) fn shift(&self, number: u32) -> Option<&Shift> {
         self.shifts.iter().rev().find(|it| it.number == number)
     }
 

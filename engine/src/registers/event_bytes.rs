@@ -18,7 +18,7 @@ use super::shift_state::ShiftState;
 use crate::watch::LifeFinding;
 
 /// What the bytes look like; another text, another shape.
-pub(crate) const EVENT_SHAPE: &str = "events v7";
+pub(crate) const EVENT_SHAPE: &str = "events v8";
 
 /// Writes an event behind one of a record with this LSN.
 pub(crate) fn pack_event(event: &Event, before: Lsn, to: &mut Packer) {

@@ -261,17 +261,32 @@ impl Registers {
     /// Judges a register; what has changed since it was told last, of which drive, with which newest document.
     pub(super) fn judge(&mut self, at: u32, now: u32) -> Option<(ColourChange, DriveHead)> {
         let (light, head) = self.look_again(at, now)?;
+        Some((self.told(at, light)?, head))
+    }
+
+    /// Judges a register by what an archive has brought in: what is better than it was told last is told, and nothing else.
+    fn judge_better(&mut self, at: u32, now: u32) -> Option<(ColourChange, DriveHead)> {
+        let (mut light, head) = self.look_again(at, now)?;
+        light.facets = light.facets.better(self.cards.get(at)?.light.told);
+        light.reasons.retain_mut(|it| {
+            it.colour = it.colour.min(light.facets.of(it.facet));
+            it.colour > Colour::Green
+        });
+        Some((self.told(at, light)?, head))
+    }
+
+    /// From here on it was told so.
+    fn told(&mut self, at: u32, light: Light) -> Option<ColourChange> {
         let card = self.cards.get_mut(at)?;
         let before = core::mem::replace(&mut card.light.told, light.facets);
-        let change = (before != light.facets).then(|| ColourChange {
+        (before != light.facets).then(|| ColourChange {
             realm: if card.test { Realm::Test } else { Realm::Prod },
             rnm: digits(&card.rnm).to_owned(),
             inn: card.inn(),
             before,
             now: light.facets,
             reasons: light.reasons,
-        })?;
-        Some((change, head))
+        })
     }
 
     /// Judges a register without telling of it.
@@ -470,8 +485,8 @@ impl Registers {
         self.judge(at, now)
     }
 
-    /// The light of a register behind a document; what the rules have found of errors with it is a reason. One from an archive is
-    /// told with whatever is told next.
+    /// The light of a register behind a document; what the rules have found of errors with it is a reason. What is worse by one
+    /// from an archive is told with whatever is told next.
     pub(super) fn judge_found(
         &mut self,
         at: u32,
@@ -480,8 +495,7 @@ impl Registers {
     ) -> Option<(ColourChange, DriveHead)> {
         let now = second_of(seen.received_at_us);
         if seen.imported {
-            self.look_again(at, now);
-            return None;
+            return self.judge_better(at, now);
         }
         let is_error = |event: &Event| match &event.kind {
             EventKind::Found(it) => it.rule.rule().level == Level::Error,

@@ -29,6 +29,13 @@ const LAST: u8 = 1 << 4;
 const KEYS: u8 = 1 << 5;
 const BACKLOG: u8 = 1 << 6;
 const SEEDED: u8 = 1 << 7;
+/// Bits of the byte that says how its service began, above the two of that.
+const EVIDENCE: u8 = 3;
+const LEFT_TOLD: u8 = 1 << 2;
+const BACKLOG_QUIET: u8 = 1 << 3;
+/// Flags that were told, above the four that stand.
+const FLAGS_TOLD_SHIFT: u32 = 4;
+const FLAGS: u8 = 15;
 
 /// Writes a drive; its number is the key that it is kept under.
 pub(super) fn pack(drive: &Drive, to: &mut Packer) {
@@ -44,8 +51,10 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         registration,
         shifts,
         flags,
+        flags_told,
         key_days,
         backlog,
+        backlog_told,
         closed,
         traits,
         usage,
@@ -63,15 +72,17 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
             | flag(backlog.is_some(), BACKLOG)
             | flag(service.seeded().is_some(), SEEDED),
     );
-    to.byte(match evidence {
+    let evidence = match evidence {
         Evidence::Registered => 0,
         Evidence::Entered => 1,
         Evidence::Unknown => 2,
         Evidence::Seeded => 3,
-    });
+    };
+    let quiet = backlog.map_or(0, |it| it.0) != *backlog_told;
+    to.byte(evidence | flag(service.was_told_left(), LEFT_TOLD) | flag(quiet, BACKLOG_QUIET));
     to.number(*generation);
-    ranges(to, service.intervals());
-    ranges(to, service.missing());
+    ranges(to, service.intervals().iter().map(|it| (*it, false)));
+    ranges(to, service.missing_as_told());
     service.seeded().iter().for_each(|it| to.number(*it));
     to.number(*documents);
     to.number(*variants);
@@ -87,7 +98,7 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         to.optional(at.map(|it| it.0));
         to.number(*reasons);
     }
-    to.byte(*flags);
+    to.byte(*flags | flags_told.wrapping_shl(FLAGS_TOLD_SHIFT));
     if let Some((days, at)) = key_days {
         to.number(*days);
         to.optional(at.map(|it| it.0));
@@ -96,6 +107,7 @@ pub(super) fn pack(drive: &Drive, to: &mut Packer) {
         to.number(*documents);
         to.optional(since.map(|it| it.0));
     }
+    quiet.then_some(*backlog_told).iter().for_each(|it| to.number(*it));
     to.optional(*closed);
     traits.pack(to);
     usage.pack(to);
@@ -128,19 +140,24 @@ pub(super) fn unpack(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Dri
 pub(super) fn unpack_head(number: DriveNumber, from: &mut Unpacker<'_>) -> Option<Drive> {
     let head = from.byte()?;
     let has = |bit: u8| head & bit != 0;
-    let evidence = match from.byte()? {
+    let told = from.byte()?;
+    let evidence = match told & EVIDENCE {
         0 => Evidence::Registered,
         1 => Evidence::Entered,
         2 => Evidence::Unknown,
-        3 => Evidence::Seeded,
-        _ => return None,
+        _ => Evidence::Seeded,
     };
+    if told & !(EVIDENCE | LEFT_TOLD | BACKLOG_QUIET) != 0 {
+        return None;
+    }
     let mut drive = Drive::new(number, if has(TEST) { Realm::Test } else { Realm::Prod });
     drive.evidence = evidence;
     drive.generation = from.small()?;
-    let (ours, missing) = (read_ranges(from)?, read_ranges(from)?);
+    let ours = read_ranges(from)?.into_iter().map(|it| it.0).collect();
+    let missing = read_ranges(from)?;
     let seeded = if has(SEEDED) { Some(from.small()?) } else { None };
-    drive.service = Service::restored(ours, missing, has(LEFT), seeded);
+    let left = (has(LEFT), told & LEFT_TOLD != 0);
+    drive.service = Service::restored(ours, missing, left, seeded);
     drive.documents = from.number()?;
     drive.variants = from.number()?;
     if has(LAST) {
@@ -152,13 +169,18 @@ pub(super) fn unpack_head(number: DriveNumber, from: &mut Unpacker<'_>) -> Optio
         let (number, at, reasons) = (from.small()?, read_time(from)?, from.small()?);
         drive.registration = Some(Registered { position, number, at, reasons, autonomous: has(AUTONOMOUS) });
     }
-    drive.flags = from.byte()?;
+    let flags = from.byte()?;
+    (drive.flags, drive.flags_told) = (flags & FLAGS, flags.wrapping_shr(FLAGS_TOLD_SHIFT));
     if has(KEYS) {
         drive.key_days = Some((u16::try_from(from.number()?).ok()?, read_time(from)?));
     }
     if has(BACKLOG) {
         drive.backlog = Some((from.small()?, read_time(from)?));
     }
+    drive.backlog_told = match told & BACKLOG_QUIET {
+        0 => drive.backlog.map_or(0, |it| it.0),
+        _ => from.small()?,
+    };
     drive.closed = from.optional()?;
     drive.traits = Traits::unpack(from)?;
     drive.usage = Usage::unpack(from)?;
@@ -170,24 +192,26 @@ fn last_second(drive: &Drive) -> u32 {
     drive.last.map_or(0, |it| crate::watch::drive::seconds(it.received_at_us))
 }
 
-fn ranges(to: &mut Packer, ranges: &[Range]) {
+/// Ranges, each with a bit.
+fn ranges(to: &mut Packer, ranges: impl ExactSizeIterator<Item = (Range, bool)>) {
     to.count(ranges.len());
     let mut at = 0;
-    for Range { first, last } in ranges {
+    for (Range { first, last }, bit) in ranges {
         to.number(first.wrapping_sub(at));
-        to.number(last.wrapping_sub(*first));
-        at = *last;
+        to.number(u64::from(last.wrapping_sub(first)) << 1 | u64::from(bit));
+        at = last;
     }
 }
 
-fn read_ranges(from: &mut Unpacker<'_>) -> Option<Vec<Range>> {
+fn read_ranges(from: &mut Unpacker<'_>) -> Option<Vec<(Range, bool)>> {
     let mut ranges = Vec::new();
     let mut at = 0_u32;
     for _ in 0..from.count()? {
         let first = at.wrapping_add(from.small()?);
-        let last = first.wrapping_add(from.small()?);
+        let more = from.number()?;
+        let last = first.wrapping_add(u32::try_from(more >> 1).ok()?);
         ranges.reserve_exact(1);
-        ranges.push(Range { first, last });
+        ranges.push((Range { first, last }, more & 1 == 1));
         at = last;
     }
     Some(ranges)
@@ -206,6 +230,9 @@ const INEXACT: u8 = 1 << 4;
 const CLOSE: u8 = 1 << 5;
 const CASHIER: u8 = 1 << 6;
 const NUMBERS: u8 = 1 << 7;
+/// Of the byte that says what was told.
+const OVERDUE: u8 = 1;
+const TOLD: u8 = 1 << 1;
 
 /// Writes a shift.
 pub(super) fn pack_shift(shift: &Shift, to: &mut Packer) {
@@ -214,6 +241,7 @@ pub(super) fn pack_shift(shift: &Shift, to: &mut Packer) {
         opened,
         opened_us,
         overdue,
+        told,
         closed,
         cashier,
         documents,
@@ -257,7 +285,7 @@ pub(super) fn pack_shift(shift: &Shift, to: &mut Packer) {
     to.count(mismatches.len());
     mismatches.iter().for_each(|it| it.pack(to));
     to.number(*revision);
-    to.byte(u8::from(*overdue));
+    to.byte(flag(*overdue, OVERDUE) | flag(*told, TOLD));
     to.optional(last_in_shift.map(|it| it.0));
     last_in_shift.iter().for_each(|it| to.number(it.1));
 }
@@ -296,7 +324,8 @@ pub(super) fn unpack_shift(from: &mut Unpacker<'_>) -> Option<Shift> {
         shift.mismatches.push(Mismatch::unpack(from)?);
     }
     shift.revision = from.small()?;
-    shift.overdue = from.byte()? == 1;
+    let told = from.byte()?;
+    (shift.overdue, shift.told) = (told & OVERDUE != 0, told & TOLD != 0);
     shift.last_in_shift = match from.optional()? {
         Some(in_shift) => Some((in_shift, from.small()?)),
         None => None,

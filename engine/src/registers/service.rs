@@ -72,8 +72,16 @@ impl Arrival {
 pub struct Service {
     intervals: Vec<Range>,
     missing: Vec<Range>,
+    /// Those of them of which nobody was told: they were passed over in an archive.
+    #[expect(
+        clippy::box_collection,
+        reason = "hardly any drive has them, and 16 bytes of every drive are saved"
+    )]
+    quiet: Option<Box<Vec<Range>>>,
     /// The drive has gone to another operator or sends nothing (autonomous mode): what follows is not missed.
     left: bool,
+    /// It was told that it has left, and not that it is back.
+    left_told: bool,
     /// The first number of the interval that a lane seed has told of and that no document has begun yet.
     seeded: Option<u32>,
 }
@@ -82,11 +90,43 @@ impl Service {
     /// As it was kept.
     pub(super) fn restored(
         intervals: Vec<Range>,
-        missing: Vec<Range>,
-        left: bool,
+        missing: Vec<(Range, bool)>,
+        (left, left_told): (bool, bool),
         seeded: Option<u32>,
     ) -> Self {
-        Self { intervals, missing, left, seeded }
+        let quiet: Vec<Range> = missing.iter().filter(|it| it.1).map(|it| it.0).collect();
+        let missing = missing.into_iter().map(|it| it.0).collect();
+        let quiet = (!quiet.is_empty()).then(|| Box::new(quiet));
+        Self { intervals, missing, quiet, left, left_told, seeded }
+    }
+
+    fn quiet(&self) -> &[Range] {
+        self.quiet.as_deref().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The numbers that have not come, and whether nobody was told of them.
+    pub(super) fn missing_as_told(&self) -> impl ExactSizeIterator<Item = (Range, bool)> {
+        self.missing.iter().map(|it| (*it, self.quiet().contains(it)))
+    }
+
+    /// The gap that was opened last is told to nobody.
+    pub(super) fn keep_quiet(&mut self, gap: Range) {
+        self.quiet.get_or_insert_default().push(gap);
+    }
+
+    /// Whether this number is missing, and somebody was told.
+    pub(super) fn was_told_missing(&self, number: u32) -> bool {
+        self.missing_as_told().any(|(range, quiet)| range.holds(number) && !quiet)
+    }
+
+    /// Whether it was told that the drive has left, and not that it is back.
+    pub(super) const fn was_told_left(&self) -> bool {
+        self.left_told
+    }
+
+    /// Whether somebody was told of what [`Service::leave`] has said, or will be told that it is back.
+    pub(super) fn tell_left(&mut self, told: bool) {
+        self.left_told = told;
     }
 
     /// A drive of which nothing has come will send this number next.
@@ -240,6 +280,12 @@ impl Service {
         let below = (number > of.first).then(|| Range { first: of.first, last: number.saturating_sub(1) });
         let above = (number < of.last).then(|| Range { first: number.saturating_add(1), last: of.last });
         let closed = below.is_none() && above.is_none();
+        if let Some(quiet) = &mut self.quiet
+            && let Some(at) = quiet.iter().position(|it| *it == of)
+        {
+            quiet.splice(at..=at, below.into_iter().chain(above));
+        }
+        self.quiet.take_if(|it| it.is_empty());
         self.missing.splice(at..=at, below.into_iter().chain(above));
         Arrival::Late { of, closed }
     }

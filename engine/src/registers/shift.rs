@@ -64,6 +64,8 @@ pub struct Shift {
     pub opened_us: Option<i64>,
     /// It was told that it has been open for too long, and not that this is over.
     pub overdue: bool,
+    /// Somebody was told that it was opened, or how it stood when it was closed.
+    pub(super) told: bool,
     /// Its form 5.
     pub closed: Option<Mark>,
     /// Who opened it (1021).
@@ -113,6 +115,7 @@ impl Shift {
         match view.form() {
             Form::OPEN_SHIFT => {
                 self.opened = Some(mark);
+                self.told |= !seen.imported;
                 self.opened_us = (!seen.imported).then_some(seen.received_at_us);
                 self.cashier = text(&view, tags::CASHIER).map(Into::into);
             }

@@ -23,7 +23,7 @@ pub struct ShiftState {
     pub shift: Shift,
     /// Counters of its closing report (1194), kopecks and counts, as a JSON object: `{"receipts":2,"sell":{"total":5000,…},…}`.
     pub counters: Option<String>,
-    /// Its document came from an archive: it is no news, and no feed tells it.
+    /// Its document came from an archive, and nothing was told of it before: it is no news, and no feed tells it.
     pub imported: bool,
 }
 
@@ -43,7 +43,7 @@ impl ShiftState {
             rnm: own(tags::KKT_REG_ID),
             shift: Shift { close: None, ..shift.clone() },
             counters: close.as_ref().and_then(stated_json),
-            imported: seen.imported,
+            imported: seen.imported && !shift.told,
         }
     }
 

@@ -35,7 +35,7 @@ pub struct LifeFinding {
     pub count: u32,
     /// When the state has ended.
     pub ended_us: Option<i64>,
-    /// Its document came from an archive: no feed tells it.
+    /// No feed tells it: its document came from an archive, or what ends began with one and was never told.
     pub imported: bool,
 }
 

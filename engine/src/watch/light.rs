@@ -144,6 +144,12 @@ impl Facets {
         Self((self.0 & !mask) | worst.checked_shl(facet.shift()).unwrap_or(0))
     }
 
+    /// Of both, the better colour of each facet.
+    pub(crate) fn better(self, other: Self) -> Self {
+        let one = |all: Self, facet| all.with(facet, self.of(facet).min(other.of(facet)));
+        Facet::ALL.into_iter().fold(Self::default(), one)
+    }
+
     pub(crate) const fn bits(self) -> u16 {
         self.0
     }

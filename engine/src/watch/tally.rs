@@ -17,6 +17,8 @@ struct Tally {
     first_us: i64,
     last_us: i64,
     shift: Option<u32>,
+    /// Somebody was told that it has begun: an archive tells nobody.
+    told: bool,
 }
 
 /// The rules that were broken, in the order they were first. Of a state that has ended nothing is kept, so that a drive
@@ -66,9 +68,9 @@ impl Tallies {
 
     pub(crate) fn pack(&self, to: &mut Packer) {
         to.count(self.list().len());
-        for Tally { rule, count, first_us, last_us, shift } in self.list() {
+        for Tally { rule, count, first_us, last_us, shift, told } in self.list() {
             to.byte(rule.code());
-            to.number(*count);
+            to.number(u64::from(*count) << 1 | u64::from(*told));
             to.signed(*first_us);
             to.signed(last_us.wrapping_sub(*first_us));
             to.optional(*shift);
@@ -79,9 +81,10 @@ impl Tallies {
         let mut tallies = Self::default();
         for _ in 0..from.count()? {
             let rule = LifeRuleId::by_code(from.byte()?)?;
-            let (count, first_us) = (from.small()?, from.signed()?);
+            let (counted, first_us) = (from.number()?, from.signed()?);
+            let (count, told) = (u32::try_from(counted >> 1).ok()?, counted & 1 == 1);
             let last_us = first_us.wrapping_add(from.signed()?);
-            tallies.put(Tally { rule, count, first_us, last_us, shift: from.optional()? });
+            tallies.put(Tally { rule, count, first_us, last_us, shift: from.optional()?, told });
         }
         Some(tallies)
     }
@@ -126,8 +129,8 @@ impl Scene<'_> {
     pub(crate) fn happened(&mut self, tallies: &mut Tallies, rule: LifeRuleId, what: impl FnOnce() -> What) {
         debug_assert!(!rule.rule().lasting, "{} is a state", rule.rule().key);
         if self.rules.is_on(rule) {
-            let tally = self.count(tallies, rule, None);
-            self.tell(tally, what());
+            self.count(tallies, rule, None);
+            self.tell(tallies, rule, what());
         }
     }
 
@@ -162,11 +165,11 @@ impl Scene<'_> {
             return;
         }
         let what = what();
-        let tally = self.count(tallies, rule, what.shift);
-        self.tell(tally, what);
+        self.count(tallies, rule, what.shift);
+        self.tell(tallies, rule, what);
     }
 
-    /// A rule holds: if it did not, that has ended.
+    /// A rule holds: if it did not, that has ended. Whoever was told that it began is told, also by an archive, and nobody else.
     pub(crate) fn ended(&mut self, tallies: &mut Tallies, rule: LifeRuleId) {
         // Asked of every document for every state: hardly any lasts.
         if tallies.is_empty() || !tallies.has(rule) || !self.rules.is_on(rule) {
@@ -174,22 +177,25 @@ impl Scene<'_> {
         }
         let Some(tally) = tallies.remove(rule) else { return };
         let what = What { shift: tally.shift, ..What::default() };
-        let finding = LifeFinding { ended_us: Some(self.now_us), ..self.finding(tally, what) };
+        let (ended_us, imported) = (Some(self.now_us), !tally.told);
+        let finding = LifeFinding { ended_us, imported, ..self.finding(tally, what) };
         self.out.push(EventKind::FindingEnded(Box::new(finding)));
     }
 
-    fn count(&self, tallies: &mut Tallies, rule: LifeRuleId, shift: Option<u32>) -> Tally {
+    fn count(&self, tallies: &mut Tallies, rule: LifeRuleId, shift: Option<u32>) {
         if let Some(tally) = tallies.get_mut(rule) {
             tally.count = tally.count.saturating_add(1);
             tally.last_us = tally.last_us.max(self.now_us);
-            return *tally;
+            return;
         }
-        let tally = Tally { rule, count: 1, first_us: self.now_us, last_us: self.now_us, shift };
-        tallies.put(tally);
-        tally
+        let (first_us, last_us) = (self.now_us, self.now_us);
+        tallies.put(Tally { rule, count: 1, first_us, last_us, shift, told: false });
     }
 
-    fn tell(&mut self, tally: Tally, what: What) {
+    fn tell(&mut self, tallies: &mut Tallies, rule: LifeRuleId, what: What) {
+        let Some(tally) = tallies.get_mut(rule) else { return };
+        tally.told |= !self.imported;
+        let tally = *tally;
         let finding = self.finding(tally, what);
         self.out.push(EventKind::Found(Box::new(finding)));
     }

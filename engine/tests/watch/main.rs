@@ -11,6 +11,7 @@
     reason = "a failed test may panic"
 )]
 
+mod archives;
 #[path = "../common/dice.rs"]
 mod dice;
 mod figures;

@@ -530,10 +530,10 @@ fn silence_follows_hours_and_season() {
     );
 }
 
-// What an archive brings in was told elsewhere, years ago; what happens from now on is told, from the colour on that was told
-// last: else a state would end of which nobody has heard, or one that was told would never end.
+// What an archive brings in was told elsewhere, years ago, but for the end of what was told here; what happens from now on is told
+// from the colour on that was told last: else a state would end of which nobody has heard, or one that was told would never end.
 #[test]
-fn an_archive_sets_colours_and_tells_none() {
+fn an_archive_sets_colours_and_tells_those_that_get_better() {
     let imported = |number, late| of(number, Form::RECEIPT, |it| (it.imported, it.late) = (true, late));
     let mut steps = vec![(at(0, 10), imported(1, 30 * DAY))];
     let (registers, events) = run(&steps, None);
@@ -555,7 +555,12 @@ fn an_archive_sets_colours_and_tells_none() {
             (at(2, 11), TICK),
             (at(2, 12), receipt(3)),
         ],
-        &["d1+10:00 green→yellow: transfer.silent yellow since d1+10:00", "d2+12:00 yellow→green:"],
+        &[
+            "d1+10:00 green→yellow: transfer.silent yellow since d1+10:00",
+            "d1+12:00 yellow→green:",
+            "d2+11:00 green→yellow: transfer.silent yellow since d2+11:00",
+            "d2+12:00 yellow→green:",
+        ],
     );
 }
 
