@@ -548,21 +548,21 @@ impl Outbox {
                 self.due.remove(&(at_us, position));
             }
             self.settle(at_us, event, entry.prior);
-        } else if self.is_unread(position, drive) {
-            if self.ahead.insert(position, Ahead::Final) != Some(Ahead::Final) {
-                self.settle(at_us, event, None);
-            }
         } else {
-            let prior = self.last_word(drive, event.number);
-            // Of ranges that overlap, each command has had a word of its own.
-            let covers = |it: &&mut Again| {
-                let names = it.drive == drive && (it.numbers.0..=it.numbers.1).contains(&event.number);
-                names && !it.done.contains(&position)
-            };
-            if let Some(again) = self.again.iter_mut().find(covers) {
-                again.done.insert(position);
-                self.settle(at_us, event, Some(prior));
-            }
+            // One behind another is that of a resend, which the log has told before.
+            let is_unread = self.is_unread(position, drive);
+            let is_first = is_unread && self.ahead.insert(position, Ahead::Final) != Some(Ahead::Final);
+            let prior = (!is_first).then(|| self.last_word(drive, event.number));
+            self.settle(at_us, event, prior);
+        }
+        // Whatever it was under way for, it is a word behind the commands that name it: a start knows no more than that.
+        let names = |it: &&mut Again| {
+            let range = it.numbers.0..=it.numbers.1;
+            let is_left = it.cursor < position && position < it.position;
+            is_left && it.drive == drive && range.contains(&event.number)
+        };
+        for again in self.again.iter_mut().filter(names) {
+            again.done.insert(position);
         }
         self.arrange(drive);
     }
@@ -705,8 +705,13 @@ impl Outbox {
             return;
         }
         let (lanes, lane_documents) = (&self.lanes, self.options.lane_documents);
-        let has_room =
-            |it: &&mut Again| lanes.get(&it.drive).is_none_or(|lane| lane.has_room(lane_documents));
+        // What it names and had no room has to be read first: until then nobody knows what was said of it.
+        let is_read = |aside: Option<Aside>, position: u64| aside.is_none_or(|it| it.cursor >= position);
+        let behind = self.behind;
+        let has_room = |it: &&mut Again| {
+            let may = |lane: &Lane| lane.has_room(lane_documents) && is_read(lane.aside, it.position);
+            is_read(behind, it.position) && lanes.get(&it.drive).is_none_or(may)
+        };
         let is_listing = self.again.iter().any(|it| it.listing > 0);
         // One at a time, in their order; one of a drive that is paused or has enough to do lets the next one pass.
         if let Some(again) = self.again.iter_mut().filter(|_| !is_listing).find(has_room) {

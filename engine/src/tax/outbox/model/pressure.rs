@@ -154,6 +154,26 @@ fn two_resends_that_overlap_are_both_known_as_done() {
     assert_eq!(outbox.account(document.drive).settled.sum(), 1);
 }
 
+// A start that reads more than its window holds must do what a command asks for, and not what was done of it before.
+#[test]
+fn a_start_without_a_checkpoint_does_a_resend_once() {
+    let mut world = World::new(7, Faults::default());
+    let drive = drive_of(0x7100_0000_0000_0000).unwrap();
+    for number in 1..=60 {
+        world.document(drive.to_bcd_u64(), number);
+    }
+    world.finish();
+    world.log.push(Record::Command(TaxCommand::Resend { drive, from: 11, to: 60 }));
+    let account = world.outbox.account(drive.to_bcd_u64());
+    for _ in 0..2 {
+        world.crash();
+        world.finish();
+        world.check();
+        assert_eq!(world.service.duplicates, 50);
+        assert_eq!(world.outbox.account(drive.to_bcd_u64()), account);
+    }
+}
+
 // A start without a checkpoint reads years: what was told of documents that had no room must not take more and more.
 #[test]
 fn a_start_without_a_checkpoint_keeps_no_more_than_a_window_of_what_was_told() {
