@@ -41,6 +41,16 @@ pub enum Planted {
     NoticesForgetAtStart,
     /// What is delivered again has another id.
     NoticeIdsDrawnAnew,
+    /// A drive that is paused is sent all the same.
+    TaxPassesPauses,
+    /// What is sent again by command is sent once more by every start.
+    TaxResendsAtStart,
+    /// Notices go out in quiet hours.
+    NoticesPassQuietHours,
+    /// A digest that is tried again takes in what came meanwhile.
+    DigestsGrow,
+    /// A delivery is given up as soon as it was tried often enough.
+    NoticesGivenUpEarly,
 }
 
 #[cfg(ofd_planted)]

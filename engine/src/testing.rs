@@ -4,6 +4,7 @@
 //!
 //! One caller, one thread, the same calls in the same order: then one execution, to the byte.
 
+mod commanding;
 mod socket;
 mod subscribing;
 
@@ -19,6 +20,7 @@ use ofd_storage::{IndexEntry, LogOptions, LogReader, Lsn, Position, RealEnv};
 use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, yield_now};
 
+pub use self::commanding::Commanding;
 pub use self::socket::Socket;
 pub use self::subscribing::Subscribing;
 use crate::bell::PortBell;

@@ -649,7 +649,8 @@ impl Notifier {
             tokens.insert(token, id.clone());
             let failing_us = line.failing_since_us.map_or(0, |since| now.mono_us.saturating_sub(since));
             let delivery_id = id_of(id, first.place);
-            if line.attempts >= ATTEMPTS_MIN && failing_us > limits.deadline_us {
+            let is_over = failing_us > limits.deadline_us || planted::is(Planted::NoticesGivenUpEarly);
+            if line.attempts >= ATTEMPTS_MIN && is_over {
                 let way = Way::Noting(StatusKind::GivenUp);
                 line.flight = Some(Flight { token, id: delivery_id, through, way });
                 out.push(note(line, token, StatusKind::GivenUp));
@@ -731,9 +732,10 @@ fn can_catch(line: &Line, held: usize, limits: &Limits) -> bool {
 /// How many notices of a line go out next, and when they may; never, as far as is known now, with none.
 fn ready(line: &Line, now_us: i64, as_of_us: i64, held: usize, limits: &Limits) -> (usize, i64) {
     let spec = &line.standing.spec;
-    let free_us = |at_us: i64| spec.quiet.map_or(at_us, |it| it.free_at_us(at_us));
+    let quiet = spec.quiet.filter(|_| !planted::is(Planted::NoticesPassQuietHours));
+    let free_us = |at_us: i64| quiet.map_or(at_us, |it| it.free_at_us(at_us));
     let (Some(digest), Some(first)) = (spec.digest, line.items.front()) else { return (1, free_us(now_us)) };
-    if let Some(tried) = line.tried {
+    if let Some(tried) = line.tried.filter(|_| !planted::is(Planted::DigestsGrow)) {
         return (line.items.iter().take_while(|it| it.place <= tried).count().max(1), free_us(now_us));
     }
     let due_us = digest.due_us(first.received_at_us, spec.zone_min);

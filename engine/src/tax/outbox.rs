@@ -47,6 +47,7 @@ use super::account::{Account, DayCounts, Remark, Totals};
 use super::command::TaxCommand;
 use super::options::TaxOptions;
 use crate::host::TaxStatus;
+use crate::planted::{self, Planted};
 
 /// Verdicts that may wait for the receipt they belong to.
 const EARLY_MAX: usize = 10_000;
@@ -561,7 +562,8 @@ impl Outbox {
             let is_left = it.cursor < position && position < it.position;
             is_left && it.drive == drive && range.contains(&event.number)
         };
-        for again in self.again.iter_mut().filter(names) {
+        for again in self.again.iter_mut().filter(names).filter(|_| !planted::is(Planted::TaxResendsAtStart))
+        {
             again.done.insert(position);
         }
         self.arrange(drive);

@@ -364,6 +364,11 @@ fn every_planted_bug_is_found() {
         Planted::NoticesBeforeRecords,
         Planted::NoticesForgetAtStart,
         Planted::NoticeIdsDrawnAnew,
+        Planted::TaxPassesPauses,
+        Planted::TaxResendsAtStart,
+        Planted::NoticesPassQuietHours,
+        Planted::DigestsGrow,
+        Planted::NoticesGivenUpEarly,
     ] {
         plant(bug);
         let found = (1..=200).find_map(|seed| run(&scenario(seed)).err().map(|broken| (seed, broken)));

@@ -4,6 +4,7 @@
 mod folded;
 mod hearer;
 pub mod notices;
+mod operator;
 mod outward;
 mod registers;
 mod submitter;
@@ -219,6 +220,7 @@ impl<'a> World<'a> {
             self.one_life(life).map_err(|broken| format!("life {life}, {} µs: {broken}", self.now()))?;
         }
         self.calm_down()?;
+        self.die()?;
         let begun = self.now();
         loop {
             while !self.is_drained() && !self.is_failed() {
@@ -561,7 +563,7 @@ impl<'a> World<'a> {
         }
         if !worked && self.is_idle() {
             let until = self.next_event();
-            let passed = until.saturating_sub(self.now()).clamp(1, 10 * SECOND);
+            let passed = until.saturating_sub(self.now()).clamp(1, self.nap());
             self.env.advance(passed, passed as i64);
         } else {
             let passed = self.rng.below(60);
@@ -604,10 +606,12 @@ impl<'a> World<'a> {
             self.rng.pick(&[100, 1_000, if writes { 300 } else { 10_000 }])
         } else if ends {
             SECOND / 10
+        } else if outward && self.nap() > 10 * SECOND {
+            self.outward.pick(&[300_000, 20 * SECOND, 600 * SECOND])
         } else if outward {
             self.outward.pick(&[20_000, 300_000, 2 * SECOND])
         } else {
-            10 * SECOND
+            self.nap()
         };
         let mut next = now + step;
         for sender in &self.senders {

@@ -15,7 +15,8 @@ impl Outbox {
     pub(super) fn arrange(&mut self, drive: u64) {
         let Some(lane) = self.lanes.get(&drive) else { return };
         self.timers.remove(&(lane.not_before_us, drive));
-        let may = !lane.paused && lane.sending == 0;
+        let paused = lane.paused && !planted::is(Planted::TaxPassesPauses);
+        let may = !paused && lane.sending == 0;
         let lists = lane.aside.is_some() && lane.listing == 0 && lane.has_room(self.options.lane_documents);
         let first = lane.waiting.first().copied();
         if lists {
@@ -89,7 +90,8 @@ impl Outbox {
             && let Some((first, drive)) = self.ready.pop_first()
         {
             let Some(lane) = self.lanes.get_mut(&drive) else { continue };
-            if lane.paused || lane.sending > 0 || lane.waiting.first() != Some(&first) {
+            let paused = lane.paused && !planted::is(Planted::TaxPassesPauses);
+            if paused || lane.sending > 0 || lane.waiting.first() != Some(&first) {
                 continue;
             }
             if self.now_us < lane.not_before_us {

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ofd_engine::host::{Answering, Capability, Channel, Delivery, DeliveryOutcome};
-use ofd_engine::notify::{Kinds, NoticeKind, NoticeScope, Subscription, SubscriptionCommand};
+use ofd_engine::notify::{Digest, Kinds, NoticeKind, NoticeScope, Quiet, Subscription, SubscriptionCommand};
 use ofd_engine::registers::{Event, EventKind};
-use ofd_engine::storage::Env as _;
 use ofd_engine::storage::status::{StatusKind, StatusOf, decode};
 use ofd_engine::storage::testing::SimEnv;
+use ofd_engine::storage::{Env as _, Now};
 use ofd_engine::testing::{Subscribing, Turned};
 use ofd_engine::watch::Facet;
 use ofd_engine::{Health, Position};
@@ -26,6 +26,9 @@ use crate::watch::Stored;
 
 const NEVER: u64 = u64::MAX;
 const CHANNEL: &str = "post";
+const MINUTE_US: i64 = 60_000_000;
+/// Three days: so long a line may fail.
+const DEADLINE: u64 = 72 * 3_600 * SECOND;
 
 /// What the channel is like and what goes wrong with it, out of 65,536.
 #[derive(Clone, Debug)]
@@ -44,6 +47,11 @@ pub struct NoticeMoods {
     pub answers_lost: u64,
     /// It is refused for good.
     pub refuses: u64,
+    /// One subscription in so many has quiet hours, and a digest; 0: none.
+    pub quiet: u64,
+    pub digests: u64,
+    /// When everything else is well again it takes nothing, for longer than anything is tried.
+    pub dies: bool,
 }
 
 const FAULTS: [&str; 4] = ["slow", "fails", "answer lost", "refuses"];
@@ -57,7 +65,12 @@ impl NoticeMoods {
         }
         let faults = rng.faults(&FAULTS, 4, 4);
         let has = |fault: &str| faults.contains(&fault);
+        // Of its own too, so that the rest is what it was.
+        let mut hours = Rng(seed ^ 0x0071_CE04);
         Some(Self {
+            quiet: hours.pick(&[0, 0, 2]),
+            digests: hours.pick(&[0, 0, 2]),
+            dies: hours.one_in(6),
             subscriptions: rng.between(1, 3),
             delay_us: rng.pick(&[0, 50_000, 2 * SECOND]),
             slow: if has("slow") { rng.pick(&[500, 3_000]) } else { 0 },
@@ -66,6 +79,11 @@ impl NoticeMoods {
             refuses: if has("refuses") { rng.pick(&[500, 4_000]) } else { 0 },
             faults,
         })
+    }
+
+    /// Whether something may wait for hours.
+    pub const fn is_patient(&self) -> bool {
+        self.quiet > 0 || self.digests > 0 || self.dies
     }
 
     /// Nothing goes wrong any more.
@@ -91,6 +109,11 @@ pub struct NoticeTotals {
     pub refused: u64,
     /// Crashes while a delivery was under way.
     pub in_flight: u64,
+    /// Notices that waited for the end of quiet hours, digests and the notices in them, deliveries that were given up.
+    pub held: u64,
+    pub digests: u64,
+    pub digested: u64,
+    pub given_up: u64,
 }
 
 impl NoticeTotals {
@@ -104,10 +127,14 @@ impl NoticeTotals {
         self.lost += one.lost;
         self.refused += one.refused;
         self.in_flight += one.in_flight;
+        self.held += one.held;
+        self.digests += one.digests;
+        self.digested += one.digested;
+        self.given_up += one.given_up;
     }
 
     /// Each of what has to happen in a run of many seeds.
-    pub fn exercised(&self) -> [(&'static str, u64); 8] {
+    pub fn exercised(&self) -> [(&'static str, u64); 11] {
         [
             ("told", self.told),
             ("told again", self.again),
@@ -117,6 +144,9 @@ impl NoticeTotals {
             ("answers lost", self.lost),
             ("refused", self.refused),
             ("crashes in flight", self.in_flight),
+            ("held by quiet hours", self.held),
+            ("digests of several", self.digested.saturating_sub(self.digests)),
+            ("given up", self.given_up),
         ]
     }
 }
@@ -129,6 +159,7 @@ struct Handed {
     to: String,
     id: u64,
     body: Value,
+    now: Now,
 }
 
 struct Inside {
@@ -139,6 +170,8 @@ struct Inside {
     heard: BTreeSet<(String, u64, u64)>,
     life: u64,
     open: u64,
+    /// It takes nothing.
+    dead: bool,
     totals: NoticeTotals,
 }
 
@@ -187,8 +220,10 @@ impl Drop for Later {
 
 impl Channel for Post {
     fn deliver(&self, delivery: Delivery) -> Answering<DeliveryOutcome> {
-        let now = self.env.now().mono_us;
+        let moment = self.env.now();
+        let now = moment.mono_us;
         let mut inside = self.inside();
+        let dead = inside.dead;
         let Inside { rng, moods, totals, .. } = &mut *inside;
         let mut at_us = now + rng.below(moods.delay_us + 1);
         let mut outcome = DeliveryOutcome::Delivered;
@@ -196,7 +231,9 @@ impl Channel for Post {
             totals.slow += 1;
             at_us = if rng.one_in(2) { now + rng.below(40 * SECOND) } else { NEVER };
         }
-        if rng.chance(moods.fails) {
+        if dead {
+            (at_us, outcome) = (if rng.one_in(8) { NEVER } else { at_us }, DeliveryOutcome::Retry);
+        } else if rng.chance(moods.fails) {
             totals.failed += 1;
             outcome = DeliveryOutcome::Retry;
         } else if rng.chance(moods.answers_lost) {
@@ -207,20 +244,28 @@ impl Channel for Post {
             outcome = DeliveryOutcome::Refused;
         }
         let body = serde_json::from_slice(&delivery.body).unwrap();
-        inside.handed.push(Handed { to: delivery.to.clone(), id: delivery.id, body });
+        inside.handed.push(Handed { to: delivery.to.clone(), id: delivery.id, body, now: moment });
         inside.open += 1;
         drop(inside);
         Box::pin(Later { post: self.clone(), at_us, outcome, to: delivery.to, id: delivery.id })
     }
 }
 
-/// A notice, and when it was handed over last.
+/// A delivery, and when it was handed over last.
 struct Told {
     id: u64,
-    place: Place,
+    /// One, or those of a digest.
+    notices: Vec<(Place, Value)>,
     body: Value,
     life: u64,
+    /// So often, in that life.
     times: u64,
+}
+
+impl Told {
+    fn last(&self) -> &Place {
+        &self.notices.last().unwrap().0
+    }
 }
 
 /// A subscription with all it was told.
@@ -231,12 +276,18 @@ struct Line {
     told: Vec<Told>,
     /// Ids whose delivery is noted.
     noted: BTreeSet<u64>,
+    /// Since when nothing of it was taken or refused, and in which life.
+    failing: Option<(u64, u64)>,
 }
 
 /// The subscribers.
 pub(super) struct Notices {
     pub(super) post: Post,
     rng: Rng,
+    /// Chance of quiet hours and digests.
+    hours: Rng,
+    /// When each record was received, by the clock of the log.
+    received: BTreeMap<u64, i64>,
     lines: BTreeMap<String, Line>,
     left: u64,
     asking: Option<(Subscribing, String)>,
@@ -251,9 +302,12 @@ impl Notices {
             heard: BTreeSet::new(),
             life: 0,
             open: 0,
+            dead: false,
             totals: NoticeTotals::default(),
         };
         Self {
+            hours: Rng(seed ^ 0x0071_CE05),
+            received: BTreeMap::new(),
             post: Post { env: env.clone(), inside: Arc::new(Mutex::new(inside)) },
             rng: Rng(seed ^ 0x0071_CE03),
             lines: BTreeMap::new(),
@@ -286,8 +340,41 @@ impl Notices {
         self.post.inside().totals
     }
 
+    /// Nothing is taken from here on, or everything is again.
+    pub(super) fn die(&self, dead: bool) {
+        self.post.inside().dead = dead;
+    }
+
+    pub(super) fn is_patient(&self) -> bool {
+        self.post.inside().moods.is_patient()
+    }
+
+    pub(super) fn dies(&self) -> bool {
+        self.post.inside().moods.dies
+    }
+
+    /// The latest time that the log has of anything.
+    pub(super) fn received_max_us(&self) -> i64 {
+        self.received.values().copied().max().unwrap_or(i64::MIN)
+    }
+
+    /// Lines that hold nothing back by themselves and had nothing taken for longer than that.
+    pub(super) fn fail_since(&self, before_us: u64) -> Vec<(String, u64)> {
+        let life = self.post.inside().life;
+        let fails = |line: &Line| line.failing.is_some_and(|it| it.0 < before_us && it.1 == life);
+        let plain = |line: &Line| line.subscription.quiet.is_none() && line.subscription.digest.is_none();
+        let lines = self.lines.iter().filter(|it| fails(it.1) && plain(it.1));
+        lines.map(|(name, line)| (name.clone(), line.noted.len() as u64)).collect()
+    }
+
+    /// How many deliveries of a line are noted.
+    pub(super) fn noted(&self, name: &str) -> u64 {
+        self.lines.get(name).map_or(0, |it| it.noted.len() as u64)
+    }
+
     /// A record is durable.
     pub(super) fn durable(&mut self, stored: &Stored) -> Result<(), Broken> {
+        self.received.insert(stored.lsn, stored.received_at_us);
         if let Ok(value) = serde_json::from_slice::<Value>(&stored.payload)
             && value.get("do").and_then(Value::as_str) == Some("subscription.set")
         {
@@ -309,13 +396,27 @@ impl Notices {
             let Some(told) = line.told.iter().find(|it| it.id == id) else {
                 return Err(format!("notices: {event:?} was noted and never delivered"));
             };
-            if told.place.0 != event.position {
-                return Err(format!("notices: {event:?} is noted of {:?}", told.place));
+            if told.last().0 != event.position {
+                return Err(format!("notices: {event:?} is noted of {:?}", told.notices));
             }
-            if !matches!(event.kind, StatusKind::Accepted | StatusKind::Refused) {
-                return Err(format!("notices: given up behind {} attempts: {event:?}", told.times));
+            match event.kind {
+                StatusKind::Accepted | StatusKind::Refused => line.failing = None,
+                StatusKind::GivenUp => {
+                    let now = self.post.env.now().mono_us;
+                    let fails_us = line.failing.map_or(0, |it| now - it.0);
+                    if told.times < 12 || fails_us <= DEADLINE {
+                        return Err(format!(
+                            "notices: {event:?} is given up behind {} attempts in {fails_us} µs",
+                            told.times
+                        ));
+                    }
+                    self.post.inside().totals.given_up += 1;
+                }
+                _ => return Err(format!("notices: what is {event:?}?")),
             }
-            line.noted.insert(id);
+            if !line.noted.insert(id) {
+                return Err(format!("notices: {event:?} is noted twice"));
+            }
         }
         Ok(())
     }
@@ -325,55 +426,86 @@ impl Notices {
         let mut inside = self.post.inside();
         let (handed, life) = (std::mem::take(&mut inside.handed), inside.life);
         let mut words = Vec::new();
-        for Handed { to, id, mut body } in handed {
-            let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let number = |key: &str| body.get(key).and_then(Value::as_u64).unwrap_or_default();
-            let place = (number("position"), number("index"), text("kind"), text("state"));
-            let (name, id_text) = (text("subscription"), text("id"));
+        for Handed { to, id, body, now } in handed {
+            let name = body.get("subscription").and_then(Value::as_str).unwrap_or_default().to_owned();
             let Some(line) = self.lines.get_mut(&name).filter(|it| it.subscription.to == to) else {
                 return Err(format!("notices: {to} is told for {name}"));
             };
-            if id_text != format!("{id:016x}") {
-                return Err(format!("notices: {id:016x} is called {id_text} in its body"));
+            if body.get("id").and_then(Value::as_str) != Some(&format!("{id:016x}")) {
+                return Err(format!("notices: {id:016x} is called otherwise in its body: {body}"));
             }
-            // The register is that of the drive at the time of telling.
-            body.as_object_mut().unwrap().remove("rnm");
+            let (mut notices, mut received) = (Vec::new(), Vec::new());
+            for mut notice in line.notices_of(&body)? {
+                // The register is that of the drive at the time of telling.
+                notice.as_object_mut().unwrap().remove("rnm");
+                let text = |key: &str| notice.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let number = |key: &str| notice.get(key).and_then(Value::as_u64).unwrap_or_default();
+                let place = (number("position"), number("index"), text("kind"), text("state"));
+                if text("subscription") != name {
+                    return Err(format!("notices: {name} is told what is for {}", text("subscription")));
+                }
+                received.extend(self.received.get(&place.0).copied());
+                notices.push((place, notice));
+            }
+            let (Some((place, _)), true) = (notices.first().cloned(), received.len() == notices.len()) else {
+                return Err(format!("notices: {name} is told what is not durable: {body}"));
+            };
             words.extend([id, place.0]);
+            let again = line.told.last().is_some_and(|it| it.id == id);
+            line.keeps_its_hours(now.wall_us, &received, again)
+                .map_err(|what| format!("notices: {name}: {what}: {body}"))?;
             if line.noted.contains(&id) {
                 return Err(format!("notices: {name} is told {place:?} again, its record is durable"));
             }
+            if line.failing.is_none_or(|it| it.1 != life) {
+                line.failing = Some((now.mono_us, life));
+            }
             match line.told.last_mut() {
                 Some(last) if last.id == id => {
-                    if last.place != place || last.body != body {
+                    if last.notices != notices {
                         return Err(format!("notices: {id:016x} of {name} was {} and is {body}", last.body));
                     }
                     if last.life == life && inside.heard.contains(&(to.clone(), id, life)) {
                         return Err(format!("notices: {name} is told {place:?} twice in one life"));
                     }
-                    (last.life, last.times) = (life, last.times + 1);
+                    (last.times, last.life) = (if last.life == life { last.times + 1 } else { 1 }, life);
                     inside.totals.again += 1;
                     continue;
                 }
                 Some(last) => {
-                    if (place.0, place.1) < (last.place.0, last.place.1) {
-                        return Err(format!("notices: {name} is told {place:?} behind {:?}", last.place));
+                    if (place.0, place.1) < (last.last().0, last.last().1) {
+                        return Err(format!("notices: {name} is told {place:?} behind {:?}", last.last()));
                     }
                     if !line.noted.contains(&last.id) {
-                        return Err(format!("notices: {name} goes on, {:?} is not durable", last.place));
+                        return Err(format!("notices: {name} goes on, {:?} is not durable", last.last()));
                     }
                 }
                 None => {}
             }
-            if let Some(same) = line.told.iter().find(|it| it.place == place || it.id == id) {
+            let places: BTreeSet<&Place> = notices.iter().map(|it| &it.0).collect();
+            let twice = |it: &&Told| it.id == id || it.notices.iter().any(|it| places.contains(&it.0));
+            if let Some(same) = line.told.iter().find(twice) {
                 return Err(format!(
-                    "notices: {name} is told {place:?} as {id:016x} and {:?} as {:016x}",
-                    same.place, same.id
+                    "notices: {name} is told {places:?} as {id:016x} and {:?} as {:016x}",
+                    same.notices, same.id
                 ));
             }
-            inside.totals.told += 1;
-            inside.totals.began += u64::from(place.3 == "began");
-            inside.totals.ended += u64::from(place.3 == "ended");
-            line.told.push(Told { id, place, body, life, times: 1 });
+            if places.len() != notices.len() || !notices.is_sorted_by(|a, b| (a.0.0, a.0.1) <= (b.0.0, b.0.1))
+            {
+                return Err(format!("notices: {name} is told {places:?} by {body}"));
+            }
+            let totals = &mut inside.totals;
+            for ((_, _, _, state), _) in &notices {
+                totals.told += 1;
+                totals.began += u64::from(state == "began");
+                totals.ended += u64::from(state == "ended");
+            }
+            totals.held += received.iter().filter(|it| line.is_quiet(**it)).count() as u64;
+            if line.subscription.digest.is_some() {
+                totals.digests += 1;
+                totals.digested += notices.len() as u64;
+            }
+            line.told.push(Told { id, notices, body, life, times: 1 });
         }
         Ok(words)
     }
@@ -409,7 +541,8 @@ impl Notices {
         };
         let id = subscription.id.clone();
         let command = SubscriptionCommand::Set(Box::new(subscription.clone()));
-        let line = Line { subscription, from: None, told: Vec::new(), noted: BTreeSet::new() };
+        let (told, noted) = (Vec::new(), BTreeSet::new());
+        let line = Line { subscription, from: None, told, noted, failing: None };
         self.lines.entry(id.clone()).or_insert(line);
         self.asking = Subscribing::begin(engine, command).ok().map(|it| (it, id));
         self.asking.is_some()
@@ -425,6 +558,7 @@ impl Notices {
         let inn = inn.map(|it| it.trim().to_owned()).filter(|_| rng.one_in(2));
         let number = self.lines.len();
         let threshold = if rng.one_in(2) { [(NoticeKind::GapOpened, 2)].into() } else { BTreeMap::new() };
+        let (quiet, digest, zone_min) = self.hours();
         Subscription {
             id: format!("who-{number}"),
             scope: inn.map_or(NoticeScope::All, NoticeScope::Inn),
@@ -432,11 +566,33 @@ impl Notices {
             channel: CHANNEL.to_owned(),
             to: format!("house {number}"),
             threshold,
-            quiet: None,
-            digest: None,
-            zone_min: 180,
+            quiet,
+            digest,
+            zone_min,
             by: "simulation".to_owned(),
         }
+    }
+
+    /// Quiet hours, a digest and its zone: such as begin and end while the world stands.
+    fn hours(&mut self) -> (Option<Quiet>, Option<Digest>, i16) {
+        let (quiet, digests) = {
+            let moods = &self.post.inside().moods;
+            (moods.quiet, moods.digests)
+        };
+        let minute = self.post.env.now().wall_us.div_euclid(MINUTE_US);
+        let rng = &mut self.hours;
+        let zone_min: i16 = rng.pick(&[180, 0, -210, 345]);
+        let in_a_day = |minute: i64| u16::try_from((minute + i64::from(zone_min)).rem_euclid(1_440)).unwrap();
+        let quiet = (quiet > 0 && rng.one_in(quiet)).then(|| {
+            let from = minute + rng.below(3) as i64;
+            let to = from + rng.pick(&[1, 2, 40, 900]);
+            Quiet { from_min: in_a_day(from), to_min: in_a_day(to), zone_min }
+        });
+        let digest = (digests > 0 && rng.one_in(digests)).then(|| match rng.below(3) {
+            0 => Digest::Daily { at_min: in_a_day(minute + rng.between(1, 40) as i64) },
+            _ => Digest::Hourly,
+        });
+        (quiet, digest, zone_min)
     }
 
     /// Whether every subscription stands and was told of everything up to here.
@@ -469,15 +625,18 @@ impl Notices {
                     }
                 }
             }
-            let differs = line.told.iter().zip(&wanted).find(|(told, wanted)| told.place != **wanted);
-            if differs.is_some() || line.told.len() != wanted.len() {
+            let told: Vec<&Place> = line.places().map(|it| &it.0).collect();
+            let differs = told.iter().zip(&wanted).find(|(told, wanted)| **told != *wanted);
+            if differs.is_some() || told.len() != wanted.len() {
                 return Err(format!(
-                    "notices: {name}, from {from}, was told {} of {}, {} events: {:?}",
-                    line.told.len(),
+                    "notices: {name}, from {from}, was told {} of {}, {} events: {differs:?}",
+                    told.len(),
                     wanted.len(),
                     all.len(),
-                    differs.map(|(told, wanted)| (&told.place, wanted))
                 ));
+            }
+            if let Some(lost) = line.told.iter().find(|it| !line.noted.contains(&it.id)) {
+                return Err(format!("notices: {name}: no record says what became of {:?}", lost.notices));
             }
             line.states()?;
         }
@@ -486,15 +645,66 @@ impl Notices {
 }
 
 impl Line {
+    /// All that it was told, in order.
+    fn places(&self) -> impl Iterator<Item = &(Place, Value)> {
+        self.told.iter().flat_map(|it| &it.notices)
+    }
+
+    /// The notices of a body: itself, or those of a digest.
+    fn notices_of(&self, body: &Value) -> Result<Vec<Value>, Broken> {
+        if self.subscription.digest.is_none() {
+            return Ok(vec![body.clone()]);
+        }
+        let notices = body.get("notices").and_then(Value::as_array).cloned().unwrap_or_default();
+        let last = notices.last().cloned().unwrap_or_default();
+        let same = |key: &str| body.get(key) == last.get(key);
+        let whole = body["kind"] == "digest" && body["count"] == notices.len();
+        if notices.is_empty() || notices.len() > 500 || !whole || !same("position") || !same("index") {
+            return Err(format!("notices: no digest: {body}"));
+        }
+        Ok(notices)
+    }
+
+    /// Whether nothing may go out at this time.
+    fn is_quiet(&self, wall_us: i64) -> bool {
+        self.subscription.quiet.is_some_and(|it| {
+            let minute = (wall_us.div_euclid(MINUTE_US) + i64::from(it.zone_min)).rem_euclid(1_440);
+            let (from, to) = (i64::from(it.from_min), i64::from(it.to_min));
+            if from <= to { (from..to).contains(&minute) } else { minute >= from || minute < to }
+        })
+    }
+
+    /// Nothing goes out in quiet hours, and no digest before its hour, with all that came before it.
+    fn keeps_its_hours(&self, wall_us: i64, received: &[i64], again: bool) -> Result<(), &'static str> {
+        if self.is_quiet(wall_us) {
+            return Err("told in quiet hours");
+        }
+        let Some(digest) = self.subscription.digest else { return Ok(()) };
+        let (period_us, at_min) = match digest {
+            Digest::Hourly => (60 * MINUTE_US, 0),
+            Digest::Daily { at_min } => (1_440 * MINUTE_US, i64::from(at_min)),
+        };
+        let begin_us = (at_min - i64::from(self.subscription.zone_min)) * MINUTE_US;
+        let number = |at_us: i64| (at_us - begin_us).div_euclid(period_us);
+        let first = number(received[0]);
+        // What was tried has had its hour, wherever the clock leaps.
+        if number(wall_us) <= first && !again {
+            return Err("a digest before its hour");
+        }
+        if received.iter().any(|it| number(*it) > first) {
+            return Err("a digest with what belongs to the next one");
+        }
+        Ok(())
+    }
+
     /// A lasting state of a drive is told once, and its end once.
     fn states(&self) -> Result<(), Broken> {
         let mut standing: BTreeMap<(String, String, Option<u64>), String> = BTreeMap::new();
         let names = ["shift.overdue", "drive.term", "drive.memory", "operator.silent", "drive.backlog"];
-        for told in self.told.iter().filter(|it| names.contains(&it.place.2.as_str())) {
-            let drive = told.body["drive"].as_str().unwrap_or_default().to_owned();
-            let shift = told.body["data"]["shift"].as_u64();
-            let key = (told.place.2.clone(), drive, shift);
-            let state = told.place.3.clone();
+        for ((_, _, kind, state), body) in self.places().filter(|it| names.contains(&it.0.2.as_str())) {
+            let drive = body["drive"].as_str().unwrap_or_default().to_owned();
+            let shift = body["data"]["shift"].as_u64();
+            let (key, state) = ((kind.clone(), drive, shift), state.clone());
             if standing.insert(key.clone(), state.clone()).is_some_and(|before| before == state) {
                 return Err(format!("notices: {key:?} {state} twice"));
             }

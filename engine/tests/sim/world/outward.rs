@@ -3,9 +3,16 @@
 
 use super::*;
 
+const HOUR: u64 = 3_600 * SECOND;
 /// All that is left behind the log must be done within this time once nothing goes wrong any more: a line that has failed often
 /// waits a quarter of an hour and a half for its next attempt.
-const SETTLE: u64 = 2 * 3_600 * SECOND;
+const SETTLE: u64 = 2 * HOUR;
+/// The same where somebody is told once a day and not at night: of silence too, on the days that this takes.
+const SETTLE_PATIENT: u64 = 10 * 24 * HOUR;
+/// A channel is dead for so long before what fails is looked at, and so much longer: three days, and a wait or two. On the first
+/// day registers fall silent, of which there is something to tell.
+const DEAD: u64 = 28 * HOUR;
+const GIVES_UP: u64 = 74 * HOUR;
 
 impl World<'_> {
     pub(super) fn with_outward(&self, mut builder: ofd_engine::EngineBuilder) -> ofd_engine::EngineBuilder {
@@ -60,7 +67,7 @@ impl World<'_> {
     }
 
     pub(super) fn calm_outward(&mut self) {
-        self.tax.iter().for_each(Tax::calm);
+        self.tax.iter_mut().for_each(Tax::calm);
         self.notices.iter().for_each(Notices::calm);
         self.mend_clock();
     }
@@ -73,6 +80,48 @@ impl World<'_> {
             || self.notices.as_ref().is_some_and(|it| !it.has_told(machine.engine(), durable))
     }
 
+    /// How long nobody may have anything to do.
+    pub(super) fn nap(&self) -> u64 {
+        let patient = self.notices.as_ref().is_some_and(Notices::is_patient);
+        let busy = self.tax.as_ref().is_some_and(|it| it.lacks().is_some());
+        if self.faults_off && patient && !busy { 600 * SECOND } else { 10 * SECOND }
+    }
+
+    /// Nobody takes a notice for days, whatever crashes meanwhile: what was tried for three of them without a start is given up,
+    /// which the log says, and nothing else is.
+    pub(super) fn die(&mut self) -> Result<(), Broken> {
+        let Some(notices) = self.notices.as_ref().filter(|it| it.dies()) else { return Ok(()) };
+        notices.die(true);
+        for _ in 0..self.outward.below(3) {
+            let until = self.now() + self.outward.below(80 * HOUR);
+            self.wait_until(until)?;
+            if self.is_failed() {
+                break;
+            }
+            let power = !self.scenario.faults.contains(&"late error") && self.outward.one_in(2);
+            self.crash(power)?;
+            self.open()?;
+        }
+        let begun = self.now();
+        self.wait_until(begun + DEAD)?;
+        let failing = self.notices.as_ref().map(|it| it.fail_since(self.now())).unwrap_or_default();
+        self.wait_until(begun + DEAD + GIVES_UP)?;
+        let Some(notices) = self.notices.as_ref() else { return Ok(()) };
+        notices.die(false);
+        let kept = failing.into_iter().find(|(name, before)| notices.noted(name) <= *before);
+        match kept.filter(|_| !self.is_failed()) {
+            Some((name, _)) => Err(format!("notices: of {name} nothing is given up after three days")),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_until(&mut self, until: u64) -> Result<(), Broken> {
+        while self.now() < until && !self.is_failed() {
+            self.sweep().map_err(|broken| format!("while nobody is told: {broken}"))?;
+        }
+        Ok(())
+    }
+
     /// All that is left behind the log is done, and nothing else was.
     pub(super) fn settle(&mut self) -> Result<(), Broken> {
         let begun = self.now();
@@ -81,7 +130,8 @@ impl World<'_> {
                 return Ok(());
             }
             self.sweep().map_err(|broken| format!("after the faults: {broken}"))?;
-            if self.now() > begun + SETTLE {
+            let patient = self.notices.as_ref().is_some_and(Notices::is_patient);
+            if self.now() > begun + if patient { SETTLE_PATIENT } else { SETTLE } {
                 let lacks = self.tax.as_ref().and_then(Tax::lacks);
                 let states = self.machine.as_ref().map(|it| it.engine().subscriptions());
                 return Err(format!("liveness: no word about {lacks:?}, of {states:?}"));

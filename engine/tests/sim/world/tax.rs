@@ -16,6 +16,8 @@ use ofd_engine::storage::testing::SimEnv;
 use ofd_engine::tax::{Settled, TaxOptions};
 use ofd_engine::testing::Turned;
 
+use super::notices::Notices;
+use super::operator::{Operator, Resend};
 use super::{SECOND, World};
 use crate::oracle::Broken;
 use crate::rng::Rng;
@@ -52,6 +54,8 @@ pub struct TaxMoods {
     pub new_ids: bool,
     /// One register in so many has a test drive; 0: none.
     pub test_drives: u64,
+    /// How often an operator pauses something or has it sent again.
+    pub commands: u64,
 }
 
 const FAULTS: [&str; 8] =
@@ -93,6 +97,8 @@ impl TaxMoods {
             refuses: if has("refuses") { rng.pick(&[4_000, 30_000]) } else { 0 },
             new_ids: rng.one_in(4),
             test_drives: rng.pick(&[0, 4]),
+            // From here on, so that the rest is what it was.
+            commands: rng.pick(&[0, 0, 4, 12]),
             options,
             faults,
         })
@@ -130,6 +136,11 @@ pub struct TaxTotals {
     pub in_flight: u64,
     /// Checks of the accounts against the log.
     pub compared: u64,
+    /// Pauses and resends by command, documents that waited for the end of a pause, and those that were sent again.
+    pub pauses: u64,
+    pub resends: u64,
+    pub held: u64,
+    pub resent: u64,
 }
 
 impl TaxTotals {
@@ -150,10 +161,14 @@ impl TaxTotals {
         self.strays += one.strays;
         self.in_flight += one.in_flight;
         self.compared += one.compared;
+        self.pauses += one.pauses;
+        self.resends += one.resends;
+        self.held += one.held;
+        self.resent += one.resent;
     }
 
     /// Each of what has to happen in a run of many seeds.
-    pub fn exercised(&self) -> [(&'static str, u64); 14] {
+    pub fn exercised(&self) -> [(&'static str, u64); 18] {
         [
             ("sent", self.sent),
             ("again", self.again),
@@ -169,6 +184,10 @@ impl TaxTotals {
             ("out of order", self.shuffled),
             ("strays", self.strays),
             ("crashes in flight", self.in_flight),
+            ("pauses", self.pauses),
+            ("resends", self.resends),
+            ("held by a pause", self.held),
+            ("sent again by command", self.resent),
         ]
     }
 }
@@ -418,7 +437,12 @@ struct Owed {
     noted: Option<i64>,
     /// It has come to the service since. A start forgets that, and goes by what is noted.
     is_out: bool,
+    /// The last word, and the records of all of them.
     verdict: Option<Verdict>,
+    words: Vec<u64>,
+    /// So often, in this life, it was taken once more before its verdict was due: a command may want that.
+    extra: usize,
+    held: bool,
 }
 
 impl Owed {
@@ -433,6 +457,7 @@ pub(super) struct Tax {
     pub(super) service: Service,
     pub(super) moods: TaxMoods,
     rng: Rng,
+    pub(super) operator: Operator,
     /// By position.
     owed: BTreeMap<u64, Owed>,
     by_drive: BTreeMap<DriveNumber, BTreeSet<u64>>,
@@ -462,6 +487,7 @@ impl Tax {
             service: Service { env: env.clone(), inside: Arc::new(Mutex::new(inside)) },
             moods: moods.clone(),
             rng: Rng(seed ^ 0x7A_4403),
+            operator: Operator::new(seed, moods.commands),
             owed: BTreeMap::new(),
             by_drive: BTreeMap::new(),
             by_key: BTreeMap::new(),
@@ -474,7 +500,8 @@ impl Tax {
     /// The process is gone.
     pub(super) fn crash(&mut self) {
         self.service.inside().life += 1;
-        self.owed.values_mut().for_each(|it| it.is_out = false);
+        self.operator.crash();
+        self.owed.values_mut().for_each(|it| (it.is_out, it.extra) = (false, 0));
     }
 
     /// Before the process is gone: what is under way.
@@ -483,14 +510,17 @@ impl Tax {
         inside.totals.in_flight += u64::from(inside.open > 0);
     }
 
-    pub(super) fn calm(&self) {
+    pub(super) fn calm(&mut self) {
+        self.operator.calm();
         let mut inside = self.service.inside();
         inside.moods.calm();
         inside.down_until_us = 0;
     }
 
     pub(super) fn totals(&self) -> TaxTotals {
-        TaxTotals { tests: self.tests.len() as u64, ..self.service.inside().totals }
+        let (pauses, resends) = self.operator.counts();
+        let held = self.owed.values().filter(|it| it.held).count() as u64;
+        TaxTotals { tests: self.tests.len() as u64, pauses, resends, held, ..self.service.inside().totals }
     }
 
     /// A record is durable.
@@ -509,11 +539,25 @@ impl Tax {
                     return Ok(());
                 }
                 let hash = *blake3::hash(envelope.container).as_bytes();
-                let owed =
-                    Owed { drive, number, hash, taken: false, noted: None, is_out: false, verdict: None };
+                let owed = Owed {
+                    drive,
+                    number,
+                    hash,
+                    taken: false,
+                    noted: None,
+                    is_out: false,
+                    verdict: None,
+                    words: Vec::new(),
+                    extra: 0,
+                    held: false,
+                };
                 self.owed.insert(lsn, owed);
                 self.by_drive.entry(drive).or_default().insert(lsn);
                 self.by_key.insert((drive, number), lsn);
+                Ok(())
+            }
+            4 => {
+                self.operator.durable(lsn, &stored.payload);
                 Ok(())
             }
             6 => {
@@ -533,13 +577,19 @@ impl Tax {
                         continue;
                     }
                     let word = (event.kind, event.code, event.tag);
-                    if let Some(before) = owed.verdict {
+                    let named = self.operator.resends().filter(|it| it.lsn < lsn);
+                    let most =
+                        1 + named.filter(|it| it.names(owed.drive, owed.number, event.position)).count();
+                    if let Some(before) = owed.verdict.filter(|_| owed.words.len() >= most) {
                         return Err(format!(
                             "tax: {word:?} at {lsn} behind {before:?} of {}",
                             event.position
                         ));
                     }
                     owed.verdict = Some(word);
+                    owed.words.push(lsn);
+                    // A receipt that comes behind its word is noted no more.
+                    owed.is_out = false;
                     self.words.entry(lsn).or_default().push((event.position, word));
                     let inside = self.service.inside();
                     let said = inside.known.get(&(owed.drive, owed.number)).map(|it| it.verdict);
@@ -560,13 +610,14 @@ impl Tax {
         }
     }
 
-    /// What has come to the service, against what the log says is owed.
-    fn look(&mut self) -> Result<Vec<u64>, Broken> {
+    /// What has come to the service, against what the log says is owed; of the log the leg knows everything up to `told`.
+    fn look(&mut self, told: u64) -> Result<Vec<u64>, Broken> {
         let (came, life) = {
             let mut inside = self.service.inside();
             (std::mem::take(&mut inside.came), inside.life)
         };
         let timeout = i64::try_from(self.moods.options.verdict_timeout_us).unwrap();
+        let paused = self.operator.paused(told);
         let mut words = Vec::new();
         for batch in came {
             let mut most: BTreeMap<DriveNumber, u64> = BTreeMap::new();
@@ -576,8 +627,11 @@ impl Tax {
                 if self.tests.contains(&(drive, number)) {
                     return Err(format!("tax: {drive}/{number} of a test drive was sent"));
                 }
+                if paused.has(drive) {
+                    return Err(format!("tax: {drive}/{number} was sent, and it is paused"));
+                }
                 let lsn = self.by_key.get(&(drive, number)).copied();
-                let Some((lsn, owed)) = lsn.and_then(|lsn| Some((lsn, self.owed.get(&lsn)?))) else {
+                let Some((lsn, owed)) = lsn.and_then(|lsn| Some((lsn, self.owed.get_mut(&lsn)?))) else {
                     return Err(format!("tax: {drive}/{number} was sent and is not durable"));
                 };
                 if owed.hash != one.hash {
@@ -587,13 +641,25 @@ impl Tax {
                 if most.insert(drive, lsn).is_some_and(|before| before >= lsn) {
                     return Err(format!("tax: {drive}/{number} stands in a batch behind a later one"));
                 }
-                if let Some(verdict) = owed.verdict {
+                let resends: Vec<Resend> =
+                    self.operator.resends().filter(|it| it.names(drive, number, lsn)).collect();
+                let named = resends.len();
+                // A word that the leg has read is the last one until a command behind it wants another.
+                let known = owed.words.iter().rfind(|it| **it <= told);
+                let asked = |word: &u64| resends.iter().any(|it| *word < it.lsn && it.lsn <= told);
+                let verdict = owed.verdict.filter(|_| named == 0 || known.is_some_and(|it| !asked(it)));
+                if let Some(verdict) = verdict {
                     return Err(format!("tax: {drive}/{number} is sent again, {verdict:?} is durable"));
                 }
                 let Some((heard, in_life)) = one.before else { continue };
                 match owed.receipt() {
                     Some(at_us) if self.wall_max_us < at_us + timeout => {
-                        return Err(format!("tax: {drive}/{number} is sent again, its receipt is durable"));
+                        if owed.extra >= named {
+                            return Err(format!(
+                                "tax: {drive}/{number} is sent again, its receipt is durable"
+                            ));
+                        }
+                        owed.extra += usize::from(one.taken);
                     }
                     None if heard && in_life == life => {
                         return Err(format!("tax: {drive}/{number} is sent twice in one life"));
@@ -617,6 +683,7 @@ impl Tax {
                 let lsn = self.by_key[&(*drive, *number)];
                 words.extend([lsn, u64::from(*taken)]);
                 let owed = self.owed.get_mut(&lsn).unwrap();
+                self.service.inside().totals.resent += u64::from(owed.verdict.is_some());
                 (owed.taken, owed.is_out) = (true, true);
             }
             for drive in batch.iter().map(|it| it.drive).collect::<BTreeSet<_>>() {
@@ -629,9 +696,23 @@ impl Tax {
         Ok(words)
     }
 
-    /// The first document that has no word yet.
+    /// The first document that has no word yet, or none behind a command to send it again.
     pub(super) fn lacks(&self) -> Option<u64> {
-        self.owed.iter().find(|(_, owed)| owed.verdict.is_none()).map(|(lsn, _)| *lsn)
+        let never = self.owed.iter().find(|(_, owed)| owed.verdict.is_none());
+        let again = |resend: Resend| {
+            let named = self.owed.iter().filter(|(lsn, it)| resend.names(it.drive, it.number, **lsn));
+            named.map(|(lsn, it)| (*lsn, it.words.last())).find(|it| it.1 < Some(&resend.lsn)).map(|it| it.0)
+        };
+        never.map(|it| *it.0).or_else(|| self.operator.resends().find_map(again))
+    }
+
+    /// Documents that wait for the end of a pause.
+    fn hold(&mut self, told: u64) {
+        let paused = self.operator.paused(told);
+        if paused.all || !paused.drives.is_empty() {
+            let waiting = self.owed.values_mut().filter(|it| !it.taken && paused.has(it.drive));
+            waiting.for_each(|it| it.held = true);
+        }
     }
 }
 
@@ -640,22 +721,27 @@ impl World<'_> {
     pub(super) fn tax(&mut self) -> Result<bool, Broken> {
         let Self { tax: Some(tax), machine: Some(machine), .. } = self else { return Ok(false) };
         tax.wall_max_us = tax.wall_max_us.max(self.env.now().wall_us);
+        let asked = tax.operator.turn(machine.engine(), tax.by_key.keys());
         let worked = machine.tax_turn() == Turned::Worked;
+        let told = machine.engine().tax_overview().position;
         self.see_synced()?;
         let Some(tax) = &mut self.tax else { return Ok(false) };
-        let words = tax.look()?;
+        let words = tax.look(told)?;
+        tax.hold(told);
         let compares = tax.rng.one_in(200);
         self.note(&words);
         if compares {
             self.compare_tax()?;
         }
-        Ok(worked)
+        Ok(worked | asked)
     }
 
-    /// No clock lies behind what the log says any more: verdicts that were lost are waited for by it.
+    /// No clock lies behind what the log says any more: verdicts that were lost, and digests, are waited for by it.
     pub(super) fn mend_clock(&mut self) {
-        if let Some(tax) = &self.tax {
-            let behind = tax.wall_max_us.saturating_sub(self.env.now().wall_us);
+        let tax = self.tax.as_ref().map(|it| it.wall_max_us);
+        let notices = self.notices.as_ref().map(Notices::received_max_us);
+        for known in [tax, notices].into_iter().flatten() {
+            let behind = known.saturating_sub(self.env.now().wall_us);
             self.env.advance(0, behind.max(0));
         }
     }
@@ -670,7 +756,9 @@ impl World<'_> {
         for owed in tax.owed.range(..=told).map(|it| it.1) {
             accounts.entry(owed.drive).or_default().0 += 1;
         }
-        for (position, word) in tax.words.range(..=told).flat_map(|it| it.1) {
+        let words = tax.words.range(..=told).flat_map(|it| it.1).copied();
+        // A later word takes the place of the one before.
+        for (position, word) in &words.collect::<BTreeMap<u64, Verdict>>() {
             let Owed { drive, number, .. } = tax.owed[position];
             let settled = &mut accounts.entry(drive).or_default().1;
             match word.0 {
@@ -683,6 +771,10 @@ impl World<'_> {
             if !matches!(word.0, StatusKind::Accepted | StatusKind::Duplicate) {
                 remarks.insert((drive, number), (*position, *word));
             }
+        }
+        let (overview, paused) = (engine.tax_overview(), tax.operator.paused(told));
+        if overview.paused != paused.all || !overview.paused_drives.iter().eq(&paused.drives) {
+            return Err(format!("tax: at {told} {overview:?} is paused, wanted {paused:?}"));
         }
         let operator = Capability::operator();
         for (drive, wanted) in &accounts {
