@@ -47,8 +47,8 @@ pub enum Planted {
     TaxResendsAtStart,
     /// Notices go out in quiet hours.
     NoticesPassQuietHours,
-    /// A digest that is tried again takes in what came meanwhile.
-    DigestsGrow,
+    /// The last notice of a digest stands in the next one too.
+    DigestsRepeatTheirLast,
     /// A delivery is given up as soon as it was tried often enough.
     NoticesGivenUpEarly,
 }

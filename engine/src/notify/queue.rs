@@ -581,7 +581,9 @@ impl Notifier {
         if !matches!(flight.way, Way::Noting(StatusKind::GivenUp)) {
             line.failing_since_us = None;
         }
-        while line.items.front().is_some_and(|it| it.place <= flight.through) {
+        let repeats = line.standing.spec.digest.is_some() && planted::is(Planted::DigestsRepeatTheirLast);
+        let last = flight.through;
+        while line.items.front().is_some_and(|it| it.place < last || it.place == last && !repeats) {
             line.items.pop_front();
             self.held = self.held.saturating_sub(1);
         }
@@ -735,7 +737,7 @@ fn ready(line: &Line, now_us: i64, as_of_us: i64, held: usize, limits: &Limits) 
     let quiet = spec.quiet.filter(|_| !planted::is(Planted::NoticesPassQuietHours));
     let free_us = |at_us: i64| quiet.map_or(at_us, |it| it.free_at_us(at_us));
     let (Some(digest), Some(first)) = (spec.digest, line.items.front()) else { return (1, free_us(now_us)) };
-    if let Some(tried) = line.tried.filter(|_| !planted::is(Planted::DigestsGrow)) {
+    if let Some(tried) = line.tried {
         return (line.items.iter().take_while(|it| it.place <= tried).count().max(1), free_us(now_us));
     }
     let due_us = digest.due_us(first.received_at_us, spec.zone_min);

@@ -367,7 +367,7 @@ fn every_planted_bug_is_found() {
         Planted::TaxPassesPauses,
         Planted::TaxResendsAtStart,
         Planted::NoticesPassQuietHours,
-        Planted::DigestsGrow,
+        Planted::DigestsRepeatTheirLast,
         Planted::NoticesGivenUpEarly,
     ] {
         plant(bug);

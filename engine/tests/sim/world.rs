@@ -561,7 +561,7 @@ impl<'a> World<'a> {
             let jump = self.rng.below(6 * 86_400 * SECOND) as i64 - 3 * 86_400 * SECOND as i64;
             self.env.advance(0, jump);
         }
-        if !worked && self.is_idle() {
+        if !worked && self.is_idle()? {
             let until = self.next_event();
             let passed = until.saturating_sub(self.now()).clamp(1, self.nap());
             self.env.advance(passed, passed as i64);
@@ -573,22 +573,22 @@ impl<'a> World<'a> {
     }
 
     /// Would a whole round of turns come to nothing?
-    fn is_idle(&mut self) -> bool {
+    fn is_idle(&mut self) -> Result<bool, Broken> {
         let (workers, ports) = (usize::from(self.scenario.workers), usize::from(self.scenario.ports));
         let mut worked = false;
         for worker in 0..workers {
             worked |= self.worker(worker);
         }
-        worked |= self.writer().unwrap_or(true);
+        worked |= self.writer()?;
         for port in 0..ports {
-            worked |= self.port(port).unwrap_or(true);
+            worked |= self.port(port)?;
         }
-        worked |= self.keeper().unwrap_or(true);
-        worked |= self.fold().unwrap_or(true);
-        worked |= self.network().unwrap_or(true);
-        worked |= self.hosts().unwrap_or(true);
-        worked |= self.all_behind_the_log();
-        !(worked | self.registers())
+        worked |= self.keeper()?;
+        worked |= self.fold()?;
+        worked |= self.network()?;
+        worked |= self.hosts()?;
+        worked |= self.all_behind_the_log()?;
+        Ok(!(worked | self.registers()))
     }
 
     /// The next time at which somebody outside of the engine has something to do; the engine's own waits are short.

@@ -38,8 +38,8 @@ impl World<'_> {
         Ok(worked)
     }
 
-    pub(super) fn all_behind_the_log(&mut self) -> bool {
-        self.tax().unwrap_or(true) | self.notify().unwrap_or(true)
+    pub(super) fn all_behind_the_log(&mut self) -> Result<bool, Broken> {
+        Ok(self.tax()? | self.notify()?)
     }
 
     /// Records that are durable since the last look.
