@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput};
 use ofd_codec::{
     CONTAINER_HEADER_LEN, CheckContext, DocumentView, FfdVersion, Form, Frame, JsonOptions,
-    SESSION_HEADER_LEN, TRAILER_LEN, Tag, Validated, check, open_plain_with_header, read_any, write_document_into,
+    SESSION_HEADER_LEN, TRAILER_LEN, Tag, Validated, check, open_plain_with_header, read_any,
+    write_document_into,
 };
 
 #[allow(dead_code, unused_imports, reason = "shared with ofd-bench, which uses all of it and tests it")]
