@@ -1,7 +1,8 @@
 //! The card of a register (ККТ): what it is, which drives it has had, when it worked. Pure.
 //!
 //! A register is told by its registration number (РНМ, 1037), which receipts carry as well, so that a card is there
-//! from the first document on. When a register goes on with another drive, the one before is abandoned.
+//! from the first document on. When a register goes on with another drive, the one before is abandoned; an older one that an
+//! archive brings in later takes its place among those before.
 //!
 //! Shape in memory: 128 bytes, and a byte or two for each day of the newest thirty on which it sold (watch/risk.rs); a register
 //! with more drives than one has 8 more for each. What it
@@ -76,7 +77,7 @@ pub struct Card {
     pub rnm: String,
     /// 1018, of the newest document.
     pub inn: Option<String>,
-    /// Drives in the order they came; the last is the one it works with.
+    /// Drives in the order they came, those of an archive by the time of their first document; the last is the one it works with.
     pub drives: Vec<CardDrive>,
     /// When its first document came, microseconds UTC.
     pub first_seen_us: i64,
@@ -209,11 +210,19 @@ impl KeptCard {
         events: &mut Events<'_>,
     ) {
         if !self.knows(drive) {
-            if let Some(before) = number_of(self.drive.0) {
-                events.push(EventKind::DriveReplaced { before });
+            let since = since_of(seen);
+            if seen.imported && since < self.drive.1 {
+                // One of those that the register had before: the archive is what comes late, not the drive.
+                let before = self.before.get_or_insert_default();
+                let at = before.partition_point(|it| it.1 <= since);
+                before.insert(at, (drive, since));
+            } else {
+                if let Some(before) = number_of(self.drive.0) {
+                    events.push(EventKind::DriveReplaced { before });
+                }
+                self.before.get_or_insert_default().push(self.drive);
+                self.drive = (drive, since);
             }
-            self.before.get_or_insert_default().push(self.drive);
-            self.drive = (drive, since_of(seen));
         }
         self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
         self.light.hear(seen);

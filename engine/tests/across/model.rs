@@ -211,7 +211,10 @@ impl<'l> Upto<'l> {
             if trimmed(doc, tags::KKT_REG_ID).as_deref() == Some(rnm)
                 && drives.iter().all(|it| it.0 != doc.drive)
             {
-                drives.push((doc.drive, doc.at));
+                // An archive may bring a drive that the register had before the one it works with.
+                let older = doc.imported && drives.last().is_some_and(|it| doc.at < it.1);
+                let at = if older { 0 } else { drives.len() };
+                drives.insert(at, (doc.drive, doc.at));
             }
         }
         drives.last().copied()

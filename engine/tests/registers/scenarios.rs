@@ -215,6 +215,37 @@ fn a_register_goes_on_with_another_drive() {
     assert_eq!(told(life), expected);
 }
 
+/// Why: the archive of a drive that a register had before came in later, and the register seemed to work with that one: its light, its
+/// organisation and its silence were those of a drive in a drawer.
+#[test]
+fn an_older_drive_of_an_archive_stands_among_those_before() {
+    let drive = |number: &str| DriveNumber::parse(number).unwrap();
+    let (first, second, third) =
+        (drive("7100000000000001"), drive("7100000000000002"), drive("7100000000000003"));
+    let of = |drive, at| Made { drive, at, ..registration(1, REGISTRATION, OURS, 0) };
+    let drives = |documents: &[(Made, bool)]| {
+        let (mut registers, mut events) = (Registers::new(Some(OURS.to_owned()), 3), Vec::new());
+        for (lsn, (made, imported)) in (1..).zip(documents.iter().cloned()) {
+            let sent = Sent::new(made, 0, lsn);
+            let seen = Seen { imported, ..sent.seen() };
+            registers.take(&seen, &Delivered(&[]), &mut events).unwrap();
+            registers = super::restored(&registers);
+        }
+        let card = registers.card(Realm::Prod, "0000000000000001").unwrap();
+        card.drives.iter().map(|it| it.drive).collect::<Vec<_>>()
+    };
+    let (live, import) = (false, true);
+    let third_first =
+        [(of(third, FROM + 300), live), (of(first, FROM), import), (of(second, FROM + 100), import)];
+    assert_eq!(drives(&third_first), [first, second, third]);
+    let backwards =
+        [(of(third, FROM + 300), import), (of(second, FROM + 100), import), (of(first, FROM), import)];
+    assert_eq!(drives(&backwards), [first, second, third]);
+    // A newer one is the one it works with, and so is one over the wire, whatever its clock says.
+    assert_eq!(drives(&[(of(first, FROM), live), (of(second, FROM + 100), import)]), [first, second]);
+    assert_eq!(drives(&[(of(first, FROM + 100), live), (of(second, FROM), live)]), [first, second]);
+}
+
 #[test]
 fn a_shift_that_was_not_closed_and_one_that_was_skipped() {
     let life =
