@@ -108,7 +108,7 @@ pub struct Requisite<'a> {
     pub kind: Kind,
     /// The tag around it, 0 for the document itself.
     pub parent: u16,
-    /// The eight bytes that begin with the value, little-endian, zeros behind the end of the document; of a nest nothing.
+    /// The eight bytes that begin with the value, little-endian; its own alone where the document has no eight. Of a nest nothing.
     word: u64,
 }
 
@@ -357,19 +357,6 @@ fn plain<'a, V: Visitor<'a>>(
     (at, once)
 }
 
-/// The first eight bytes, little-endian, zeros for those that are not there.
-#[inline(always)]
-fn word(tail: &[u8]) -> u64 {
-    tail.first_chunk().map_or_else(|| last_word(tail), |word| u64::from_le_bytes(*word))
-}
-
-/// The same of the last few bytes of a document.
-#[cold]
-#[inline(never)]
-fn last_word(tail: &[u8]) -> u64 {
-    tail.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
-}
-
 /// Head and bytes of the TLV at a place of a level; `None` where it does not close.
 #[inline(always)]
 fn cut(document: &[u8], at: usize, end: usize) -> Option<(Head, &[u8])> {
@@ -418,7 +405,9 @@ impl<'a> Pass<'a, '_> {
                 visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, word: 0 });
                 place.column
             } else {
-                let word = document.get(from..).map_or(0, word);
+                let word = document.get(from..).and_then(<[u8]>::first_chunk);
+                // The last few bytes of a document.
+                let word = word.map_or_else(|| value.vln().unwrap_or_default(), |it| u64::from_le_bytes(*it));
                 let again = table.knows(tag.0) && !first;
                 if table.knows(tag.0) {
                     once |= place.once;

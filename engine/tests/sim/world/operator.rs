@@ -11,19 +11,6 @@ use serde_json::Value;
 
 use crate::rng::Rng;
 
-/// What the log says that he has said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    /// Of a drive, or of all.
-    Pause(Option<DriveNumber>),
-    Resume(Option<DriveNumber>),
-    Resend {
-        drive: DriveNumber,
-        from: u32,
-        to: u32,
-    },
-}
-
 /// What is paused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Paused {
@@ -36,13 +23,13 @@ impl Paused {
         self.all || self.drives.contains(&drive)
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: TaxCommand) {
         match order {
-            Order::Pause(None) => self.all = true,
-            Order::Resume(None) => self.all = false,
-            Order::Pause(Some(drive)) => _ = self.drives.insert(drive),
-            Order::Resume(Some(drive)) => _ = self.drives.remove(&drive),
-            Order::Resend { .. } => {}
+            TaxCommand::Pause(None) => self.all = true,
+            TaxCommand::Resume(None) => self.all = false,
+            TaxCommand::Pause(Some(drive)) => _ = self.drives.insert(drive),
+            TaxCommand::Resume(Some(drive)) => _ = self.drives.remove(&drive),
+            TaxCommand::Resend { .. } => {}
         }
     }
 }
@@ -69,7 +56,7 @@ pub(super) struct Operator {
     calm: bool,
     asking: Option<Commanding>,
     /// By their records.
-    orders: Vec<(u64, Order)>,
+    orders: Vec<(u64, TaxCommand)>,
 }
 
 impl Operator {
@@ -94,10 +81,10 @@ impl Operator {
         let drive = text("fn").map(|it| DriveNumber::parse(it).unwrap());
         let number = |key: &str| value[key].as_u64().unwrap() as u32;
         let order = match text("do") {
-            Some("tax.pause") => Order::Pause(drive),
-            Some("tax.resume") => Order::Resume(drive),
+            Some("tax.pause") => TaxCommand::Pause(drive),
+            Some("tax.resume") => TaxCommand::Resume(drive),
             Some("tax.resend") => {
-                Order::Resend { drive: drive.unwrap(), from: number("from"), to: number("to") }
+                TaxCommand::Resend { drive: drive.unwrap(), from: number("from"), to: number("to") }
             }
             _ => return,
         };
@@ -115,7 +102,7 @@ impl Operator {
 
     pub(super) fn resends(&self) -> impl Iterator<Item = Resend> {
         self.orders.iter().filter_map(|(lsn, order)| match *order {
-            Order::Resend { drive, from, to } => Some(Resend { lsn: *lsn, drive, from, to }),
+            TaxCommand::Resend { drive, from, to } => Some(Resend { lsn: *lsn, drive, from, to }),
             _ => None,
         })
     }
@@ -123,7 +110,7 @@ impl Operator {
     /// Pauses and resends that the log has.
     pub(super) fn counts(&self) -> (u64, u64) {
         let resends = self.resends().count();
-        let pauses = self.orders.iter().filter(|it| matches!(it.1, Order::Pause(_))).count();
+        let pauses = self.orders.iter().filter(|it| matches!(it.1, TaxCommand::Pause(_))).count();
         (pauses as u64, resends as u64)
     }
 
