@@ -15,7 +15,7 @@ use crate::format::{BATCH_HEADER_LEN, BatchHeader, SegmentStamp};
 use crate::planted::planted;
 use crate::position::Lsn;
 use crate::record::checksum;
-use crate::record::{NewRecord, RECORD_ALIGN, RECORD_HEADER_LEN, RecordHeader, padded_len};
+use crate::record::{NewRecord, RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_LEN_MAX, RecordHeader, padded_len};
 use crate::segment::offset_of;
 
 /// A segment the writer writes to.
@@ -70,9 +70,10 @@ impl Batch {
         Self { target, offset, behind, activates, first, records: 0, room, bytes, shared: None }
     }
 
-    /// Whether a record of this padded length still fits.
+    /// Whether a record of this padded length still fits. A batch has room for more than one may take.
     pub(crate) fn fits(&self, padded: usize) -> bool {
-        self.bytes.bytes.len().saturating_add(padded) <= self.room
+        const { assert!(RECORD_LEN_MAX.is_multiple_of(RECORD_ALIGN)) };
+        padded <= RECORD_LEN_MAX && self.bytes.bytes.len().saturating_add(padded) <= self.room
     }
 
     /// The last LSN in it.

@@ -104,8 +104,16 @@ impl MirrorSink {
             match result {
                 Ok(Done::Prepared(file)) => {
                     self.prepare_at_us = 0;
-                    self.wanted.pop_front();
-                    self.files.insert(segment, file);
+                    let still_wanted = self.wanted.iter().position(|(id, _)| *id == segment);
+                    match still_wanted.and_then(|at| self.wanted.remove(at)) {
+                        Some(_) => {
+                            self.files.insert(segment, file);
+                        }
+                        // Discarded while it was on its way.
+                        None => {
+                            self.submit(Work::Discard { segment });
+                        }
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => {
@@ -252,8 +260,8 @@ impl Sink for MirrorSink {
 
     fn discard(&mut self, segment: SegmentId) {
         self.wanted.retain(|(id, _)| *id != segment);
-        let preparing = self.preparing.as_ref().is_some_and(|(_, id)| *id == segment);
-        if self.files.remove(&segment).is_some() && !preparing {
+        // One that is being prepared goes when it comes.
+        if self.files.remove(&segment).is_some() {
             self.submit(Work::Discard { segment });
         }
     }

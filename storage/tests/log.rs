@@ -50,8 +50,12 @@ impl House {
     }
 
     fn open(&self) -> (Driver, RecoveryReport, Vec<Seen>) {
+        self.open_with(SMALL)
+    }
+
+    fn open_with(&self, options: LogOptions) -> (Driver, RecoveryReport, Vec<Seen>) {
         let mut seen = Vec::new();
-        let (log, report) = recover(self.env(), SMALL, &mut |record, location| {
+        let (log, report) = recover(self.env(), options, &mut |record, location| {
             seen.push((record.lsn().get(), record.payload().to_vec(), location));
         })
         .unwrap();
@@ -306,6 +310,24 @@ fn a_record_that_never_fits_is_refused() {
     let error = driver.append(record(&[&longest, &[1]], 0)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Fix);
     assert_eq!(driver.commit().unwrap(), Lsn::new(1));
+}
+
+// A batch has room for more than a record may take: a place behind a short one is no reason to take it.
+#[test]
+fn a_record_that_never_fits_is_refused_behind_a_short_one() {
+    let house = House::new();
+    let (mut driver, ..) = house.open_with(LogOptions::DEFAULT);
+    let longest = driver.log().payload_len_max();
+    assert!(2 * longest < LogOptions::DEFAULT.batch_len_max);
+    for len in [10, longest, longest - 1] {
+        driver.append(record(&[&vec![7; len]], 0)).unwrap();
+        let error = driver.append(record(&[&vec![7; longest + 1]], 0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fix, "behind {len}");
+    }
+    assert_eq!(driver.commit().unwrap(), Lsn::new(3));
+    drop(driver);
+    let (_driver, report, seen) = house.open_with(LogOptions::DEFAULT);
+    assert_eq!((seen.len(), report.damaged.len()), (3, 0));
 }
 
 fn flip(path: &Path, at: usize) {

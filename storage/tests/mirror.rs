@@ -571,6 +571,46 @@ fn a_local_rewrite_is_mirrored() {
     }
 }
 
+// Local syncs fail at any moment, also at a rotation whose segment the mirror has yet to prepare: it may come when nobody wants
+// it any more, and the log must not wait for another in vain.
+#[test]
+fn a_local_rewrite_beside_a_slow_mirror_comes_to_an_end() {
+    for seed in 0..300_u64 {
+        let mut machine = Machine::new(seed, SinkFailure::Stop);
+        machine.mirror.set_knobs(|knobs| knobs.lane_moves = ALWAYS / 8);
+        for at in 0..120_u64 {
+            while machine.try_append(&[at as u8; 700]).is_ok() {}
+            if at % 12 == seed % 12 {
+                machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 1);
+            }
+            machine.step();
+            machine.queue.poll(&mut machine.completions);
+        }
+        let taken = machine.log.next_lsn().prev();
+        machine.mirror.set_knobs(|knobs| knobs.lane_moves = 0);
+        machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 0);
+        for _ in 0..20 {
+            machine.rest();
+            machine.local.advance(OPTIONS.prepare_retry_us, 0);
+        }
+        let progress = machine.step();
+        // A rewrite that fails itself ends the log, by design.
+        if progress.state == LogState::Failed {
+            continue;
+        }
+        assert_eq!((progress.state, progress.durable), (LogState::Healthy, taken), "seed {seed}");
+        let (local, mirror) = machine.close();
+        for copy in [local, mirror] {
+            let (report, seen) = alone(&copy.power_cut());
+            assert_eq!(
+                (seen.len() as u64, report.damaged.len()),
+                (taken.get(), 0),
+                "seed {seed}: {report:?}"
+            );
+        }
+    }
+}
+
 // Real threads, real files: the lanes of both devices and the bell between them.
 #[test]
 fn two_real_directories_are_the_same_after_a_run() {
