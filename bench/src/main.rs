@@ -19,6 +19,7 @@ mod columns;
 mod corpus;
 mod cpu;
 mod door;
+mod drives;
 mod find;
 mod harness;
 mod lane;

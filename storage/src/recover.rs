@@ -276,6 +276,7 @@ fn reusable(survey: &Survey, plan: &Plan, options: &LogOptions) -> Option<Segmen
     let newest = survey.segments.iter().filter(|seen| !seen.blank).map(|seen| seen.id).max();
     let fits = |seen: &&Seen| {
         seen.len == options.segment_len
+            && seen.sound
             && plan.blank.contains(&seen.id)
             && newest.is_none_or(|id| id < seen.id)
     };

@@ -363,6 +363,10 @@ impl World {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let len = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         let powered = self.call(1, offset ^ (len as u64).rotate_left(32));
+        // What is written counts as much as where.
+        for part in parts {
+            self.note(&[u64::from(crc_fast::crc32_iscsi(part))]);
+        }
         self.writable()?;
         let mut take = len;
         let mut refused = None;

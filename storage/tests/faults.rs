@@ -853,3 +853,32 @@ fn a_segment_file_that_was_cut_short_opens_again_and_again() {
     }
     assert!(served.windows(2).all(|two| two[0] == two[1]));
 }
+
+// The spare holds nothing, and one bad sector in it was no start at all. Where its begin can be read nobody has written to it; where
+// not, it may be a segment whose first write was acknowledged.
+#[test]
+fn a_sector_of_the_spare_that_cannot_be_read_is_no_reason_not_to_start() {
+    for (at, opens) in [(0, false), (5_000, false), (9_000, true), (40_000, true), (65_000, true)] {
+        let mut machine = Machine::new();
+        let _ = machine.append(b"one");
+        machine.rest();
+        let spare = SegmentId::new(2);
+        machine.env.spoil_sector(&path(spare), at).unwrap();
+        let env = machine.env.power_cut();
+        drop(machine);
+        let refused = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).map(|_| ());
+        assert_eq!(refused.is_ok(), opens, "byte {at}: {refused:?}");
+        if !opens {
+            continue;
+        }
+        let (mut machine, report, seen) = open(env);
+        assert_eq!((seen.len(), report.damaged.len()), (1, 0), "byte {at}");
+        for _ in 0..200 {
+            while machine.try_append(&[7; 600]).is_ok() {}
+            assert_eq!(machine.rest().state, LogState::Healthy, "byte {at}");
+        }
+        let taken = machine.log.next_lsn().prev();
+        let (_, report, seen) = open(machine.env.power_cut());
+        assert_eq!((seen.len() as u64, report.damaged.len()), (taken.get(), 0), "byte {at}");
+    }
+}

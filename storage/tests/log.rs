@@ -320,7 +320,7 @@ fn a_record_that_never_fits_is_refused_behind_a_short_one() {
     let longest = driver.log().payload_len_max();
     assert!(2 * longest < LogOptions::DEFAULT.batch_len_max);
     for len in [10, longest, longest - 1] {
-        driver.append(record(&[&vec![7; len]], 0)).unwrap();
+        let _ = driver.append(record(&[&vec![7; len]], 0)).unwrap();
         let error = driver.append(record(&[&vec![7; longest + 1]], 0)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Fix, "behind {len}");
     }

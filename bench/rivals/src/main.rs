@@ -12,6 +12,8 @@
 )]
 
 mod contenders;
+#[path = "../../src/drives.rs"]
+mod drives;
 mod figures;
 #[allow(dead_code, reason = "shared with ofd-bench, which uses all of it")]
 #[path = "../../src/harness.rs"]

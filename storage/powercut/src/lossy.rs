@@ -61,6 +61,12 @@ impl File for LossyFile {
     fn write_at(&self, parts: &[std::io::IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         self.real.write_at(parts, offset)
     }
+    fn read_direct(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        self.real.read_direct(buffer, offset)
+    }
+    fn write_direct(&self, parts: &[std::io::IoSlice<'_>], offset: u64) -> Result<usize, Error> {
+        self.real.write_direct(parts, offset)
+    }
     fn sync(&self) -> Result<(), Error> {
         Ok(())
     }

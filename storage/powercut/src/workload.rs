@@ -32,8 +32,22 @@ pub(crate) fn payload(id: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// One recording in so many has batches as long as those of a default log, which lie in huge pages and are written by a
+/// thread of their own.
+const LONG_ONE_IN: u64 = 5;
+/// Their segments: the shortest that take such batches.
+const LONG_SEGMENT_LEN: u64 = 8 << 20;
+
 /// The seed decides the shape of the log too.
 pub(crate) fn options(rng: &mut Rng) -> LogOptions {
+    if rng.one_in(LONG_ONE_IN) {
+        return LogOptions {
+            segment_len: LONG_SEGMENT_LEN,
+            marker_after_us: rng.pick(&[0, 300, 3_000]),
+            prepare_retry_us: 2_000,
+            ..LogOptions::default()
+        };
+    }
     let segment_len = rng.pick(&[64u64, 128, 256]) * 1024;
     let batch_len_max = rng.pick(&[4096usize, 8192, 11_776]);
     LogOptions {
@@ -84,9 +98,16 @@ fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut 
         sleeper.unpark();
     }))?;
     let (mut ops, mut completions) = (Vec::new(), Vec::new());
-    let turns = 30 + rng.below(150);
+    // So that what is appended fits on the disk, which is in memory.
+    let long = log.payload_len_max() > 64 * 1024;
+    let turns = if long { 4 + rng.below(6) } else { 30 + rng.below(150) };
     let clean = rng.one_in(3);
-    let (burst, longest) = (rng.pick(&[1, 4, 30]), rng.pick(&[200, 900, log.payload_len_max()]));
+    let (burst, longest) = if long {
+        (rng.pick(&[4, 8, 300]), rng.pick(&[900, 2_000, log.payload_len_max()]))
+    } else {
+        (rng.pick(&[1, 4, 30]), rng.pick(&[200, 900, log.payload_len_max()]))
+    };
+    let burst = if longest > 64 * 1024 { burst.min(8) } else { burst };
     let mut acknowledged = log.durable().get();
     let mut turn = 0;
     loop {

@@ -344,6 +344,7 @@ mod tests {
             footer: None,
             bytes: Vec::new(),
             blank: false,
+            sound: true,
         }
     }
 
@@ -489,6 +490,7 @@ mod tests {
             footer: None,
             bytes: Vec::new(),
             blank: true,
+            sound: true,
         }
     }
 

@@ -25,6 +25,9 @@ const BLOCK_LEN_MIN: usize = 512;
 const PIECE_LEN: usize = 4096;
 /// A file that may be blank is read in pieces that stay in a core's cache.
 const BLANK_LEN: usize = 256 * 1024;
+/// So much behind the header block has to be readable before a file with unreadable sectors counts as blank: the header of a first batch and
+/// its first record.
+const BEGIN_LEN: u64 = 4096;
 /// Reads of this length at a time.
 const READ_LEN: usize = 1 << 20;
 
@@ -58,8 +61,10 @@ pub(super) struct Seen {
     pub(super) footer: Option<SegmentFooter>,
     /// All bytes of a segment that is not sealed.
     pub(super) bytes: Vec<u8>,
-    /// Nothing but zeros.
+    /// Nothing but zeros: nothing was ever written to it.
     pub(super) blank: bool,
+    /// Of a blank one: all of it can be read.
+    pub(super) sound: bool,
 }
 
 impl Seen {
@@ -212,12 +217,16 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
             footer: Some(footer),
             bytes: Vec::new(),
             blank: false,
+            sound: true,
         });
     }
-    if header.is_none() && footer.is_none() && blank(&*file, len)? {
+    if header.is_none()
+        && footer.is_none()
+        && let Blank::Yes { sound } = blank(&*file, len)?
+    {
         // The prewritten spare, at every start: looked through in a small buffer, not kept.
         let before = SegmentId::default();
-        return Ok(Seen { id, len, before, life: None, footer: None, bytes: Vec::new(), blank: true });
+        return Ok(Seen { id, len, before, life: None, footer: None, bytes: Vec::new(), blank: true, sound });
     }
     let mut bytes = Vec::new();
     let lost = read_whole(&*file, len, &mut bytes)?;
@@ -236,22 +245,38 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
     // Of the life that counts: a footer of another one tells more of the file than its header does.
     let told = header.filter(|header| life.is_some_and(|life| life.stamp == header.stamp));
     let before = told.map(|header| header.before).unwrap_or_default();
-    Ok(Seen { id, len, before, life, footer, bytes, blank })
+    Ok(Seen { id, len, before, life, footer, bytes, blank, sound: lost == 0 })
 }
 
-/// Whether every byte can be read and is zero.
-fn blank(file: &dyn File, len: u64) -> Result<bool, Error> {
+/// Whether a file was ever written to.
+enum Blank {
+    No,
+    Yes { sound: bool },
+}
+
+/// A file of zeros. Sectors that cannot be read are passed over where its begin can be read: header block and first batch go in one write, and
+/// nothing in it was acknowledged before that write was durable.
+fn blank(file: &dyn File, len: u64) -> Result<Blank, Error> {
     let mut block = vec![0; BLANK_LEN];
-    let mut at = 0;
+    let (mut at, mut sound) = (0, true);
     while at < len {
         let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(BLANK_LEN);
         let part = block.get_mut(..count).unwrap_or_default();
-        if read_patiently(file, part, at)?.is_none() || !is_blank(part) {
-            return Ok(false);
+        if read_patiently(file, part, at)?.is_none() {
+            let mut pieces = Vec::new();
+            read_range(file, at, at.saturating_add(count as u64), &mut pieces)?;
+            let begin = HEADER_BLOCK_LEN.saturating_add(BEGIN_LEN);
+            let begins = at > 0 || read_range(file, 0, begin.min(len), &mut Vec::new())? == 0;
+            if !begins || !is_blank(&pieces) {
+                return Ok(Blank::No);
+            }
+            sound = false;
+        } else if !is_blank(part) {
+            return Ok(Blank::No);
         }
         at = at.saturating_add(count as u64);
     }
-    Ok(true)
+    Ok(Blank::Yes { sound })
 }
 
 pub(super) fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<SegmentHeader>, Error> {
