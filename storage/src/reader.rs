@@ -343,8 +343,19 @@ impl LogReader {
     /// The record at a place, wherever it has moved since.
     ///
     /// # Errors
-    /// `Corrupt` when there is no whole record; of the system when the disk cannot be read.
+    /// `Retry` when it is not durable yet; `Corrupt` when there is no whole record; of the system when the disk cannot be read.
     pub fn read(&self, location: Location) -> Result<OwnedRecord, Error> {
+        let record = self.read_written(location)?;
+        // A place that `append` has told of may be on disk before its sync, and gone again after a power cut.
+        if record.record().lsn() > self.durable() {
+            let text = format!("the record at {location} is not durable yet");
+            return Err(Error::new(ErrorKind::Retry, text));
+        }
+        Ok(record)
+    }
+
+    /// The same, whether or not it is durable.
+    fn read_written(&self, location: Location) -> Result<OwnedRecord, Error> {
         if let Some(record) = self.shared.pins().at(location).and_then(|pin| pinned_record(pin, location)) {
             return Ok(record);
         }

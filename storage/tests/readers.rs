@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Appended, Completion, DiskOp, DiskQueue, Driver, Env, Log, LogOptions, LogState, Lsn, NO_PARTITION,
-    NewRecord, Position, Progress, RealEnv, RecordKind, SegmentId, recover,
+    Appended, Completion, DiskOp, DiskQueue, Driver, Env, ErrorKind, Log, LogOptions, LogState, Lsn,
+    NO_PARTITION, NewRecord, Position, Progress, RealEnv, RecordKind, SegmentId, recover,
 };
 
 const OPTIONS: LogOptions = LogOptions {
@@ -72,6 +72,19 @@ fn document<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
 
 fn path(segment: SegmentId) -> PathBuf {
     Path::new("log").join(format!("{segment}.seg"))
+}
+
+// `append` tells a place before anything is durable there, and the bytes may be on the disk before the log has heard of it.
+#[test]
+fn a_record_is_not_given_out_before_it_is_durable() {
+    let mut machine = Machine::new(3);
+    let reader = machine.log.reader();
+    let appended = machine.append(b"on its way");
+    machine.step();
+    machine.disk();
+    assert_eq!(reader.read(appended.location).unwrap_err().kind(), ErrorKind::Retry);
+    assert_eq!(machine.step().durable, appended.lsn);
+    assert_eq!(reader.read(appended.location).unwrap().payload(), b"on its way"[..]);
 }
 
 // After a failed sync the pages may show anything: here the acknowledged batch, which nothing on disk proves yet, reverts

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Log;
+use super::{Log, LogState};
 use crate::disk::Buffers;
 use crate::env::{Now, Wake};
 use crate::error::Error;
@@ -124,7 +124,8 @@ impl Log {
                 Err(error) => failed = Some(error),
             }
         }
-        if let Some(error) = failed {
+        // Told once: a copy that has failed says so at every step.
+        if let Some(error) = failed.filter(|_| self.state != LogState::Failed) {
             self.fail(error);
         }
     }
