@@ -43,9 +43,12 @@ impl Scrubber {
             ScrubStep::Wait(until) => Duration::from_micros(until.saturating_sub(now.mono_us)),
             ScrubStep::Found(finding) => {
                 counters.scrub_damaged.fetch_add(1, Ordering::Relaxed);
-                // With a mirror the segment is made whole again, which storage tells; without one nothing changes.
-                if let Some(Err(error)) = finding.segment.map(|segment| self.shared.reader.mend(segment)) {
-                    tracing::warn!(%error, "a damaged segment could not be mended from the mirror");
+                // With a mirror one copy is made whole again from the other, which storage tells; without one nothing changes.
+                let reader = &self.shared.reader;
+                let mend =
+                    |segment| if finding.copy { reader.mend_copy(segment) } else { reader.mend(segment) };
+                if let Some(Err(error)) = finding.segment.map(mend) {
+                    tracing::warn!(%error, "a damaged segment could not be mended from its other copy");
                 }
                 Duration::ZERO
             }

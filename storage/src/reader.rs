@@ -420,6 +420,17 @@ impl LogReader {
         Ok(mended)
     }
 
+    /// Makes the mirror's copy of a sealed segment whole again from the local one, and tells whether it could. For scrubbing.
+    ///
+    /// # Errors
+    /// `Fix` when the segment is not sealed; of the system.
+    pub fn mend_copy(&self, segment: SegmentId) -> Result<bool, Error> {
+        if self.shared.entry(segment)?.seal != Seal::Sealed {
+            return Err(Error::new(ErrorKind::Fix, format!("segment {segment} is not sealed")));
+        }
+        crate::recover::mirror::mend_copy(&*self.shared.env, segment)
+    }
+
     /// Where a record has moved to, and the handle to read it by; `None` for a sealed segment.
     #[expect(clippy::type_complexity, reason = "three things that are looked up together")]
     fn locate(

@@ -1,8 +1,8 @@
 //! Re-reads everything that lies still, a little at a time, so that rot is found while there may be another copy.
 //!
 //! ```text
-//! DIR/scrub ─▶ sealed segments by number ─▶ files of the archive by name ─▶ the pass is done, the next one in its time
-//!    ▲ how far it came, after each of them ◀──────────┘
+//! DIR/scrub ─▶ sealed segments by number, each here and in the mirror ─▶ files of the archive by name ─▶ the pass is done, the next one in its time
+//!    ▲ how far it came, after each of them ◀──────────────────────────────────┘
 //! ```
 //!
 //! - A machine that is asked to `step`: a step reads a mebibyte at most and says when the next is due. It knows no thread
@@ -20,16 +20,20 @@
 //!
 //! Invariants, with the test that holds each:
 //! - a flipped bit in a sealed segment is found and named: `tests/scrub.rs`, `rot_is_found_and_named`;
+//! - so is one in the mirror's copy: `tests/mirror.rs`, `rot_of_the_mirror_is_found_and_mended`;
 //! - the rate holds: `tests/scrub.rs`, `the_rate_holds_on_the_clock`;
 //! - a restart goes on where it was: `tests/scrub.rs`, `a_restart_goes_on_behind_what_was_read`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::segment_path;
 use crate::env::{Env, File, Now, read_file, replace_file};
 use crate::error::{Error, ErrorKind};
+use crate::format::{CHAIN_BLOCK_LEN, ChainHash, SegmentFooter, chain_block};
 use crate::position::SegmentId;
 use crate::reader::{Damage, LogReader, SegmentScan};
+use crate::recover::footer_of;
 
 /// Where it is kept how far the pass came.
 const MARK_PATH: &str = "scrub";
@@ -65,7 +69,9 @@ impl Default for ScrubOptions {
 pub struct ScrubFinding {
     /// The segment, if it is one.
     pub segment: Option<SegmentId>,
-    /// The records that are lost of it, with their bytes.
+    /// It is the mirror's copy of the segment; the local one is whole.
+    pub copy: bool,
+    /// The records that are lost of it, with their bytes. Of a copy they are not told.
     pub damaged: Vec<Damage>,
     /// In words, with the path.
     pub what: String,
@@ -132,7 +138,20 @@ struct Published {
 
 enum Doing {
     Segment(Box<SegmentScan>, SegmentId),
-    File { published: Published, file: Arc<dyn File>, hasher: Box<blake3::Hasher>, at: u64 },
+    /// The mirror's copy of a segment whose local one is whole.
+    Copy {
+        id: SegmentId,
+        file: Arc<dyn File>,
+        footer: Box<SegmentFooter>,
+        chain: ChainHash,
+        at: u64,
+    },
+    File {
+        published: Published,
+        file: Arc<dyn File>,
+        hasher: Box<blake3::Hasher>,
+        at: u64,
+    },
 }
 
 impl Mark {
@@ -205,15 +224,41 @@ impl Scrub {
                 }
                 self.report.segments = self.report.segments.saturating_add(1);
                 let found = match scan.finish() {
-                    Ok(check) if check.ok() => None,
+                    Ok(check) if check.ok() => match self.copy_of(id) {
+                        Ok(None) => None,
+                        Ok(Some(copy)) => {
+                            self.doing = Some(copy);
+                            return Ok(ScrubStep::Wait(self.due_us));
+                        }
+                        Err(error) => Some(of_copy(id, &error)),
+                    },
                     Ok(check) => {
                         let places = check.damaged.iter().map(Damage::to_string);
                         let words: Vec<String> = places.chain(check.wrong).chain(check.seal).collect();
                         let what = format!("log/{id}.seg: {}", words.join("; "));
-                        Some(ScrubFinding { segment: Some(id), damaged: check.damaged, what })
+                        Some(ScrubFinding { segment: Some(id), copy: false, damaged: check.damaged, what })
                     }
                     Err(error) => return self.passed_over(now, &Item::Segment(id), &error),
                 };
+                self.finished(&Item::Segment(id), found)
+            }
+            Doing::Copy { id, file, footer, chain, at } => {
+                let left = footer.used.saturating_sub(at);
+                let len = CHAIN_BLOCK_LEN.min(usize::try_from(left).unwrap_or(CHAIN_BLOCK_LEN));
+                self.buffer.resize(len, 0);
+                file.let_go(at, len as u64);
+                if let Err(error) = crate::env::read_exact_at(&*file, &mut self.buffer, at) {
+                    return self.finished(&Item::Segment(id), Some(of_copy(id, &error)));
+                }
+                let chain = chain_block(&chain, &self.buffer);
+                self.read(now, len as u64);
+                let at = at.saturating_add(len as u64);
+                if at < footer.used {
+                    self.doing = Some(Doing::Copy { id, file, footer, chain, at });
+                    return Ok(ScrubStep::Wait(self.due_us));
+                }
+                let differs = Error::new(ErrorKind::Corrupt, "not the bytes that were sealed");
+                let found = (chain != footer.chain).then(|| of_copy(id, &differs));
                 self.finished(&Item::Segment(id), found)
             }
             Doing::File { published, file, mut hasher, at } => {
@@ -249,6 +294,24 @@ impl Scrub {
         }
     }
 
+    /// The mirror's copy of a segment, if there is a sealed one. A mirror seals in its own time, and what it lacks a start brings.
+    fn copy_of(&self, id: SegmentId) -> Result<Option<Doing>, Error> {
+        let Some(mirror) = self.env.mirror() else { return Ok(None) };
+        let file = match mirror.env.open_read(&segment_path(id)) {
+            Ok(file) => file,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let segment = self.reader.sealed_segments().into_iter().find(|segment| segment.id == id);
+        let Some(segment) = segment.filter(|segment| segment.footer) else { return Ok(None) };
+        let Some(footer) = footer_of(&*file, id, file.len()?)? else { return Ok(None) };
+        if footer.chain != segment.chain {
+            return Err(Error::new(ErrorKind::Corrupt, "its seal is another one than the local segment's"));
+        }
+        let (footer, chain) = (Box::new(footer), footer.chain_before);
+        Ok(Some(Doing::Copy { id, file, footer, chain, at: 0 }))
+    }
+
     fn begin_pass(&mut self, now: Now) -> Result<(), Error> {
         self.mark =
             Mark { pass: self.report.pass.saturating_add(1), started_us: now.wall_us, ..Mark::default() };
@@ -263,7 +326,9 @@ impl Scrub {
             return Ok(rate.max(1));
         }
         let segments = self.reader.sealed_segments();
+        let copies = if self.env.mirror().is_some() { 2 } else { 1 };
         let log = segments.iter().fold(0_u64, |sum, segment| sum.saturating_add(segment.used));
+        let log = log.saturating_mul(copies);
         let archive = published(&self.env)?;
         let all = archive.iter().fold(log, |sum, file| sum.saturating_add(file.len));
         Ok(all.checked_div(self.options.pass_s).unwrap_or(u64::MAX).max(RATE_MIN))
@@ -332,7 +397,8 @@ impl Scrub {
             Item::Segment(id) => (Some(*id), format!("log/{id}.seg")),
             Item::File(file) => (None, file.path.display().to_string()),
         };
-        let finding = ScrubFinding { segment, damaged: Vec::new(), what: format!("{path}: {error}") };
+        let finding =
+            ScrubFinding { segment, copy: false, damaged: Vec::new(), what: format!("{path}: {error}") };
         self.finished(item, (!gone).then_some(finding))
     }
 
@@ -357,6 +423,11 @@ impl Scrub {
         }
         replace_file(&*self.env, Path::new(MARK_PATH), self.mark.encode().as_bytes())
     }
+}
+
+fn of_copy(id: SegmentId, error: &Error) -> ScrubFinding {
+    let what = format!("log/{id}.seg of the mirror: {error}");
+    ScrubFinding { segment: Some(id), copy: true, damaged: Vec::new(), what }
 }
 
 enum Item {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ofd_storage::scrub::{Scrub, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
     Appended, Carried, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, File, Full,
@@ -363,6 +364,47 @@ fn a_running_log_reads_around_damage_and_mends_it() {
     reader.check_seal(hit.segment).unwrap();
     assert_eq!(files(&machine.local), good);
     assert_eq!(reader.read(hit).unwrap().record().payload(), b"hit by a ray");
+}
+
+// Nobody reads the mirror, and what rots there is missed when the local copy rots as well.
+#[test]
+fn rot_of_the_mirror_is_found_and_mended() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(300, 700);
+    let good = files(&machine.mirror);
+    let reader = machine.log.reader();
+    let segments = reader.sealed_segments();
+    let (bent, unreadable) = (segments[1].id, segments[2].id);
+    let pass = || {
+        let env = pair(&machine.local, &machine.mirror, SinkFailure::Stop);
+        let options = ScrubOptions { once: true, rate: Some(u64::MAX), ..ScrubOptions::default() };
+        let mut scrub = Scrub::new(env, machine.log.reader(), options);
+        let mut found = Vec::new();
+        loop {
+            match scrub.step(machine.local.now()).unwrap() {
+                ScrubStep::Wait(_) => {}
+                ScrubStep::Found(finding) => found.push((finding.segment.unwrap(), finding.copy)),
+                ScrubStep::Done(report) => return (found, report),
+            }
+        }
+    };
+    let (found, report) = pass();
+    assert_eq!((found.len(), report.segments), (0, segments.len() as u64));
+    let both: u64 = segments.iter().map(|segment| 2 * segment.used).sum();
+    assert!(report.bytes >= both, "{} bytes were read of {both} in two copies", report.bytes);
+    machine.mirror.flip_bit(&path(bent), 30_001 * 8).unwrap();
+    machine.mirror.spoil_sector(&path(unreadable), 20_000).unwrap();
+    let (found, report) = pass();
+    assert_eq!((found, report.damaged), (vec![(bent, true), (unreadable, true)], 2));
+    for id in [bent, unreadable] {
+        assert!(reader.mend_copy(id).unwrap());
+    }
+    assert_eq!(pass().0, []);
+    assert_eq!(files(&machine.mirror), good);
+    // A damaged segment is no help.
+    machine.local.flip_bit(&path(bent), 40_001 * 8).unwrap();
+    assert!(!reader.mend_copy(bent).unwrap());
+    assert_eq!(files(&machine.mirror), good);
 }
 
 // Both rot, not in the same place: each gives what the other lost.

@@ -287,6 +287,22 @@ pub(crate) fn mend_file(env: &dyn Env, id: SegmentId, file: &dyn File) -> Result
     if lost == 0 && whole { Ok(false) } else { mend_sealed(env, id, &mut bytes) }
 }
 
+/// The mirror's copy becomes what the local segment is, if that is whole; false otherwise.
+pub(crate) fn mend_copy(env: &dyn Env, id: SegmentId) -> Result<bool, Error> {
+    let Some(mirror) = env.mirror() else { return Ok(false) };
+    let path = segment_path(id);
+    let file = env.open_read(&path)?;
+    let mut bytes = Vec::new();
+    let lost = read_whole(&*file, file.len()?, &mut bytes)?;
+    let footer = footer_of(&*file, id, bytes.len() as u64)?;
+    if lost > 0 || footer.is_none_or(|footer| chain(&bytes, &footer) != Some(footer.chain)) {
+        return Ok(false);
+    }
+    replace(&*mirror.env, &path, &bytes)?;
+    tracing::error!(segment = %id, "alarm: the mirror's copy of a segment was damaged and is mended from the local one");
+    Ok(true)
+}
+
 /// Whether a walk over a sealed segment meets damage.
 pub(crate) fn is_damaged(bytes: &[u8], footer: &SegmentFooter) -> bool {
     !damaged_ranges(bytes, footer).is_empty()

@@ -289,7 +289,7 @@ pub(super) fn header_of(file: &dyn File, id: SegmentId) -> Result<Option<Segment
     }
 }
 
-pub(super) fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Option<SegmentFooter>, Error> {
+pub(crate) fn footer_of(file: &dyn File, id: SegmentId, len: u64) -> Result<Option<SegmentFooter>, Error> {
     let mut block = Vec::new();
     read_range(file, len.saturating_sub(FOOTER_BLOCK_LEN), len, &mut block)?;
     Ok(SegmentFooter::decode(&block).filter(|footer| {
