@@ -90,6 +90,6 @@ pub struct LifeRule {
 
 /// All rules across documents, in the order of docs/rules.md.
 #[must_use]
-pub fn life_rules() -> &'static [LifeRule] {
+pub const fn life_rules() -> &'static [LifeRule] {
     LIFE_RULES
 }
