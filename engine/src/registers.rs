@@ -298,7 +298,7 @@ impl Registers {
         }
         let State::Live(drive) = &mut kept.state else { return Ok(()) };
         let from = out.len();
-        let paid = reading.paid.as_ref().filter(|_| seen.variant == 0);
+        let paid = reading.paid().filter(|_| seen.variant == 0);
         let (prior, news) = (Prior::of(drive), News::of(drive, seen));
         let outcome = before(drive, seen, past).map(|before| {
             let events = &mut Events::of(out, seen);
@@ -317,6 +317,9 @@ impl Registers {
         if seen.variant == 0 && !seen.view.form().is_marking() {
             let next = told(out);
             card = self.take_card(seen, reading, at, &mut Events::going_on(out, seen, next));
+        }
+        if card.is_none() && seen.variant == 0 {
+            self.changed_apart(at);
         }
         let before = Before { prior, registration: before };
         self.find_across(seen, at, card, (&before, reading, paid), from, out);
@@ -435,15 +438,15 @@ impl Registers {
         drive: u32,
         events: &mut Events<'_>,
     ) -> Option<u32> {
-        let (rnm, paid) = (card::fixed::<RNM_LEN>(&reading.rnm?)?, reading.paid.is_some());
+        let (rnm, paid) = (card::fixed::<RNM_LEN>(&reading.rnm?)?, reading.paid().is_some());
         let test = seen.realm == Realm::Test;
         // Hardly ever another one than that of the document before.
-        let before = match &self.drives.get(drive)?.state {
+        let named = match &self.drives.get(drive)?.state {
             State::Live(drive) => drive.card,
             State::Packed(_) => None,
         };
         let same = |at: &u32| self.cards.get(*at).is_some_and(|card| card.test == test && card.rnm == rnm);
-        let at = match before.filter(same).or_else(|| self.find_card(test, &rnm)) {
+        let at = match named.filter(same).or_else(|| self.find_card(test, &rnm)) {
             Some(at) => at,
             None => self.put_card(KeptCard::new(test, rnm, drive, seen))?,
         };
@@ -458,8 +461,19 @@ impl Registers {
             |it| drives.get(it).and_then(KeptDrive::number),
             events,
         );
+        // What its light looks at may have changed since it was looked at.
+        if before != card.inn || named != Some(at) || card.current() != drive {
+            card.light.change();
+        }
         self.owners.moved(at, &before, &card.inn, &self.hasher);
         Some(at)
+    }
+
+    /// A drive has changed, and the register that it has named last is not judged for that now.
+    fn changed_apart(&mut self, drive: u32) {
+        let Some(State::Live(drive)) = self.drives.get(drive).map(|kept| &kept.state) else { return };
+        let card = drive.card.and_then(|it| self.cards.get_mut(it));
+        card.into_iter().for_each(|it| it.light.change());
     }
 
     /// The register as it stands from a document of its drive on; `None` while another drive is the one it works with.

@@ -49,6 +49,7 @@ mod thresholds;
 
 pub use self::forecast::{Basis, Confidence, Forecast, date, forecast};
 pub(crate) use self::forecast::{local_day, term};
+pub(crate) use self::light::fills;
 pub use self::light::{
     COLOURS, Colour, FACETS, Facet, Facets, Facts, Light, Reason, STANDING, Trouble, What, light,
 };

@@ -94,7 +94,8 @@ pub(super) type Fixed<const N: usize> = [u8; N];
 /// A requisite without the spaces behind it; `None` when it is empty or longer than the order lets it be.
 pub(super) fn fixed<const N: usize>(value: &Value<'_>) -> Option<Fixed<N>> {
     let text = value.text().trimmed().0;
-    let tells = !text.is_empty() && !text.contains(&0);
+    // All of them, since they are few: a search that can end early asks each one alone.
+    let tells = !text.is_empty() && !text.iter().fold(false, |any, byte| any | (*byte == 0));
     tells.then(|| padded(text)).flatten()
 }
 

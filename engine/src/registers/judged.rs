@@ -35,7 +35,7 @@ use super::wheel::Wheel;
 use super::{Registers, State, packed};
 use crate::watch::{
     Basis, Colour, Facets, Facts, Forecast, Light, Place, Reason, RuleSwitch, STANDING, Schedule, Scope,
-    Setting, Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, light, term,
+    Setting, Threshold, Trouble, Values, WatchCommand, ZONE_DEFAULT_MIN, fills, light, term,
 };
 
 /// Changes that one record tells at most.
@@ -78,6 +78,24 @@ pub enum Note {
     Found,
 }
 
+/// The light as it was told last: what an archive brings in is judged and not told. With a bit more, for which facets leave room:
+/// something has changed what it looks at since it was judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told(u16);
+
+impl Told {
+    const CHANGED: u16 = 1 << 15;
+
+    /// As told, and judged.
+    const fn of(facets: Facets) -> Self {
+        Self(facets.bits())
+    }
+
+    fn facets(self) -> Facets {
+        Facets::from_bits(self.0 & !Self::CHANGED).unwrap_or_default()
+    }
+}
+
 /// What a card keeps of its light.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeptLight {
@@ -89,8 +107,7 @@ pub(super) struct KeptLight {
     pub(super) place: u32,
     /// As it was judged last.
     pub(super) facets: Facets,
-    /// As it was told last: what an archive brings in is judged and not told.
-    told: Facets,
+    told: Told,
     trouble: Option<Box<Trouble>>,
 }
 const _: () = assert!(size_of::<KeptLight>() == 24);
@@ -102,7 +119,7 @@ impl KeptLight {
             due: 0,
             place: NONE,
             facets: Facets::default(),
-            told: Facets::default(),
+            told: Told::default(),
             trouble: None,
         }
     }
@@ -112,7 +129,16 @@ impl KeptLight {
         let came = second_of(seen.received_at_us);
         let made = seen.header.date_time.filter(|_| seen.imported);
         let heard = made.map_or(came, |at| utc(at, i64::from(ZONE_DEFAULT_MIN)).min(came));
+        if self.heard_at == 0 {
+            // Its silence has just begun, and no timer is set for that.
+            self.change();
+        }
         self.heard_at = self.heard_at.max(heard);
+    }
+
+    /// What it looks at has changed, so that the next document has it judged, whatever is told of that.
+    pub(super) const fn change(&mut self) {
+        self.told.0 |= Told::CHANGED;
     }
 
     pub(super) const fn due(&self) -> u32 {
@@ -124,7 +150,7 @@ impl KeptLight {
         to.number(*heard_at);
         to.number(*due);
         to.number(facets.bits());
-        to.number(told.bits());
+        to.number(told.0);
         to.byte(u8::from(trouble.is_some()));
         if let Some(trouble) = trouble {
             let Trouble { standing, unregistered_at, refused_at, soft, hard, found } = **trouble;
@@ -135,8 +161,9 @@ impl KeptLight {
 
     pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let (heard_at, due) = (from.small()?, from.small()?);
-        let facets = |bits: u64| Facets::from_bits(u16::try_from(bits).ok()?);
-        let (facets, told) = (facets(from.number()?)?, facets(from.number()?)?);
+        let bits = |number: u64| u16::try_from(number).ok();
+        let (facets, told) = (Facets::from_bits(bits(from.number()?)?)?, Told(bits(from.number()?)?));
+        Facets::from_bits(told.0 & !Told::CHANGED)?;
         let trouble = match from.byte()? {
             0 => None,
             _ => {
@@ -267,7 +294,7 @@ impl Registers {
     /// Judges a register by what an archive has brought in: what is better than it was told last is told, and nothing else.
     fn judge_better(&mut self, at: u32, now: u32) -> Option<(ColourChange, DriveHead)> {
         let (mut light, head) = self.look_again(at, now)?;
-        light.facets = light.facets.better(self.cards.get(at)?.light.told);
+        light.facets = light.facets.better(self.cards.get(at)?.light.told.facets());
         light.reasons.retain_mut(|it| {
             it.colour = it.colour.min(light.facets.of(it.facet));
             it.colour > Colour::Green
@@ -278,7 +305,7 @@ impl Registers {
     /// From here on it was told so.
     fn told(&mut self, at: u32, light: Light) -> Option<ColourChange> {
         let card = self.cards.get_mut(at)?;
-        let before = core::mem::replace(&mut card.light.told, light.facets);
+        let before = core::mem::replace(&mut card.light.told, Told::of(light.facets)).facets();
         (before != light.facets).then(|| ColourChange {
             realm: if card.test { Realm::Test } else { Realm::Prod },
             rnm: digits(&card.rnm).to_owned(),
@@ -497,6 +524,13 @@ impl Registers {
         if seen.imported {
             return self.judge_better(at, now);
         }
+        if found.is_empty() && self.stays_green(at, seen, now) {
+            debug_assert!(
+                self.is_green(at, now),
+                "the light of register {at} was not looked at, and has changed"
+            );
+            return None;
+        }
         let is_error = |event: &Event| match &event.kind {
             EventKind::Found(it) => it.rule.rule().level == Level::Error,
             _ => false,
@@ -506,6 +540,29 @@ impl Registers {
             false => None,
         };
         noted.or_else(|| self.judge(at, now))
+    }
+
+    /// Whether a document of which nothing was told leaves a register that was green as it is, so that it need not be judged:
+    /// nothing that its light looks at is different behind a receipt but that it was heard of later, what time alone brings was not
+    /// due yet, and its timer is not later than before. Who changes anything else says so ([`KeptLight::change`]).
+    fn stays_green(&self, at: u32, seen: &Seen<'_>, now: u32) -> bool {
+        let Some(card) = self.cards.get(at) else { return false };
+        let light = &card.light;
+        let green = light.facets == Facets::default() && light.told == Told::default();
+        green
+            && light.due > now
+            && light.trouble.is_none()
+            && seen.view.form().is_receipt_like()
+            && fills(seen.number, &self.watch.places.values(&card.rnm, &card.inn, light.place)).is_none()
+    }
+
+    /// Whether it is green when it is looked at, and will be until its timer goes off.
+    fn is_green(&self, at: u32, now: u32) -> bool {
+        let Some(card) = self.cards.get(at) else { return false };
+        self.light_at(card, now).is_none_or(|(light, _)| {
+            let due = card.light.due;
+            light.facets == Facets::default() && light.next_change_at.is_none_or(|next| next >= due)
+        })
     }
 
     /// Weighs what the tax service has answered: of a registration it says whether it knows the register, of other documents whether

@@ -19,20 +19,15 @@ impl Packer {
 
     pub(crate) fn number(&mut self, number: impl Into<u64>) {
         let mut rest = number.into();
-        if rest < 0x80 {
-            return self.0.push(rest as u8);
+        if rest >= 0x80 {
+            // Once for all of them: what grows a vector by a byte asks for each.
+            self.0.reserve(NUMBER_LEN_MAX);
         }
-        let (mut bytes, mut len) = ([0; NUMBER_LEN_MAX], 0_usize);
-        for byte in &mut bytes {
-            len = len.saturating_add(1);
-            *byte = (rest & 0x7F) as u8;
+        while rest >= 0x80 {
+            self.0.push((rest & 0x7F) as u8 | 0x80);
             rest >>= 7;
-            if rest == 0 {
-                break;
-            }
-            *byte |= 0x80;
         }
-        self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
+        self.0.push(rest as u8);
     }
 
     pub(crate) fn optional(&mut self, number: Option<u32>) {

@@ -185,7 +185,15 @@ impl Few {
             let Some(bytes) = from.bytes() else { return };
             let behind = whole.saturating_sub(from.0.len());
             if here == number {
-                self.put(at..behind, scratch.entry_with(less, bytes, more));
+                let len = bytes.len();
+                match scratch.added(bytes, more) {
+                    // As long as before: hardly ever a sum grows by a byte.
+                    new if new.len() == len => {
+                        let place = self.bytes.get_mut(behind.saturating_sub(len)..behind);
+                        place.into_iter().for_each(|it| it.copy_from_slice(new));
+                    }
+                    _ => self.put(at..behind, scratch.entry_of_sums(less)),
+                }
                 return;
             }
             if here > number {
@@ -226,26 +234,32 @@ impl Few {
 impl Scratch {
     /// The bytes of an entry.
     fn entry(&mut self, less: u32, more: More<'_>) -> &[u8] {
-        self.sums.0.clear();
-        self.sums.byte(u8::from(more.inexact));
-        write_rows(&mut self.sums, more.rows);
+        self.write(more);
+        self.entry_of_sums(less)
+    }
+
+    /// The same of the sums that stand here.
+    fn entry_of_sums(&mut self, less: u32) -> &[u8] {
         self.entry.0.clear();
         self.entry.number(less);
         self.entry.bytes(&self.sums.0);
         &self.entry.0
     }
 
-    /// The same of sums that stand there and those that are added.
-    fn entry_with(&mut self, less: u32, bytes: &[u8], more: More<'_>) -> &[u8] {
+    fn write(&mut self, more: More<'_>) {
+        self.sums.0.clear();
+        self.sums.byte(u8::from(more.inexact));
+        write_rows(&mut self.sums, more.rows);
+    }
+
+    /// The sums that stand there and those that are added.
+    fn added(&mut self, bytes: &[u8], more: More<'_>) -> &[u8] {
         if let [row] = more.rows
             && !more.inexact
         {
             self.sums.0.clear();
             if add_row(bytes, row, &mut self.sums).is_some() {
-                self.entry.0.clear();
-                self.entry.number(less);
-                self.entry.bytes(&self.sums.0);
-                return &self.entry.0;
+                return &self.sums.0;
             }
         }
         let mut totals = core::mem::take(&mut self.totals);
@@ -255,21 +269,34 @@ impl Scratch {
         let read = read_rows(&mut from, &mut totals.rows);
         assert!(read.is_some() && from.is_empty(), "sums do not come back from their {} bytes", bytes.len());
         totals.add_more(more);
-        self.entry(less, More::from(&totals));
+        self.write(More::from(&totals));
         self.totals = totals;
-        &self.entry.0
+        &self.sums.0
     }
 }
 
-/// Adds a row to the one row of sums that stands there, number by number: most receipts of most organisations are of one kind.
-/// `None`: it is not as simple as that, and what was written does not count.
+/// Adds a row to the sums that stand there, number by number: most receipts of most organisations are of kinds that are there
+/// already. `None`: it is not as simple as that, and what was written does not count.
 fn add_row(bytes: &[u8], row: &Row, to: &mut Packer) -> Option<()> {
     let mut from = Unpacker(bytes);
-    let (inexact, rows) = (from.byte()?, from.byte()?);
-    if rows != 1 || from.byte()? != row.kind {
-        return None;
+    from.byte()?;
+    for _ in 0..from.byte()? {
+        if from.byte()? == row.kind {
+            // All before it stays as it is, and all behind it.
+            to.0.extend_from_slice(bytes.get(..bytes.len().checked_sub(from.0.len())?)?);
+            add_sums(&mut from, row, to)?;
+            to.0.extend_from_slice(from.0);
+            return Some(());
+        }
+        from.small()?;
+        for _ in 0..from.small()?.count_ones() {
+            from.number()?;
+        }
     }
-    to.0.extend_from_slice(&[inexact, rows, row.kind]);
+    None
+}
+
+fn add_sums(from: &mut Unpacker<'_>, row: &Row, to: &mut Packer) -> Option<()> {
     to.number(from.small()?.checked_add(row.sums.receipts)?);
     let (before, new) = (from.small()?, row.sums.mask());
     let mut mask = before | new;
@@ -288,7 +315,7 @@ fn add_row(bytes: &[u8], row: &Row, to: &mut Packer) -> Option<()> {
         }
         to.signed(sum);
     }
-    from.is_empty().then_some(())
+    Some(())
 }
 
 #[cfg(test)]

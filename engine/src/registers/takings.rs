@@ -139,6 +139,8 @@ pub(super) struct Takings {
     by_inn: HashTable<u32>,
     /// Of everybody: production, test.
     everybody: [Purse; 2],
+    /// By what theirs was put down last. It follows from the clock: a state that comes back puts it down again.
+    put_down: [Option<Parts>; 2],
     /// The newest time of receipt, microseconds UTC.
     clock_us: i64,
     /// About what all of it takes in a checkpoint, bytes.
@@ -152,6 +154,7 @@ impl Default for Takings {
             purses: Slab::default(),
             by_inn: HashTable::new(),
             everybody: [Purse::of_everybody(false), Purse::of_everybody(true)],
+            put_down: [None; 2],
             clock_us: 0,
             len_bytes: 0,
             scratch: Scratch::default(),
@@ -175,8 +178,13 @@ impl Takings {
         hasher: &RandomState,
     ) {
         let parts = Parts::at(self.clock_us);
-        if let Some(purse) = self.everybody.get_mut(usize::from(test)) {
-            purse.put_down(parts, &mut self.scratch);
+        let realm = usize::from(test);
+        if let (Some(purse), Some(put_down)) = (self.everybody.get_mut(realm), self.put_down.get_mut(realm)) {
+            // Once an hour: what is added in between is not older than its part.
+            if *put_down != Some(parts) {
+                purse.put_down(parts, &mut self.scratch);
+                *put_down = Some(parts);
+            }
             purse.add(time.0, more, parts, &mut self.scratch);
         }
         let Some(purse) = inn.and_then(|inn| self.purse(test, inn, hasher)) else { return };

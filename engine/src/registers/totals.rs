@@ -43,6 +43,24 @@ pub const REVENUE_SIGN: [i64; DIRECTIONS] = [1, -1, 0, 0];
 pub const PAYMENT_TAGS: [Tag; PAYMENTS] =
     [tags::CASH_SUM, tags::ECASH_SUM, tags::PREPAID_SUM, tags::CREDIT_SUM, tags::PROVISION_SUM];
 
+/// The tags that [`PaidRead::take`] asks for.
+pub(super) const PAID_TAGS: &[Tag] = &[
+    tags::OPERATION_TYPE,
+    tags::TOTAL_SUM,
+    tags::CASH_SUM,
+    tags::ECASH_SUM,
+    tags::PREPAID_SUM,
+    tags::CREDIT_SUM,
+    tags::PROVISION_SUM,
+    tags::VAT_20,
+    tags::VAT_10,
+    tags::VAT_20_120,
+    tags::VAT_10_110,
+    tags::TURNOVER_VAT_0,
+    tags::TURNOVER_NO_VAT,
+    tags::RECEIPT_VAT_SUMS,
+];
+
 /// Sums of one receipt or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
@@ -92,7 +110,7 @@ impl Sums {
 }
 
 /// What one receipt adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paid {
     /// 1054 less one.
     pub direction: usize,
@@ -106,9 +124,11 @@ impl Paid {
     /// Reads a receipt, a БСО or a correction; `None` for other forms and where no direction can be read.
     #[must_use]
     pub fn of(view: &DocumentView<'_>) -> Option<Self> {
-        let mut read = PaidRead::of(view.form())?;
+        let mut read = PaidRead::default();
+        read.begin(view.form());
         view.tags().for_each(|(tag, value)| read.take(tag, &value));
-        read.end()
+        read.end();
+        read.paid().copied()
     }
 
     /// As a row of sums.
@@ -123,25 +143,37 @@ impl Paid {
     }
 }
 
-/// A receipt that is being read, requisite by requisite of its upper level.
+/// A receipt that is being read, requisite by requisite of its upper level: what it adds is put together where it stays.
+#[derive(Default)]
 pub(super) struct PaidRead {
-    correction: bool,
+    /// Of other forms nothing is read.
+    pays: bool,
+    /// A direction was read.
+    whole: bool,
     direction: Option<u8>,
-    sums: Sums,
     /// Slots of [`Sums::slot`] that were read.
     seen: u32,
+    paid: Paid,
 }
 
 impl PaidRead {
-    /// Of a form; `None` of one that pays nothing.
-    pub(super) fn of(form: Form) -> Option<Self> {
-        let correction = matches!(form, Form::RECEIPT_CORRECTION | Form::BSO_CORRECTION);
-        let sums = Sums { receipts: 1, ..Sums::default() };
-        form.is_receipt_like().then_some(Self { correction, direction: None, sums, seen: 0 })
+    /// A document of this form; of an empty one.
+    pub(super) fn begin(&mut self, form: Form) {
+        self.pays = form.is_receipt_like();
+        self.paid.correction = matches!(form, Form::RECEIPT_CORRECTION | Form::BSO_CORRECTION);
+        self.paid.sums.receipts = 1;
+    }
+
+    /// Whether it is a receipt, a БСО or a correction.
+    pub(super) const fn pays(&self) -> bool {
+        self.pays
     }
 
     #[inline(always)]
     pub(super) fn take(&mut self, tag: Tag, value: &Value<'_>) {
+        if !self.pays {
+            return;
+        }
         match tag {
             tags::OPERATION_TYPE => self.direction = self.direction.or(value.u8().ok()),
             tags::TOTAL_SUM => self.first(0, value),
@@ -170,7 +202,7 @@ impl PaidRead {
     fn first(&mut self, at: u32, value: &Value<'_>) {
         let bit = 1_u32.checked_shl(at).unwrap_or(0);
         if self.seen & bit == 0
-            && let Some(slot) = self.sums.slot(at)
+            && let Some(slot) = self.paid.sums.slot(at)
             && let Ok(sum) = value.kopecks()
         {
             *slot = sum.0;
@@ -178,10 +210,17 @@ impl PaidRead {
         }
     }
 
-    pub(super) fn end(&self) -> Option<Paid> {
-        let Self { correction, direction, sums, seen: _ } = *self;
-        let direction = usize::from(direction?).checked_sub(1).filter(|it| *it < DIRECTIONS)?;
-        Some(Paid { direction, correction, sums })
+    /// All of it was read.
+    pub(super) fn end(&mut self) {
+        let direction = self.direction.and_then(|it| usize::from(it).checked_sub(1));
+        if let Some(direction) = direction.filter(|it| *it < DIRECTIONS) {
+            (self.paid.direction, self.whole) = (direction, self.pays);
+        }
+    }
+
+    /// What it adds; `None` of other forms and where no direction can be read.
+    pub(super) fn paid(&self) -> Option<&Paid> {
+        self.whole.then_some(&self.paid)
     }
 }
 

@@ -238,6 +238,7 @@ impl Registers {
         out: &mut Vec<Event>,
     ) {
         let Some(at) = self.find_drive(before.to_bcd_u64()) else { return };
+        self.changed_apart(at);
         // One with an open shift is never packed.
         let Some(State::Live(drive)) = self.drives.get_mut(at).map(|kept| &mut kept.state) else { return };
         let Some((shift, opened)) = drive.replaced() else { return };

@@ -16,6 +16,37 @@ pub(crate) const COUNTER_TAGS: [Tag; 5] = [
     tags::BUY_RETURN_COUNTERS,
 ];
 
+/// The tags that [`Facts::take`] asks for.
+pub(crate) const FACT_TAGS: &[Tag] = &[
+    tags::KKT_REG_ID,
+    tags::USER_INN,
+    tags::USER_NAME,
+    tags::RETAIL_PLACE_ADDRESS,
+    tags::RETAIL_PLACE,
+    tags::MACHINE_NUMBER,
+    tags::FFD_VERSION,
+    tags::AUTO_MODE,
+    tags::INTERNET_SIGN,
+    tags::INTERNET_PAYMENT,
+    tags::LOTTERY_SIGN,
+    tags::GAMBLING_SIGN,
+    tags::EXCISE_DUTY_PRODUCT_SIGN,
+    tags::USAGE_CONDITIONS,
+    tags::TAXATION_TYPES,
+    tags::APPLIED_TAXATION_TYPE,
+    tags::AGENT_FLAGS,
+    tags::CASH_SUM,
+    tags::CORRECTION_BASE,
+    tags::KEY_RESOURCE,
+    tags::UNSENT_DOCUMENTS,
+    tags::UNSENT_SINCE,
+    tags::UNSENT_NOTIFICATIONS,
+    tags::BAD_CODES,
+    tags::BAD_REQUESTS,
+    tags::DRIVE_COUNTERS,
+    tags::SHIFT_COUNTERS,
+];
+
 /// The requisites. Texts without the spaces around them; a text that is empty is not there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts<'a> {

@@ -431,6 +431,18 @@ impl Judge {
     }
 }
 
+/// The colour of a drive that holds so many documents, when it is not green.
+pub(crate) fn fills(documents: u32, values: &Values) -> Option<Colour> {
+    let (documents, capacity) = (u64::from(documents), u64::from(values.of(Threshold::DriveDocuments)));
+    let percent = documents.saturating_mul(100).checked_div(capacity).unwrap_or(0);
+    match u64::from(values.of(Threshold::DriveYellowPercent)) {
+        _ if percent >= 100 => Some(Colour::Red),
+        // A threshold of zero is switched off.
+        yellow if yellow > 0 && percent >= yellow => Some(Colour::Yellow),
+        _ => None,
+    }
+}
+
 /// The light of a register at a time.
 #[must_use]
 pub fn light(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u32) -> Light {
@@ -474,11 +486,7 @@ pub fn light(facts: &Facts, values: &Values, schedule: Option<&Schedule>, now: u
             let red = before(Threshold::DriveRedD).or(Some(end));
             judge.moments(What::DriveEnds, before(Threshold::DriveYellowD), red, None);
         }
-        let (documents, capacity) = (u64::from(facts.drive_documents), values.of(Threshold::DriveDocuments));
-        let percent = documents.saturating_mul(100).checked_div(u64::from(capacity)).unwrap_or(0);
-        let yellow = of(Threshold::DriveYellowPercent).is_some_and(|it| percent >= u64::from(it));
-        let fills = if_so(percent >= 100, Colour::Red).or(if_so(yellow, Colour::Yellow));
-        judge.told(trouble, What::DriveFills, fills);
+        judge.told(trouble, What::DriveFills, fills(facts.drive_documents, values));
         judge.told(trouble, What::DriveRunsOut, if_so(flag(0), Colour::Yellow));
         judge.told(trouble, What::DriveReplaceNow, if_so(flag(1), Colour::Red));
         judge.told(trouble, What::DriveFull, if_so(flag(2), Colour::Red));

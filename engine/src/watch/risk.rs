@@ -116,8 +116,11 @@ impl Risk {
 impl CardWatch {
     /// A receipt that counts. `pawnshop`: the indicator of returns does not concern it.
     pub(crate) fn take(&mut self, paid: &Paid, received_at_us: i64, pawnshop: bool, scene: &mut Scene<'_>) {
-        let Some((mut days, mut tallies)) = self.unpacked() else { return };
         let day = day_of(scene.at, received_at_us);
+        if (paid.correction, paid.direction) == (false, 0) && self.sell_again(day, pawnshop) {
+            return;
+        }
+        let Some((mut days, mut tallies)) = self.unpacked() else { return };
         let newest = days.last().map_or(day, |it| it.day.max(day));
         let first = newest.saturating_sub(WINDOW_DAYS.saturating_sub(1));
         if day < first {
@@ -155,6 +158,32 @@ impl CardWatch {
         } else {
             self.packed = packed.into();
         }
+    }
+
+    /// Counts one more sale on the newest day where it stands, which is what most receipts are. False: it is not as simple as
+    /// that, and nothing has changed: a day begins or is gone, the count gets longer, something was found or would be.
+    fn sell_again(&mut self, day: u32, pawnshop: bool) -> bool {
+        let mut from = Unpacker(&self.packed);
+        let Some((at, sold, sums)) = newest(&mut from, day) else { return false };
+        let (new, risk) = (sold.wrapping_add(2), Risk::of(day, &sums));
+        let reached = |share: RiskShare| share.whole >= JUDGED_MIN && share.is_reached();
+        if (!pawnshop && reached(risk.refunds)) || reached(risk.corrections) {
+            return false;
+        }
+        let len = number_len(sold);
+        let Some(place) = self.packed.get_mut(at..at.saturating_add(len)) else { return false };
+        if number_len(new) != len || new > u64::from(u32::MAX) << 1 {
+            return false;
+        }
+        let mut rest = new;
+        for byte in place {
+            *byte = (rest & 0x7F) as u8 | 0x80;
+            rest >>= 7;
+        }
+        if let Some(last) = self.packed.get_mut(at.saturating_add(len).saturating_sub(1)) {
+            *last &= 0x7F;
+        }
+        true
     }
 
     /// The indicators as they stand.
@@ -200,6 +229,35 @@ fn sum(days: &[DayCounts]) -> [u64; 4] {
         sum.iter_mut().zip(it.counts).for_each(|(sum, more)| *sum = sum.saturating_add(more.into()));
         sum
     })
+}
+
+/// Where the sales of `day` begin, as they stand there, and the sums of the window with one sale more; `None` when it is not the
+/// newest day, when a day is older than its window, or when something was found.
+fn newest(from: &mut Unpacker<'_>, day: u32) -> Option<(usize, u64, [u64; 4])> {
+    let whole = from.0.len();
+    let (mut here, mut at, mut sold) = (0_u32, 0, 0);
+    let mut sums = [1, 0, 0, 0_u64];
+    for nth in 0..from.count()? {
+        here = here.wrapping_add(from.small()?);
+        if nth == 0 && here < day.saturating_sub(WINDOW_DAYS.saturating_sub(1)) {
+            return None;
+        }
+        at = whole.saturating_sub(from.0.len());
+        sold = from.number()?;
+        sums[0] = sums[0].saturating_add(sold >> 1);
+        if sold & 1 == 1 {
+            for sum in sums.iter_mut().skip(1) {
+                *sum = sum.saturating_add(from.number()?);
+            }
+        }
+    }
+    (at > 0 && here == day && from.is_empty()).then_some((at, sold, sums))
+}
+
+/// How many bytes a number takes.
+const fn number_len(number: u64) -> usize {
+    let bits = u64::BITS.saturating_sub(number.leading_zeros());
+    if bits == 0 { 1 } else { bits.div_ceil(7) as usize }
 }
 
 fn packed(days: &[DayCounts], tallies: &Tallies) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What was found of one drive or register so far: since when, how often, whether it lasts. Pure.
 
-use ofd_codec::rules::life::LifeRuleId;
+use ofd_codec::rules::life::{LifeRuleId, life_rules};
 use ofd_codec::{LocalSeconds, Tag};
 use ofd_storage::envelope::Realm;
 
@@ -24,17 +24,30 @@ struct Tally {
 /// The rules that were broken, in the order they were first. Of a state that has ended nothing is kept, so that a drive
 /// without a flaw takes nothing, and there are never more than there are rules.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::box_collection, reason = "hardly any drive has them, and 16 bytes of every drive are saved")]
-pub(crate) struct Tallies(Option<Box<Vec<Tally>>>);
+pub(crate) struct Tallies(Option<Box<List>>);
+
+/// Apart, since hardly any drive has them: 16 bytes of every drive are saved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct List {
+    /// A bit for each rule of `tallies`: a document asks a dozen of them whether they are there.
+    rules: u128,
+    tallies: Vec<Tally>,
+}
+const _: () = assert!(life_rules().len() < u128::BITS as usize, "a rule has no bit");
+
+const fn bit(rule: LifeRuleId) -> u128 {
+    1_u128.wrapping_shl(rule.code() as u32)
+}
 
 impl Tallies {
     fn list(&self) -> &[Tally] {
-        self.0.as_deref().map(Vec::as_slice).unwrap_or_default()
+        self.0.as_deref().map_or(&[], |it| it.tallies.as_slice())
     }
 
     /// Whether a state lasts.
+    #[inline]
     pub(crate) fn has(&self, rule: LifeRuleId) -> bool {
-        self.list().iter().any(|it| it.rule == rule)
+        self.0.as_deref().is_some_and(|it| it.rules & bit(rule) != 0)
     }
 
     /// The states that last, by their rules.
@@ -47,20 +60,22 @@ impl Tallies {
     }
 
     fn get_mut(&mut self, rule: LifeRuleId) -> Option<&mut Tally> {
-        self.0.as_deref_mut()?.iter_mut().find(|it| it.rule == rule)
+        self.0.as_deref_mut()?.tallies.iter_mut().find(|it| it.rule == rule)
     }
 
     fn put(&mut self, tally: Tally) {
         let list = self.0.get_or_insert_default();
-        list.reserve_exact(1);
-        list.push(tally);
+        list.rules |= bit(tally.rule);
+        list.tallies.reserve_exact(1);
+        list.tallies.push(tally);
     }
 
     fn remove(&mut self, rule: LifeRuleId) -> Option<Tally> {
         let list = self.0.as_deref_mut()?;
-        let at = list.iter().position(|it| it.rule == rule)?;
-        let gone = list.remove(at);
-        if list.is_empty() {
+        let at = list.tallies.iter().position(|it| it.rule == rule)?;
+        let gone = list.tallies.remove(at);
+        list.rules &= !bit(rule);
+        if list.tallies.is_empty() {
             self.0 = None;
         }
         Some(gone)
@@ -135,6 +150,7 @@ impl Scene<'_> {
     }
 
     /// The state of a rule behind this document: `broken` or not.
+    #[inline]
     pub(crate) fn is(
         &mut self,
         tallies: &mut Tallies,
@@ -170,9 +186,16 @@ impl Scene<'_> {
     }
 
     /// A rule holds: if it did not, that has ended. Whoever was told that it began is told, also by an archive, and nobody else.
+    #[inline]
     pub(crate) fn ended(&mut self, tallies: &mut Tallies, rule: LifeRuleId) {
         // Asked of every document for every state: hardly any lasts.
-        if tallies.is_empty() || !tallies.has(rule) || !self.rules.is_on(rule) {
+        if tallies.has(rule) {
+            self.end(tallies, rule);
+        }
+    }
+
+    fn end(&mut self, tallies: &mut Tallies, rule: LifeRuleId) {
+        if !self.rules.is_on(rule) {
             return;
         }
         let Some(tally) = tallies.remove(rule) else { return };

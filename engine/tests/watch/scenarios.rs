@@ -501,6 +501,58 @@ fn thresholds_are_inherited_and_take_effect_at_their_record() {
     );
 }
 
+// A receipt of which nothing is told leaves what is green unjudged, unless something that the light looks at is different.
+#[test]
+fn a_receipt_without_an_event_is_looked_at_where_it_matters() {
+    const OTHER: &str = "7704211201";
+    let silent = |inn: &str| set(Scope::Organisation(inn.to_owned()), &[(Threshold::SilentYellowH, Some(2))]);
+    scenario(
+        "it names another organisation, which has thresholds of its own",
+        vec![
+            (at(0, 1), silent(OTHER)),
+            (at(0, 10), receipt(1)),
+            (at(0, 11), receipt(2)),
+            (at(0, 12), of(3, Form::RECEIPT, |it| it.inn = OTHER)),
+            (at(0, 14), TICK),
+        ],
+        &["d0+14:00 green→yellow: transfer.silent yellow since d0+14:00"],
+    );
+    let capacity = set(Scope::Register(rnm(1)), &[(Threshold::DriveDocuments, Some(100))]);
+    scenario(
+        "it is the one that fills the drive",
+        vec![
+            (at(0, 2), capacity),
+            (at(0, 3), receipt(88)),
+            (at(0, 4), receipt(89)),
+            (at(0, 5), receipt(90)),
+            (at(0, 6), receipt(91)),
+        ],
+        &["d0+05:00 green→yellow: drive.fills yellow since d0+05:00"],
+    );
+    let opened = |number| of(number, Form::OPEN_SHIFT, |it| (it.nameless, it.shift) = (true, Some(1)));
+    scenario(
+        "it comes behind a report that names no register",
+        vec![
+            (at(0, 10), receipt(1)),
+            (at(0, 11), opened(2)),
+            (at(0, 12), of(3, Form::RECEIPT, |it| it.shift = Some(1))),
+            (at(1, 9), TICK),
+        ],
+        &["d1+09:00 green→yellow: shift.open yellow since d1+09:00"],
+    );
+    let served = Schedule { service_to: at(60, 0), ..Schedule::default() };
+    scenario(
+        "it is the first that was heard at a time that counts",
+        vec![
+            (at(0, 1), place(served, None)),
+            (at(0, 10), of(1, Form::RECEIPT, |it| (it.imported, it.late) = (true, at(0, 10)))),
+            (at(0, 11), receipt(2)),
+            (at(1, 11), TICK),
+        ],
+        &["d1+11:00 green→yellow: transfer.silent yellow since d1+11:00"],
+    );
+}
+
 #[test]
 fn silence_follows_hours_and_season() {
     let open = Hours::parse_day("09:00-20:00");

@@ -41,6 +41,10 @@ pub(crate) struct Doc {
     pub(crate) excise: bool,
     pub(crate) operator: Option<&'static str>,
     pub(crate) imported: bool,
+    /// 1018.
+    pub(crate) inn: &'static str,
+    /// It does not name its register (1037).
+    pub(crate) nameless: bool,
 }
 
 pub(crate) fn doc(number: u32, form: Form) -> Doc {
@@ -58,6 +62,8 @@ pub(crate) fn doc(number: u32, form: Form) -> Doc {
         excise: false,
         operator: None,
         imported: false,
+        inn: INN,
+        nameless: false,
     }
 }
 
@@ -73,8 +79,10 @@ impl Doc {
         TlvWriter::new(&mut bytes)
             .document(self.form, |w| {
                 w.bytes(tags::FISCAL_DRIVE_NUMBER, self.drive_number().as_bytes())?;
-                w.text(tags::KKT_REG_ID, &rnm(self.register))?;
-                w.text(tags::USER_INN, &format!("{INN}  "))?;
+                if !self.nameless {
+                    w.text(tags::KKT_REG_ID, &rnm(self.register))?;
+                }
+                w.text(tags::USER_INN, &format!("{}  ", self.inn))?;
                 w.u32(tags::FISCAL_DOCUMENT_NUMBER, self.number);
                 w.unixtime(tags::DATE_TIME, local(came - self.late));
                 self.shift.iter().for_each(|it| w.u32(tags::SHIFT_NUMBER, *it));
