@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::confirmation::Confirmation;
-use crate::handover::{Back, Peer, ReturnTo, Unanswered};
+use crate::handover::{Peer, ReturnTo, Unanswered};
 use crate::limits::{Limits, TestPing};
 use crate::metering::Closed;
 use crate::planted::{Planted, is};
@@ -50,6 +50,8 @@ struct Order {
     written: usize,
     /// A task is writing `out`.
     writing: bool,
+    /// It stands among those of the port that have something to say.
+    queued: bool,
     /// Nothing more will be written.
     closing: bool,
 }
@@ -115,7 +117,7 @@ impl Connection {
     }
 
     /// Puts a reply in its place and moves what is ready to the output. True: there is something to write or
-    /// to close.
+    /// to close, and there was not before the last [`Connection::flush`].
     pub(crate) fn reply(&self, sequence: u64, reply: Reply, operator_inn: [u8; 12]) -> bool {
         let mut order = self.order.borrow_mut();
         let at = usize::try_from(sequence.wrapping_sub(order.next_out)).unwrap_or(usize::MAX);
@@ -135,11 +137,12 @@ impl Connection {
                 Some(Reply::Waiting) | None => {}
             }
         }
-        moved
+        moved && !std::mem::replace(&mut order.queued, true)
     }
 
     /// Writes what is ready, by a task of its own when the socket is slow.
     pub(crate) fn flush(self: &Rc<Self>) {
+        self.order.borrow_mut().queued = false;
         if self.order.borrow().writing {
             return;
         }
@@ -373,6 +376,7 @@ fn held_len(held: &BytesMut) -> isize {
 
 /// Cuts the frames that are whole. False: it is not the protocol, nothing more is read.
 fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes) -> bool {
+    let arrival = port.arrival();
     loop {
         let message_len = match Frame::split(stream) {
             Ok(Some((message, _))) => message.len(),
@@ -395,7 +399,7 @@ fn take_frames(port: &Rc<Port>, connection: &Rc<Connection>, stream: &mut Bytes)
         let back = connection.expect(port.number());
         match channel {
             Some((Channel::Operator, drive)) => {
-                port.take(Back::Connection(back), connection.peer, message, &drive)
+                port.take(back, connection.peer, message, &drive, &arrival);
             }
             Some((Channel::Marking | Channel::Keys, _)) => port.relay(back, message),
             // Nobody has seen yet what a register expects to read.

@@ -123,7 +123,7 @@ impl Exit {
             settled = true;
             let now_us = shared.now().mono_us;
             for slot in batch.slots.drain(..) {
-                shared.tally.through(now_us.saturating_sub(slot.arrived_us));
+                shared.tally.through(now_us.saturating_sub(slot.arrived_us), 1);
                 let outcome = self.outcome(shared, &slot);
                 let counter = match &outcome {
                     Outcome::Unanswered(_) => &shared.counters.unanswered,

@@ -81,6 +81,10 @@ impl Idle {
     }
 }
 
+/// The place of a lane, as [`Lanes::place`] has told it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneAt(u32);
+
 /// Lanes by drive.
 pub(crate) struct Lanes {
     idle: Idle,
@@ -114,14 +118,24 @@ impl Lanes {
 
     /// The lane of a drive, made when there was none.
     pub(crate) fn lane(&mut self, drive: DriveNumber) -> &mut Lane {
+        let at = self.place(drive.to_bcd_u64());
+        self.at(at)
+    }
+
+    /// Where the lane of a drive is, made when there was none: looked for once a document, since it stays there.
+    pub(crate) fn place(&mut self, drive: u64) -> LaneAt {
         let next = u32::try_from(self.lanes.len()).unwrap_or(u32::MAX);
-        let drive = drive.to_bcd_u64();
         let at = *self.by_drive.entry(drive).or_insert(next);
         if at == next {
             let past = self.idle.wake(drive);
             self.fresh = self.fresh.saturating_add(u64::from(past.is_none()));
             self.lanes.push(past.map(Lane::restored).unwrap_or_default());
         }
+        LaneAt(at)
+    }
+
+    /// The lane that is there.
+    pub(crate) fn at(&mut self, LaneAt(at): LaneAt) -> &mut Lane {
         self.lanes.get_mut(usize::try_from(at).unwrap_or(usize::MAX)).unwrap_or_else(|| lane_lost(at))
     }
 

@@ -83,11 +83,14 @@ impl Tally {
         add_one(self.unanswered.get(why as usize));
     }
 
-    /// A frame is decided and durable, so long after it came.
-    pub(crate) fn through(&self, after_us: u64) {
+    /// So many frames are decided and durable, so long after they came.
+    pub(crate) fn through(&self, after_us: u64, frames: usize) {
         let class = CLASSES.iter().position(|(most_us, _)| after_us <= *most_us).unwrap_or(CLASSES.len());
-        add_one(self.through.get(class).map(|it| &**it));
-        self.through_us.fetch_add(after_us, Ordering::Relaxed);
+        let frames = u64::try_from(frames).unwrap_or(u64::MAX);
+        if let Some(counter) = self.through.get(class) {
+            counter.fetch_add(frames, Ordering::Relaxed);
+        }
+        self.through_us.fetch_add(after_us.saturating_mul(frames), Ordering::Relaxed);
     }
 
     /// A frame of so many bytes comes in or is through.

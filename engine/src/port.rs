@@ -114,6 +114,13 @@ impl Drop for Leaving {
     }
 }
 
+/// When a read has brought its frames, and how many of one drive may be on their way and inside by the limits of then.
+pub(crate) struct Arrival {
+    at_us: u64,
+    on_their_way: usize,
+    all: usize,
+}
+
 /// A place for a connection; the generation tells it from the one that stood here before.
 #[derive(Default)]
 struct Place {
@@ -288,31 +295,25 @@ impl Port {
         Ok(chunks.piece())
     }
 
-    /// Takes a frame in; it goes to the worker that owns the drive, or waits for others of its drive.
-    pub(crate) fn take(&self, back: Back, peer: Peer, message: Bytes, drive: &[u8; 16]) {
-        self.take_with(back, peer, message, None, drive);
-    }
-
-    fn take_with(
-        &self,
-        back: Back,
-        peer: Peer,
-        message: Bytes,
-        original: Option<Box<Original>>,
-        drive: &[u8; 16],
-    ) {
-        self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
-        self.inside.set(self.inside.get().saturating_add(1));
-        let arrived_us = self.shared.now().mono_us;
-        self.hold_inside(message.len(), true);
-        let slot = Slot { back, peer, message, original, arrived_us, verdict: Verdict::Undecided };
-        if matches!(slot.back, Back::Host { .. }) {
-            // The host has its own channel, which waits while the port is full.
-            return self.send(slot, drive);
-        }
+    /// What is asked once for all that a read has brought.
+    pub(crate) fn arrival(&self) -> Arrival {
         let limits = self.shared.limits();
         let [on_their_way, all] = [limits.drive_in_flight_max, limits.drive_unanswered_max]
             .map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        Arrival { at_us: self.shared.now().mono_us, on_their_way, all }
+    }
+
+    /// Takes a frame in; it goes to the worker that owns the drive, or waits for others of its drive.
+    pub(crate) fn take(
+        &self,
+        back: ReturnTo,
+        peer: Peer,
+        message: Bytes,
+        drive: &[u8; 16],
+        arrival: &Arrival,
+    ) {
+        let slot = self.come_in(Back::Connection(back), peer, message, arrival.at_us);
+        let Arrival { on_their_way, all, .. } = *arrival;
         let admitted = self.queues.borrow_mut().admit(drive, slot, on_their_way, all);
         match admitted {
             Admitted::Goes(slot) => self.send(slot, drive),
@@ -322,6 +323,13 @@ impl Port {
                 self.leave_unanswered(&slot.back, Unanswered::TooManyOfOneDrive);
             }
         }
+    }
+
+    fn come_in(&self, back: Back, peer: Peer, message: Bytes, arrived_us: u64) -> Slot {
+        self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
+        self.inside.set(self.inside.get().saturating_add(1));
+        self.hold_inside(message.len(), true);
+        Slot { back, peer, message, original: None, arrived_us, verdict: Verdict::Undecided }
     }
 
     /// A frame with this many bytes comes in or is through.
@@ -340,7 +348,8 @@ impl Port {
         if batch.is_full() {
             drop(filling);
             self.push(worker);
-        } else {
+        } else if batch.slots.len() == 1 {
+            // For those behind it too: whoever hears it hands over all there are.
             self.flush.notify_one();
         }
     }
@@ -377,8 +386,11 @@ impl Port {
         if let Some(connection) = connection
             && connection.reply(back.sequence, reply, self.shared.options.operator_inn)
         {
-            self.dirty.borrow_mut().push(Rc::clone(connection));
-            self.flush.notify_one();
+            let mut dirty = self.dirty.borrow_mut();
+            dirty.push(Rc::clone(connection));
+            if dirty.len() == 1 {
+                self.flush.notify_one();
+            }
         }
     }
 
@@ -481,6 +493,8 @@ impl Port {
     /// Takes in what the host submits, as long as there is room; what there is none for stays in its channel.
     fn take_submissions(&self) {
         let mut submitting = self.submitting.borrow_mut();
+        // They come now, whenever they were handed to us.
+        let mut now_us = None;
         while self.has_room() {
             let Some(current) = submitting.as_mut() else {
                 let Ok(Submission { frames, originals, desk }) = self.submissions.try_recv() else { return };
@@ -490,14 +504,23 @@ impl Port {
             };
             match current.frames.next() {
                 Some((at, message)) => {
-                    self.submit(at, message, current.originals.next().map(Box::new), &current.desk)
+                    let original = current.originals.next().map(Box::new);
+                    let now_us = *now_us.get_or_insert_with(|| self.shared.now().mono_us);
+                    self.submit(at, message, original, &current.desk, now_us);
                 }
                 None => *submitting = None,
             }
         }
     }
 
-    fn submit(&self, at: usize, message: Bytes, original: Option<Box<Original>>, desk: &Arc<Desk>) {
+    fn submit(
+        &self,
+        at: usize,
+        message: Bytes,
+        original: Option<Box<Original>>,
+        desk: &Arc<Desk>,
+        now_us: u64,
+    ) {
         let drive = message.get(8..24).and_then(|it| it.first_chunk::<16>()).copied();
         let Some(drive) = drive.filter(|_| !self.draining.get()) else {
             let why = if self.draining.get() { Unanswered::Stopping } else { Unanswered::Noise };
@@ -505,7 +528,9 @@ impl Port {
         };
         let ticket = Ticket { desk: Arc::clone(desk), at };
         let back = Back::Host { port: self.number, ticket };
-        self.take_with(back, Peer::default(), message, original, &drive);
+        let slot = self.come_in(back, Peer::default(), message, now_us);
+        // The host has its own channel, which waits while the port is full.
+        self.send(Slot { original, ..slot }, &drive);
     }
 
     async fn accept(self: Rc<Self>, listening: Listening) {
@@ -635,20 +660,26 @@ impl Port {
             };
             let Some(mut batch) = next else { break };
             settled = true;
-            let now_us = self.shared.now().mono_us;
-            for slot in batch.slots.drain(..) {
-                // Whoever watches how long registers wait does not watch a bulk import.
-                if slot.original.is_none() {
-                    self.shared.tally.through(now_us.saturating_sub(slot.arrived_us));
-                }
-                self.settle(slot);
-            }
+            self.tell_through(&batch.slots);
+            batch.slots.drain(..).for_each(|slot| self.settle(slot));
             self.shared.vectors.give(batch.slots);
         }
         self.call_for_signs();
         if settled {
             self.write_dirty();
             self.room.notify_waiters();
+        }
+    }
+
+    /// Counts frames that are through by how long they were inside: what one read has brought, together.
+    fn tell_through(&self, slots: &[Slot]) {
+        let now_us = self.shared.now().mono_us;
+        for slots in slots.chunk_by(|one, other| one.arrived_us == other.arrived_us) {
+            // Whoever watches how long registers wait does not watch a bulk import.
+            let many = slots.iter().filter(|it| it.original.is_none()).count();
+            if let Some(slot) = slots.first().filter(|_| many > 0) {
+                self.shared.tally.through(now_us.saturating_sub(slot.arrived_us), many);
+            }
         }
     }
 

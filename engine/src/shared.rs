@@ -1,7 +1,7 @@
 //! What all threads of one engine see. Nothing here is written on the path of a document but counters.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,11 +81,18 @@ struct Recent {
     told: CachePadded<AtomicU64>,
     /// The last LSN that the worker has put into the index.
     heard: CachePadded<AtomicU64>,
+    /// The worker has something that waits for the writer's word.
+    waits: CachePadded<AtomicBool>,
 }
 
 impl Recent {
     fn new(index: Index) -> Self {
-        Self { index: Mutex::new(index), told: CachePadded::default(), heard: CachePadded::default() }
+        Self {
+            index: Mutex::new(index),
+            told: CachePadded::default(),
+            heard: CachePadded::default(),
+            waits: CachePadded::default(),
+        }
     }
 }
 
@@ -243,6 +250,25 @@ impl Shared {
         if let Some(recent) = self.recent.get(usize::from(worker)) {
             // Pairs with the load in `has_heard`.
             recent.heard.store(lsn.get(), Ordering::Release);
+        }
+    }
+
+    /// A worker says whether anything of it waits for the writer's word, before it looks for that a last time and sleeps.
+    pub(crate) fn waits_for_word(&self, worker: u16, waits: bool) {
+        if let Some(recent) = self.recent.get(usize::from(worker)) {
+            // Ordered by the fences of its bell, as the sleep itself is.
+            recent.waits.store(waits, Ordering::Relaxed);
+        }
+    }
+
+    /// The writer has told a worker something: it is rung if it waits for that. Otherwise it hears of it at its next turn, as
+    /// whoever searches sees to ([`Shared::has_heard`]): a wake for each commit would carry nothing.
+    pub(crate) fn ring_if_it_waits(&self, worker: usize) {
+        // Pairs with the fence in the sleep of its bell: either the worker sees what was told, or this sees that it waits.
+        fence(Ordering::SeqCst);
+        let waits = self.recent.get(worker).is_some_and(|it| it.waits.load(Ordering::Relaxed));
+        if let Some(bell) = self.worker_bells.get(worker).filter(|_| waits) {
+            bell.ring();
         }
     }
 

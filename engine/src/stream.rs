@@ -7,6 +7,7 @@ use std::io;
 
 use bytes::BufMut;
 use rustix::net::Shutdown;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 #[cfg(feature = "tls")]
@@ -56,7 +57,16 @@ impl Stream {
     /// Reads what is there; 0 bytes are the end.
     pub(crate) fn try_read_buf(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
+            Self::Tcp(stream) => {
+                let room = buffer.remaining_mut();
+                let read = stream.try_read_buf(buffer)?;
+                if (1..room).contains(&read) {
+                    // That was all: asking the system once more would only say so. What comes from here on wakes again.
+                    let _ =
+                        stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+                }
+                Ok(read)
+            }
             #[cfg(feature = "tls")]
             Self::Tls(stream) => stream.try_read_buf(buffer),
             #[cfg(feature = "testing")]

@@ -21,7 +21,7 @@ use crate::examine::{Examined, Trouble, content_digest, examine, version_of};
 use crate::handover::{Batch, Landed, Plain, Settled, Slot, Store, Unanswered, Verdict};
 use crate::host::{AdmissionRequest, Admitted, DirectorySnapshot, OpenOutcome};
 use crate::lane::{Answered, CODE_ACCEPTED, CODE_FORGED, CODE_REFUSED, Judged, Lane, Place, StoredVariant};
-use crate::lanes::{LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
+use crate::lanes::{LaneAt, LaneCount, Lanes, QuarantineKey, Quarantined, begins_generation, stored_code};
 use crate::opening::Openings;
 use crate::partition::partition_of;
 use crate::planted::{Planted, is};
@@ -57,11 +57,20 @@ pub(crate) struct Rings {
 
 /// A document handed to the writer whose place is not known yet.
 struct OnItsWay {
-    drive: DriveNumber,
     number: u32,
     digest: u128,
     code: Option<u8>,
-    quarantine: Option<QuarantineKey>,
+    whose: Whose,
+}
+
+/// Who waits to hear of it.
+enum Whose {
+    /// The lane of a drive, which the index knows by its packed number.
+    Lane {
+        at: LaneAt,
+        drive: u64,
+    },
+    Quarantine(QuarantineKey),
 }
 
 /// A worker at work.
@@ -122,6 +131,8 @@ impl Worker {
         worked |= self.take_opened();
         worked |= self.answer_calls();
         worked |= self.hand_over();
+        let waits = !self.aside.is_empty() || !self.has_room();
+        self.shared.waits_for_word(self.number, waits);
         if self.shared.stage() >= Stage::WorkersEnd && self.has_ended() {
             return Turn::Ended;
         }
@@ -196,18 +207,19 @@ impl Worker {
 
     fn land(&mut self, sent: &OnItsWay, landed: Landed, recent: &mut Index) {
         let Some((lsn, location)) = landed.place else {
-            match sent.quarantine {
-                Some(key) => self.lanes.forget_quarantined(key),
-                None => self.lanes.lane(sent.drive).dropped(sent.number, sent.digest),
+            match sent.whose {
+                Whose::Quarantine(key) => self.lanes.forget_quarantined(key),
+                Whose::Lane { at, .. } => self.lanes.at(at).dropped(sent.number, sent.digest),
             }
             return;
         };
         let answered = Answered { lsn, code: sent.code, operator_time: landed.operator_time };
-        if let Some(key) = sent.quarantine {
-            self.lanes.quarantine(key, Quarantined::Kept(answered));
-        } else {
-            self.lanes.lane(sent.drive).landed(sent.number, sent.digest, answered);
-            recent.insert(sent.drive.to_bcd_u64(), sent.number, lsn, location);
+        match sent.whose {
+            Whose::Quarantine(key) => self.lanes.quarantine(key, Quarantined::Kept(answered)),
+            Whose::Lane { at, drive } => {
+                self.lanes.at(at).landed(sent.number, sent.digest, answered);
+                recent.insert(drive, sent.number, lsn, location);
+            }
         }
     }
 
@@ -378,7 +390,7 @@ impl Worker {
             Some(Quarantined::Kept(answered)) => self.settle(slot, store.drive, store.number, answered),
             None => {
                 self.lanes.quarantine(key, Quarantined::OnItsWay);
-                self.sent(&store, key.digest, Some(key));
+                self.sent(&store, key.digest, Whose::Quarantine(key));
                 slot.verdict = Verdict::Store(store);
                 self.pass_on(slot);
             }
@@ -401,7 +413,9 @@ impl Worker {
         let verified = crypto == CryptoVerdict::Verified;
         let stores = self.store_of(drive, number, form.0);
         let mut begins = false;
-        let (variant, code) = match self.lanes.lane(drive).place(number, digest) {
+        let packed = drive.to_bcd_u64();
+        let lane = self.lanes.place(packed);
+        let (variant, code) = match self.lanes.at(lane).place(number, digest) {
             Place::Same(_) if is(Planted::StoresResends) => (0, CODE_ACCEPTED),
             Place::Same(answered) => return self.settle(slot, drive, number, answered),
             Place::Wait => return self.aside.push_back((slot, outcome)),
@@ -471,7 +485,8 @@ impl Worker {
             kind: RecordKind::Document,
             ..stores
         };
-        let lane = self.lanes.lane(drive);
+        let waits = Whose::Lane { at: lane, drive: packed };
+        let lane = self.lanes.at(lane);
         if begins {
             lane.begin_generation();
         }
@@ -479,7 +494,7 @@ impl Worker {
         if let Some(version) = registers {
             lane.register(version);
         }
-        self.sent(&store, digest, None);
+        self.sent(&store, digest, waits);
         slot.verdict = Verdict::Store(store);
         self.pass_on(slot);
     }
@@ -554,14 +569,8 @@ impl Worker {
         }
     }
 
-    fn sent(&mut self, store: &Store, digest: u128, quarantine: Option<QuarantineKey>) {
-        self.on_their_way.push_back(OnItsWay {
-            drive: store.drive,
-            number: store.number,
-            digest,
-            code: store.code,
-            quarantine,
-        });
+    fn sent(&mut self, store: &Store, digest: u128, whose: Whose) {
+        self.on_their_way.push_back(OnItsWay { number: store.number, digest, code: store.code, whose });
     }
 
     /// Answers as before: nothing is stored.

@@ -485,9 +485,9 @@ impl Writer {
                 port.rings.bell.ring();
             }
         }
-        for (worker, bell) in self.workers.iter_mut().zip(&self.shared.worker_bells) {
+        for (number, worker) in self.workers.iter_mut().enumerate() {
             if std::mem::take(&mut worker.told) {
-                bell.ring();
+                self.shared.ring_if_it_waits(number);
             }
         }
     }

@@ -313,7 +313,7 @@ impl Source {
             return Ok(());
         }
         let window = &mut self.window.read;
-        window.clear();
+        // What was read before is written over: nothing is made zero but what it grows by.
         window.resize(len, 0);
         let mut have = 0;
         while have < len {
