@@ -443,7 +443,7 @@ impl Writer {
         u32::try_from(local).unwrap_or(0)
     }
 
-    /// Tells a worker where a document lies; it is rung at the end of the turn, if it `rings`.
+    /// Tells a worker where a document lies; it is rung at the end of the turn, if it `rings` and something waits for that.
     fn tell_landed(&mut self, worker: usize, landed: Landed, rings: bool) {
         if let Some((lsn, _)) = landed.place {
             self.shared.told(worker, lsn);
