@@ -282,7 +282,59 @@ fn packed(days: &[DayCounts], tallies: &Tallies) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use ofd_codec::LocalSeconds;
+    use ofd_storage::envelope::Realm;
+
     use super::*;
+    use crate::registers::Sums;
+    use crate::watch::RuleSet;
+
+    // Most sales are counted in bytes where they stand: a list of all receipts knows what has to come out, day by day.
+    #[test]
+    fn receipts_are_counted_as_a_list_counts_them() {
+        const FIRST: u32 = 20_000;
+        let rules = RuleSet::default();
+        let mut state = 1_u64;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33).checked_rem(bound).unwrap_or(0)
+        };
+        for life in 0..60_u64 {
+            let (mut watch, mut list, mut today) = (CardWatch::default(), Vec::new(), FIRST);
+            for _ in 0..400 {
+                today = today.saturating_add(u32::from(below(40) == 0).saturating_mul(below(9) as u32));
+                let late = if below(20) == 0 { below(40) as u32 } else { 0 };
+                let day = today.saturating_sub(late);
+                let other = below(life.saturating_add(2)) == 0;
+                let (direction, correction) =
+                    if other { (below(4) as usize, below(2) == 0) } else { (0, false) };
+                let at = LocalSeconds(day.saturating_mul(86_400));
+                let received_at_us = i64::from(today).saturating_mul(86_400_000_000);
+                let mut scene = Scene {
+                    rules: &rules,
+                    now_us: received_at_us,
+                    realm: Realm::Prod,
+                    rnm: &|| None,
+                    at: Some(at),
+                    imported: false,
+                    out: Vec::new(),
+                };
+                let paid = Paid { direction, correction, sums: Sums::default() };
+                watch.take(&paid, received_at_us, false, &mut scene);
+                let newest = list.iter().map(|it: &(u32, usize)| it.0).max().unwrap_or(0).max(day);
+                let kind = if correction { 2 } else { [0, 1, 3, 3].get(direction).copied().unwrap_or(3) };
+                list.push((day, kind));
+                let first = newest.saturating_sub(WINDOW_DAYS.saturating_sub(1));
+                let mut sums = [0_u64; 4];
+                for (_, kind) in list.iter().filter(|it| it.0 >= first) {
+                    sums.get_mut(*kind).into_iter().for_each(|it| *it = it.saturating_add(1));
+                }
+                assert_eq!(watch.risk(), Risk::of(newest, &sums), "life {life}");
+                let Some((days, tallies)) = watch.unpacked() else { unreachable!("it was packed") };
+                assert_eq!(*watch.packed, packed(&days, &tallies), "life {life}: one shape of the same");
+            }
+        }
+    }
 
     // The promise is "how many more": counted out one by one it has to be so.
     #[test]
