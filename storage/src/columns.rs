@@ -31,14 +31,20 @@
 //! Another table is another list of columns and another arm of [`Table`].
 
 pub mod batch;
+pub(crate) mod bulk;
 pub(crate) mod cells;
+pub(crate) mod chunk;
 pub mod column;
 pub mod container;
 pub mod day;
+pub(crate) mod dictionary;
 pub mod document;
 pub mod file;
 pub mod find;
+pub(crate) mod group;
 pub mod item;
+pub(crate) mod packing;
+pub(crate) mod pages;
 pub mod product_code;
 pub mod read;
 pub mod record;
@@ -49,6 +55,7 @@ pub mod shift;
 pub mod status;
 pub(crate) mod sums;
 pub mod text;
+pub(crate) mod values;
 pub mod vat;
 pub mod violation;
 

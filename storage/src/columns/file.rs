@@ -13,7 +13,6 @@
 //! the same bytes.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use arrow_schema::SchemaRef;
 use parquet::arrow::ArrowWriter;
@@ -22,17 +21,20 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 
-use super::{Batch, Column, Layout, Row, Table};
+use super::group::Group;
+use super::pages::Codec;
+use super::{Column, Layout, Row, Table, schema};
 
 /// Who wrote a file, in the form that readers parse.
 pub const CREATED_BY: &str = concat!("ofd-engine version ", env!("CARGO_PKG_VERSION"));
 /// Version of the tables: grows when a column changes its meaning; more columns do not change it.
 pub const SCHEMA_VERSION: &str = "1";
-/// Rows handed to the encoder at once.
+/// Rows between two looks at the length of pages.
 const BATCH_ROWS: usize = 1024;
-/// Bytes of containers handed to the encoder at once.
+/// Bytes of containers between two of them.
 const BATCH_BYTES: usize = 4 << 20;
 /// Rows of `containers` between two looks at the length of a page.
 const CONTAINER_BATCH_ROWS: usize = 16;
@@ -65,9 +67,17 @@ impl Default for FileOptions {
 
 /// Writes the rows of one table into one file, in the order they come.
 pub struct TableWriter<W: Write + Send> {
-    writer: ArrowWriter<W>,
-    batch: Batch,
+    file: SerializedFileWriter<W>,
+    columns: Vec<Column>,
+    codec: Codec,
+    group: Option<Group>,
+    group_rows: usize,
+    group_bytes: Option<usize>,
+    /// Rows and bulk bytes since the last look at the pages.
+    batch: usize,
     batch_bytes: usize,
+    /// Rows that may come before the next look at the length of the group.
+    room: usize,
     rows: u64,
 }
 
@@ -84,14 +94,26 @@ impl<W: Write + Send> TableWriter<W> {
     ) -> Result<Self, ParquetError> {
         let kept = |it: &&Column| !(options.without_personal && it.personal);
         let columns: Vec<Column> = table.columns().iter().filter(kept).copied().collect();
-        let batch = Batch::new(&columns);
         let properties = properties(table, options, facts)?;
+        let (group_rows, group_bytes) = (options.row_group_rows.max(1), properties.max_row_group_bytes());
         let writer = ArrowWriter::try_new_with_options(
             sink,
-            Arc::clone(batch.schema()),
+            schema(&columns),
             ArrowWriterOptions::new().with_properties(properties),
         )?;
-        Ok(Self { writer, batch, batch_bytes: 0, rows: 0 })
+        let (file, _) = writer.into_serialized_writer()?;
+        Ok(Self {
+            file,
+            columns,
+            codec: Codec::new(options.zstd_level)?,
+            group: None,
+            group_rows,
+            group_bytes,
+            batch: 0,
+            batch_bytes: 0,
+            room: 0,
+            rows: 0,
+        })
     }
 
     /// Adds a row.
@@ -99,13 +121,53 @@ impl<W: Write + Send> TableWriter<W> {
     /// # Errors
     /// Of the sink.
     pub fn push(&mut self, row: &Row) -> Result<(), ParquetError> {
-        self.batch.push(row);
+        if self.room == 0 {
+            self.make_room()?;
+        }
+        let group = match &mut self.group {
+            Some(group) => group,
+            none => none.insert(Group::new(&self.columns, &self.file)?),
+        };
+        group.push(row, &mut self.codec)?;
         self.rows = self.rows.saturating_add(1);
+        self.room = self.room.saturating_sub(1);
+        self.batch = self.batch.saturating_add(1);
         self.batch_bytes = self.batch_bytes.saturating_add(row.head.bulk_len());
-        if self.batch.rows() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
-            self.write_batch()?;
+        let ended = self.batch >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES;
+        if ended || self.room == 0 {
+            group.end_batch(&mut self.codec)?;
+            let full = self.group_bytes.is_some_and(|most| group.len() >= most);
+            if full || group.rows() >= self.group_rows {
+                self.end_group()?;
+            }
+        }
+        if ended {
+            (self.batch, self.batch_bytes, self.room) = (0, 0, 0);
         }
         Ok(())
+    }
+
+    /// How many rows may come until the batch is full or, taken as long as those before them, the group is.
+    fn make_room(&mut self) -> Result<(), ParquetError> {
+        self.room = BATCH_ROWS.saturating_sub(self.batch).max(1);
+        let Some(group) = &self.group else {
+            self.room = self.room.min(self.group_rows);
+            return Ok(());
+        };
+        self.room = self.room.min(self.group_rows.saturating_sub(group.rows()).max(1));
+        let Some(most) = self.group_bytes else { return Ok(()) };
+        let len = group.len();
+        let Some(row_len) = len.checked_div(group.rows()).filter(|len| *len > 0) else { return Ok(()) };
+        match most.saturating_sub(len).checked_div(row_len) {
+            None | Some(0) => {
+                self.end_group()?;
+                self.make_room()
+            }
+            Some(room) => {
+                self.room = self.room.min(room);
+                Ok(())
+            }
+        }
     }
 
     /// Writes what is left and the footer; the number of rows.
@@ -113,24 +175,25 @@ impl<W: Write + Send> TableWriter<W> {
     /// # Errors
     /// Of the sink.
     pub fn finish(&mut self) -> Result<u64, ParquetError> {
-        self.write_batch()?;
+        if let Some(group) = &mut self.group {
+            group.end_batch(&mut self.codec)?;
+        }
+        self.end_group()?;
         // Not `into_inner`: of an error of the sink it makes words, and a failing disk passes for a damaged file.
-        self.writer.finish()?;
+        self.file.finish()?;
         Ok(self.rows)
     }
 
     /// Where it has written to; all of it once it is finished.
     pub fn sink(&self) -> &W {
-        self.writer.inner()
+        self.file.inner()
     }
 
-    fn write_batch(&mut self) -> Result<(), ParquetError> {
-        if self.batch.rows() > 0 {
-            self.batch_bytes = 0;
-            let batch = self.batch.take()?;
-            self.writer.write(&batch)?;
+    fn end_group(&mut self) -> Result<(), ParquetError> {
+        match self.group.take() {
+            Some(group) => group.finish(&mut self.file, &mut self.codec),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -229,32 +292,4 @@ fn metadata(table: Table, facts: &[(&str, String)]) -> Vec<KeyValue> {
 }
 
 #[cfg(test)]
-mod tests {
-    use parquet::file::reader::{FileReader, SerializedFileReader};
-
-    use super::*;
-
-    /// Why: a full dictionary makes the writer fall back to whole values without a word; of names that was a quarter of
-    /// the column.
-    #[test]
-    fn names_and_prices_of_a_row_group_stay_in_the_dictionary() -> Result<(), ParquetError> {
-        let mut writer = TableWriter::new(Table::Items, Vec::new(), FileOptions::default(), &[])?;
-        for at in 0..120_000_i64 {
-            let mut row = Row::default();
-            row.head.drive = Some(row.texts.put("9999078900001234"));
-            row.item.name =
-                Some(row.texts.put(&format!("Предмет расчёта, каких у лавки {:05}", at % 40_000)));
-            row.item.price = Some(at.rem_euclid(900));
-            writer.push(&row)?;
-        }
-        assert_eq!(writer.finish()?, 120_000);
-        let reader = SerializedFileReader::new(bytes::Bytes::from(writer.sink().clone()))?;
-        let group = reader.metadata().row_group(0);
-        for name in ["name", "price"] {
-            let column = group.columns().iter().find(|it| it.column_descr().name() == name);
-            let mask = column.and_then(|it| it.page_encoding_stats_mask());
-            assert!(mask.is_some_and(|it| it.is_only(Encoding::RLE_DICTIONARY)), "{name}: {mask:?}");
-        }
-        Ok(())
-    }
-}
+mod tests;
