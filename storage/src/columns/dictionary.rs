@@ -3,10 +3,10 @@
 //! Most cells are what the cell before was: files are sorted, a shop sells at one rate. So that one is looked at first. Small
 //! numbers, codes and rates, have a place of their own.
 
-use hashbrown::HashTable;
-
 /// The numbers that have a place of their own.
 const SMALL: usize = 256;
+/// Places of a table that has few values.
+const PLACES_MIN: usize = 64;
 
 /// Numbers.
 #[derive(Debug, Default)]
@@ -15,11 +15,14 @@ pub(crate) struct Numbers {
     last: Option<(i64, u32)>,
     /// Keys plus one of the numbers below [`SMALL`]; 0 is none. Empty before the first of them.
     small: Vec<u32>,
-    table: HashTable<u32>,
+    /// The others with their keys plus one; 0 is a place without a number. Twice as many places as there are values, or
+    /// more: a number is sought from the one that its bits say on.
+    places: Vec<(i64, u32)>,
 }
 
 impl Numbers {
     /// The key of a number.
+    #[inline]
     pub(crate) fn key(&mut self, number: i64) -> u32 {
         if let Some((last, key)) = self.last
             && last == number
@@ -41,7 +44,7 @@ impl Numbers {
         match self.small.get(at).and_then(|key| key.checked_sub(1)) {
             Some(key) => key,
             None => {
-                let key = add(&mut self.values, number);
+                let key = self.add(number);
                 if let Some(place) = self.small.get_mut(at) {
                     *place = key.saturating_add(1);
                 }
@@ -51,15 +54,27 @@ impl Numbers {
     }
 
     fn table_key(&mut self, number: i64) -> u32 {
-        let Self { values, table, .. } = self;
-        let known = |key: &u32| at(values, *key) == Some(&number);
-        if let Some(key) = table.find(scattered(number), known) {
-            return *key;
+        if self.places.len() <= self.values.len().saturating_mul(2) {
+            let len = self.places.len().saturating_mul(2).max(PLACES_MIN);
+            let old = std::mem::replace(&mut self.places, vec![(0, 0); len]);
+            for (number, key) in old.into_iter().filter(|(_, key)| *key > 0) {
+                if let Some(place) = place_of(&mut self.places, scattered(number), |(_, key)| *key == 0) {
+                    *place = (number, key);
+                }
+            }
         }
-        let key = add(values, number);
-        table.insert_unique(scattered(number), key, |key| {
-            scattered(at(values, *key).copied().unwrap_or_default())
-        });
+        let found = |(there, key): &(i64, u32)| *key == 0 || *there == number;
+        let Some(place) = place_of(&mut self.places, scattered(number), found) else { return 0 };
+        if place.1 == 0 {
+            *place = (number, count_of(&self.values).saturating_add(1));
+            self.values.push(number);
+        }
+        place.1.saturating_sub(1)
+    }
+
+    fn add(&mut self, number: i64) -> u32 {
+        let key = count_of(&self.values);
+        self.values.push(number);
         key
     }
 
@@ -67,6 +82,29 @@ impl Numbers {
     pub(crate) fn values(&self) -> &[i64] {
         &self.values
     }
+}
+
+/// How many there are; a dictionary is full long before its keys are.
+fn count_of(values: &[i64]) -> u32 {
+    u32::try_from(values.len()).unwrap_or(u32::MAX)
+}
+
+/// The first place from this one on that is the right one; of as many places as a power of two.
+fn place_of<T>(places: &mut [T], from: u32, right: impl Fn(&T) -> bool) -> Option<&mut T> {
+    let mask = places.len().checked_sub(1)?;
+    let mut at = index(from) & mask;
+    while places.get(at).is_some_and(|place| !right(place)) {
+        at = at.wrapping_add(1) & mask;
+    }
+    places.get_mut(at)
+}
+
+/// Bits of a number that say where it lies in a table: both halves of a product of all of them.
+fn scattered(number: i64) -> u32 {
+    let product = u128::from(number.cast_unsigned()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let folded = product ^ (product >> 64);
+    let [a, b, c, d, ..] = (folded >> 16).to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 /// Texts, as the page of the dictionary has them: the length of each before it.
@@ -93,6 +131,15 @@ struct Place {
     page: u32,
 }
 
+impl Place {
+    #[inline]
+    fn holds(self, page: &[u8], text: &str) -> bool {
+        let start = index(self.start);
+        index(self.len) == text.len()
+            && page.get(start..start.saturating_add(text.len())) == Some(text.as_bytes())
+    }
+}
+
 impl Default for Texts {
     fn default() -> Self {
         let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
@@ -104,7 +151,7 @@ impl Texts {
     /// The key of a text, and whether it is new to the page of data with this number.
     pub(crate) fn key(&mut self, text: &str, page: u32) -> (u32, bool) {
         let page = page.saturating_add(1);
-        if self.last.page != page || !self.is_at(self.last, text) {
+        if self.last.page != page || !self.last.holds(&self.page, text) {
             let seen = self.seek(text, page);
             if seen.page == page {
                 self.last = seen;
@@ -116,11 +163,6 @@ impl Texts {
         (self.last.key.saturating_sub(1), false)
     }
 
-    fn is_at(&self, place: Place, text: &str) -> bool {
-        let start = index(place.start);
-        self.page.get(start..start.saturating_add(index(place.len))) == Some(text.as_bytes())
-    }
-
     /// The place of a text as it was before this page saw it; one is made for a new one.
     fn seek(&mut self, text: &str, page: u32) -> Place {
         if self.places.len() <= index(self.count).saturating_mul(2) {
@@ -128,42 +170,28 @@ impl Texts {
         }
         let [a, b, c, d, ..] = self.hasher.hash_one(text.as_bytes()).to_le_bytes();
         let hash = u32::from_le_bytes([a, b, c, d]);
-        let Some(mask) = self.places.len().checked_sub(1) else { return Place::default() };
-        let mut at = index(hash) & mask;
-        loop {
-            let Some(&place) = self.places.get(at) else { return Place::default() };
-            let fresh = place.key == 0;
-            if fresh || (place.hash == hash && self.is_at(place, text)) {
-                let seen = if fresh { self.add(text, hash) } else { place };
-                if let Some(place) = self.places.get_mut(at) {
-                    *place = Place { page, ..seen };
-                }
-                return seen;
-            }
-            at = at.wrapping_add(1) & mask;
+        let Self { page: bytes, count, places, .. } = self;
+        let found = |place: &Place| place.key == 0 || (place.hash == hash && place.holds(bytes, text));
+        let Some(place) = place_of(places, hash, found) else { return Place::default() };
+        let mut seen = *place;
+        if seen.key == 0 {
+            *count = count.saturating_add(1);
+            let len = len_of(text);
+            bytes.extend_from_slice(&len);
+            // A dictionary is full long before its places are.
+            let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(text.as_bytes());
+            seen = Place { hash, start, len: u32::from_le_bytes(len), key: *count, page: 0 };
         }
-    }
-
-    fn add(&mut self, text: &str, hash: u32) -> Place {
-        let len = len_of(text);
-        self.page.extend_from_slice(&len);
-        // A dictionary is full long before its places are.
-        let start = u32::try_from(self.page.len()).unwrap_or(u32::MAX);
-        self.page.extend_from_slice(text.as_bytes());
-        self.count = self.count.saturating_add(1);
-        Place { hash, start, len: u32::from_le_bytes(len), key: self.count, page: 0 }
+        *place = Place { page, ..seen };
+        seen
     }
 
     fn grow(&mut self) {
-        let len = self.places.len().saturating_mul(2).max(64);
+        let len = self.places.len().saturating_mul(2).max(PLACES_MIN);
         let old = std::mem::replace(&mut self.places, vec![Place::default(); len]);
-        let mask = len.saturating_sub(1);
         for place in old.into_iter().filter(|place| place.key > 0) {
-            let mut at = index(place.hash) & mask;
-            while self.places.get(at).is_some_and(|it| it.key > 0) {
-                at = at.wrapping_add(1) & mask;
-            }
-            if let Some(free) = self.places.get_mut(at) {
+            if let Some(free) = place_of(&mut self.places, place.hash, |it| it.key == 0) {
                 *free = place;
             }
         }
@@ -187,21 +215,4 @@ fn index(number: u32) -> usize {
 /// The length of a text before it.
 pub(crate) fn len_of(text: &str) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes()
-}
-
-fn at<T>(values: &[T], key: u32) -> Option<&T> {
-    usize::try_from(key).ok().and_then(|key| values.get(key))
-}
-
-/// Puts a value in; a dictionary is full long before its keys are.
-fn add<T>(values: &mut Vec<T>, value: T) -> u32 {
-    let key = u32::try_from(values.len()).unwrap_or(u32::MAX);
-    values.push(value);
-    key
-}
-
-/// A number whose bits, the upper and the lower ones, say where it lies in a table.
-fn scattered(number: i64) -> u64 {
-    let spread = number.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    spread ^ (spread >> 32)
 }
