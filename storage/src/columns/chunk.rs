@@ -5,8 +5,9 @@
 //! gathered and hashed value by value; a bare ArrowWriter takes longer over arrays that are finished already.
 //! A NULL costs nothing until a value follows it.
 //!
-//! The bytes are those of parquet-rs's own writer with the same properties, but for the page in which a dictionary
-//! gets full, which ends with the value that fills it, and for pages beside bulk bytes in a batch that is cut short: they end with the batch.
+//! The bytes are those of parquet-rs's own writer with the same properties, but for where two pages end: the one in which a
+//! dictionary gets full ends a few values behind the one that fills it, and beside bulk bytes, in a batch that is cut short, pages end
+//! with the batch.
 
 use std::sync::Arc;
 
@@ -144,6 +145,7 @@ impl Chunk {
     /// # Errors
     /// When a required column got a NULL: a defect of ours. Of the compression.
     pub(crate) fn end_batch(&mut self, rows: u32, codec: &mut Codec) -> Result<(), ParquetError> {
+        self.values.settle();
         let in_page = usize::try_from(rows.saturating_sub(self.paged)).unwrap_or(usize::MAX);
         let ended = in_page >= self.page_rows_max || self.is_long();
         if in_page > 0 && (ended || self.values.is_full()) {

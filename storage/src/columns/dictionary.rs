@@ -108,16 +108,34 @@ fn scattered(number: i64) -> u32 {
 }
 
 /// Texts, as the page of the dictionary has them: the length of each before it.
+///
+/// They wait until there are [`TOGETHER`] of them, and are sought together: where one lies has mostly left the cache, and what
+/// does not depend on one another is fetched at once.
 #[derive(Debug)]
 pub(crate) struct Texts {
     page: Vec<u8>,
     count: u32,
-    last: Place,
     hasher: ahash::RandomState,
     /// Twice as many places as there are texts, or more: a text is sought from the one that its hash says on. All that is
     /// asked of a text on its way in lies in its place.
     places: Vec<Place>,
+    waiting: Waiting,
 }
+
+/// Texts that wait for their keys.
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    lens: Vec<usize>,
+    /// Their hashes, and what lies where these lead to.
+    hashes: Vec<u32>,
+    places: Vec<Place>,
+}
+
+/// Texts that are sought together.
+const TOGETHER: usize = 64;
+/// Bytes of them, about.
+const TOGETHER_BYTES: usize = 8 << 10;
 
 /// Where a text lies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -133,43 +151,78 @@ struct Place {
 
 impl Place {
     #[inline]
-    fn holds(self, page: &[u8], text: &str) -> bool {
+    fn holds(self, page: &[u8], text: &[u8]) -> bool {
         let start = index(self.start);
-        index(self.len) == text.len()
-            && page.get(start..start.saturating_add(text.len())) == Some(text.as_bytes())
+        index(self.len) == text.len() && page.get(start..start.saturating_add(text.len())) == Some(text)
     }
 }
 
 impl Default for Texts {
     fn default() -> Self {
-        let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
-        Self { page: Vec::new(), count: 0, last: Place::default(), hasher, places: Vec::new() }
+        Self {
+            page: Vec::new(),
+            count: 0,
+            hasher: ahash::RandomState::with_seeds(1, 2, 3, 4),
+            places: Vec::new(),
+            waiting: Waiting::default(),
+        }
     }
 }
 
 impl Texts {
-    /// The key of a text, and whether it is new to the page of data with this number.
-    pub(crate) fn key(&mut self, text: &str, page: u32) -> (u32, bool) {
+    /// Takes a text in; whether enough of them wait.
+    #[inline]
+    pub(crate) fn push(&mut self, text: &str) -> bool {
+        let Waiting { bytes, lens, .. } = &mut self.waiting;
+        bytes.extend_from_slice(text.as_bytes());
+        lens.push(text.len());
+        lens.len() >= TOGETHER || bytes.len() >= TOGETHER_BYTES
+    }
+
+    /// The keys of the texts that wait, behind `keys`. Calls `fresh` with each that is new to the page of data with this number.
+    pub(crate) fn settle(&mut self, page: u32, keys: &mut Vec<u32>, mut fresh: impl FnMut(&[u8])) {
         let page = page.saturating_add(1);
-        if self.last.page != page || !self.last.holds(&self.page, text) {
-            let seen = self.seek(text, page);
-            if seen.page == page {
-                self.last = seen;
-            } else {
-                self.last = Place { page, ..seen };
-                return (seen.key.saturating_sub(1), true);
-            }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        if self.places.is_empty() && !waiting.lens.is_empty() {
+            self.grow();
         }
-        (self.last.key.saturating_sub(1), false)
+        let mask = self.places.len().saturating_sub(1);
+        let mut before: &[u8] = &[];
+        for text in texts(&waiting.bytes, &waiting.lens) {
+            let hash = match waiting.hashes.last() {
+                Some(hash) if text == before => *hash,
+                _ => {
+                    let [a, b, c, d, ..] = self.hasher.hash_one(text).to_le_bytes();
+                    u32::from_le_bytes([a, b, c, d])
+                }
+            };
+            waiting.hashes.push(hash);
+            before = text;
+        }
+        let place = |hash: &u32| self.places.get(index(*hash) & mask).copied().unwrap_or_default();
+        waiting.places.extend(waiting.hashes.iter().map(place));
+        let found = waiting.hashes.iter().zip(&waiting.places);
+        for (text, (hash, place)) in texts(&waiting.bytes, &waiting.lens).zip(found) {
+            // What was seen there may be older than the text before this one.
+            let known = place.hash == *hash && place.page == page && place.holds(&self.page, text);
+            let seen = if known { *place } else { self.seek(text, *hash, page) };
+            if seen.page != page {
+                fresh(text);
+            }
+            keys.push(seen.key.saturating_sub(1));
+        }
+        waiting.bytes.clear();
+        waiting.lens.clear();
+        waiting.hashes.clear();
+        waiting.places.clear();
+        self.waiting = waiting;
     }
 
     /// The place of a text as it was before this page saw it; one is made for a new one.
-    fn seek(&mut self, text: &str, page: u32) -> Place {
+    fn seek(&mut self, text: &[u8], hash: u32, page: u32) -> Place {
         if self.places.len() <= index(self.count).saturating_mul(2) {
             self.grow();
         }
-        let [a, b, c, d, ..] = self.hasher.hash_one(text.as_bytes()).to_le_bytes();
-        let hash = u32::from_le_bytes([a, b, c, d]);
         let Self { page: bytes, count, places, .. } = self;
         let found = |place: &Place| place.key == 0 || (place.hash == hash && place.holds(bytes, text));
         let Some(place) = place_of(places, hash, found) else { return Place::default() };
@@ -180,7 +233,7 @@ impl Texts {
             bytes.extend_from_slice(&len);
             // A dictionary is full long before its places are.
             let start = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            bytes.extend_from_slice(text.as_bytes());
+            bytes.extend_from_slice(text);
             seen = Place { hash, start, len: u32::from_le_bytes(len), key: *count, page: 0 };
         }
         *place = Place { page, ..seen };
@@ -208,11 +261,20 @@ impl Texts {
     }
 }
 
+/// Texts one behind another.
+fn texts<'b>(mut bytes: &'b [u8], lens: &[usize]) -> impl Iterator<Item = &'b [u8]> {
+    lens.iter().map(move |len| {
+        let (text, rest) = bytes.split_at_checked(*len).unwrap_or_default();
+        bytes = rest;
+        text
+    })
+}
+
 fn index(number: u32) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// The length of a text before it.
-pub(crate) fn len_of(text: &str) -> [u8; 4] {
+pub(crate) fn len_of(text: &[u8]) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes()
 }

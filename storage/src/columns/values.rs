@@ -2,8 +2,6 @@
 //!
 //! A column with a dictionary has it until it is full; from there on its values stand in their pages as they are.
 
-use std::ops::RangeInclusive;
-
 use parquet::basic::Encoding;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
@@ -41,7 +39,7 @@ pub(crate) type Bounds = (Bound, Bound);
 pub(crate) struct Values {
     kind: Kind,
     /// What fits the column: anything else is NULL.
-    fits: RangeInclusive<i64>,
+    fits: (i64, i64),
     form: Form,
     /// Bytes of a dictionary that is full.
     dictionary_max: usize,
@@ -92,9 +90,9 @@ impl Values {
             (_, Layout::Delta | Layout::Lookup) => Form::Deltas(Deltas::new(is_narrow(kind))),
         };
         let fits = match kind {
-            Kind::Int32 | Kind::Date => i64::from(i32::MIN)..=i64::from(i32::MAX),
-            Kind::Money | Kind::Quantity => -DECIMAL_MAX..=DECIMAL_MAX,
-            _ => i64::MIN..=i64::MAX,
+            Kind::Int32 | Kind::Date => (i64::from(i32::MIN), i64::from(i32::MAX)),
+            Kind::Money | Kind::Quantity => (-DECIMAL_MAX, DECIMAL_MAX),
+            _ => (i64::MIN, i64::MAX),
         };
         let (least, most) = (i64::MAX, i64::MIN);
         let text = TextPage::default();
@@ -107,7 +105,7 @@ impl Values {
     pub(crate) fn push(&mut self, cell: Cell<'_>) -> bool {
         match cell {
             Cell::Int(number) if !matches!(self.kind, Kind::Text | Kind::Flag) => {
-                self.fits.contains(&number) && self.push_number(number)
+                self.fits.0 <= number && number <= self.fits.1 && self.push_number(number)
             }
             Cell::Text(text) if self.kind == Kind::Text => self.push_text(text),
             Cell::Flag(flag) if self.kind == Kind::Flag => self.push_flag(flag),
@@ -132,21 +130,26 @@ impl Values {
         self.count = self.count.saturating_add(1);
         self.text.bytes = self.text.bytes.saturating_add(i64::try_from(text.len()).unwrap_or(i64::MAX));
         match &mut self.form {
-            Form::TextKeys(texts, keys) => {
-                let (key, fresh) = texts.key(text, self.page);
-                keys.push(key);
-                if fresh {
-                    self.text.widen(text.as_bytes());
+            Form::TextKeys(texts, _) => {
+                if texts.push(text) {
+                    self.settle();
                 }
             }
             Form::Plain(bytes) => {
-                bytes.extend_from_slice(&len_of(text));
+                bytes.extend_from_slice(&len_of(text.as_bytes()));
                 bytes.extend_from_slice(text.as_bytes());
                 self.text.widen(text.as_bytes());
             }
             Form::Deltas(_) | Form::NumberKeys(..) => {}
         }
         true
+    }
+
+    /// Gives the texts that wait their keys: before anything is asked of the page or the dictionary.
+    pub(crate) fn settle(&mut self) {
+        if let Form::TextKeys(texts, keys) = &mut self.form {
+            texts.settle(self.page, keys, |text| self.text.widen(text));
+        }
     }
 
     fn push_flag(&mut self, flag: bool) -> bool {
@@ -205,6 +208,7 @@ impl Values {
 
     /// Writes the values of the page, and begins another.
     pub(crate) fn end_page(&mut self, out: &mut Vec<u8>) -> Page {
+        self.settle();
         let encoding = match &mut self.form {
             Form::Deltas(deltas) => {
                 deltas.write(out);
