@@ -128,7 +128,7 @@ impl Chunk {
     /// The rows before this one that have no level are NULL. Leaves the runs behind one of NULLs.
     fn nulls_up_to(&mut self, row: u32) {
         let nulls = row.saturating_sub(self.filled);
-        if self.runs.len() % 2 == 0 {
+        if self.runs.len().is_multiple_of(2) {
             self.runs.push(nulls);
         } else if let Some(last) = self.runs.last_mut() {
             *last = last.saturating_add(nulls);

@@ -1,7 +1,7 @@
 //! One column of a table: its name, type, Russian title and where its cell comes from.
 //!
 //! A table is a list of these, one line a column, so that name, type and source cannot drift apart. The cells
-//! of a row are asked for one by one and go straight into the pages of a file ([`super::chunk`]), or into Arrow builders
+//! of a row are asked for one by one and go straight into the pages of a file (`chunk.rs`), or into Arrow builders
 //! ([`super::batch`]) for who asks for the rows themselves.
 //!
 //! Types on disk follow what readers of Parquet really understand: signed integers, DECIMAL(18,2) in an INT64

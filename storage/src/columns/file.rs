@@ -9,6 +9,9 @@
 //! Titles reach every reader: those of Arrow (pyarrow, Polars, pandas) as metadata of the field (`title_ru`), the
 //! others as the file's own metadata (`ofd.titles`, a JSON object; DuckDB: `parquet_kv_metadata`).
 //!
+//! Rows are encoded as they come (`group.rs`); `rewriter` takes Arrow batches, of rows that were read from a file. Both
+//! make the same bytes.
+//!
 //! Determinism: nothing here looks at a clock, the time zone, a hash seed or the machine, so that the same rows make
 //! the same bytes.
 

@@ -12,9 +12,12 @@ use super::chunk::Chunk;
 use super::pages::Codec;
 use super::{Cell, Column, Row};
 
+/// Where the cells of a column come from.
+type CellOf = for<'r> fn(&'r Row) -> Cell<'r>;
+
 /// The columns of a row group.
 pub(crate) struct Group {
-    columns: Vec<(for<'r> fn(&'r Row) -> Cell<'r>, Place)>,
+    columns: Vec<(CellOf, Place)>,
     rows: u32,
 }
 

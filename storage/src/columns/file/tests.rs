@@ -39,9 +39,9 @@ impl Chance {
         let Row { texts, head, facts, item, finding, status, .. } = &mut row;
         head.position = i64::try_from(at).unwrap_or_default();
         head.partition_seq = head.position / 3;
-        head.received_at_us = 1_715_774_400_000_001 + head.position * 999 + i64::from(at % 7 == 0);
+        head.received_at_us = 1_715_774_400_000_001 + head.position * 999 + i64::from(at.is_multiple_of(7));
         head.realm = "prod";
-        head.provenance = if at / 900 % 2 == 0 { "live" } else { "import" };
+        head.provenance = if (at / 900).is_multiple_of(2) { "live" } else { "import" };
         head.drive = Some(texts.put(&format!("99990789{:08}", at / 37)));
         head.number = head.position % 1_000;
         head.form = Some("receipt".into());
@@ -51,9 +51,9 @@ impl Chance {
         let byte = at.to_le_bytes()[0];
         head.container = Bytes::from(vec![byte; usize::try_from(len).unwrap_or_default()]);
         let half = head.container.slice(..head.container.len() / 2);
-        head.plain = (at / 4_096 % 2 == 0 || self.below(5) > 0).then_some(half);
+        head.plain = ((at / 4_096).is_multiple_of(2) || self.below(5) > 0).then_some(half);
         // Long runs of NULL, and of values, beside single ones.
-        let calm = if at / 1_500 % 3 == 0 { 1 } else { 1 + self.below(40) };
+        let calm = if (at / 1_500).is_multiple_of(3) { 1 } else { 1 + self.below(40) };
         facts.total = self.some(calm, 10_000_000_000);
         facts.cash = self.some(3, 90);
         facts.ecash = self.some(2, 90_000);
@@ -66,8 +66,8 @@ impl Chance {
         item.line = i64::try_from(at % 5).unwrap_or_default();
         item.storno = self.below(50) == 0;
         // As far apart as can be: differences of them wrap.
-        finding.line =
-            i64::try_from(self.below(1 << 31)).unwrap_or_default() * if at % 2 == 0 { 1 } else { -1 };
+        finding.line = i64::try_from(self.below(1 << 31)).unwrap_or_default()
+            * if at.is_multiple_of(2) { 1 } else { -1 };
         status.line = finding.line / 1_000_000;
         item.price = self.some(1, 400_000);
         item.quantity = self.some(calm, 9);
@@ -79,7 +79,7 @@ impl Chance {
                 char::from(b'a'.saturating_add(word.to_le_bytes()[0] % 20))
             ))
         });
-        facts.cashier = (at / 4_000 % 2 == 0).then(|| texts.put(&"Ёлкина 😀 ".repeat(9)));
+        facts.cashier = (at / 4_000).is_multiple_of(2).then(|| texts.put(&"Ёлкина 😀 ".repeat(9)));
         facts.buyer_contact = (self.below(20) == 0).then(|| texts.put(&format!("+7{:010}", self.next())));
         row
     }
