@@ -269,7 +269,7 @@ impl Leg {
     fn begin(&mut self) -> Result<(), Error> {
         let Shared { env, reader, tax, options, watermark, .. } = &*self.shared;
         self.start = watermark.load();
-        let empty = || Outbox::new(options.tax.clone(), options.operator_zone_min);
+        let empty = || Outbox::new(options.tax.clone(), options.operator_zone_min).seeded(|| env.random());
         let kept = file::newest(&**env, reader, file::digest_of(SCHEMA), &empty, &|_| Ok(true))?;
         let outbox = kept.unwrap_or_else(empty);
         let from = outbox.position();

@@ -305,6 +305,16 @@ impl Outbox {
         Self { options, zone_min, remarks_max: REMARKS_MAX, ..Self::default() }
     }
 
+    /// With tables that nobody outside can fill on purpose, and that are written in the same order when the same seed runs again:
+    /// `random` gives numbers that nobody can guess. Of an empty one.
+    #[must_use]
+    pub(crate) fn seeded(self, random: impl Fn() -> u64) -> Self {
+        let keys = || ahash::RandomState::with_seeds(random(), random(), random(), random());
+        let (lanes, accounts, ids) =
+            (HashMap::with_hasher(keys()), HashMap::with_hasher(keys()), HashMap::with_hasher(keys()));
+        Self { lanes, accounts, ids, ..self }
+    }
+
     /// Takes what has happened and says what is to be done. `chance` is a random number.
     pub(crate) fn step(
         &mut self,
