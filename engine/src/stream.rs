@@ -61,7 +61,8 @@ impl Stream {
                 let room = buffer.remaining_mut();
                 let read = stream.try_read_buf(buffer)?;
                 if (1..room).contains(&read) {
-                    // That was all: asking the system once more would only say so. What comes from here on wakes again.
+                    // That was all: asking the system once more would only say so. What comes from here on wakes again: tokio hears of
+                    // sockets in this thread alone, and not between the read and this.
                     let _ =
                         stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
                 }

@@ -54,12 +54,20 @@ const DOUBLING_MAX: usize = 4;
 /// Allocations of one message that comes in pieces.
 const PIECES_MAX: usize = 3;
 
-/// Allocations of all threads while `body` runs.
+/// Allocations of all threads while `body` runs, and maps for buffers of batches.
 fn counted(body: impl FnOnce()) -> usize {
-    let region = Region::new(ALLOCATOR);
+    let (region, before) = (Region::new(ALLOCATOR), mapped());
     body();
     let change = region.change();
-    change.allocations + change.reallocations
+    change.allocations + change.reallocations + usize::try_from(mapped() - before).unwrap()
+}
+
+/// Maps that the log has made for its buffers: the allocator does not see them.
+fn mapped() -> u64 {
+    #[cfg(feature = "testing")]
+    return ofd_engine::storage::testing::buffers_mapped();
+    #[cfg(not(feature = "testing"))]
+    0
 }
 
 /// The documents of many drives, by round: the next one of each.

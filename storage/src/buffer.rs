@@ -14,8 +14,10 @@
 //! - in the steady state nothing is allocated: `a_buffer_comes_back`;
 //! - a buffer begins where a page does, a large one where a huge page does, however it has grown: `page_bytes_are_a_vector_that_begins_at_a_page`.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::sync::atomic::{AtomicU64, Ordering};
 
 #[cfg(target_os = "linux")]
 use memmap2::Advice;
@@ -32,10 +34,10 @@ pub(crate) struct PageBytes {
 /// Memory that all holds something, if only zeros.
 enum Room {
     Pages(Vec<Page>),
-    /// Bytes from `at` on, where a huge page begins.
+    /// The whole huge pages in a map.
     Huge {
         map: MmapMut,
-        at: usize,
+        pages: Range<usize>,
     },
 }
 
@@ -52,6 +54,10 @@ const PAGE_LEN: usize = 4096;
 const HUGE_LEN: usize = 2 << 20;
 /// From here on a buffer lies in huge pages; a smaller one would waste more of its page than it fills.
 const HUGE_FROM: usize = HUGE_LEN / 2;
+
+/// Maps made for buffers since the process began: an allocator that counts does not see them.
+#[cfg(feature = "testing")]
+pub(crate) static MAPPED: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Clone, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C, align(4096))]
@@ -72,20 +78,22 @@ impl Room {
         let at = map.as_ptr().addr().wrapping_neg() % HUGE_LEN;
         #[cfg(target_os = "linux")]
         let _ = map.advise_range(Advice::HugePage, at, len);
-        Some(Self::Huge { map, at })
+        #[cfg(feature = "testing")]
+        MAPPED.fetch_add(1, Ordering::Relaxed);
+        Some(Self::Huge { map, pages: at..at.checked_add(len)? })
     }
 
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Pages(pages) => pages.as_bytes(),
-            Self::Huge { map, at } => map.get(*at..).unwrap_or_default(),
+            Self::Huge { map, pages } => map.get(pages.clone()).unwrap_or_default(),
         }
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
         match self {
             Self::Pages(pages) => pages.as_mut_bytes(),
-            Self::Huge { map, at } => map.get_mut(*at..).unwrap_or_default(),
+            Self::Huge { map, pages } => map.get_mut(pages.clone()).unwrap_or_default(),
         }
     }
 }
@@ -275,16 +283,19 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back() {
-        let mut pool = Pool::new(64);
-        let place = pool.take().share();
-        let (shell, bytes) = (Arc::as_ptr(&place), place.as_ptr());
-        pool.give(place);
-        for _ in 0..10 {
-            let filling = pool.take();
-            assert_eq!(filling.bytes.as_ptr(), bytes);
-            let shared = filling.share();
-            assert_eq!((Arc::as_ptr(&shared), shared.as_ptr()), (shell, bytes));
-            pool.give(shared);
+        for len in [64, HUGE_FROM] {
+            let mut pool = Pool::new(len);
+            let place = pool.take().share();
+            assert_eq!(place.capacity(), if len < HUGE_FROM { PAGE_LEN } else { HUGE_LEN });
+            let (shell, bytes) = (Arc::as_ptr(&place), place.as_ptr());
+            pool.give(place);
+            for _ in 0..10 {
+                let filling = pool.take();
+                assert_eq!(filling.bytes.as_ptr(), bytes);
+                let shared = filling.share();
+                assert_eq!((Arc::as_ptr(&shared), shared.as_ptr()), (shell, bytes));
+                pool.give(shared);
+            }
         }
     }
 }

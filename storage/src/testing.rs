@@ -266,6 +266,11 @@ impl SimEnv {
     }
 }
 
+/// Maps that this process has made for buffers of batches: memory that no allocator counts.
+pub fn buffers_mapped() -> u64 {
+    crate::buffer::MAPPED.load(std::sync::atomic::Ordering::Relaxed)
+}
+
 /// A file that [`SimEnv::take_away`] took.
 #[derive(Debug)]
 pub struct TakenFile {
