@@ -46,7 +46,7 @@ pub(crate) struct Batch {
     pub(crate) activates: bool,
     pub(crate) first: Lsn,
     pub(crate) records: u32,
-    /// Length it may grow to, bytes.
+    /// Length it may grow to, bytes; 0 once it takes no more.
     pub(crate) room: usize,
     /// Batch header (zeros until it is submitted) and records. Empty once it is submitted.
     pub(crate) bytes: Filling,
@@ -74,6 +74,11 @@ impl Batch {
     pub(crate) fn fits(&self, padded: usize) -> bool {
         const { assert!(RECORD_LEN_MAX.is_multiple_of(RECORD_ALIGN)) };
         padded <= RECORD_LEN_MAX && self.bytes.bytes.len().saturating_add(padded) <= self.room
+    }
+
+    /// Whether it takes no record any more, of any length.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.room == 0
     }
 
     /// The last LSN in it.

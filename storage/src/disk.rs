@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrayvec::ArrayVec;
 
@@ -49,11 +50,10 @@ pub struct DiskOp {
 }
 
 pub(crate) enum Work {
-    /// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
-    /// `twice`: an error that comes late, to the next caller, is asked for at once.
-    Commit { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>>, twice: bool },
+    /// Writes and syncs a batch.
+    Commit { write: Write, run: Run, ahead: bool },
     /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
-    Mirror { file: Arc<dyn File>, offset: u64, buffers: Buffers, before: Option<Arc<dyn File>>, twice: bool },
+    Mirror(Write),
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
     Prepare { segment: SegmentId, len: u64, free_min: u64 },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer. `give_back`: at the end of
@@ -65,22 +65,47 @@ pub(crate) enum Work {
     Discard { segment: SegmentId },
 }
 
+/// Syncs the file `before` if there is one, then writes the buffers one after another and syncs once.
+pub(crate) struct Write {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) offset: u64,
+    pub(crate) buffers: Buffers,
+    pub(crate) before: Option<Arc<dyn File>>,
+    /// An error that comes late, to the next caller, is asked for at once.
+    pub(crate) twice: bool,
+}
+
+/// Commits that build on one another. The first that fails ends the run: one that was handed over ahead of that outcome is not
+/// begun then, since its header says that the one before it is proven.
+#[derive(Clone, Default)]
+pub(crate) struct Run(Arc<AtomicBool>);
+
+impl Run {
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn end(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 impl DiskOp {
     /// The lane it belongs to.
     pub fn lane(&self) -> Lane {
         match self.work {
-            Work::Commit { .. } | Work::Mirror { .. } => Lane::Commit,
+            Work::Commit { .. } | Work::Mirror(_) => Lane::Commit,
             Work::Prepare { .. } | Work::Seal { .. } | Work::SealMirror { .. } | Work::Discard { .. } => {
                 Lane::Background
             }
         }
     }
 
-    /// Bytes that a commit writes; `None` of other work.
+    /// Bytes that a commit writes which waits for no other; `None` of other work.
     pub(crate) fn commit_len(&self) -> Option<usize> {
         match &self.work {
-            Work::Commit { buffers, .. } => {
-                Some(buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
+            Work::Commit { write, ahead: false, .. } => {
+                Some(write.buffers.iter().fold(0, |sum, buffer| sum.saturating_add(buffer.len())))
             }
             _ => None,
         }
@@ -89,8 +114,9 @@ impl DiskOp {
     /// What it does, for traces.
     pub fn name(&self) -> &'static str {
         match self.work {
+            Work::Commit { ahead: true, .. } => "commit-ahead",
             Work::Commit { .. } => "commit",
-            Work::Mirror { .. } => "mirror",
+            Work::Mirror(_) => "mirror",
             Work::SealMirror { .. } => "seal-mirror",
             Work::Prepare { .. } => "prepare",
             Work::Seal { .. } => "seal",
@@ -116,15 +142,18 @@ pub(crate) enum Done {
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
-        Work::Commit { file, offset, buffers, before, twice }
-        | Work::Mirror { file, offset, buffers, before, twice } => {
-            let synced = before.map_or(Ok(()), |before| before.sync());
-            let result =
-                synced.and_then(|()| commit(&*file, offset, &buffers, twice)).map(|()| Done::Committed);
-            // The buffers are let go here, before anybody hears of it, so that they can be filled again.
-            drop(buffers);
+        Work::Commit { ahead: true, run, .. } if run.is_over() && !planted!(49) => {
+            let text = "not begun: the write before it has failed";
+            Completion { token, result: Err(Error::new(ErrorKind::Retry, text)) }
+        }
+        Work::Commit { write, run, .. } => {
+            let result = commit(write);
+            if result.is_err() {
+                run.end();
+            }
             Completion { token, result }
         }
+        Work::Mirror(write) => Completion { token, result: commit(write) },
         Work::Prepare { segment, len, free_min } => {
             let room = has_room(env, segment, free_min);
             let result = room.and_then(|()| prepare(env, segment, len)).map(Done::Prepared);
@@ -147,7 +176,15 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     }
 }
 
-fn commit(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Result<(), Error> {
+/// The buffers are let go before anybody hears of it, so that they can be filled again.
+fn commit(write: Write) -> Result<Done, Error> {
+    let Write { file, offset, buffers, before, twice } = write;
+    before.map_or(Ok(()), |before| before.sync())?;
+    write_and_sync(&*file, offset, &buffers, twice)?;
+    Ok(Done::Committed)
+}
+
+fn write_and_sync(file: &dyn File, offset: u64, buffers: &Buffers, twice: bool) -> Result<(), Error> {
     let parts: ArrayVec<&[u8], BUFFERS_MAX> = buffers.iter().map(|buffer| &***buffer).collect();
     env::write_all_direct(file, &parts, offset)?;
     if planted!(1) {

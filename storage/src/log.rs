@@ -13,6 +13,9 @@
 //!
 //! - One write is in flight at a time; the next batch fills meanwhile. With the disk idle a lone record goes at
 //!   once: the window grows by load only.
+//! - A batch that takes no more records waits at the disk already while the write before it is on its way, so that the disk does not stand
+//!   still until the writer has heard of that one. It is begun only if that one has succeeded ([`Run`]), which is what its
+//!   header says; so what is unproven is never more than one write. Not where a copy has to answer as well.
 //! - A batch stays in memory after its sync until something on disk proves it: the header of the next batch, a
 //!   marker after [`LogOptions::marker_after_us`] of idleness, or the footer of its segment. Till then, and until that
 //!   write is durable itself, a failed sync writes it again: Linux may report an error late, to the next caller. A start
@@ -48,7 +51,7 @@ use arrayvec::ArrayVec;
 
 use crate::batch::{Batch, Numbers, Target};
 use crate::buffer::{Pool, Shared as SharedBytes};
-use crate::disk::{BUFFERS_MAX, Buffers, Completion, DiskOp, Work};
+use crate::disk::{BUFFERS_MAX, Buffers, Completion, DiskOp, Run, Work, Write};
 use crate::env::{LockGuard, Now};
 use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, ChainHash, SegmentHeader, SegmentStamp};
@@ -83,6 +86,11 @@ pub struct Log {
     filling: Option<Batch>,
     closed: VecDeque<Batch>,
     flight: Option<Flight>,
+    /// Handed over behind the flight, begun if that one succeeds.
+    ahead: Option<Flight>,
+    run: Run,
+    /// One that was ahead of a write that has failed: its end says nothing new.
+    not_begun: Option<u64>,
     /// Durable, and proven by nothing on disk yet, or by one marker alone.
     retained: Option<Batch>,
     /// Markers behind the retained batch.
@@ -191,6 +199,9 @@ impl Log {
             filling: None,
             closed: VecDeque::new(),
             flight: None,
+            ahead: None,
+            run: Run::default(),
+            not_begun: None,
             retained: None,
             markers: 0,
             pool: Pool::new(start.options.batch_len_max),
@@ -289,7 +300,7 @@ impl Log {
         }
         let need = padded.saturating_add(BATCH_HEADER_LEN);
         let next = match &self.filling {
-            Some(_) if self.closed.len() >= types::CLOSED_MAX => return Err(Full::Wait),
+            Some(_) if self.waiting() >= types::CLOSED_MAX => return Err(Full::Wait),
             Some(batch) => batch.offset.saturating_add(batch.padded(self.options.block_len)),
             None => self.current.as_ref().map_or(0, |current| current.next),
         };
@@ -317,6 +328,19 @@ impl Log {
             bytes,
         ));
         Ok(())
+    }
+
+    /// Full batches whose write has not begun, as far as is known.
+    fn waiting(&self) -> usize {
+        self.closed.len().saturating_add(usize::from(self.ahead.is_some()))
+    }
+
+    /// The filling batch takes no more records: what was appended so far goes to the disk in one write, the next record begins another. For
+    /// those who set the pace of the syncs themselves; without it a batch ends when the disk is idle or it is full.
+    pub fn close_batch(&mut self) {
+        if let Some(batch) = &mut self.filling {
+            batch.room = 0;
+        }
     }
 
     /// Moves the filling batch behind the one in flight.
@@ -380,7 +404,11 @@ impl Log {
                 self.pool.give(header);
             }
             match result {
-                Ok(_) => self.flight = Some(Flight { synced: true, ..flight }),
+                Ok(_) => {
+                    self.flight = Some(Flight { synced: true, ..flight });
+                    // The one behind it may end in the same step.
+                    self.land(now);
+                }
                 Err(error) => {
                     self.idle_since_us = now.mono_us;
                     self.commit_failed(flight, error, ops);
@@ -390,6 +418,7 @@ impl Log {
             self.prepared(now, result);
         } else if let Some(sealing) = self.sealing.take_if(|sealing| sealing.token == token) {
             self.sealed(now, sealing, result, sealed);
+        } else if self.not_begun.take_if(|expected| *expected == token).is_some() {
         } else if let Err(error) = result {
             // A discarded file that would not go away: the next start removes it.
             tracing::warn!(%error, "a prepared segment was not removed");
@@ -405,6 +434,7 @@ impl Log {
         if let Some(flight) = self.flight.take_if(|flight| flight.synced && flight.awaits() <= held) {
             self.idle_since_us = now.mono_us;
             self.committed(flight);
+            self.flight = self.ahead.take();
         }
     }
 
@@ -462,17 +492,41 @@ impl Log {
     }
 
     fn submit_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        if self.flight.is_some() {
-            return;
+        if self.flight.is_none() {
+            if self.closed.is_empty() {
+                self.close_filling();
+            }
+            if let Some(batch) = self.closed.pop_front() {
+                self.submit(now, FlightKind::Plain, Batches::from_iter([batch]), self.durable, ops);
+            } else if self.seal_asked {
+                // Everything of the segment is durable: it may be closed without waiting for the next record.
+                self.close_current();
+            }
         }
-        if self.closed.is_empty() {
+        self.submit_ahead(now, ops);
+    }
+
+    /// Hands a full batch over behind the write that is on its way. A segment begins alone: what the one before it needs besides is asked for
+    /// when all of that is durable.
+    fn submit_ahead(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
+        let Some(flight) = self.flight.as_ref().filter(|flight| flight.kind == FlightKind::Plain) else {
+            return;
+        };
+        let Some(before) = flight.batches.last().filter(|_| self.ahead.is_none() && self.copies.is_empty())
+        else {
+            return;
+        };
+        let (stamp, proven) = (before.target.stamp, before.last());
+        let goes = |batch: &Batch| batch.target.stamp == stamp;
+        if self.closed.is_empty()
+            && self.filling.as_ref().is_some_and(|batch| batch.is_closed() && goes(batch))
+        {
             self.close_filling();
         }
-        if let Some(batch) = self.closed.pop_front() {
-            self.submit(now, FlightKind::Plain, Batches::from_iter([batch]), self.durable, ops);
-        } else if self.seal_asked {
-            // Everything of the segment is durable: it may be closed without waiting for the next record.
-            self.close_current();
+        if self.closed.front().is_some_and(goes)
+            && let Some(batch) = self.closed.pop_front()
+        {
+            self.submit(now, FlightKind::Plain, Batches::from_iter([batch]), proven, ops);
         }
     }
 
@@ -511,8 +565,10 @@ impl Log {
         let token = self.next_token();
         let offset = if activates { 0 } else { u64::from(offset) };
         // What the header of a new segment proves lies in another file: an error that comes late would come there.
-        let before =
-            self.retained.as_ref().filter(|_| kind != FlightKind::Rewrite).map(|batch| &batch.target);
+        // What a batch that goes ahead proves lies in its own.
+        let ahead = self.flight.is_some();
+        let before = self.retained.as_ref().filter(|_| kind != FlightKind::Rewrite && !ahead);
+        let before = before.map(|batch| &batch.target);
         let before = before.filter(|before| before.stamp != target.stamp && !planted!(37));
         let (synced, before) =
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
@@ -521,9 +577,10 @@ impl Log {
         // What moves is asked for at once whether an error comes late: of several batches only one is kept until the next sync, and
         // a marker behind a new copy that the device does not hold would make the old one count no more.
         let twice = kind == FlightKind::Rewrite;
-        let work = Work::Commit { file: Arc::clone(&target.file), offset, buffers, before, twice };
-        ops.push(DiskOp { token, work });
-        self.flight = Some(Flight { token, kind, header, batches, before: synced, synced: false });
+        let write = Write { file: Arc::clone(&target.file), offset, buffers, before, twice };
+        ops.push(DiskOp { token, work: Work::Commit { write, run: self.run.clone(), ahead } });
+        let place = if ahead { &mut self.ahead } else { &mut self.flight };
+        *place = Some(Flight { token, kind, header, batches, before: synced, synced: false });
     }
 
     /// Syncs the closed segment of the last batch once more: an error that comes late comes before its seal, while
@@ -532,10 +589,8 @@ impl Log {
         let Some(target) = self.retained.as_ref().map(|batch| Arc::clone(&batch.target)) else { return };
         let (token, file) = (self.next_token(), Arc::clone(&target.file));
         self.carry(target.stamp, 0, &Buffers::new(), None, self.durable);
-        ops.push(DiskOp {
-            token,
-            work: Work::Commit { file, offset: 0, buffers: Buffers::new(), before: None, twice: false },
-        });
+        let write = Write { file, offset: 0, buffers: Buffers::new(), before: None, twice: false };
+        ops.push(DiskOp { token, work: Work::Commit { write, run: self.run.clone(), ahead: false } });
         let (kind, header, batches) = (FlightKind::Marker, None, Batches::new());
         let before = Some(target.stamp);
         self.flight = Some(Flight { token, kind, header, batches, before, synced: false });

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::disk::{Completion, DiskOp, Done, Work, execute};
+use crate::disk::{Completion, DiskOp, Done, Work, Write, execute};
 use crate::env::{DiskQueue, Env, File, LockGuard, Now, Wake};
 use crate::error::{Error, ErrorKind};
 use crate::position::{Lsn, SegmentId};
@@ -154,7 +154,7 @@ impl MirrorSink {
                 // A segment that is gone from here was sealed, and synced by that.
                 let before = carried.before.and_then(|before| self.files.get(&before)).map(Arc::clone);
                 let (offset, buffers) = (carried.offset, carried.buffers.clone());
-                let token = self.submit(Work::Mirror { file, offset, buffers, before, twice: false });
+                let token = self.submit(Work::Mirror(Write { file, offset, buffers, before, twice: false }));
                 self.flight = Some((token, carried));
                 moved = true;
             }

@@ -1,113 +1,15 @@
 //! One fault at a time, where the simulation of tests/sim.rs has them by chance.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
-use std::path::{Path, PathBuf};
+mod machine_support;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
-use ofd_storage::{
-    Appended, Completion, DiskOp, DiskQueue, Env, Full, Log, LogOptions, LogReader, LogState, Lsn,
-    NO_PARTITION, NewRecord, Position, Progress, RecordKind, RecoveryReport, SegmentId, recover,
-};
+use ofd_storage::{Appended, Env, Full, LogOptions, LogReader, LogState, Lsn, Position, SegmentId, recover};
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    block_len: 512,
-    marker_after_us: 5_000,
-    prepare_retry_us: 10_000,
-    free_bytes_min: Some(0),
-};
-/// A rate that never misses.
-const ALWAYS: u32 = 65_536;
-
-/// A log on a simulated machine; every poll does all that waits.
-struct Machine {
-    env: SimEnv,
-    log: Log,
-    queue: Box<dyn DiskQueue>,
-    ops: Vec<DiskOp>,
-    completions: Vec<Completion>,
-}
-
-fn open(env: SimEnv) -> (Machine, RecoveryReport, Vec<Vec<u8>>) {
-    open_with(env, OPTIONS)
-}
-
-fn open_with(env: SimEnv, options: LogOptions) -> (Machine, RecoveryReport, Vec<Vec<u8>>) {
-    let mut seen = Vec::new();
-    let (log, report) =
-        recover(Arc::new(env.clone()), options, &mut |record, _| seen.push(record.payload().to_vec()))
-            .unwrap();
-    let queue = env.queue(Arc::new(|| {})).unwrap();
-    (Machine { env, log, queue, ops: Vec::new(), completions: Vec::new() }, report, seen)
-}
-
-impl Machine {
-    fn new() -> Self {
-        let (mut machine, ..) = open(SimEnv::new(1, SimKnobs::default()));
-        machine.rest();
-        machine
-    }
-
-    fn append(&mut self, payload: &[u8]) -> Appended {
-        self.try_append(payload).unwrap()
-    }
-
-    fn try_append(&mut self, payload: &[u8]) -> Result<Appended, Full> {
-        let record = NewRecord {
-            kind: RecordKind::Document,
-            flags: 0,
-            partition: NO_PARTITION,
-            key_id: 0,
-            answer_code: 0,
-            parts: &[payload],
-        };
-        self.log.append(self.env.now(), record)
-    }
-
-    /// Takes completions in and submits what comes out.
-    fn step(&mut self) -> Progress {
-        let progress = self.log.step(self.env.now(), &mut self.completions, &mut self.ops);
-        for op in self.ops.drain(..) {
-            self.queue.submit(op);
-        }
-        progress
-    }
-
-    /// Lets the disk do what waits.
-    fn disk(&mut self) {
-        self.queue.poll(&mut self.completions);
-    }
-
-    /// Until nothing moves any more, without letting the marker's time come.
-    fn rest(&mut self) -> Progress {
-        let mut sealed = Vec::new();
-        for _ in 0..8 {
-            sealed.extend(self.step().sealed);
-            self.disk();
-        }
-        Progress { sealed, ..self.step() }
-    }
-
-    fn faults(&self, change: impl FnOnce(&mut SimKnobs)) {
-        self.env.set_knobs(change);
-    }
-
-    /// The next commit fails at its sync.
-    fn fail_one_sync(&mut self) -> Progress {
-        self.step();
-        // The commit lane moves first.
-        self.faults(|knobs| knobs.fail_next_syncs = 1);
-        self.disk();
-        self.faults(|knobs| knobs.fail_next_syncs = 0);
-        self.step()
-    }
-}
-
-fn path(segment: SegmentId) -> PathBuf {
-    Path::new("log").join(format!("{segment}.seg"))
-}
+use machine_support::{ALWAYS, Machine, OPTIONS, open, open_with, path};
 
 #[test]
 fn nothing_is_durable_before_its_sync_returned() {

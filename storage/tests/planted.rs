@@ -18,8 +18,8 @@ use sim_support::{Class, Scenario, run, scenario};
 
 /// What is planted where. The first nine are those every log has had. There is no 12: that the first write did not say how
 /// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged. 46 needs
-/// damage in three places at once and is found by `tests/faults.rs`.
-const BUGS: [(u32, &str, &str); 45] = [
+/// damage in three places at once and is found by `tests/faults.rs`; 48 is in compaction.
+const BUGS: [(u32, &str, &str); 47] = [
     (1, "disk", "acknowledged before the sync"),
     (2, "writer", "acknowledged when submitted"),
     (3, "disk", "a failed sync is tried again on the same file"),
@@ -65,6 +65,8 @@ const BUGS: [(u32, &str, &str); 45] = [
     (44, "recovery", "the report of a cut ends before the cut does"),
     (45, "feed", "a follower keeps its view of a closed segment"),
     (47, "recovery", "what the newest write says of the one before it is believed"),
+    (49, "disk", "a write that waits behind a failed one is begun all the same"),
+    (50, "rewrite", "the batch that waits at the disk is forgotten"),
 ];
 const _: () = assert!(BUGS.len() >= 30);
 /// Seeds after which a bug counts as not found, and the most that half of the starting points may need.

@@ -132,6 +132,7 @@ fn add(sum: &mut Totals, one: &Totals) {
     sum.recoveries += one.recoveries;
     sum.acked += one.acked;
     sum.rewritten += one.rewritten;
+    sum.ahead += one.ahead;
     sum.cuts += one.cuts;
     sum.failed_logs += one.failed_logs;
     sum.refused_starts += one.refused_starts;
@@ -153,6 +154,7 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
         recoveries,
         acked,
         rewritten,
+        ahead,
         cuts,
         failed_logs,
         refused_starts,
@@ -162,7 +164,7 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
     let seconds = start.elapsed().as_secs_f64();
     say(&format!(
         "{name}: seeds {seeds} ({twice} twice, trace equal) | crashes {crashes} (in recovery {nested}, kills {}) \
-         recoveries {recoveries} documents acknowledged {acked} | written again {rewritten} torn tails {cuts} failed logs \
+         recoveries {recoveries} documents acknowledged {acked} | written again {rewritten} waited at the disk {ahead} torn tails {cuts} failed logs \
          {failed_logs} refused starts {refused_starts} | virtual time {:.1} h, crash-equivalent years at 4 a year {} | \
          sectors in doubt {} (torn {}, written early {}) faults: write {} short write {} sync {} late {} read {} short read {} \
          full {} read-only {} stall {} | rot: bits {} bad sectors {} files gone {} | lies: phantom syncs {} lost writes {} \

@@ -27,6 +27,11 @@ struct Attachment {
 }
 
 impl Attached {
+    /// Whether there is none that counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.copies.iter().all(|copy| copy.lost)
+    }
+
     /// Everything up to here is held by every copy that counts.
     pub(super) fn held(&self) -> Lsn {
         let counts = self.copies.iter().filter(|copy| !copy.lost);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::{Batch, Batches, Flight, FlightKind, Log, LogState, Target};
 use crate::buffer::Filling;
-use crate::disk::{DiskOp, Work};
+use crate::disk::{DiskOp, Run, Work};
 use crate::env::Now;
 use crate::error::Error;
 use crate::format::{BATCH_HEADER_LEN, HEADER_BLOCK_LEN, SegmentStamp};
@@ -93,6 +93,12 @@ impl Log {
         }
         again.extend(flight.batches.into_iter().filter(|batch| batch.records > 0));
         let first_write = again.len();
+        // What was handed over behind it is not begun.
+        self.run = Run::default();
+        if let Some(ahead) = self.ahead.take() {
+            self.not_begun = Some(ahead.token);
+            again.extend(ahead.batches.into_iter().filter(|_| !planted!(50)));
+        }
         again.extend(std::mem::take(&mut self.closed));
         again.extend(self.filling.take().filter(|_| !planted!(17)));
 

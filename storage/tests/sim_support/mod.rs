@@ -108,6 +108,8 @@ pub struct Totals {
     pub recoveries: u64,
     pub acked: u64,
     pub rewritten: u64,
+    /// Writes that waited at the disk behind another.
+    pub ahead: u64,
     pub cuts: u64,
     pub failed_logs: u64,
     pub refused_starts: u64,
@@ -161,6 +163,8 @@ pub struct Scenario {
     pub feed: bool,
     /// One of so many turns asks for a seal.
     pub seal_one_in: u64,
+    /// Every so many turns the filling batch is closed, so that one may wait at the disk; 0: none is.
+    pub close_every: u64,
 }
 
 /// Every seed turns on another subset of faults; half of them at most one.
@@ -235,6 +239,7 @@ pub fn scenario(seed: u64) -> Scenario {
         calls: rng.of(&[20, 120, 400]),
         feed: rng.one_in(2),
         seal_one_in: 30,
+        close_every: [0, 1, 3][(seed % 3) as usize],
     }
 }
 
@@ -659,6 +664,9 @@ impl House<'_> {
                 if rng.one_in(scenario.seal_one_in) {
                     log.seal();
                 }
+                if scenario.close_every > 0 && turn % scenario.close_every == 0 {
+                    log.close_batch();
+                }
             } else if shutdown_at.is_none() {
                 break;
             }
@@ -684,6 +692,7 @@ impl House<'_> {
             oracle.lied |= scenario.class == Class::Lying && (env.lied() || env.dropped());
             *owed |= !matches!(progress.state, LogState::Healthy | LogState::Closed);
             for op in ops.drain(..) {
+                totals.ahead += u64::from(op.name() == "commit-ahead");
                 queue.submit(op);
             }
             if std::env::var_os("OFD_SIM_TELL").is_some() {
