@@ -29,6 +29,8 @@ pub(crate) struct Totals {
     recordings: u64,
     writes: u64,
     flushes: u64,
+    /// Writes that waited at the disk behind another.
+    ahead: u64,
     /// Records that were acknowledged in the recordings.
     acknowledged: u64,
     /// Comparisons of an acknowledged record with what an image holds.
@@ -62,8 +64,8 @@ impl Totals {
         let millis = self.took.as_millis().max(1);
         let rate = u128::from(self.images()) * 10_000 / millis;
         format!(
-            "power cuts {} ({}; {} more inside recovery) through {} recordings of {} writes and {} flushes, {} writes \
-             lost in part or whole | acknowledged {} compared {} rewritten {} torn ends {} | {} | seed {seed}, {}.{} \
+            "power cuts {} ({}; {} more inside recovery) through {} recordings of {} writes and {} flushes, {} waited at \
+             the disk, {} writes lost in part or whole | acknowledged {} compared {} rewritten {} torn ends {} | {} | seed {seed}, {}.{} \
              images/s",
             self.images(),
             modes.join(", "),
@@ -71,6 +73,7 @@ impl Totals {
             self.recordings,
             self.writes,
             self.flushes,
+            self.ahead,
             self.writes_lost,
             self.acknowledged,
             self.compared,
@@ -87,6 +90,8 @@ impl Totals {
 struct Recording {
     options: LogOptions,
     events: Vec<Event>,
+    /// Writes that waited at the disk behind another.
+    ahead: u64,
 }
 
 fn record(machine: &Machine, syncs: Syncs, rng: &mut Rng) -> Result<Recording> {
@@ -103,8 +108,8 @@ fn record(machine: &Machine, syncs: Syncs, rng: &mut Rng) -> Result<Recording> {
     let ran = workload::run(disk, mounted.path(), options, LIVES, rng, syncs);
     let events = disk.state().take_log();
     mounted.unmount()?;
-    ran.with_context(|| format!("a recording with {options:?}"))?;
-    Ok(Recording { options, events })
+    let ahead = ran.with_context(|| format!("a recording with {options:?}"))?;
+    Ok(Recording { options, events, ahead })
 }
 
 /// A campaign of so many cuts, or as many of them as fit into the time. A negative control goes on when promises break.
@@ -121,6 +126,7 @@ pub(crate) fn run(
     while left > 0 && began.elapsed() < at_most {
         let recording = record(machine, syncs, &mut rng)?;
         totals.recordings += 1;
+        totals.ahead += recording.ahead;
         for event in &recording.events {
             match event {
                 Event::Write { .. } => totals.writes += 1,

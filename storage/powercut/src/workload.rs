@@ -61,7 +61,8 @@ pub(crate) fn options(rng: &mut Rng) -> LogOptions {
     }
 }
 
-/// Runs `lives` lives under `root`. In a negative control the same code runs over an [`Env`] that swallows some.
+/// Runs `lives` lives under `root` and tells how many writes waited at the disk behind another. In a negative control the same code
+/// runs over an [`Env`] that swallows some.
 pub(crate) fn run(
     disk: &Disk,
     root: &Path,
@@ -69,13 +70,13 @@ pub(crate) fn run(
     lives: u64,
     rng: &mut Rng,
     syncs: Syncs,
-) -> Result<()> {
+) -> Result<u64> {
     let real = RealEnv::new(root.join(DATA_NAME));
     let env: Arc<dyn Env> = match syncs {
         Syncs::Asked => Arc::new(real),
         Syncs::NoneOfData | Syncs::None => Arc::new(LossyEnv { real, syncs }),
     };
-    let mut ids = 0;
+    let (mut ids, mut ahead) = (0, 0);
     for _ in 0..lives {
         let mut records = 0;
         let (log, report) = recover(Arc::clone(&env), options, &mut |_, _| records += 1)?;
@@ -83,13 +84,13 @@ pub(crate) fn run(
             bail!("damage without a fault: {report:?}");
         }
         disk.mark(Mark::Reopened(records));
-        live(disk, &env, log, rng, &mut ids)?;
+        ahead += live(disk, &env, log, rng, &mut ids)?;
     }
-    Ok(())
+    Ok(ahead)
 }
 
 /// One life.
-fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut u64) -> Result<()> {
+fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut u64) -> Result<u64> {
     let bell = Arc::new(AtomicBool::new(false));
     let (ringer, sleeper) = (Arc::clone(&bell), std::thread::current());
     // Dropped before the log: its threads may still write.
@@ -109,7 +110,7 @@ fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut 
     };
     let burst = if longest > 64 * 1024 { burst.min(8) } else { burst };
     let mut acknowledged = log.durable().get();
-    let mut turn = 0;
+    let (mut turn, mut ahead) = (0, 0);
     loop {
         if turn < turns && rng.one_in(2) {
             for _ in 0..=rng.below(burst) {
@@ -120,6 +121,9 @@ fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut 
             turn += 1;
             if rng.one_in(40) {
                 log.seal();
+            }
+            if rng.one_in(3) {
+                log.close_batch();
             }
         }
         if turn == turns {
@@ -141,6 +145,7 @@ fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut 
         }
         let busy = !ops.is_empty();
         for op in ops.drain(..) {
+            ahead += u64::from(op.name() == "commit-ahead");
             queue.submit(op);
         }
         if !busy && !bell.swap(false, Ordering::Acquire) {
@@ -148,7 +153,7 @@ fn live(disk: &Disk, env: &Arc<dyn Env>, mut log: Log, rng: &mut Rng, ids: &mut 
         }
     }
     drop(queue);
-    Ok(())
+    Ok(ahead)
 }
 
 /// Appends one record and marks it; false when the log has no room now.
