@@ -21,6 +21,7 @@
 //! - I11 nothing is cut below the watermark: `damage_below_the_watermark_is_quarantined`;
 //! - one owner a directory: `a_second_writer_is_busy`.
 
+mod holes;
 pub(crate) mod mirror;
 mod plan;
 mod reading;
@@ -34,7 +35,7 @@ pub use self::mirror::MirrorReport;
 use self::plan::{Plan, plan};
 use self::reading::{Closed, Reading, seen};
 use self::survey::{Life, META_PATH, Seen, Survey, survey};
-pub(crate) use self::survey::{footer_of, read_whole};
+pub(crate) use self::survey::{footer_of, read_range, read_whole};
 use crate::batch::Target;
 use crate::disk::{self, LOG_DIR, execute, segment_path};
 use crate::env::{Env, LockGuard, replace_file};
@@ -372,7 +373,7 @@ fn start(
             before = Some(footer.chain);
             newest_chain = (seen.id, footer.chain);
         } else {
-            let file = env.open(&segment_path(seen.id))?;
+            let file = seen.holes.over(env.open(&segment_path(seen.id))?);
             entry.seal = Seal::Open;
             entry.file = Some(Arc::clone(&file));
             let Life { stamp, block_len, base, .. } = life;
@@ -502,7 +503,7 @@ impl LogReader {
                 Closed { last, used: offset_of(usize::try_from(limit).unwrap_or(usize::MAX)), records: 0 };
             let mut entry = entry_of(seen, life, &closed);
             if seen.footer.is_none() {
-                let file = env.open_read(&segment_path(seen.id))?;
+                let file = seen.holes.over(env.open_read(&segment_path(seen.id))?);
                 if live.end.is_none() {
                     (durable, torn) = readable_tail(seen, &life, plan.proven);
                     entry.last = None;

@@ -194,3 +194,88 @@ fn every_flipped_bit_of_a_segment_costs_what_it_hit() {
     std::io::stderr().write_all(line.as_bytes()).unwrap();
     assert!(proven > 0 && unproven > 0 && between > 0 && unused > 0);
 }
+
+// The same with sectors that cannot be read: below the newest header they cost the records that lie in them, and from there on nobody
+// can tell where the log ends.
+#[test]
+fn every_unreadable_sector_below_the_newest_header_costs_what_lies_in_it() {
+    /// Bytes that one bad sector costs.
+    const PIECE: usize = 4096;
+    let env = written();
+    let path = Path::new("log/0000000000000001.seg");
+    let (places, report) = records(&env);
+    let proven = report.proven.get() as usize;
+    // The header that proves them lies in the block in which the records of its own write begin.
+    let newest = places[proven].1.start / 512 * 512;
+    let (mut served, mut refused, mut lost_records) = (0, 0, 0);
+    for at in (0..OPTIONS.segment_len as usize).step_by(512) {
+        let env = env.fork();
+        env.spoil_sector(path, at).unwrap();
+        let piece = at / PIECE * PIECE..at / PIECE * PIECE + PIECE;
+        let lost: Vec<u64> = places
+            .iter()
+            .filter(|(_, range)| range.start < piece.end && piece.start < range.end)
+            .map(|(lsn, _)| *lsn)
+            .collect();
+        let named = |report: &RecoveryReport| -> Vec<u64> {
+            report.damaged.iter().flat_map(|it| it.first.get()..=it.last.get()).collect()
+        };
+        let beside = LogReader::open_read_only(Arc::new(env.fork()));
+        let mut shown = Vec::new();
+        let opened = recover(Arc::new(env.clone()), OPTIONS, &mut |record, _| shown.push(record.lsn().get()));
+        if piece.end > newest {
+            let error = opened.map(|_| ()).unwrap_err();
+            assert!(error.is_storage_fault() && beside.is_err(), "byte {at}: {error}");
+            refused += 1;
+            continue;
+        }
+        let (mut log, report) = opened.unwrap_or_else(|error| panic!("byte {at}: {error}"));
+        let rest: Vec<u64> = (1..=places.len() as u64).filter(|lsn| !lost.contains(lsn)).collect();
+        assert_eq!((shown, named(&report)), (rest.clone(), lost.clone()), "byte {at}: {report:?}");
+        assert_eq!(report.cut, None, "byte {at}");
+        // It goes on, is sealed with its damage, and the next start says the same of it. A feed gives each record or names it; where it
+        // reads fewer bytes at once, also one beside the sector that a start could not read with it.
+        let feeds = |reader: &LogReader| {
+            let mut records = reader.records_from(Position::START, Lsn::new(places.len() as u64));
+            let (mut given, mut named) = (Vec::new(), Vec::new());
+            loop {
+                let before = records.position().lsn().get();
+                match records.next() {
+                    Ok(Some((record, _))) => given.push(record.lsn().get()),
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert!(records.position().lsn().get() > before, "byte {at}: {error}");
+                        named.extend(before + 1..=records.position().lsn().get());
+                    }
+                }
+            }
+            assert!(rest.iter().all(|lsn| given.contains(lsn)), "byte {at}: {given:?} of {rest:?}");
+            assert!(named.iter().all(|lsn| lost.contains(lsn)), "byte {at}: {named:?} of {lost:?}");
+            assert_eq!(given.len() + named.len(), places.len(), "byte {at}: {given:?} {named:?}");
+            assert!(lost.is_empty() || !named.is_empty(), "byte {at}");
+        };
+        feeds(&beside.unwrap());
+        feeds(&log.reader());
+        let mut queue = env.queue(Arc::new(|| {})).unwrap();
+        let (mut ops, mut completions): (Vec<DiskOp>, Vec<Completion>) = (Vec::new(), Vec::new());
+        for _ in 0..20 {
+            log.step(env.now(), &mut completions, &mut ops);
+            ops.drain(..).for_each(|op| queue.submit(op));
+            queue.poll(&mut completions);
+        }
+        let reader = log.reader();
+        let sealed = reader.sealed_segments();
+        assert!(sealed.first().is_some_and(|it| it.id.get() == 1 && it.footer), "byte {at}: {sealed:?}");
+        feeds(&reader);
+        let check = reader.check_segment(sealed[0].id, true).unwrap();
+        assert!(!check.ok() && check.lost == lost.len() as u64, "byte {at}: {check:?}");
+        drop((log, queue));
+        let env = env.power_cut();
+        let (log, report) = recover(Arc::new(env), OPTIONS, &mut |_, _| {}).unwrap();
+        assert_eq!(named(&report), lost, "byte {at}: {report:?}");
+        feeds(&log.reader());
+        lost_records += lost.len();
+        served += 1;
+    }
+    assert!(served > 50 && refused > 20 && lost_records > 100, "{served} {refused} {lost_records}");
+}

@@ -445,6 +445,28 @@ fn damage_in_the_unproven_write_costs_nothing_with_a_mirror() {
     }
 }
 
+// Wherever it lies, also where nobody could tell whether the log goes on in it.
+#[test]
+fn a_sector_of_the_open_segment_that_cannot_be_read_comes_from_the_mirror() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(20, 700);
+    let Machine { local, mirror, log, queue, .. } = machine;
+    drop((log, queue));
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    for at in (0..OPTIONS.segment_len as usize).step_by(512) {
+        let (local, mirror) = (local.fork(), mirror.fork());
+        local.spoil_sector(&path(SegmentId::new(1)), at).unwrap();
+        let (machine, report, seen) = open(local, mirror);
+        assert_eq!((seen.len(), report.damaged.len(), report.cut), (20, 0, None), "byte {at}: {report:?}");
+        assert_eq!(report.mirror.mended, [SegmentId::new(1)], "byte {at}");
+        assert_eq!(files(&machine.local), files(&machine.mirror), "byte {at}");
+    }
+    // The mirror's copy is not written over while it may hold more than the local one.
+    mirror.spoil_sector(&path(SegmentId::new(1)), 40_000).unwrap();
+    let error = try_open(local, mirror, SinkFailure::Stop).err().unwrap();
+    assert!(error.is_storage_fault(), "{error}");
+}
+
 #[test]
 fn an_empty_data_directory_beside_a_full_mirror_is_refused() {
     for failure in [SinkFailure::Stop, SinkFailure::Degrade] {

@@ -140,6 +140,7 @@ fn add(sum: &mut Totals, one: &Totals) {
     sum.reported_losses += one.reported_losses;
     sum.vanished += one.vanished;
     sum.refused_damage += one.refused_damage;
+    sum.opened_over_sectors += one.opened_over_sectors;
     sum.virtual_us += one.virtual_us;
     sum.recovery_times.merge(&one.recovery_times);
     sum.stats.add(&one.stats);
@@ -167,7 +168,7 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
          recoveries {recoveries} documents acknowledged {acked} | written again {rewritten} waited at the disk {ahead} torn tails {cuts} failed logs \
          {failed_logs} refused starts {refused_starts} | virtual time {:.1} h, crash-equivalent years at 4 a year {} | \
          sectors in doubt {} (torn {}, written early {}) faults: write {} short write {} sync {} late {} read {} short read {} \
-         full {} read-only {} stall {} | rot: bits {} bad sectors {} files gone {} | lies: phantom syncs {} lost writes {} \
+         full {} read-only {} stall {} | rot: bits {} bad sectors {} (below the end of the log {}) files gone {} | lies: phantom syncs {} lost writes {} \
          misdirected {}: losses reported {}, newest write gone without a trace {} | queue max {} rss max {} MiB p99 recovery {} \
          us | lost=0 dup=0 reordered=0 undetected=0 | trace {:016x} | {seconds:.1} s: {:.0} recoveries/s {:.0} documents/s",
         stats.kills,
@@ -187,6 +188,7 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
         stats.stalls,
         stats.flipped_bits,
         stats.bad_sectors,
+        sum.opened_over_sectors,
         sum.refused_damage,
         stats.phantom_syncs,
         stats.lost_writes,
@@ -268,6 +270,7 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
             ("early write-back", stats.early_write_backs),
             ("torn", stats.torn_sectors),
             ("bad sector", stats.bad_sectors),
+            ("bad sector of the open segment", sum.opened_over_sectors),
             ("phantom", stats.phantom_syncs),
             ("lost write", stats.lost_writes),
             ("misdirected", stats.misdirected_writes),

@@ -18,6 +18,7 @@ use crate::planted::planted;
 use crate::position::{Location, Lsn, Position};
 use crate::reader::Damage;
 use crate::record::RecordRef;
+use crate::recover::read_range;
 use crate::segment::{Item, Walk, offset_of, usize_of};
 
 /// Bytes that are read at once, at least.
@@ -323,7 +324,19 @@ impl Source {
         let mut have = 0;
         while have < len {
             let rest = window.get_mut(have..).unwrap_or_default();
-            let taken = read_again(&*self.file, rest, at.saturating_add(have) as u64)?;
+            let from = at.saturating_add(have) as u64;
+            let taken = match read_again(&*self.file, rest, from) {
+                // Of a sealed segment it is damage, as under a map.
+                Err(error) if error.is_storage_fault() && self.entry.seal == Seal::Sealed => {
+                    let to = at.saturating_add(len) as u64;
+                    let mut bytes = Vec::new();
+                    let _ = read_range(&*self.file, from, to.min(self.file.len()?), &mut bytes)?;
+                    let rest = rest.get_mut(..bytes.len()).unwrap_or_default();
+                    rest.copy_from_slice(bytes.get(..rest.len()).unwrap_or_default());
+                    rest.len()
+                }
+                taken => taken?,
+            };
             if taken == 0 || (planted!(35) && have > 0) {
                 break;
             }

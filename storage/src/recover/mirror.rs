@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::survey::{Survey, footer_of, header_of, id_of, read_whole, survey};
+use super::survey::{Survey, footer_of, header_of, id_of, read_range, read_whole, survey};
 use super::{LOCK_PATH, META_PATH, torn_path};
 use crate::begin::{BEGIN_PATH, Begin};
 use crate::disk::{self, LOG_DIR, segment_path};
@@ -143,15 +143,21 @@ fn mend_one(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<bool, Erro
         return Ok(false);
     }
     let (mut local, mut copy) = (Vec::new(), Vec::new());
-    read_whole(&*ours, len, &mut local)?;
-    read_whole(&*theirs, len_there, &mut copy)?;
+    let holes = read_range(&*ours, 0, len, &mut local)?;
+    let lacks = read_range(&*theirs, 0, len_there, &mut copy)?;
     let mended = match footer_of(&*theirs, id, len_there)? {
         // The mirror is sealed only after the local segment was: that seal is lost.
         Some(footer) => {
             let same = stamp_of(&local, id).is_none_or(|stamp| stamp == footer.stamp);
             (same && chain(&copy, &footer) == Some(footer.chain)).then_some(copy)
         }
-        None => take_batches(&local, &copy, id),
+        None => {
+            let same = len == len_there
+                && stamp_of(&copy, id)
+                    .is_some_and(|stamp| stamp_of(&local, id).is_none_or(|known| known == stamp));
+            let filled = same && holes.fill(&mut local, &copy, &lacks);
+            take_batches(&local, &copy, id).or_else(|| filled.then_some(local))
+        }
     };
     let Some(mended) = mended else { return Ok(false) };
     replace(env, &path, &mended)?;
@@ -337,6 +343,11 @@ pub(super) fn bring_up(
 ) -> Result<Option<MirrorSink>, Error> {
     let Some(mirror) = env.mirror().map(|mirror| Arc::clone(&mirror.env)) else { return Ok(None) };
     let there = survey(&*mirror)?;
+    // What it held there may have been acknowledged, and it is written over.
+    if let Some(seen) = there.segments.iter().find(|seen| seen.footer.is_none() && !seen.holes.is_empty()) {
+        let text = format!("segment {} of the mirror cannot be read whole", seen.id);
+        return Err(Error::new(ErrorKind::Reopen, text));
+    }
     refuse_a_fork(&*mirror, &there, reader)?;
     // Before anything is written under the same names.
     for name in &there.leftovers {

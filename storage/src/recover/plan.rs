@@ -23,12 +23,17 @@
 //!    that the write before had failed, and was killed over it, leaves both in the page cache and perhaps nothing on the
 //!    device. What only the newest write proves is written again with it, as the writer itself would have done.
 //!
+//! 7. What cannot be read of a segment without a footer is damage where something that can be read lies behind it and proves all that
+//!    lay before: the begin of a later segment, or a batch whose records follow on proven ones. Anywhere else a batch may lie in it that
+//!    was acknowledged, so the log does not open: better no start than a cut.
+//!
 //! Rule 1 ends with "a later one begins behind its base", which is safe only because every start renames
 //! what it finds not activated before it activates anything behind it: a torn attempt never has a later neighbour. What
 //! begins no earlier than the tail that is written again is renamed when that is done, and not before: its records may be
 //! all that a power cut leaves of those that are read from the page cache.
 
 use super::survey::{Seen, Survey};
+use crate::disk::segment_path;
 use crate::error::{Error, ErrorKind};
 use crate::format::FOOTER_BLOCK_LEN;
 use crate::planted::planted;
@@ -202,6 +207,7 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
     plan.stays = stays(&plan, survey);
     no_segment_is_missing(&plan, survey)?;
+    no_hole_hides_the_end(&plan, survey)?;
     Ok(plan)
 }
 
@@ -302,6 +308,42 @@ fn no_segment_is_missing(plan: &Plan, survey: &Survey) -> Result<(), Error> {
     Ok(())
 }
 
+/// Rule 7.
+fn no_hole_hides_the_end(plan: &Plan, survey: &Survey) -> Result<(), Error> {
+    for (at, seen) in survey.segments.iter().enumerate() {
+        if seen.holes.is_empty() || seen.footer.is_some() || plan.emptied.contains(&seen.id) || planted!(39) {
+            continue;
+        }
+        let known = match plan.live.iter().find(|live| live.at == at) {
+            Some(Live { end: Some(_), .. }) => continue,
+            Some(live) => behind_the_proven(seen, live.base, plan.proven),
+            None => 0,
+        };
+        if seen.holes.end() > known {
+            let (path, lost) = (segment_path(seen.id), seen.holes.len());
+            let text = format!("{}: {lost} bytes of an open segment cannot be read", path.display());
+            return Err(Error::new(ErrorKind::Reopen, text));
+        }
+    }
+    Ok(())
+}
+
+/// Where the newest batch begins before which every record is proven; 0 without one.
+fn behind_the_proven(seen: &Seen, base: Lsn, proven: Lsn) -> u64 {
+    let Some(life) = seen.life else { return 0 };
+    let limit = (seen.bytes.len() as u64).saturating_sub(FOOTER_BLOCK_LEN);
+    let mut walk = Walk::new(life.stamp, life.block_len, base, limit);
+    let mut at = 0;
+    while let Some(item) = walk.next(&seen.bytes, 0) {
+        if let Item::Batch(header) = item
+            && header.first.prev() <= proven
+        {
+            at = u64::from(header.offset);
+        }
+    }
+    at
+}
+
 /// Whether a header names this segment and there is no file of it, whatever its state.
 fn is_gone(before: SegmentId, survey: &Survey) -> bool {
     before != SegmentId::default()
@@ -312,6 +354,7 @@ fn is_gone(before: SegmentId, survey: &Survey) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::super::holes::Holes;
     use super::super::survey::Life;
     use super::*;
     use crate::begin::Begin;
@@ -345,6 +388,7 @@ mod tests {
             bytes: Vec::new(),
             blank: false,
             sound: true,
+            holes: Holes::default(),
         }
     }
 
@@ -491,6 +535,7 @@ mod tests {
             bytes: Vec::new(),
             blank: true,
             sound: true,
+            holes: Holes::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::holes::Holes;
 use crate::begin::Begin;
 use crate::disk::{LOG_DIR, segment_path};
 use crate::env::{Env, File};
@@ -65,6 +66,8 @@ pub(super) struct Seen {
     pub(super) blank: bool,
     /// Of a blank one: all of it can be read.
     pub(super) sound: bool,
+    /// What of `bytes` could not be read, and stands there as zeros.
+    pub(super) holes: Holes,
 }
 
 impl Seen {
@@ -218,6 +221,7 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
             bytes: Vec::new(),
             blank: false,
             sound: true,
+            holes: Holes::default(),
         });
     }
     if header.is_none()
@@ -226,16 +230,12 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
     {
         // The prewritten spare, at every start: looked through in a small buffer, not kept.
         let before = SegmentId::default();
-        return Ok(Seen { id, len, before, life: None, footer: None, bytes: Vec::new(), blank: true, sound });
+        let (bytes, holes) = (Vec::new(), Holes::default());
+        return Ok(Seen { id, len, before, life: None, footer: None, bytes, blank: true, sound, holes });
     }
     let mut bytes = Vec::new();
-    let lost = read_whole(&*file, len, &mut bytes)?;
-    if lost > 0 && footer.is_none() && !planted!(39) {
-        // Where the log ends cannot be judged from bytes that cannot be read: better no start than a cut.
-        let text = format!("{}: {lost} bytes of an open segment cannot be read", path.display());
-        return Err(Error::new(ErrorKind::Reopen, text));
-    }
-    let blank = lost == 0 && is_blank(&bytes);
+    let holes = read_range(&*file, 0, len, &mut bytes)?;
+    let blank = holes.is_empty() && is_blank(&bytes);
     let life = match (header, footer) {
         (_, Some(footer)) => Some((footer.stamp, footer.block_len, footer.base, true)),
         (Some(header), None) => Some((header.stamp, header.block_len, header.base, true)),
@@ -245,7 +245,7 @@ fn look(env: &dyn Env, id: SegmentId) -> Result<Seen, Error> {
     // Of the life that counts: a footer of another one tells more of the file than its header does.
     let told = header.filter(|header| life.is_some_and(|life| life.stamp == header.stamp));
     let before = told.map(|header| header.before).unwrap_or_default();
-    Ok(Seen { id, len, before, life, footer, bytes, blank, sound: lost == 0 })
+    Ok(Seen { id, len, before, life, footer, bytes, blank, sound: holes.is_empty(), holes })
 }
 
 /// Whether a file was ever written to.
@@ -266,7 +266,7 @@ fn blank(file: &dyn File, len: u64) -> Result<Blank, Error> {
             let mut pieces = Vec::new();
             read_range(file, at, at.saturating_add(count as u64), &mut pieces)?;
             let begin = HEADER_BLOCK_LEN.saturating_add(BEGIN_LEN);
-            let begins = at > 0 || read_range(file, 0, begin.min(len), &mut Vec::new())? == 0;
+            let begins = at > 0 || read_range(file, 0, begin.min(len), &mut Vec::new())?.is_empty();
             if !begins || !is_blank(&pieces) {
                 return Ok(Blank::No);
             }
@@ -377,28 +377,35 @@ fn live(
 }
 
 /// The whole file; how many bytes could not be read and stand as zeros.
-pub(crate) fn read_whole(file: &dyn File, len: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
-    read_range(file, 0, len, bytes)
+pub(crate) fn read_whole(file: &dyn File, len: u64, bytes: &mut Vec<u8>) -> Result<u64, Error> {
+    Ok(read_range(file, 0, len, bytes)?.len())
 }
 
-fn read_range(file: &dyn File, from: u64, to: u64, bytes: &mut Vec<u8>) -> Result<usize, Error> {
+/// These bytes; those that could not be read stand as zeros.
+pub(crate) fn read_range(file: &dyn File, from: u64, to: u64, bytes: &mut Vec<u8>) -> Result<Holes, Error> {
     let len = usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
     bytes.clear();
     bytes.resize(len, 0);
-    let mut lost = 0usize;
+    let mut holes = Holes::default();
     let mut at = from;
     for chunk in bytes.chunks_mut(READ_LEN) {
         if read_patiently(file, chunk, at)?.is_none() {
-            for (piece, offset) in chunk.chunks_mut(PIECE_LEN).zip((at..).step_by(PIECE_LEN)) {
+            // Pieces of the file and not of the chunk: wherever a reading begins, a bad sector costs the same bytes.
+            let (mut rest, mut offset) = (&mut *chunk, at);
+            while !rest.is_empty() {
+                let into = usize::try_from(offset).unwrap_or(0) % PIECE_LEN;
+                let (piece, behind) = rest.split_at_mut(rest.len().min(PIECE_LEN.saturating_sub(into)));
                 if read_patiently(file, piece, offset)?.is_none() {
                     piece.fill(0);
-                    lost = lost.saturating_add(piece.len());
+                    holes.push(offset, piece.len() as u64);
                 }
+                offset = offset.saturating_add(piece.len() as u64);
+                rest = behind;
             }
         }
         at = at.saturating_add(chunk.len() as u64);
     }
-    Ok(lost)
+    Ok(holes)
 }
 
 /// Three tries; `None` when the disk cannot read these bytes.

@@ -460,8 +460,11 @@ pub fn files_of(env: &SimEnv) -> Vec<(SegmentId, bool)> {
 /// LSN, place and length of each record.
 pub type OnDisk = Vec<(u64, Location, usize)>;
 
-/// Where every record lies on disk right now, and up to where they are proven: on copies of the machine.
-pub fn survey(env: &SimEnv, options: ofd_storage::LogOptions) -> Result<(OnDisk, LogReader, u64), Broken> {
+/// Where every record lies on disk right now, and what a start would report: on copies of the machine.
+pub fn survey(
+    env: &SimEnv,
+    options: ofd_storage::LogOptions,
+) -> Result<(OnDisk, LogReader, RecoveryReport), Broken> {
     let text = |error: ofd_storage::Error| format!("a copy of the machine: {error}");
     let copy = env.fork();
     copy.set_knobs(|knobs| *knobs = ofd_storage::testing::SimKnobs::default());
@@ -479,5 +482,5 @@ pub fn survey(env: &SimEnv, options: ofd_storage::LogOptions) -> Result<(OnDisk,
     }
     let (_log, report) =
         ofd_storage::recover(std::sync::Arc::new(copy), options, &mut |_, _| {}).map_err(text)?;
-    Ok((places, reader, report.proven.get()))
+    Ok((places, reader, report))
 }
