@@ -8,6 +8,7 @@
 //! - syncs that fail: the pages keep their content, or revert, or the error comes to the next caller only;
 //! - a device that lies: syncs that do nothing, writes that go nowhere or elsewhere. [`SimEnv::lied`] tells
 //!   whether a power cut could now take what a sync has promised;
+//! - EIO of creating, renaming and removing files and of syncing directories, and ENOSPC where it can come;
 //! - EIO of writes and reads, short writes and reads, sectors that cannot be read, a device that turns read-only, a full
 //!   disk, stalls, sectors that reach the device before anyone asks;
 //! - flipped bits, and an operator who takes files away.
@@ -35,6 +36,8 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone)]
 struct World {
     rng: Rng,
+    /// Of the faults of names, which older seeds have not.
+    names: Rng,
     knobs: SimKnobs,
     disk: Disk,
     now: Now,
@@ -64,6 +67,7 @@ impl SimEnv {
         let unit = usize::try_from(knobs.sector_len).unwrap_or(0);
         let world = World {
             rng: Rng::new(seed),
+            names: Rng::new(!seed),
             knobs,
             disk: Disk::new(if unit == 0 { SECTOR_LEN } else { unit }),
             now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1 },
@@ -364,6 +368,39 @@ impl World {
         }
     }
 
+    /// Whether a change of names fails, `rate` times in 65,536, and is done all the same.
+    fn name_fault(&mut self, rate: impl Fn(&SimKnobs) -> u32, full: bool) -> Option<(Errno, bool)> {
+        let told = self.knobs.fail_name_call == Some(0);
+        self.knobs.fail_name_call = self.knobs.fail_name_call.and_then(|calls| calls.checked_sub(1));
+        let rate = rate(&self.knobs);
+        if !told && !self.names.chance(rate) {
+            return None;
+        }
+        let errno = if full && self.names.below(3) == 0 { Errno::NOSPC } else { Errno::IO };
+        self.after_fault();
+        Some((errno, self.names.below(4) == 0))
+    }
+
+    /// One that goes through `change`, which is false where there is no such name.
+    fn change_names(
+        &mut self,
+        path: &Path,
+        fault_of: Option<(Errno, bool)>,
+        change: impl FnOnce(&mut Disk) -> bool,
+    ) -> Result<(), Error> {
+        let done = fault_of.is_none_or(|(_, done)| done);
+        if done && !change(&mut self.disk) {
+            return Err(not_found(path));
+        }
+        match fault_of {
+            None => Ok(()),
+            Some((errno, _)) => {
+                self.stats.name_errors = self.stats.name_errors.saturating_add(1);
+                Err(fault("change a name", errno))
+            }
+        }
+    }
+
     fn write(&mut self, id: u64, parts: &[IoSlice<'_>], offset: u64) -> Result<usize, Error> {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         let len = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
@@ -586,7 +623,12 @@ impl Env for SimEnv {
         let mut world = self.alive()?;
         world.call(4, 0)?;
         world.writable()?;
-        let inode = world.disk.create(&name_of(path));
+        let failed = world.name_fault(|knobs| knobs.create_error, true);
+        let mut inode = 0;
+        world.change_names(path, failed, |disk| {
+            inode = disk.create(&name_of(path));
+            true
+        })?;
         Ok(Arc::new(SimFile { env: self.clone(), inode }))
     }
 
@@ -594,7 +636,8 @@ impl Env for SimEnv {
         let mut world = self.alive()?;
         world.call(5, 0)?;
         world.writable()?;
-        if world.disk.rename(&name_of(from), &name_of(to)) { Ok(()) } else { Err(not_found(from)) }
+        let failed = world.name_fault(|knobs| knobs.rename_error, true);
+        world.change_names(from, failed, |disk| disk.rename(&name_of(from), &name_of(to)))
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> Result<(), Error> {
@@ -622,7 +665,8 @@ impl Env for SimEnv {
         let mut world = self.alive()?;
         world.call(6, 0)?;
         world.writable()?;
-        if world.disk.remove(&name_of(path)) { Ok(()) } else { Err(not_found(path)) }
+        let failed = world.name_fault(|knobs| knobs.remove_error, false);
+        world.change_names(path, failed, |disk| disk.remove(&name_of(path)))
     }
 
     fn remove_dir(&self, path: &Path) -> Result<(), Error> {
@@ -675,6 +719,12 @@ impl Env for SimEnv {
         if world.knobs.fail_next_dir_syncs > 0 {
             world.knobs.fail_next_dir_syncs = world.knobs.fail_next_dir_syncs.saturating_sub(1);
             world.stats.sync_errors = world.stats.sync_errors.saturating_add(1);
+            return Err(fault("sync directory", Errno::IO));
+        }
+        if world.name_fault(|knobs| knobs.dir_sync_error, false).is_some() {
+            let World { names, disk, stats, .. } = &mut *world;
+            disk.sync_some_names(names);
+            stats.dir_sync_errors = stats.dir_sync_errors.saturating_add(1);
             return Err(fault("sync directory", Errno::IO));
         }
         let World { rng, knobs, disk, stats, .. } = &mut *world;

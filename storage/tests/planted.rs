@@ -19,7 +19,7 @@ use sim_support::{Class, Scenario, run, scenario};
 /// What is planted where. The first nine are those every log has had. There is no 12: that the first write did not say how
 /// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged. 46 needs
 /// damage in three places at once and is found by `tests/faults.rs`; 48 is in compaction.
-const BUGS: [(u32, &str, &str); 47] = [
+const BUGS: [(u32, &str, &str); 48] = [
     (1, "disk", "acknowledged before the sync"),
     (2, "writer", "acknowledged when submitted"),
     (3, "disk", "a failed sync is tried again on the same file"),
@@ -65,6 +65,7 @@ const BUGS: [(u32, &str, &str); 47] = [
     (44, "recovery", "the report of a cut ends before the cut does"),
     (45, "feed", "a follower keeps its view of a closed segment"),
     (47, "recovery", "what the newest write says of the one before it is believed"),
+    (49, "prepare", "an error of a directory sync is passed over"),
     (51, "disk", "a write that waits behind a failed one is begun all the same"),
     (52, "rewrite", "the batch that waits at the disk is forgotten"),
 ];
@@ -89,6 +90,7 @@ fn directed(bug: u32, seed: u64) -> Scenario {
         22 | 28 => knobs.sync_error = 9_000,
         // The same, with a segment of one batch before it that is the first of its process.
         40 => (knobs.sync_error, scenario.seal_one_in, scenario.burst) = (9_000, 2, 1),
+        49 => knobs.dir_sync_error = 20_000,
         35 => (knobs.short_read, scenario.feed) = (30_000, true),
         // A failed sync, and one that lies over the rewrite; or one that lies, and a kill over the rewrite.
         _ => (knobs.sync_error, knobs.late_error) = (6_000, 9_000),
@@ -97,7 +99,7 @@ fn directed(bug: u32, seed: u64) -> Scenario {
 }
 
 /// Bugs that are looked for in scenarios of their own.
-const DIRECTED: [u32; 6] = [22, 28, 35, 36, 40, 47];
+const DIRECTED: [u32; 7] = [22, 28, 35, 36, 40, 47, 49];
 
 /// Seeds until the bug shows, and how.
 fn seeds_to_find(bug: u32, from: u64, seeds_max: u64) -> Option<(u64, String)> {

@@ -19,10 +19,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ofd_storage::testing::SimKnobs;
-use sim_support::{Class, Scenario, Totals, run, scenario};
+use sim_support::{Class, NEWER, Scenario, Totals, run, scenario};
 
 /// Seeds 1..=n are the same on every machine. Built for release they make more than 10,000 crashes.
 const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
+
+/// The same of [`NEWER`], from its begin on.
+const NEWER_SEEDS: u64 = if cfg!(debug_assertions) { 12 } else { 240 };
 
 /// Fresh seeds that failed once, each with what it had found.
 const FAILED_ONCE: [u64; 46] = [
@@ -167,7 +170,7 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
         "{name}: seeds {seeds} ({twice} twice, trace equal) | crashes {crashes} (in recovery {nested}, kills {}) \
          recoveries {recoveries} documents acknowledged {acked} | written again {rewritten} waited at the disk {ahead} torn tails {cuts} failed logs \
          {failed_logs} refused starts {refused_starts} | virtual time {:.1} h, crash-equivalent years at 4 a year {} | \
-         sectors in doubt {} (torn {}, written early {}) faults: write {} short write {} sync {} late {} read {} short read {} \
+         sectors in doubt {} (torn {}, written early {}) faults: write {} short write {} sync {} names {} directory sync {} late {} read {} short read {} \
          full {} read-only {} stall {} | rot: bits {} bad sectors {} (below the end of the log {}) files gone {} | lies: phantom syncs {} lost writes {} \
          misdirected {}: losses reported {}, newest write gone without a trace {} | queue max {} rss max {} MiB p99 recovery {} \
          us | lost=0 dup=0 reordered=0 undetected=0 | trace {:016x} | {seconds:.1} s: {:.0} recoveries/s {:.0} documents/s",
@@ -180,6 +183,8 @@ fn report(name: &str, seeds: u64, sum: &Totals, twice: u64, start: Instant) {
         stats.write_errors,
         stats.short_writes,
         stats.sync_errors,
+        stats.name_errors,
+        stats.dir_sync_errors,
         stats.late_errors,
         stats.read_errors,
         stats.short_reads,
@@ -236,7 +241,8 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
     let start = Instant::now();
     let mut sum = Totals::default();
     let (mut seeds, mut twice) = (number("OFD_SEEDS").unwrap_or(SEEDS), 0);
-    for seed in (1..=seeds).chain(FAILED_ONCE) {
+    let newer = NEWER.start..NEWER.start + NEWER_SEEDS.min(seeds);
+    for seed in (1..=seeds).chain(FAILED_ONCE).chain(newer) {
         twice += run_seed(seed, &mut sum);
     }
     if let Some(seconds) = number("OFD_SIM_SECONDS") {
@@ -245,6 +251,8 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
         let (mut seed, from) = (fresh, Instant::now());
         while from.elapsed() < Duration::from_secs(seconds) {
             seed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            // Half of them have the newer faults.
+            let seed = if seed.is_multiple_of(2) { NEWER.start + seed % NEWER.start } else { seed };
             if is_settled(seed) {
                 twice += run_seed(seed, &mut sum);
                 seeds += 1;
@@ -261,6 +269,8 @@ fn nothing_acknowledged_is_lost_doubled_or_reordered() {
             ("write", stats.write_errors),
             ("short write", stats.short_writes),
             ("sync", stats.sync_errors),
+            ("names", stats.name_errors),
+            ("directory sync", stats.dir_sync_errors),
             ("late", stats.late_errors),
             ("read", stats.read_errors),
             ("short read", stats.short_reads),

@@ -206,8 +206,8 @@ pub(super) fn plan(survey: &Survey) -> Result<Plan, Error> {
     plan.reach_down(survey);
     plan.salvage = salvage(&plan, survey).filter(|_| !planted!(30));
     plan.stays = stays(&plan, survey);
-    no_segment_is_missing(&plan, survey)?;
     no_hole_hides_the_end(&plan, survey)?;
+    no_segment_is_missing(&plan, survey)?;
     Ok(plan)
 }
 

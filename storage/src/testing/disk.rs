@@ -568,6 +568,14 @@ impl Disk {
         self.forget_unnamed();
     }
 
+    /// A sync of names that fails half-way: the oldest of them are durable.
+    pub(super) fn sync_some_names(&mut self, rng: &mut Rng) {
+        let some = usize::try_from(rng.below(self.pending.len() as u64 + 1)).unwrap_or(0);
+        for op in self.pending.drain(..some) {
+            op.apply(&mut self.durable_names);
+        }
+    }
+
     /// The process is gone, the page cache is not.
     pub(super) fn kill(&mut self) {
         for inode in self.inodes.values_mut() {

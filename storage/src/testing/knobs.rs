@@ -15,6 +15,17 @@ pub struct SimKnobs {
     pub fail_next_syncs: u32,
     /// So many syncs of directories fail from now on; counts down.
     pub fail_next_dir_syncs: u32,
+    /// A file is not created, EIO or ENOSPC; of four such calls one is done all the same. These faults of names are drawn from a stream of
+    /// their own: without them everything else happens as it did.
+    pub create_error: u32,
+    /// The same of a rename.
+    pub rename_error: u32,
+    /// The same of a removal, EIO.
+    pub remove_error: u32,
+    /// A sync of a directory fails, EIO; some of the names may be durable, the others are with the next sync that succeeds.
+    pub dir_sync_error: u32,
+    /// The one of these four calls fails that comes behind so many others; counts down.
+    pub fail_name_call: Option<u32>,
     /// After a fault the device is read-only until the power is cut.
     pub turns_read_only: u32,
     /// A sync reports success although it failed; the error comes with the next sync of the file.
@@ -66,6 +77,10 @@ pub struct SimStats {
     pub short_writes: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
+    /// Files that were not created, renamed or removed.
+    pub name_errors: u64,
+    /// Syncs of directories that failed.
+    pub dir_sync_errors: u64,
     /// Syncs whose error came late.
     pub late_errors: u64,
     /// Those of them that were reported, to the next caller.
@@ -113,7 +128,7 @@ impl SimStats {
         self.waiting_max = waiting_max.max(other.waiting_max);
     }
 
-    fn counts(&mut self) -> [&mut u64; 23] {
+    fn counts(&mut self) -> [&mut u64; 25] {
         [
             &mut self.calls,
             &mut self.syncs,
@@ -122,6 +137,8 @@ impl SimStats {
             &mut self.write_errors,
             &mut self.short_writes,
             &mut self.sync_errors,
+            &mut self.name_errors,
+            &mut self.dir_sync_errors,
             &mut self.late_errors,
             &mut self.late_reports,
             &mut self.read_errors,

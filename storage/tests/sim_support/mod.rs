@@ -26,6 +26,7 @@ mod sector;
 mod told;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -170,6 +171,21 @@ pub struct Scenario {
     pub close_every: u64,
 }
 
+/// Seeds with the faults that came later, drawn from a stream of their own: a seed outside makes the machine that it always made, so that
+/// what it once found is looked for again.
+pub const NEWER: Range<u64> = 1 << 40..1 << 41;
+
+fn newer_faults(seed: u64, knobs: &mut SimKnobs) {
+    let mut rng = Rng(seed ^ 0x4A4E);
+    if rng.one_in(3) {
+        let mut rate = || if rng.one_in(2) { 500 + rng.below(8_000) as u32 } else { 0 };
+        knobs.create_error = rate();
+        knobs.rename_error = rate();
+        knobs.remove_error = rate();
+        knobs.dir_sync_error = rate();
+    }
+}
+
 /// Every seed turns on another subset of faults; half of them at most one.
 pub fn scenario(seed: u64) -> Scenario {
     let mut rng = Rng(seed ^ 0x5EED);
@@ -217,6 +233,9 @@ pub fn scenario(seed: u64) -> Scenario {
     if class == Class::Rot {
         // Two damages at once could hit both copies of a header.
         (knobs.late_error, knobs.read_error) = (0, 0);
+    }
+    if NEWER.contains(&seed) && faults > 0 {
+        newer_faults(seed, &mut knobs);
     }
     let segment_len = rng.of(&[64, 64, 64, 128, 256, 1024]) * 1024;
     let most = (segment_len as usize - 8192) / 5 / 4096 * 4096;
