@@ -243,7 +243,7 @@ impl ReadOnly {
     /// The record of a document, from the log or, where its segment has left, from the archive; `None` when it has left
     /// that as well.
     fn stored(&self, drive: DriveNumber, entry: &SideEntry) -> Result<Option<OwnedRecord>, Error> {
-        let read = self.reader.holds(entry.lsn).then(|| self.reader.read(entry.location));
+        let read = self.reader.holds(entry.lsn).then(|| self.reader.read_of(entry.lsn, entry.location));
         match read {
             Some(Ok(record)) => Ok(Some(record)),
             // The owner may have dropped it since we looked.

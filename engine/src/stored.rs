@@ -24,7 +24,7 @@ impl Shared {
         entry: &IndexEntry,
     ) -> Result<Option<OwnedRecord>, Error> {
         if self.reader.holds(entry.lsn) {
-            match self.reader.read(entry.location) {
+            match self.reader.read_of(entry.lsn, entry.location) {
                 // It has left while we looked.
                 Err(_) if !self.reader.holds(entry.lsn) => {}
                 read => return read.map(Some),

@@ -345,7 +345,20 @@ impl LogReader {
     /// # Errors
     /// `Retry` when it is not durable yet; `Corrupt` when there is no whole record; of the system when the disk cannot be read.
     pub fn read(&self, location: Location) -> Result<OwnedRecord, Error> {
-        let record = self.read_written(location)?;
+        self.read_one(location, None)
+    }
+
+    /// The same of the record that is known to lie there: a device that writes elsewhere may have put another whole one of the segment in
+    /// its place.
+    ///
+    /// # Errors
+    /// As [`LogReader::read`]; `Corrupt` when it is another record.
+    pub fn read_of(&self, lsn: Lsn, location: Location) -> Result<OwnedRecord, Error> {
+        self.read_one(location, Some(lsn))
+    }
+
+    fn read_one(&self, location: Location, wanted: Option<Lsn>) -> Result<OwnedRecord, Error> {
+        let record = self.read_written(location, wanted)?;
         // A place that `append` has told of may be on disk before its sync, and gone again after a power cut.
         if record.record().lsn() > self.durable() {
             let text = format!("the record at {location} is not durable yet");
@@ -355,14 +368,22 @@ impl LogReader {
     }
 
     /// The same, whether or not it is durable.
-    fn read_written(&self, location: Location) -> Result<OwnedRecord, Error> {
+    fn read_written(&self, location: Location, wanted: Option<Lsn>) -> Result<OwnedRecord, Error> {
         if let Some(record) = self.shared.pins().at(location).and_then(|pin| pinned_record(pin, location)) {
             return Ok(record);
         }
         let (location, stamp, file) = self.locate(location)?;
-        self.read_here(location, &stamp, file).or_else(|error| {
+        let is_it = |record: &OwnedRecord| wanted.is_none_or(|wanted| record.record().lsn() == wanted);
+        let read = self.read_here(location, &stamp, file).and_then(|record| match wanted {
+            Some(wanted) if !is_it(&record) => {
+                let text = format!("record {} lies at {location} instead of {wanted}", record.record().lsn());
+                Err(Error::new(ErrorKind::Corrupt, text))
+            }
+            _ => Ok(record),
+        });
+        read.or_else(|error| {
             // What one device has lost the other may still have.
-            let record = self.read_mirror(location, &stamp).ok_or(error)?;
+            let record = self.read_mirror(location, &stamp).filter(is_it).ok_or(error)?;
             tracing::error!(%location, "alarm: a record is damaged and was read from the mirror");
             Ok(record)
         })

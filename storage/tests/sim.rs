@@ -28,7 +28,7 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 const NEWER_SEEDS: u64 = if cfg!(debug_assertions) { 12 } else { 240 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 46] = [
+const FAILED_ONCE: [u64; 47] = [
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.
@@ -106,6 +106,8 @@ const FAILED_ONCE: [u64; 46] = [
     100_008_472,
     // The same at the begin of the log, where no sealed segment lies before it.
     200_067_161,
+    // A read by place gave the record that the device had put there instead of the one that lay there.
+    1_099_512_628_267,
 ];
 
 fn number(name: &str) -> Option<u64> {

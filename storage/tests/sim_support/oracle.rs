@@ -329,7 +329,7 @@ impl Oracle {
 
     pub fn place_holds(&self, reader: &LogReader, lsn: u64, location: Location) -> Result<(), Broken> {
         let expected = &self.records[lsn as usize - 1];
-        match reader.read(location) {
+        match reader.read_of(Lsn::new(lsn), location) {
             Ok(record) if record.record().lsn().get() == lsn && expected.is(&record.record()) => Ok(()),
             Ok(record) => Err(format!("I1: {location} holds {} instead of {lsn}", record.record().lsn())),
             Err(error) if self.reads_fail && error.is_storage_fault() => Ok(()),
