@@ -142,7 +142,7 @@ pub(crate) enum Done {
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
-        Work::Commit { ahead: true, run, .. } if run.is_over() && !planted!(51) => {
+        Work::Commit { ahead: true, run, .. } if run.is_over() && !planted!(53) => {
             let text = "not begun: the write before it has failed";
             Completion { token, result: Err(Error::new(ErrorKind::Retry, text)) }
         }

@@ -66,8 +66,8 @@ const BUGS: [(u32, &str, &str); 48] = [
     (45, "feed", "a follower keeps its view of a closed segment"),
     (47, "recovery", "what the newest write says of the one before it is believed"),
     (49, "prepare", "an error of a directory sync is passed over"),
-    (51, "disk", "a write that waits behind a failed one is begun all the same"),
-    (52, "rewrite", "the batch that waits at the disk is forgotten"),
+    (53, "disk", "a write that waits behind a failed one is begun all the same"),
+    (54, "rewrite", "the batch that waits at the disk is forgotten"),
 ];
 const _: () = assert!(BUGS.len() >= 30);
 /// Seeds after which a bug counts as not found, and the most that half of the starting points may need.

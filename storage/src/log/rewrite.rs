@@ -97,7 +97,7 @@ impl Log {
         self.run = Run::default();
         if let Some(ahead) = self.ahead.take() {
             self.not_begun = Some(ahead.token);
-            again.extend(ahead.batches.into_iter().filter(|_| !planted!(52)));
+            again.extend(ahead.batches.into_iter().filter(|_| !planted!(54)));
         }
         again.extend(std::mem::take(&mut self.closed));
         again.extend(self.filling.take().filter(|_| !planted!(17)));
