@@ -50,7 +50,8 @@ pub struct DiskOp {
 }
 
 pub(crate) enum Work {
-    /// Writes and syncs a batch.
+    /// Writes and syncs batches, or a marker, or nothing but asks for late errors. `ahead`: of a write that was on its way when this one was
+    /// handed over, and whose failure ends the `run`.
     Commit { write: Write, run: Run, ahead: bool },
     /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
     Mirror(Write),

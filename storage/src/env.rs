@@ -148,7 +148,8 @@ pub trait File: Send + Sync {
 
 /// Carries operations to the disk and brings their completions back.
 pub trait DiskQueue: Send {
-    /// Hands an operation over. Operations of one lane run in the order of submission.
+    /// Hands an operation over. Operations of one lane run in the order of submission; a commit that follows a failed one may overtake the one
+    /// that was ahead of it, which is not begun.
     fn submit(&mut self, op: DiskOp);
 
     /// Appends what has completed since the last call. The queue's `wake` rings when there is something to fetch. Waits

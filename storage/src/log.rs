@@ -4,14 +4,14 @@
 //!            append                step, disk idle              sync returned Ok
 //! filling ─────────▶ (closed) ─────────────────▶ in flight ─────────────────▶ retained ──▶ gone
 //!    ▲   full: close, open the next                 │ failed                    │   └ the next write is durable:
-//!    └─ Full::Wait when `closed` is taken           ▼                           │     its header proves this one
+//!    └─ Full::Wait when a full one waits            ▼                           │     its header proves this one
 //!                                          Rewriting: a new segment ◀───────────┘
 //!                                                   │ failed again
 //!                                                   ▼
 //!                                                 Failed
 //! ```
 //!
-//! - One write is in flight at a time; the next batch fills meanwhile. With the disk idle a lone record goes at
+//! - One write is begun at a time; the next batch fills meanwhile. With the disk idle a lone record goes at
 //!   once: the window grows by load only.
 //! - A batch that takes no more records waits at the disk already while the write before it is on its way, so that the disk does not stand
 //!   still until the writer has heard of that one. It is begun only if that one has succeeded ([`Run`]), which is what its
@@ -506,8 +506,8 @@ impl Log {
         self.submit_ahead(now, ops);
     }
 
-    /// Hands a full batch over behind the write that is on its way. A segment begins alone: what the one before it needs besides is asked for
-    /// when all of that is durable.
+    /// Hands a full batch over behind the write that is on its way. It is never the first of its segment: what the segment before that needs
+    /// besides is asked for when all of it is durable.
     fn submit_ahead(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
         let Some(flight) = self.flight.as_ref().filter(|flight| flight.kind == FlightKind::Plain) else {
             return;

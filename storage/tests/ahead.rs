@@ -3,7 +3,11 @@
 
 mod machine_support;
 
-use ofd_storage::{Appended, Env, LogState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ofd_storage::env::Wake;
+use ofd_storage::{Appended, Carried, Env, Error, ErrorKind, Held, LogState, Lsn, Now, Sink, SinkFailure};
 
 use machine_support::{Machine, open, path};
 
@@ -70,6 +74,8 @@ fn a_write_that_waits_behind_a_failed_one_is_not_begun() {
     // And again, of another run.
     let (_, second) = one_waits_at_the_disk(&mut machine);
     assert_eq!(machine.rest().durable, second.lsn);
+    let found = machine.log.reader().read(second.location).unwrap();
+    assert_eq!(found.record().segment(), second.location.segment, "it was not written again");
 }
 
 #[test]
@@ -85,4 +91,47 @@ fn a_write_that_fails_behind_another_moves_both() {
     let (_machine, report, seen) = open(machine.env.power_cut());
     assert_eq!(seen, [&b"before"[..], b"in flight", b"waits at the disk", b"filling"]);
     assert!(report.damaged.is_empty() && second.lsn > first.lsn);
+}
+
+/// A copy that holds nothing until it is told.
+struct Silent {
+    answers: Arc<AtomicBool>,
+    taken: Lsn,
+}
+
+impl Sink for Silent {
+    fn start(&mut self, _wake: Wake) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn take(&mut self, carried: Carried) {
+        self.taken = self.taken.max(carried.last());
+    }
+
+    fn poll(&mut self, _now: Now) -> Result<Held, Error> {
+        let through = if self.answers.load(Ordering::Relaxed) { self.taken } else { Lsn::NONE };
+        Ok(Held { through, settled: true, ..Held::default() })
+    }
+}
+
+#[test]
+fn nothing_waits_at_the_disk_where_a_copy_answers_too() {
+    let mut machine = Machine::new();
+    let (answers, now) = (Arc::new(AtomicBool::new(false)), machine.env.now());
+    let copy = || Box::new(Silent { answers: Arc::clone(&answers), taken: Lsn::NONE });
+    let (_, second) = one_waits_at_the_disk(&mut machine);
+    let refused = machine.log.attach(copy(), now, SinkFailure::Stop).map_err(|error| error.kind());
+    assert_eq!(refused, Err(ErrorKind::Retry));
+    assert_eq!(machine.rest().durable, second.lsn);
+    machine.log.attach(copy(), now, SinkFailure::Stop).unwrap();
+    let third = machine.append(b"in flight");
+    machine.step();
+    let fourth = machine.append(b"waits in memory");
+    machine.log.close_batch();
+    let before = machine.env.stats().syncs;
+    assert_eq!(machine.rest().durable, second.lsn);
+    assert_eq!(machine.env.stats().syncs - before, 1);
+    answers.store(true, Ordering::Relaxed);
+    assert_eq!(machine.rest().durable, fourth.lsn);
+    assert!(fourth.lsn > third.lsn);
 }

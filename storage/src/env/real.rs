@@ -272,8 +272,8 @@ struct RealQueue {
     completions: Receiver<Completion>,
     env: RealEnv,
     wake: Wake,
-    /// A commit that the next poll does itself. There is one commit at a time, so it overtakes nothing; should there
-    /// be another, this one goes to its thread before it.
+    /// A commit that the next poll does itself. It is submitted when no other is on its way, and overtakes nothing but one that is not begun
+    /// any more, since the one before it has failed. One that goes ahead of it is not small: this one goes to its thread before it.
     small: Option<DiskOp>,
 }
 

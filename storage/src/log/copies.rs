@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Log, LogState};
 use crate::disk::Buffers;
 use crate::env::{Now, Wake};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::format::SegmentStamp;
 use crate::position::Lsn;
 use crate::sink::{Carried, Copies, Held, Sink, SinkFailure};
@@ -75,8 +75,14 @@ impl Log {
     /// recovery.
     ///
     /// # Errors
-    /// When the copy cannot say how far it is.
+    /// When the copy cannot say how far it is; `Retry` while a write waits at the disk, which this copy would not get: step first.
     pub fn attach(&mut self, mut sink: Box<dyn Sink>, now: Now, failure: SinkFailure) -> Result<(), Error> {
+        if self.ahead.is_some() {
+            return Err(Error::new(
+                ErrorKind::Retry,
+                "a write waits at the disk that the copy would not get",
+            ));
+        }
         let held = sink.poll(now)?;
         if let Some(spare) = &self.spare {
             sink.prepare(spare.id, spare.len);

@@ -7,10 +7,10 @@ use crate::position::{Location, Lsn, SegmentId};
 use crate::record::{RECORD_ALIGN, RECORD_HEADER_LEN, RECORD_LEN_MAX};
 use crate::sink::Copies;
 
-/// Batches that may wait behind the one in flight, besides the filling one. More would only be latency.
+/// Full batches that may wait behind the one in flight, here or at the disk, besides the filling one. More would only be latency.
 pub(crate) const CLOSED_MAX: usize = 1;
 /// Batches that a failed sync may leave to be written again: the retained one, the one in flight, and those that
-/// wait: after a rewrite a closed one more than otherwise. All of them must fit into one fresh segment.
+/// wait, here or at the disk: after a rewrite a closed one more than otherwise. All of them must fit into one fresh segment.
 const REWRITTEN_MAX: usize = BUFFERS_MAX - 1 + CLOSED_MAX + 2;
 
 /// What can be chosen about a log. Every value is checked by [`LogOptions::check`]; the defaults suit one
