@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::disk::{Completion, DiskOp, Done, Work, Write, execute};
 use crate::env::{DiskQueue, Env, File, LockGuard, Now, Wake};
 use crate::error::{Error, ErrorKind};
+use crate::planted::planted;
 use crate::position::{Lsn, SegmentId};
 use crate::sink::{Carried, Held, SealedCopy, Sink};
 
@@ -224,6 +225,9 @@ impl Sink for MirrorSink {
     fn take(&mut self, carried: Carried) {
         if self.failed.is_some() {
             return;
+        }
+        if planted!(50) {
+            self.held = self.held.max(carried.last);
         }
         self.waiting.push_back(carried);
         // It goes out at once, so that both devices work at the same time.

@@ -166,7 +166,7 @@ fn recover_over(
     env.create_dir_all(Path::new(LOG_DIR))?;
     let lock = env.lock(Path::new(LOCK_PATH))?;
     let mut mirrored = MirrorReport::default();
-    let mirror_lock = mirror::or_degrade(&*env, mirror::mend_open(&*env, &mut mirrored))?.flatten();
+    let mirror_lock = mirror::or_degrade(&*env, mirror::mend_open(&*env, &mut mirrored)?)?.flatten();
     let survey = survey(&*env)?;
     let mut plan = plan(&survey).map_err(|error| mirror::with_advice(&*env, error))?;
     plan.take_over();
@@ -321,13 +321,21 @@ fn put_aside(
         env.remove(&segment_path(*id))?;
     }
     for name in &survey.leftovers {
-        env.remove(&dir.join(name))?;
+        remove_leftover(env, &dir.join(name))?;
     }
     // With damage about, a file of zeros might be what is left of a segment: it stays for those who look.
     for id in plan.blank.iter().filter(|id| undamaged && Some(**id) != reused) {
         env.remove(&segment_path(*id))?;
     }
     env.sync_dir(dir)
+}
+
+/// A file that a crash has left half-made. One that was being made again since it was seen has its right name by now.
+fn remove_leftover(env: &dyn Env, path: &Path) -> Result<(), Error> {
+    match env.remove(path) {
+        Err(error) if error.is_not_found() => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The segment that the tail or the next record goes to. A tail longer than the options' segments, after they

@@ -1,4 +1,5 @@
-//! Compaction on a disk that lies: power cuts at any call, torn sectors, lost names, failing writes and syncs.
+//! Compaction on a disk that lies: power cuts at any call, torn sectors, lost names, failing writes and syncs. I8, Parquet is the log: rows,
+//! raw bytes, order, and nothing twice; that a segment goes only behind it, `retain.rs`.
 //!
 //! The cases are numbers; `OFD_SEED=<number>` runs one of them alone.
 #![cfg(all(feature = "columns", feature = "testing"))]
@@ -57,13 +58,13 @@ fn unsound(env: &Arc<dyn Env>) -> Result<(), String> {
         })
         .map_err(text)?;
         if let Some(position) = twice {
-            return Err(format!("{table:?} has {position} twice"));
+            return Err(format!("I8: {table:?} has {position} twice"));
         }
     }
     let archive = Archive::open(env).map_err(text)?;
     let report = verify_source(&log_of_three(), env).map_err(text)?;
     if !report.ok || report.parquet_rows != archive.compacted_through().as_u64() {
-        return Err(format!("{report:?}"));
+        return Err(format!("I8: {report:?}"));
     }
     Ok(())
 }

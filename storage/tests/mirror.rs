@@ -467,6 +467,46 @@ fn a_sector_of_the_open_segment_that_cannot_be_read_comes_from_the_mirror() {
     assert!(error.is_storage_fault(), "{error}");
 }
 
+// It had given back what it did not use; the mirror's copy is as long as it was, and has no footer yet.
+#[test]
+fn a_short_segment_whose_footer_cannot_be_read_comes_from_the_mirror() {
+    let mut machine = Machine::new(1, SinkFailure::Stop);
+    machine.fill(20, 700);
+    machine.log.seal();
+    machine.fill(1, 700);
+    let sealed = machine.log.reader().sealed_segments()[0];
+    let (local, mirror) = machine.close();
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    let copy = mirror.open(&path(sealed.id)).unwrap();
+    copy.set_len(sealed.used).unwrap();
+    copy.set_len(OPTIONS.segment_len).unwrap();
+    copy.sync_all().unwrap();
+    for at in [0, 2048] {
+        local.spoil_sector(&path(sealed.id), sealed.used as usize + at).unwrap();
+    }
+    let (_, report, seen) = open(local, mirror);
+    assert_eq!((seen.len(), report.damaged.len()), (21, 0), "{report:?}");
+    assert_eq!(report.mirror.mended, [sealed.id]);
+}
+
+// Going on with one copy is about the mirror's device. What fails here while the mirror mends would leave the damage for good.
+#[test]
+fn a_local_fault_over_mending_is_no_reason_to_go_on_without_the_mirror() {
+    for call in 0..3 {
+        let mut machine = Machine::new(1, SinkFailure::Degrade);
+        let hit = machine.append(b"hit by a ray").location;
+        machine.rest();
+        let (local, mirror) = (machine.local.kill(), machine.mirror.kill());
+        drop((machine.log, machine.queue));
+        local.flip_bit(&path(hit.segment), (hit.offset as usize + 70) * 8).unwrap();
+        local.set_knobs(|knobs| knobs.fail_name_call = Some(call));
+        let refused = try_open(local.clone(), mirror.clone(), SinkFailure::Degrade).err();
+        assert!(refused.is_some_and(|error| error.is_storage_fault()), "call {call}");
+        let (_, report, seen) = open(local.kill(), mirror.kill());
+        assert_eq!((seen.len(), report.damaged.len(), report.cut), (1, 0, None), "call {call}: {report:?}");
+    }
+}
+
 #[test]
 fn an_empty_data_directory_beside_a_full_mirror_is_refused() {
     for failure in [SinkFailure::Stop, SinkFailure::Degrade] {

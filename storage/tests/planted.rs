@@ -14,12 +14,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ofd_storage::planted;
-use sim_support::{Class, Scenario, run, scenario};
+use sim_support::{Class, Scenario, run, scenario, with_a_mirror};
 
 /// What is planted where. The first nine are those every log has had. There is no 12: that the first write did not say how
 /// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged. 46 needs
 /// damage in three places at once and is found by `tests/faults.rs`; 48 is in compaction.
-const BUGS: [(u32, &str, &str); 48] = [
+const BUGS: [(u32, &str, &str); 51] = [
     (1, "disk", "acknowledged before the sync"),
     (2, "writer", "acknowledged when submitted"),
     (3, "disk", "a failed sync is tried again on the same file"),
@@ -66,6 +66,9 @@ const BUGS: [(u32, &str, &str); 48] = [
     (45, "feed", "a follower keeps its view of a closed segment"),
     (47, "recovery", "what the newest write says of the one before it is believed"),
     (49, "prepare", "an error of a directory sync is passed over"),
+    (50, "mirror", "a copy counts as held when it is handed over"),
+    (51, "mirror", "a start does not bring the mirror up to date"),
+    (52, "mirror", "an open segment is not mended from the mirror"),
     (53, "disk", "a write that waits behind a failed one is begun all the same"),
     (54, "rewrite", "the batch that waits at the disk is forgotten"),
 ];
@@ -78,6 +81,9 @@ const MEDIAN_MAX: u64 = 1_000;
 /// seldom enough that thousands of seeds would be looked through.
 fn directed(bug: u32, seed: u64) -> Scenario {
     let mut scenario = scenario(seed);
+    if MIRRORED.contains(&bug) {
+        return with_a_mirror(scenario);
+    }
     if !DIRECTED.contains(&bug) {
         return scenario;
     }
@@ -99,7 +105,10 @@ fn directed(bug: u32, seed: u64) -> Scenario {
 }
 
 /// Bugs that are looked for in scenarios of their own.
-const DIRECTED: [u32; 7] = [22, 28, 35, 36, 40, 47, 49];
+const DIRECTED: [u32; 10] = [22, 28, 35, 36, 40, 47, 49, 50, 51, 52];
+
+/// Those of the mirror.
+const MIRRORED: [u32; 3] = [50, 51, 52];
 
 /// Seeds until the bug shows, and how.
 fn seeds_to_find(bug: u32, from: u64, seeds_max: u64) -> Option<(u64, String)> {

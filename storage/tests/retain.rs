@@ -1,4 +1,4 @@
-//! What leaves the log, on the real log over a disk that lies: nothing is lost, and nothing goes on a guess.
+//! What leaves the log, on the real log over a disk that lies: nothing is lost, and nothing goes on a guess (I8), nor before its time (I15).
 #![cfg(all(feature = "columns", feature = "testing"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
@@ -212,7 +212,7 @@ fn a_power_cut_at_any_change_of_a_drop_loses_nothing() {
         machine.cut_power_after(None);
         let env: Arc<dyn Env> = Arc::new(machine.clone());
         let beside = LogReader::open_read_only(Arc::clone(&env)).unwrap();
-        assert!(everything(&env, &beside) == before, "call {call}");
+        assert!(everything(&env, &beside) == before, "I8: call {call}");
         // And while the next start finishes what was begun.
         machine.cut_power_after(Some(call % 5 + 1));
         drop(open(&env));
@@ -221,13 +221,13 @@ fn a_power_cut_at_any_change_of_a_drop_loses_nothing() {
         let env: Arc<dyn Env> = Arc::new(machine.clone());
         let log = open(&env).unwrap_or_else(|error| panic!("call {call}: {error}"));
         let reader = log.log().reader();
-        assert!(everything(&env, &reader) == before, "call {call}");
+        assert!(everything(&env, &reader) == before, "I8: call {call}");
         let verified = verify(&reader, &env).unwrap();
-        assert!(verified.ok, "call {call}: {:?}", verified.problems);
+        assert!(verified.ok, "I8: call {call}: {:?}", verified.problems);
         drop_segments(&reader, &env, &rules()).unwrap();
         // The start has sealed the open segment: one more may be old enough.
         assert!(reader.first() >= dropped.dropped_through.next(), "call {call}");
-        assert!(everything(&env, &reader) == before, "call {call}");
+        assert!(everything(&env, &reader) == before, "I8: call {call}");
     }
     assert!(cuts > 8, "only {cuts} changes were cut");
 }

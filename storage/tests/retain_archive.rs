@@ -143,7 +143,7 @@ fn rows_leave_after_their_years_and_registrations_after_those_of_the_drive() {
     assert_eq!(
         thin_archive(&env, &rules("2023-01-10")).unwrap(),
         untouched,
-        "nothing is older than five years"
+        "I15: nothing is older than five years"
     );
     assert!(files(&*env) == all);
     let in_log = ThinRules { log_begins: Lsn::new(3), ..rules("2060-01-01") };
@@ -275,8 +275,8 @@ fn a_power_cut_at_any_change_of_a_rewrite_shows_the_old_files_or_the_new() {
                 let known = [old.get(&path), new.get(&path)].contains(&Some(&bytes));
                 assert!(known, "call {call}: {} is neither the old file nor the new", path.display());
             }
-            assert!(positions(&env, Table::Documents).is_superset(&stay), "call {call}");
-            assert!(positions(&env, Table::Containers).is_superset(&stay), "call {call}");
+            assert!(positions(&env, Table::Documents).is_superset(&stay), "I15: call {call}");
+            assert!(positions(&env, Table::Containers).is_superset(&stay), "I15: call {call}");
             sound(&env);
             assert_eq!(scrubbed(&env), [], "call {call}: a file on its way is no damage");
             let archive = Archive::open(&env).unwrap();

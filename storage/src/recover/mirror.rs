@@ -19,8 +19,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::holes::Holes;
 use super::survey::{Survey, footer_of, header_of, id_of, read_range, read_whole, survey};
-use super::{LOCK_PATH, META_PATH, torn_path};
+use super::{LOCK_PATH, META_PATH, remove_leftover, torn_path};
 use crate::begin::{BEGIN_PATH, Begin};
 use crate::disk::{self, LOG_DIR, segment_path};
 use crate::env::{self, Env, File, LockGuard};
@@ -31,6 +32,7 @@ use crate::format::{
 };
 use crate::log::LogOptions;
 use crate::mirror::{MirrorOptions, MirrorSink};
+use crate::planted::planted;
 use crate::position::{Lsn, Position, SegmentId};
 use crate::reader::LogReader;
 use crate::record::{RecordRef, padded_len};
@@ -48,23 +50,38 @@ pub struct MirrorReport {
     pub set_aside: Vec<SegmentId>,
 }
 
-/// Takes the mirror's lock, and what the mirror alone holds of segments that are not sealed.
+/// Takes the mirror's lock, and what the mirror alone holds of segments that are not sealed. The inner result is that of the mirror, which
+/// the log may be told to go on without; what fails on the local device stops the start, or damage would stay that the mirror can mend.
 ///
 /// # Errors
-/// `Fix` when the data directory has lost what the mirror holds; of both devices.
-pub(super) fn mend_open(env: &dyn Env, report: &mut MirrorReport) -> Result<Option<LockGuard>, Error> {
-    let Some(mirror) = env.mirror().map(|mirror| &*mirror.env) else { return Ok(None) };
-    mirror.create_dir_all(Path::new(LOG_DIR))?;
-    let lock = mirror.lock(Path::new(LOCK_PATH))?;
-    let (here, there) = (segments(env)?, segments(mirror)?);
+/// `Fix` when the data directory has lost what the mirror holds; of the local device.
+pub(super) fn mend_open(
+    env: &dyn Env,
+    report: &mut MirrorReport,
+) -> Result<Result<Option<LockGuard>, Error>, Error> {
+    let Some(mirror) = env.mirror().map(|mirror| &*mirror.env) else { return Ok(Ok(None)) };
+    let looked = mirror
+        .create_dir_all(Path::new(LOG_DIR))
+        .and_then(|()| mirror.lock(Path::new(LOCK_PATH)))
+        .and_then(|lock| Ok((lock, segments(mirror)?)));
+    let (lock, there) = match looked {
+        Ok(looked) => looked,
+        Err(error) => return Ok(Err(error)),
+    };
+    let here = segments(env)?;
     refuse_an_empty_directory(env, &here, &there)?;
     for id in here.iter().filter(|id| there.contains(id)) {
-        if mend_one(env, mirror, *id)? {
+        let mended = match what_mends(env, mirror, *id)? {
+            Ok(mended) => mended.filter(|_| !planted!(52)),
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(mended) = mended {
+            replace(env, &segment_path(*id), &mended)?;
             tracing::error!(segment = %id, "alarm: a segment was damaged and is mended from the mirror");
             report.mended.push(*id);
         }
     }
-    Ok(Some(lock))
+    Ok(Ok(Some(lock)))
 }
 
 /// The newest epoch that the mirror knows: it may have been opened as a log while we were away.
@@ -126,42 +143,57 @@ pub(super) fn with_advice(env: &dyn Env, error: Error) -> Error {
     Error::new(ErrorKind::Corrupt, text)
 }
 
-/// One segment that is there on both sides. True when the local file was mended.
-fn mend_one(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<bool, Error> {
+/// One segment that is there on both sides: what the local file has to be, where it is damaged and the mirror helps.
+fn what_mends(
+    env: &dyn Env,
+    mirror: &dyn Env,
+    id: SegmentId,
+) -> Result<Result<Option<Vec<u8>>, Error>, Error> {
     let path = segment_path(id);
-    let (ours, theirs) = (env.open_read(&path)?, mirror.open_read(&path)?);
-    let (len, len_there) = (ours.len()?, theirs.len()?);
+    let ours = env.open_read(&path)?;
+    let len = ours.len()?;
     let least = HEADER_BLOCK_LEN.saturating_add(FOOTER_BLOCK_LEN);
-    if len_there < least {
-        return Ok(false);
-    }
     if len >= least
         && let (Some(header), Some(footer)) = (header_of(&*ours, id)?, footer_of(&*ours, id, len)?)
         && header.stamp == footer.stamp
     {
         // Sealed: whether it is damaged inside is found out when it is read.
-        return Ok(false);
+        return Ok(Ok(None));
     }
-    let (mut local, mut copy) = (Vec::new(), Vec::new());
+    let mut local = Vec::new();
     let holes = read_range(&*ours, 0, len, &mut local)?;
+    Ok(from_the_mirror(mirror, id, local, &holes))
+}
+
+fn from_the_mirror(
+    mirror: &dyn Env,
+    id: SegmentId,
+    mut local: Vec<u8>,
+    holes: &Holes,
+) -> Result<Option<Vec<u8>>, Error> {
+    let theirs = mirror.open_read(&segment_path(id))?;
+    let len_there = theirs.len()?;
+    if len_there < HEADER_BLOCK_LEN.saturating_add(FOOTER_BLOCK_LEN) {
+        return Ok(None);
+    }
+    let mut copy = Vec::new();
     let lacks = read_range(&*theirs, 0, len_there, &mut copy)?;
-    let mended = match footer_of(&*theirs, id, len_there)? {
+    Ok(match footer_of(&*theirs, id, len_there)? {
         // The mirror is sealed only after the local segment was: that seal is lost.
         Some(footer) => {
             let same = stamp_of(&local, id).is_none_or(|stamp| stamp == footer.stamp);
             (same && chain(&copy, &footer) == Some(footer.chain)).then_some(copy)
         }
         None => {
-            let same = len == len_there
+            // A local segment that has given back what it did not use, and whose footer is damaged.
+            copy.truncate(local.len());
+            let same = local.len() == copy.len()
                 && stamp_of(&copy, id)
                     .is_some_and(|stamp| stamp_of(&local, id).is_none_or(|known| known == stamp));
             let filled = same && holes.fill(&mut local, &copy, &lacks);
             take_batches(&local, &copy, id).or_else(|| filled.then_some(local))
         }
-    };
-    let Some(mended) = mended else { return Ok(false) };
-    replace(env, &path, &mended)?;
-    Ok(true)
+    })
 }
 
 /// The life that a segment's bytes tell of.
@@ -351,13 +383,14 @@ pub(super) fn bring_up(
     refuse_a_fork(&*mirror, &there, reader)?;
     // Before anything is written under the same names.
     for name in &there.leftovers {
-        mirror.remove(&Path::new(LOG_DIR).join(name))?;
+        remove_leftover(&*mirror, &Path::new(LOG_DIR).join(name))?;
     }
     let here = segments(env)?;
     let mut files: BTreeMap<SegmentId, Arc<dyn File>> = BTreeMap::new();
     for id in &here {
         let sealed = is_same_sealed(env, &*mirror, *id)?;
-        if !sealed && copy_or_prepare(env, &*mirror, *id)? {
+        let passed_over = planted!(51) && mirror.exists(&segment_path(*id))?;
+        if !sealed && !passed_over && copy_or_prepare(env, &*mirror, *id)? {
             report.copied.push(*id);
         }
         if !sealed {
@@ -414,7 +447,12 @@ fn refuse_a_fork(mirror: &dyn Env, there: &Survey, reader: &LogReader) -> Result
         if reader.knows(life.stamp) || life.proves_inside < life.base {
             continue;
         }
-        // Of a life that the local log does not count. What it holds must have moved on in the local log.
+        // Of a life that the local log does not count. What it holds must have moved on in the local log; what a later segment took over
+        // is the end that a crash has torn, and may stand here since one has interrupted the start that was to set it aside.
+        let later = lives()
+            .filter(|(later, it)| later.id > seen.id && (it.first_whole || it.proves_inside >= it.base));
+        let taken_over = later.map(|(_, it)| it.base).min();
+        let upto = taken_over.map_or(proven, |base| proven.min(base.prev()));
         let mut whole = Vec::new();
         if seen.bytes.is_empty() {
             read_whole(&*mirror.open_read(&segment_path(seen.id))?, seen.len, &mut whole)?;
@@ -422,7 +460,7 @@ fn refuse_a_fork(mirror: &dyn Env, there: &Survey, reader: &LogReader) -> Result
         let bytes = if seen.bytes.is_empty() { &whole } else { &seen.bytes };
         let walk =
             Walk::new(life.stamp, life.block_len, life.base, seen.len.saturating_sub(FOOTER_BLOCK_LEN));
-        let Some(differs) = first_difference(bytes, walk, proven, reader)? else { continue };
+        let Some(differs) = first_difference(bytes, walk, upto, reader)? else { continue };
         return Err(Error::new(
             ErrorKind::Fix,
             format!(

@@ -22,6 +22,7 @@
 
 mod feed;
 mod oracle;
+mod pair;
 mod sector;
 mod told;
 
@@ -40,6 +41,7 @@ use ofd_storage::{
 use feed::Feed;
 pub use oracle::Oracle;
 use oracle::{Expected, Flip, Visit, files_of, path_of, survey};
+pub use pair::Beside;
 
 /// SplitMix64 of the test: apart from that of the machine, so that a new fault does not change the load.
 #[derive(Clone)]
@@ -124,6 +126,10 @@ pub struct Totals {
     pub refused_damage: u64,
     /// Bad sectors below what the open segment proves, each with a log that had to open and did.
     pub opened_over_sectors: u64,
+    /// Machines that had a mirror, segments that came from it, and directories that were lost whole.
+    pub mirrored: u64,
+    pub mended: u64,
+    pub directories_lost: u64,
     pub virtual_us: u64,
     pub recovery_times: Times,
     pub trace: u64,
@@ -167,6 +173,8 @@ pub struct Scenario {
     pub feed: bool,
     /// One of so many turns asks for a seal.
     pub seal_one_in: u64,
+    /// A mirror, acknowledged after both; then nothing lies, and the faults are those of either side.
+    pub mirror: Option<Beside>,
     /// Every so many turns the filling batch is closed, so that one may wait at the disk; 0: none is.
     pub close_every: u64,
 }
@@ -175,7 +183,7 @@ pub struct Scenario {
 /// what it once found is looked for again.
 pub const NEWER: Range<u64> = 1 << 40..1 << 41;
 
-fn newer_faults(seed: u64, knobs: &mut SimKnobs) {
+fn newer_faults(seed: u64, knobs: &mut SimKnobs) -> Option<Beside> {
     let mut rng = Rng(seed ^ 0x4A4E);
     if rng.one_in(3) {
         let mut rate = || if rng.one_in(2) { 500 + rng.below(8_000) as u32 } else { 0 };
@@ -184,6 +192,8 @@ fn newer_faults(seed: u64, knobs: &mut SimKnobs) {
         knobs.remove_error = rate();
         knobs.dir_sync_error = rate();
     }
+    // One in eight of the fresh seeds, of which half are of the range.
+    rng.one_in(4).then(|| pair::beside(&mut rng, knobs))
 }
 
 /// Every seed turns on another subset of faults; half of them at most one.
@@ -234,8 +244,10 @@ pub fn scenario(seed: u64) -> Scenario {
         // Two damages at once could hit both copies of a header.
         (knobs.late_error, knobs.read_error) = (0, 0);
     }
+    let mut mirror = None;
     if NEWER.contains(&seed) && faults > 0 {
-        newer_faults(seed, &mut knobs);
+        mirror = newer_faults(seed, &mut knobs);
+        class = if mirror.is_some() { Class::Honest } else { class };
     }
     let segment_len = rng.of(&[64, 64, 64, 128, 256, 1024]) * 1024;
     let most = (segment_len as usize - 8192) / 5 / 4096 * 4096;
@@ -261,12 +273,24 @@ pub fn scenario(seed: u64) -> Scenario {
         calls: rng.of(&[20, 120, 400]),
         feed: rng.one_in(2),
         seal_one_in: 30,
+        mirror,
         close_every: [0, 1, 3][(seed % 3) as usize],
     }
 }
 
+/// The same machine beside a mirror, wherever the seed comes from.
+pub fn with_a_mirror(mut scenario: Scenario) -> Scenario {
+    let mut rng = Rng(scenario.seed ^ 0x4A4F);
+    (scenario.class, scenario.quiet) = (Class::Honest, false);
+    scenario.mirror = Some(pair::beside(&mut rng, &mut scenario.knobs));
+    scenario
+}
+
 /// One machine through all its lives.
 pub fn run(scenario: &Scenario) -> Result<Totals, Broken> {
+    if let Some(beside) = &scenario.mirror {
+        return pair::run(scenario, beside);
+    }
     let _listening = told::listen();
     let mut rng = Rng(scenario.seed);
     let mut house = House {

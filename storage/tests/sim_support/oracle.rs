@@ -315,6 +315,13 @@ impl Oracle {
         Ok(places)
     }
 
+    /// A start has shown all up to `end`, without a loss: nothing else is there any more.
+    pub fn recovered(&mut self, end: usize) {
+        self.records.truncate(end);
+        self.acked = end;
+        self.recount();
+    }
+
     pub fn is_record(&self, lsn: usize, record: &RecordRef<'_>) -> bool {
         self.records.get(lsn - 1).is_some_and(|expected| expected.is(record))
     }
