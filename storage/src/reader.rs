@@ -369,11 +369,12 @@ impl LogReader {
 
     /// The same, whether or not it is durable.
     fn read_written(&self, location: Location, wanted: Option<Lsn>) -> Result<OwnedRecord, Error> {
-        if let Some(record) = self.shared.pins().at(location).and_then(|pin| pinned_record(pin, location)) {
+        let is_it = |record: &OwnedRecord| wanted.is_none_or(|wanted| record.record().lsn() == wanted);
+        let pinned = self.shared.pins().at(location).and_then(|pin| pinned_record(pin, location));
+        if let Some(record) = pinned.filter(is_it) {
             return Ok(record);
         }
         let (location, stamp, file) = self.locate(location)?;
-        let is_it = |record: &OwnedRecord| wanted.is_none_or(|wanted| record.record().lsn() == wanted);
         let read = self.read_here(location, &stamp, file).and_then(|record| match wanted {
             Some(wanted) if !is_it(&record) => {
                 let text = format!("record {} lies at {location} instead of {wanted}", record.record().lsn());

@@ -395,7 +395,8 @@ fn start(
                     used,
                     last,
                     records,
-                    poisoned: false,
+                    // With a mirror that was not there, or did not hold it: its footer waits for a start that finds the bytes.
+                    poisoned: !seen.holes.is_empty() && env.mirror().is_some(),
                     tried: false,
                     before,
                     give_back: life.base_known,

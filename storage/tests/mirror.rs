@@ -467,6 +467,43 @@ fn a_sector_of_the_open_segment_that_cannot_be_read_comes_from_the_mirror() {
     assert!(error.is_storage_fault(), "{error}");
 }
 
+// The log went on without it, so its zeros say nothing of what was acknowledged meanwhile.
+#[test]
+fn the_zeros_of_a_mirror_that_was_away_are_not_taken_for_the_end_of_the_log() {
+    let mut machine = Machine::new(1, SinkFailure::Degrade);
+    machine.fill(6, 700);
+    machine.mirror.set_knobs(|knobs| knobs.write_error = u32::MAX);
+    let mut last = machine.append(&[7; 700]);
+    for at in 0..12u8 {
+        last = machine.append(&[at; 700]);
+        machine.rest();
+    }
+    assert_eq!((machine.log.durable(), machine.step().copies), (last.lsn, Copies::Degraded));
+    let Machine { local, mirror, log, queue, .. } = machine;
+    drop((log, queue));
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    mirror.set_knobs(|knobs| *knobs = SimKnobs::default());
+    let (mut opened, mut mended) = (0, 0);
+    for at in (0..OPTIONS.segment_len as usize).step_by(512) {
+        let (local, mirror) = (local.fork(), mirror.fork());
+        local.spoil_sector(&path(SegmentId::new(1)), at).unwrap();
+        match try_open(local, mirror, SinkFailure::Degrade) {
+            Ok((_, report, seen)) => {
+                let named: u64 = report.damaged.iter().map(|hit| hit.last.get() - hit.first.get() + 1).sum();
+                assert_eq!(seen.len() as u64 + named, last.lsn.get(), "byte {at}: {report:?}");
+                (opened, mended) = (opened + 1, mended + report.mirror.mended.len());
+            }
+            Err(error) => assert!(error.is_storage_fault(), "byte {at}: {error}"),
+        }
+    }
+    assert!(opened > 20 && mended > 5, "{opened} {mended}");
+    // Beside another place that the mirror can mend.
+    local.flip_bit(&path(SegmentId::new(1)), 4096 * 8 + 700).unwrap();
+    local.spoil_sector(&path(SegmentId::new(1)), last.location.offset as usize).unwrap();
+    let error = try_open(local, mirror, SinkFailure::Degrade).err().unwrap();
+    assert!(error.is_storage_fault(), "{error}");
+}
+
 // It had given back what it did not use; the mirror's copy is as long as it was, and has no footer yet.
 #[test]
 fn a_short_segment_whose_footer_cannot_be_read_comes_from_the_mirror() {

@@ -330,7 +330,11 @@ impl Source {
                 Err(error) if error.is_storage_fault() && self.entry.seal == Seal::Sealed => {
                     let to = at.saturating_add(len) as u64;
                     let mut bytes = Vec::new();
-                    let _ = read_range(&*self.file, from, to.min(self.file.len()?), &mut bytes)?;
+                    let holes = read_range(&*self.file, from, to.min(self.file.len()?), &mut bytes)?;
+                    // Nothing at all can be read: that may pass, and nobody goes on behind it.
+                    if holes.len() >= bytes.len() as u64 {
+                        return Err(error);
+                    }
                     let rest = rest.get_mut(..bytes.len()).unwrap_or_default();
                     rest.copy_from_slice(bytes.get(..rest.len()).unwrap_or_default());
                     rest.len()

@@ -32,7 +32,7 @@ impl Holes {
     }
 
     /// Bytes of all of them.
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.0.iter().fold(0, |sum, hole| sum.saturating_add(hole.end.saturating_sub(hole.start)))
     }
 
@@ -41,21 +41,26 @@ impl Holes {
         self.0.last().map_or(0, |hole| hole.end)
     }
 
-    /// Fills them, in `bytes` of the file, with those of a copy, but for what the copy lacks as well; true when any was filled.
-    pub(super) fn fill(&self, bytes: &mut [u8], copy: &[u8], lacks: &Self) -> bool {
-        let mut filled = false;
+    /// Fills them, in `bytes` of the file, with those of a copy, but for what the copy lacks as well, which is what is left.
+    pub(super) fn fill(&self, bytes: &mut [u8], copy: &[u8], lacks: &Self) -> Self {
+        let mut left = Vec::new();
         for hole in &self.0 {
             let meets = |other: &Range<u64>| other.start < hole.end && hole.start < other.end;
             let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
             let range = place(hole.start)..place(hole.end);
-            if !lacks.0.iter().any(meets)
-                && let (Some(room), Some(bytes)) = (bytes.get_mut(range.clone()), copy.get(range))
-            {
-                room.copy_from_slice(bytes);
-                filled = true;
+            match (bytes.get_mut(range.clone()), copy.get(range)) {
+                (Some(room), Some(bytes)) if !lacks.0.iter().any(meets) => room.copy_from_slice(bytes),
+                _ => left.push(hole.clone()),
             }
         }
-        filled
+        Self(left)
+    }
+
+    /// Whether each of them lies in one of these ranges.
+    pub(super) fn all_in(&self, ranges: &[Range<u64>]) -> bool {
+        let within =
+            |hole: &Range<u64>| ranges.iter().any(|range| range.start <= hole.start && hole.end <= range.end);
+        self.0.iter().all(within)
     }
 
     /// The file with zeros in their place.

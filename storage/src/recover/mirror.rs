@@ -16,6 +16,7 @@
 //!   that is empty beside a mirror that is not is the plainest case.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,7 +163,8 @@ fn what_mends(
     }
     let mut local = Vec::new();
     let holes = read_range(&*ours, 0, len, &mut local)?;
-    Ok(from_the_mirror(mirror, id, local, &holes))
+    let never_alone = env.mirror().is_some_and(|mirror| mirror.failure == SinkFailure::Stop);
+    Ok(from_the_mirror(mirror, id, local, &holes, never_alone))
 }
 
 fn from_the_mirror(
@@ -170,6 +172,7 @@ fn from_the_mirror(
     id: SegmentId,
     mut local: Vec<u8>,
     holes: &Holes,
+    never_alone: bool,
 ) -> Result<Option<Vec<u8>>, Error> {
     let theirs = mirror.open_read(&segment_path(id))?;
     let len_there = theirs.len()?;
@@ -190,8 +193,14 @@ fn from_the_mirror(
             let same = local.len() == copy.len()
                 && stamp_of(&copy, id)
                     .is_some_and(|stamp| stamp_of(&local, id).is_none_or(|known| known == stamp));
-            let filled = same && holes.fill(&mut local, &copy, &lacks);
-            take_batches(&local, &copy, id).or_else(|| filled.then_some(local))
+            // Where nothing is acknowledged without the mirror, there is nothing that its copy does not hold. Of one that the log may have gone on
+            // without, zeros say nothing.
+            let left =
+                if same && never_alone { holes.fill(&mut local, &copy, &lacks) } else { holes.clone() };
+            let filled = left != *holes;
+            let mended = take_batches(&local, &copy, id).or_else(|| filled.then_some(local));
+            // Zeros in the place of what neither can tell would be taken for the end of the log.
+            mended.filter(|bytes| left.all_in(&runs_of_batches(bytes, id)))
         }
     })
 }
@@ -246,6 +255,33 @@ fn take_batches(local: &[u8], copy: &[u8], id: SegmentId) -> Option<Vec<u8>> {
         changed = true;
     }
     changed.then_some(mended)
+}
+
+/// Where every byte is accounted for: batches that are whole and follow on one another without a gap in their numbers, with what lies
+/// between them, and the header block before the first.
+fn runs_of_batches(bytes: &[u8], id: SegmentId) -> Vec<Range<u64>> {
+    let Some(stamp) = stamp_of(bytes, id) else { return Vec::new() };
+    let begin = usize_of_u64(HEADER_BLOCK_LEN);
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    let (mut at, mut next) = (begin, None);
+    while at < bytes.len() {
+        let whole = whole_batch(bytes, at, &stamp);
+        let header = whole.and_then(|_| BatchHeader::decode(bytes.get(at..)?));
+        let end = at.saturating_add(whole.unwrap_or(1)).next_multiple_of(512);
+        if let Some(header) = header {
+            match runs.last_mut() {
+                Some(run) if next == Some(header.first) => run.end = end as u64,
+                _ => {
+                    let headed = SegmentHeader::decode(bytes).is_ok_and(|header| header.stamp == stamp);
+                    let from = if at == begin && headed { 0 } else { at };
+                    runs.push(from as u64..end as u64);
+                }
+            }
+            next = Some(header.last().next());
+        }
+        at = end;
+    }
+    runs
 }
 
 /// Length of the batch at a boundary if it is whole, with every record.
