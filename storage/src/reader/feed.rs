@@ -13,7 +13,7 @@ use super::{Entry, LogReader, Seal, read_again};
 use crate::buffer::Shared as SharedBytes;
 use crate::env::File;
 use crate::error::{Error, ErrorKind};
-use crate::format::{BATCH_HEADER_LEN, BatchHeader, HEADER_BLOCK_LEN};
+use crate::format::{BATCH_HEADER_LEN, BatchHeader, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN};
 use crate::planted::planted;
 use crate::position::{Location, Lsn, Position};
 use crate::reader::Damage;
@@ -328,13 +328,18 @@ impl Source {
             let taken = match read_again(&*self.file, rest, from) {
                 // Of a sealed segment it is damage, as under a map.
                 Err(error) if error.is_storage_fault() && self.entry.seal == Seal::Sealed => {
-                    let to = at.saturating_add(len) as u64;
+                    let (to, end) = (at.saturating_add(len) as u64, self.file.len()?);
                     let mut bytes = Vec::new();
-                    let holes = read_range(&*self.file, from, to.min(self.file.len()?), &mut bytes)?;
-                    // Nothing at all can be read: that may pass, and nobody goes on behind it.
-                    if holes.len() >= bytes.len() as u64 {
+                    // Where nothing at all can be read the device is away. That may pass: nobody goes on behind it.
+                    let ends = [0, end.saturating_sub(FOOTER_BLOCK_LEN)];
+                    let is_read = |from: &u64, bytes: &mut Vec<u8>| {
+                        let to = from.saturating_add(FOOTER_BLOCK_LEN).min(end);
+                        read_range(&*self.file, *from, to, bytes).is_ok_and(|holes| holes.is_empty())
+                    };
+                    if !ends.iter().any(|from| is_read(from, &mut bytes)) {
                         return Err(error);
                     }
+                    let _ = read_range(&*self.file, from, to.min(end), &mut bytes)?;
                     let rest = rest.get_mut(..bytes.len()).unwrap_or_default();
                     rest.copy_from_slice(bytes.get(..rest.len()).unwrap_or_default());
                     rest.len()

@@ -27,12 +27,12 @@ impl Holes {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Bytes of all of them.
-    pub(crate) fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.0.iter().fold(0, |sum, hole| sum.saturating_add(hole.end.saturating_sub(hole.start)))
     }
 
