@@ -236,3 +236,38 @@ fn readers_race_the_writer_and_see_whole_records_only() {
         assert_eq!(follower.join().unwrap(), last);
     }
 }
+
+// A bad sector is damage, told once; a device that is away for a moment is none, and nobody goes on behind what it holds.
+#[test]
+fn a_feed_waits_for_a_device_that_is_away() {
+    let mut machine = Machine::new(1);
+    let places: Vec<_> = (0..40u8).map(|at| (machine.append(&[at; 700]), machine.rest()).0).collect();
+    machine.log.seal();
+    let _ = machine.append(b"opens the next");
+    machine.rest();
+    let sealed = machine.log.reader().sealed_segments()[0].id;
+    let env = machine.env.power_cut();
+    env.spoil_sector(&Path::new("log").join(format!("{sealed}.seg")), places[20].location.offset as usize)
+        .unwrap();
+    let (log, _) = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).unwrap();
+    let mut feed = log.reader().records_from(Position::START, Lsn::new(40));
+    env.set_knobs(|knobs| knobs.read_error = 65_536);
+    for _ in 0..3 {
+        let error = feed.next().map(|_| ()).unwrap_err();
+        assert!(error.is_storage_fault() && error.kind() != ErrorKind::Corrupt, "{error}");
+        assert_eq!(feed.position(), Position::START);
+    }
+    env.set_knobs(|knobs| knobs.read_error = 0);
+    let (mut given, mut damaged) = (0, 0);
+    loop {
+        match feed.next() {
+            Ok(Some(_)) => given += 1,
+            Ok(None) => break,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                damaged += 1;
+            }
+        }
+    }
+    assert!(given >= 33 && damaged == 1, "{given} {damaged}");
+}
