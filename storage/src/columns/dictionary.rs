@@ -8,9 +8,15 @@ const SMALL: usize = 256;
 /// Places of a table that has few values.
 const PLACES_MIN: usize = 64;
 
+/// Numbers that are sought together.
+const NUMBERS_TOGETHER: usize = 64;
+
 /// Numbers.
+///
+/// They wait until there are [`NUMBERS_TOGETHER`] of them, and are sought together, as [`Texts`] are.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
+    waiting: Vec<i64>,
     values: Vec<i64>,
     last: Option<(i64, u32)>,
     /// Keys plus one of the numbers below [`SMALL`]; 0 is none. Empty before the first of them.
@@ -21,9 +27,42 @@ pub(crate) struct Numbers {
 }
 
 impl Numbers {
-    /// The key of a number.
+    /// Takes a number in; whether enough of them wait.
     #[inline]
-    pub(crate) fn key(&mut self, number: i64) -> u32 {
+    pub(crate) fn push(&mut self, number: i64) -> bool {
+        self.waiting.push(number);
+        self.waiting.len() >= NUMBERS_TOGETHER
+    }
+
+    /// The keys of the numbers that wait, behind `keys`; the least and the largest of them.
+    pub(crate) fn settle(&mut self, keys: &mut Vec<u32>) -> Option<(i64, i64)> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut bounds = None;
+        for together in waiting.chunks(NUMBERS_TOGETHER) {
+            let mask = self.places.len().saturating_sub(1);
+            let mut seen = [(0_i64, 0_u32); NUMBERS_TOGETHER];
+            for (seen, number) in seen.iter_mut().zip(together) {
+                // A small one is not there.
+                *seen = self.places.get(index(scattered(*number)) & mask).copied().unwrap_or_default();
+            }
+            keys.extend(together.iter().zip(seen).map(|(number, (there, key))| match key.checked_sub(1) {
+                Some(key) if there == *number => key,
+                _ => self.key(*number),
+            }));
+            let (least, most) = bounds.unwrap_or((i64::MAX, i64::MIN));
+            bounds = Some(
+                together
+                    .iter()
+                    .fold((least, most), |(least, most), number| (least.min(*number), most.max(*number))),
+            );
+        }
+        waiting.clear();
+        self.waiting = waiting;
+        bounds
+    }
+
+    /// The key of a number.
+    fn key(&mut self, number: i64) -> u32 {
         if let Some((last, key)) = self.last
             && last == number
         {
@@ -277,4 +316,33 @@ fn index(number: u32) -> usize {
 /// The length of a text before it.
 pub(crate) fn len_of(text: &[u8]) -> [u8; 4] {
     u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    /// Numbers that wait together, some of them new, some small, some there before.
+    #[test]
+    fn a_number_has_the_key_of_its_first() {
+        let (mut numbers, mut keys) = (Numbers::default(), Vec::new());
+        let mut model: HashMap<i64, u32> = HashMap::new();
+        let (mut asked, mut bounds, mut told) = (Vec::new(), (i64::MAX, i64::MIN), (i64::MAX, i64::MIN));
+        let mut seed = 7_u64;
+        for at in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let which = seed >> 40 & 0xFFF;
+            let number = if which < 400 { which } else { which.wrapping_mul(0x9E37_79B9_7F4A_7C15) };
+            let number = number.cast_signed();
+            let next = u32::try_from(model.len()).unwrap_or(u32::MAX);
+            asked.push(*model.entry(number).or_insert(next));
+            bounds = (bounds.0.min(number), bounds.1.max(number));
+            if numbers.push(number) || at == 19_999 {
+                let (least, most) = numbers.settle(&mut keys).unwrap_or(told);
+                told = (told.0.min(least), told.1.max(most));
+            }
+        }
+        assert_eq!((keys, told, numbers.values().len()), (asked, bounds, model.len()));
+    }
 }

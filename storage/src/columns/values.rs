@@ -115,13 +115,18 @@ impl Values {
 
     fn push_number(&mut self, number: i64) -> bool {
         self.count = self.count.saturating_add(1);
+        if let Form::NumberKeys(numbers, _) = &mut self.form {
+            if numbers.push(number) {
+                self.settle();
+            }
+            return true;
+        }
         self.least = self.least.min(number);
         self.most = self.most.max(number);
         match &mut self.form {
             Form::Deltas(deltas) => deltas.push(number),
-            Form::NumberKeys(numbers, keys) => keys.push(numbers.key(number)),
             Form::Plain(bytes) => plain(is_narrow(self.kind), number, bytes),
-            Form::TextKeys(..) => {}
+            Form::NumberKeys(..) | Form::TextKeys(..) => {}
         }
         true
     }
@@ -145,10 +150,16 @@ impl Values {
         true
     }
 
-    /// Gives the texts that wait their keys: before anything is asked of the page or the dictionary.
+    /// Gives what waits its keys: before anything is asked of the page or the dictionary.
     pub(crate) fn settle(&mut self) {
-        if let Form::TextKeys(texts, keys) = &mut self.form {
-            texts.settle(self.page, keys, |text| self.text.widen(text));
+        match &mut self.form {
+            Form::TextKeys(texts, keys) => texts.settle(self.page, keys, |text| self.text.widen(text)),
+            Form::NumberKeys(numbers, keys) => {
+                if let Some((least, most)) = numbers.settle(keys) {
+                    (self.least, self.most) = (self.least.min(least), self.most.max(most));
+                }
+            }
+            Form::Deltas(_) | Form::Plain(_) => {}
         }
     }
 
