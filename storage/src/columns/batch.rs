@@ -149,6 +149,7 @@ impl Values {
         match (self, cell) {
             (Self::Int64(builder), Cell::Int(value)) => builder.append_value(value),
             (Self::Text(builder), Cell::Text(value)) => builder.append_value(value),
+            (Self::Text(builder), Cell::Coded(value)) => builder.append_value(value.to_cow()),
             (Self::Decimal(builder), Cell::Int(value)) if (-DECIMAL_MAX..=DECIMAL_MAX).contains(&value) => {
                 builder.append_value(i128::from(value));
             }

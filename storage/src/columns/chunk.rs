@@ -119,7 +119,7 @@ impl Chunk {
             }
         }
         self.filled = row.saturating_add(1);
-        if matches!(cell, Cell::Text(_)) && (self.values.is_full() || self.is_long()) {
+        if matches!(cell, Cell::Text(_) | Cell::Coded(_)) && (self.values.is_full() || self.is_long()) {
             self.end_page(codec)?;
         }
         Ok(())

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use ofd_codec::Cp866;
 
 use super::row::Row;
 
@@ -81,6 +82,8 @@ pub enum Cell<'a> {
     Flag(bool),
     /// Text.
     Text(&'a str),
+    /// Text as a document has it.
+    Coded(Cp866<'a>),
     /// Raw bytes.
     Bytes(&'a [u8]),
 }

@@ -179,7 +179,7 @@ pub(super) fn padded_text(value: &Value<'_>, texts: &mut Texts) -> Option<Text> 
 }
 
 fn some_text(text: Cp866<'_>, texts: &mut Texts) -> Option<Text> {
-    (!text.0.is_empty()).then(|| texts.decode(text))
+    (!text.0.is_empty()).then(|| texts.take(text))
 }
 
 /// An INN, see [`inn_bytes`].

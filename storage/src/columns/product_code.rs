@@ -30,7 +30,7 @@ const GTIN_LEN: usize = 14;
 impl ProductCode {
     /// Tag 1080: EAN-13 as text.
     pub fn from_barcode(value: &Value<'_>, texts: &mut Texts) -> Self {
-        let raw = texts.decode(value.text().trimmed());
+        let raw = texts.take(value.text().trimmed());
         let gtin = gtin(raw, texts, padded_gtin);
         Self { kind: Some("ean13"), gtin, raw: Some(raw) }
     }
@@ -81,11 +81,11 @@ impl ProductCode {
                 1325 => "f6",
                 _ => continue,
             };
-            let raw = texts.decode(code.text().trimmed());
+            let raw = texts.take(code.text().trimmed());
             let gtin = match tag.0 {
                 1301..=1303 => gtin(raw, texts, padded_gtin),
                 // With the application identifier: 01, GTIN, then 21 and the serial number.
-                1304 | 1305 => gtin(raw, texts, |raw| raw.strip_prefix("01").and_then(leading_gtin)),
+                1304 | 1305 => gtin(raw, texts, |raw| raw.strip_prefix(b"01").and_then(leading_gtin)),
                 1306 => gtin(raw, texts, leading_gtin),
                 _ => None,
             };
@@ -96,17 +96,18 @@ impl ProductCode {
 }
 
 /// The GTIN that `find` sees in a text.
-fn gtin(raw: Text, texts: &mut Texts, find: impl FnOnce(&str) -> Option<String>) -> Option<Text> {
-    let gtin = find(texts.get(raw))?;
+fn gtin(raw: Text, texts: &mut Texts, find: impl FnOnce(&[u8]) -> Option<String>) -> Option<Text> {
+    let gtin = find(texts.bytes(raw))?;
     Some(texts.put(&gtin))
 }
 
-fn padded_gtin(digits: &str) -> Option<String> {
-    let good = matches!(digits.len(), 1..=GTIN_LEN) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    good.then(|| format!("{digits:0>GTIN_LEN$}"))
+fn padded_gtin(digits: &[u8]) -> Option<String> {
+    let good = matches!(digits.len(), 1..=GTIN_LEN) && digits.iter().all(u8::is_ascii_digit);
+    let digits = std::str::from_utf8(digits).ok().filter(|_| good)?;
+    Some(format!("{digits:0>GTIN_LEN$}"))
 }
 
-fn leading_gtin(text: &str) -> Option<String> {
+fn leading_gtin(text: &[u8]) -> Option<String> {
     text.get(..GTIN_LEN).and_then(padded_gtin)
 }
 
@@ -132,7 +133,7 @@ mod tests {
         let mut texts = Texts::default();
         let (_, value) = Tlv::new(bytes).next().unwrap().unwrap();
         let code = read(&value, &mut texts);
-        let text = |text: Option<Text>| text.map(|it| texts.get(it).to_owned());
+        let text = |text: Option<Text>| text.map(|it| texts.get(it).into_owned());
         (code.kind, text(code.gtin), text(code.raw))
     }
 

@@ -198,7 +198,7 @@ pub struct Row {
 impl Row {
     /// The cell of one of its texts.
     pub(super) fn text(&self, text: Option<Text>) -> Cell<'_> {
-        text.map_or(Cell::Null, |text| Cell::Text(self.texts.get(text)))
+        text.map_or(Cell::Null, |text| self.texts.cell(text))
     }
 
     /// The day the document lies under.

@@ -1,18 +1,21 @@
-//! Texts of a row: one behind another in one string that is used again for the next row. A receipt has some thirty, and one
+//! Texts of a row: one behind another in memory that is used again for the next row. A receipt has some thirty, and one
 //! allocation for each of them took as long as reading the document did.
 //!
-//! Most texts of a document stand in the one before it: the user, the address, the cashier, the goods of one shop. What was
-//! decoded last is kept, and taken when the same bytes come again.
+//! A text of a document stays in CP866, as it came. Most stand in the document before it and in a dictionary already, where
+//! they are known by these bytes ([`super::dictionary`]); half of the time of reading was decoding them.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use ofd_codec::Cp866;
+
+use super::Cell;
 
 /// The texts.
 #[derive(Clone, Debug, Default)]
 pub struct Texts {
     text: String,
-    known: Known,
+    coded: Vec<u8>,
 }
 
 /// Where a text of a row stands among [`Texts`].
@@ -20,12 +23,14 @@ pub struct Texts {
 pub struct Text {
     start: u32,
     end: u32,
+    coded: bool,
 }
 
 impl Texts {
     /// Forgets all of them.
     pub(super) fn clear(&mut self) {
         self.text.clear();
+        self.coded.clear();
     }
 
     /// Takes a text in.
@@ -35,27 +40,44 @@ impl Texts {
 
     /// Takes in what `write` puts behind the texts that are there.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut String)) -> Text {
-        let start = self.len();
+        let start = place(self.text.len());
         write(&mut self.text);
-        Text { start, end: self.len() }
+        Text { start, end: place(self.text.len()), coded: false }
     }
 
-    /// Takes in what the bytes say.
-    pub(super) fn decode(&mut self, bytes: Cp866<'_>) -> Text {
-        let start = self.len();
-        self.known.write(bytes, &mut self.text);
-        Text { start, end: self.len() }
+    /// Takes in a text of a document.
+    pub(super) fn take(&mut self, text: Cp866<'_>) -> Text {
+        let start = place(self.coded.len());
+        self.coded.extend_from_slice(text.0);
+        Text { start, end: place(self.coded.len()), coded: true }
     }
 
     /// The text. It must be of this row: when the next one is read something else stands there.
-    pub fn get(&self, text: Text) -> &str {
-        self.text.get(text.range()).unwrap_or_default()
+    pub fn get(&self, text: Text) -> Cow<'_, str> {
+        match text.coded {
+            true => Cp866(self.bytes(text)).to_cow(),
+            false => self.text.get(text.range()).unwrap_or_default().into(),
+        }
     }
 
-    /// Of a document that has 32 KiB at most: far from the end of this number.
-    fn len(&self) -> u32 {
-        u32::try_from(self.text.len()).unwrap_or(u32::MAX)
+    /// Its bytes, in CP866 or UTF-8: what is ASCII is the same in both.
+    pub(super) fn bytes(&self, text: Text) -> &[u8] {
+        let all = if text.coded { &self.coded } else { self.text.as_bytes() };
+        all.get(text.range()).unwrap_or_default()
     }
+
+    /// Its cell.
+    pub(super) fn cell(&self, text: Text) -> Cell<'_> {
+        match text.coded {
+            true => Cell::Coded(Cp866(self.bytes(text))),
+            false => Cell::Text(self.text.get(text.range()).unwrap_or_default()),
+        }
+    }
+}
+
+/// A place among texts of a document, which has 32 KiB at most: far from the end of this number.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 impl Text {
@@ -65,71 +87,20 @@ impl Text {
     }
 }
 
-/// Texts that are kept: more than one shop has in its goods and registers, few enough for the cache of a core.
-const KNOWN: usize = 2048;
-/// Bytes of the longest that is kept: with [`KNOWN`] the bound of the memory, some 2 MB.
-const KNOWN_BYTES_MAX: usize = 256;
-
-/// What was decoded last, each in the place that its bytes lead to.
-#[derive(Clone, Debug)]
-struct Known {
-    hasher: ahash::RandomState,
-    places: Vec<(Vec<u8>, String)>,
-}
-
-impl Default for Known {
-    fn default() -> Self {
-        Self { hasher: ahash::RandomState::with_seeds(1, 2, 3, 4), places: Vec::new() }
-    }
-}
-
-impl Known {
-    fn write(&mut self, bytes: Cp866<'_>, out: &mut String) {
-        if bytes.0.len() > KNOWN_BYTES_MAX || bytes.0.is_ascii() {
-            return bytes.push_to(out);
-        }
-        if self.places.is_empty() {
-            self.places.resize_with(KNOWN, Default::default);
-        }
-        let place = usize::try_from(self.hasher.hash_one(bytes.0)).unwrap_or_default() % KNOWN;
-        let Some((known, text)) = self.places.get_mut(place) else { return bytes.push_to(out) };
-        if known.as_slice() != bytes.0 {
-            known.clear();
-            known.extend_from_slice(bytes.0);
-            text.clear();
-            bytes.push_to(text);
-        }
-        out.push_str(text);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// A text that is taken for another would stand in the archive under a wrong name.
     #[test]
-    fn a_text_that_is_known_is_the_text_of_its_bytes() {
+    fn a_text_is_given_as_it_came() {
         let mut texts = Texts::default();
-        let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
-        for round in 0..200_u32 {
+        for _ in 0..2 {
             texts.clear();
-            let mut asked = Vec::new();
-            for _ in 0..100 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                // Some two thousand texts and many more: a place is asked for again, and taken by others.
-                let (which, len) = (seed >> 52, usize::try_from(seed >> 40 & 0x1FF).unwrap_or_default());
-                let rare = if round % 2 == 0 { 0 } else { seed >> 33 };
-                let bytes: Vec<u8> = (0..)
-                    .map(|at: u64| (which ^ rare).wrapping_mul(at | 1).to_le_bytes()[1])
-                    .take(len)
-                    .collect();
-                let text = texts.decode(Cp866(&bytes));
-                asked.push((text, Cp866(&bytes).to_string()));
-            }
-            for (text, asked) in &asked {
-                assert_eq!(texts.get(*text), asked);
-            }
+            let (put, taken) = (texts.put("Ёлкина"), texts.take(Cp866(b"\x8C\xF1\xA4 5%")));
+            let last = texts.take(Cp866(b"0001"));
+            assert_eq!((texts.get(put), texts.get(taken)), ("Ёлкина".into(), "Мёд 5%".into()));
+            assert_eq!((texts.cell(put), texts.bytes(last)), (Cell::Text("Ёлкина"), &b"0001"[..]));
+            assert_eq!(texts.cell(taken), Cell::Coded(Cp866(b"\x8C\xF1\xA4 5%")));
         }
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! A column with a dictionary has it until it is full; from there on its values stand in their pages as they are.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::LazyLock;
+
+use ofd_codec::Cp866;
 use parquet::basic::Encoding;
 use parquet::data_type::ByteArray;
 use parquet::file::statistics::{Statistics, ValueStatistics};
@@ -55,8 +60,11 @@ pub(crate) struct Values {
 /// What is known of the texts of a page.
 #[derive(Debug, Default)]
 struct TextPage {
-    bytes: i64,
+    /// Bytes of all of them.
+    len: usize,
     bounds: Option<(Vec<u8>, Vec<u8>)>,
+    /// Of those in CP866, which are decoded when the page ends.
+    coded_bounds: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 /// How the values of the page are kept.
@@ -107,7 +115,8 @@ impl Values {
             Cell::Int(number) if !matches!(self.kind, Kind::Text | Kind::Flag) => {
                 self.fits.0 <= number && number <= self.fits.1 && self.push_number(number)
             }
-            Cell::Text(text) if self.kind == Kind::Text => self.push_text(text),
+            Cell::Text(text) if self.kind == Kind::Text => self.push_text(text.as_bytes(), false),
+            Cell::Coded(text) if self.kind == Kind::Text => self.push_text(text.0, !text.0.is_ascii()),
             Cell::Flag(flag) if self.kind == Kind::Flag => self.push_flag(flag),
             _ => false,
         }
@@ -131,19 +140,25 @@ impl Values {
         true
     }
 
-    fn push_text(&mut self, text: &str) -> bool {
+    /// A text in UTF-8 or, `coded`, in CP866 that is not ASCII.
+    fn push_text(&mut self, text: &[u8], coded: bool) -> bool {
         self.count = self.count.saturating_add(1);
-        self.text.bytes = self.text.bytes.saturating_add(i64::try_from(text.len()).unwrap_or(i64::MAX));
         match &mut self.form {
             Form::TextKeys(texts, _) => {
-                if texts.push(text) {
+                if texts.push(text, coded) {
                     self.settle();
                 }
             }
             Form::Plain(bytes) => {
-                bytes.extend_from_slice(&len_of(text.as_bytes()));
-                bytes.extend_from_slice(text.as_bytes());
-                self.text.widen(text.as_bytes());
+                let whole = if coded {
+                    Cow::Owned(Cp866(text).to_cow().into_owned().into_bytes())
+                } else {
+                    text.into()
+                };
+                bytes.extend_from_slice(&len_of(&whole));
+                bytes.extend_from_slice(&whole);
+                self.text.len = self.text.len.saturating_add(whole.len());
+                self.text.widen(&whole);
             }
             Form::Deltas(_) | Form::NumberKeys(..) => {}
         }
@@ -153,7 +168,14 @@ impl Values {
     /// Gives what waits its keys: before anything is asked of the page or the dictionary.
     pub(crate) fn settle(&mut self) {
         match &mut self.form {
-            Form::TextKeys(texts, keys) => texts.settle(self.page, keys, |text| self.text.widen(text)),
+            Form::TextKeys(texts, keys) => {
+                let page = &mut self.text;
+                let len = texts.settle(self.page, keys, |text, coded| match coded {
+                    true => page.widen_coded(text),
+                    false => page.widen(text),
+                });
+                page.len = page.len.saturating_add(len);
+            }
             Form::NumberKeys(numbers, keys) => {
                 if let Some((least, most)) = numbers.settle(keys) {
                     (self.least, self.most) = (self.least.min(least), self.most.max(most));
@@ -233,10 +255,11 @@ impl Values {
             }
         };
         let text = std::mem::take(&mut self.text);
-        let bounds = if self.count == 0 { None } else { self.bounds(text.bounds) };
+        let text_bytes = (self.kind == Kind::Text).then(|| i64::try_from(text.len).unwrap_or(i64::MAX));
+        let bounds = if self.count == 0 { None } else { self.bounds(text.bounds()) };
         (self.count, self.least, self.most) = (0, i64::MAX, i64::MIN);
         self.page = self.page.saturating_add(1);
-        Page { encoding, bounds, text_bytes: (self.kind == Kind::Text).then_some(text.bytes) }
+        Page { encoding, bounds, text_bytes }
     }
 
     fn bounds(&self, texts: Option<(Vec<u8>, Vec<u8>)>) -> Option<Bounds> {
@@ -296,20 +319,53 @@ impl Values {
 
 impl TextPage {
     fn widen(&mut self, text: &[u8]) {
-        let Some((least, most)) = &mut self.bounds else {
-            self.bounds = Some((text.to_vec(), text.to_vec()));
-            return;
-        };
-        let bound = if text < least.as_slice() {
-            least
-        } else if text > most.as_slice() {
-            most
-        } else {
-            return;
-        };
-        bound.clear();
-        bound.extend_from_slice(text);
+        widen(&mut self.bounds, text, <[u8]>::cmp);
     }
+
+    fn widen_coded(&mut self, text: &[u8]) {
+        widen(&mut self.coded_bounds, text, order_of_coded);
+    }
+
+    /// The least and the largest of all.
+    fn bounds(mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        if let Some((least, most)) = self.coded_bounds.take() {
+            self.widen(Cp866(&least).to_string().as_bytes());
+            self.widen(Cp866(&most).to_string().as_bytes());
+        }
+        self.bounds
+    }
+}
+
+fn widen(bounds: &mut Option<(Vec<u8>, Vec<u8>)>, text: &[u8], order: impl Fn(&[u8], &[u8]) -> Ordering) {
+    let Some((least, most)) = bounds else {
+        *bounds = Some((text.to_vec(), text.to_vec()));
+        return;
+    };
+    let bound = if order(text, least).is_lt() {
+        least
+    } else if order(text, most).is_gt() {
+        most
+    } else {
+        return;
+    };
+    bound.clear();
+    bound.extend_from_slice(text);
+}
+
+/// Places of the characters of CP866 among all of Unicode, by their bytes.
+static CHARACTERS: LazyLock<[u32; 256]> = LazyLock::new(|| {
+    let mut characters = [0; 256];
+    for (byte, place) in (0..=u8::MAX).zip(&mut characters) {
+        *place = Cp866(&[byte]).to_string().chars().next().map_or(0, u32::from);
+    }
+    characters
+});
+
+/// The order of two texts in CP866: that of their bytes in UTF-8, which is the one of characters.
+fn order_of_coded(one: &[u8], other: &[u8]) -> Ordering {
+    let place = |byte: &u8| CHARACTERS.get(usize::from(*byte));
+    let differ = one.iter().zip(other).find(|(one, other)| one != other);
+    differ.map_or(one.len().cmp(&other.len()), |(one, other)| place(one).cmp(&place(other)))
 }
 
 /// Old readers, who take everything for signed, may have these bounds too.
@@ -369,4 +425,44 @@ fn above(begin: &str) -> Option<Vec<u8>> {
         let head = begin.get(..at).filter(|_| next.len_utf8() == last.len_utf8())?;
         Some(format!("{head}{next}").into_bytes())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A bound that is none makes readers leave out pages that hold what they look for.
+    #[test]
+    fn texts_in_cp866_have_the_order_of_their_utf8() {
+        let check = |one: &[u8], other: &[u8]| {
+            let whole = Cp866(one).to_string().cmp(&Cp866(other).to_string());
+            assert_eq!(order_of_coded(one, other), whole, "{one:?} {other:?}");
+        };
+        for one in 0..=u8::MAX {
+            for other in 0..=u8::MAX {
+                check(&[one], &[other]);
+            }
+            check(&[one], &[]);
+            check(&[one], &[one, b' ']);
+            check(&[b'a', one], &[b'a', 0xA4]);
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_a_page_are_those_of_all_its_texts() {
+        let text = |bytes: &'static [u8]| Cell::Coded(Cp866(bytes));
+        let cells = [Cell::Text("Ёж"), text(b"\x80\x81"), text(b"plain"), text(b"\xF0"), Cell::Text("Ж")];
+        let bounds = |cells: &[Cell<'_>]| {
+            let mut values = Values::new(Kind::Text, Layout::Dictionary, 1 << 20)?;
+            cells.iter().for_each(|cell| assert!(values.push(*cell)));
+            let page = values.end_page(&mut Vec::new());
+            page.bounds.zip(page.text_bytes)
+        };
+        let of =
+            |least: &str, most: &str, len| Some(((Bound::Text(least.into()), Bound::Text(most.into())), len));
+        assert_eq!(bounds(&cells), of("plain", "Ж", 4 + 4 + 5 + 2 + 2));
+        assert_eq!(bounds(&cells[1..2]), of("АБ", "АБ", 4));
+        assert_eq!(bounds(&[cells[1], cells[3]]), of("Ё", "АБ", 6));
+        assert_eq!(bounds(&[]), None);
+    }
 }

@@ -95,10 +95,9 @@ impl Test {
             (Self::NotZero, Cell::Int(number)) => number != 0,
             (Self::Flag(wanted), Cell::Flag(flag)) => *wanted == flag,
             (Self::Texts(texts), Cell::Text(text)) => texts.contains(text),
-            (Self::Words(words), Cell::Text(text)) => {
-                fold(text, folded);
-                words.iter().all(|word| folded.contains(word.as_str()))
-            }
+            (Self::Texts(texts), Cell::Coded(text)) => texts.contains(&*text.to_cow()),
+            (Self::Words(words), Cell::Text(text)) => has_words(text, words, folded),
+            (Self::Words(words), Cell::Coded(text)) => has_words(&text.to_cow(), words, folded),
             _ => false,
         })
     }
@@ -149,6 +148,12 @@ pub(super) fn fold(text: &str, into: &mut String) {
     into.extend(text.chars().flat_map(char::to_lowercase).map(|it| if it == 'ё' { 'е' } else { it }));
 }
 
+/// Whether the words, which are folded, stand in a text.
+fn has_words(text: &str, words: &[String], folded: &mut String) -> bool {
+    fold(text, folded);
+    words.iter().all(|word| folded.contains(word.as_str()))
+}
+
 /// The words of a text, folded.
 pub(super) fn words_of(text: &str) -> Vec<String> {
     let mut folded = String::new();
@@ -159,6 +164,7 @@ pub(super) fn words_of(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ofd_codec::Cp866;
 
     fn check(test: &Test, cell: Cell<'_>, expected: bool) {
         assert_eq!(test.takes(1, |_| cell, &mut String::new()), expected, "{test:?} {cell:?}");
@@ -172,6 +178,14 @@ mod tests {
         check(&test, Cell::Text("цветочный мёд"), true);
         check(&test, Cell::Text("мёд гречишный"), false);
         check(&test, Cell::Null, false);
+        // As a document in the log has them.
+        let coded: [&[u8]; 2] = [b"\x8C\x85\x84 \xE6\xA2\xA5\xE2\xAE\xE7\xAD\xEB\xA9", b"\xAC\xF1\xA4"];
+        let coded = coded.map(|it| Cell::Coded(Cp866(it)));
+        check(&test, coded[0], true);
+        check(&test, coded[1], false);
+        let text = Test::Texts(BTreeSet::from(["мёд".to_owned()]));
+        check(&text, coded[1], true);
+        check(&text, coded[0], false);
     }
 
     // What statistics rule out must be ruled out by the cells as well: a page that is passed over holds no match.

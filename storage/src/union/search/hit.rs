@@ -184,6 +184,7 @@ impl SearchHit {
         };
         let text = |name: &str| match cell(name) {
             Cell::Text(value) => Some(value.to_owned()),
+            Cell::Coded(value) => Some(value.to_string()),
             _ => None,
         };
         let small = |name: &str| int(name).and_then(|it| u8::try_from(it).ok());
