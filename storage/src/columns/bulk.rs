@@ -120,17 +120,19 @@ impl Bulk {
 
     fn end_page(&mut self, rows: &[usize], bytes: &[u8], codec: &mut Codec) -> Result<(), ParquetError> {
         let values = rows.iter().filter(|len| **len > 0).count();
-        codec.page.clear();
+        let whole = bytes.len().saturating_sub(values.saturating_mul(PREFIX));
+        let whole = Some(i64::try_from(whole).unwrap_or(i64::MAX));
+        let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         if self.nullable {
+            codec.page.clear();
             codec.levels(rows.iter().map(|len| (u32::from(*len > 0), 1)), rows.len(), values);
+            codec.page.extend_from_slice(bytes);
+            self.pages.add(codec, Encoding::PLAIN, count, whole)?;
         } else if values < rows.len() {
             return Err(ParquetError::General(format!("NULL in {}", self.pages.descr().path())));
+        } else {
+            self.pages.add_values(codec, bytes, Encoding::PLAIN, count, whole)?;
         }
-        codec.page.extend_from_slice(bytes);
-        let whole = bytes.len().saturating_sub(values.saturating_mul(PREFIX));
-        let whole = i64::try_from(whole).unwrap_or(i64::MAX);
-        let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        self.pages.add(codec, Encoding::PLAIN, count, Some(whole))?;
         self.paged = self.paged.saturating_add(rows.len());
         (self.page_rows, self.page_bytes) = (0, 0);
         Ok(())

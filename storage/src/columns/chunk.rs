@@ -32,8 +32,10 @@ pub(crate) struct Chunk {
     page_rows_max: usize,
     /// Of a column without NULL there are no levels.
     nullable: bool,
-    /// The rows of the page: so many NULLs, so many values, and so on.
+    /// The rows of the page: so many NULLs, so many values, and so on; but for the values at the end of it.
     runs: Vec<u32>,
+    /// Those.
+    run: u32,
     /// Rows of the group that have a level.
     filled: u32,
     /// Rows of the group that lie in pages.
@@ -91,6 +93,7 @@ impl Chunk {
             page_rows_max: properties.data_page_row_count_limit(),
             nullable: descr.max_def_level() > 0,
             runs: Vec::new(),
+            run: 0,
             filled: 0,
             paged: 0,
             bloom,
@@ -111,28 +114,32 @@ impl Chunk {
         if let (Some((bloom, _)), Cell::Int(number)) = (&mut self.bloom, cell) {
             bloom.insert(&number);
         }
-        match self.runs.last_mut() {
-            Some(values) if row == self.filled => *values = values.saturating_add(1),
-            _ => {
-                self.nulls_up_to(row);
-                self.runs.push(1);
-            }
+        if row > self.filled {
+            self.nulls_up_to(row);
         }
+        self.run = self.run.saturating_add(1);
         self.filled = row.saturating_add(1);
-        if matches!(cell, Cell::Text(_) | Cell::Coded(_)) && (self.values.is_full() || self.is_long()) {
+        // What waits has changed neither the page nor the dictionary.
+        if matches!(cell, Cell::Text(_) | Cell::Coded(_))
+            && !self.values.has_waiting()
+            && (self.values.is_full() || self.is_long())
+        {
             self.end_page(codec)?;
         }
         Ok(())
     }
 
-    /// The rows before this one that have no level are NULL. Leaves the runs behind one of NULLs.
+    /// The rows before this one that have no level are NULL.
     fn nulls_up_to(&mut self, row: u32) {
         let nulls = row.saturating_sub(self.filled);
-        if self.runs.len().is_multiple_of(2) {
-            self.runs.push(nulls);
-        } else if let Some(last) = self.runs.last_mut() {
-            *last = last.saturating_add(nulls);
+        match self.runs.last_mut() {
+            Some(last) if self.run == 0 => *last = last.saturating_add(nulls),
+            Some(_) => self.runs.extend([self.run, nulls]),
+            // No NULLs before the values with which the page begins.
+            None if self.run > 0 => self.runs.extend([0, self.run, nulls]),
+            None => self.runs.push(nulls),
         }
+        self.run = 0;
         self.filled = row;
     }
 
@@ -173,10 +180,14 @@ impl Chunk {
         codec.page.clear();
         if self.nullable {
             let count = |rows: u32| usize::try_from(rows).unwrap_or_default();
+            if self.run > 0 {
+                self.nulls_up_to(self.filled);
+            }
             let runs = [0, 1].into_iter().cycle().zip(self.runs.iter().map(|run| count(*run)));
             codec.levels(runs, count(rows), count(values));
         }
         self.runs.clear();
+        self.run = 0;
         self.paged = self.filled;
         let page = self.values.end_page(&mut codec.page);
         self.tell_page(page.bounds, page.text_bytes, rows, nulls);

@@ -253,6 +253,11 @@ impl Texts {
         tags.len() >= TOGETHER || bytes.len() >= TOGETHER_BYTES
     }
 
+    /// Whether some wait.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.tags.is_empty()
+    }
+
     /// The keys of the texts that wait, behind `keys`; how many bytes of UTF-8 they are. Calls `fresh` with each that is new
     /// to the page of data with this number, and with whether it is coded.
     pub(crate) fn settle(

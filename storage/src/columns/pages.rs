@@ -56,9 +56,17 @@ impl Codec {
 
     /// What lies in `page`, compressed.
     fn packed(&mut self) -> Result<Bytes, ParquetError> {
+        let page = std::mem::take(&mut self.page);
+        let packed = self.packed_of(&page);
+        self.page = page;
+        packed
+    }
+
+    /// A page, compressed.
+    fn packed_of(&mut self, page: &[u8]) -> Result<Bytes, ParquetError> {
         self.packed.clear();
-        self.packed.reserve(zstd::zstd_safe::compress_bound(self.page.len()));
-        self.zstd.compress_to_buffer(&self.page, &mut self.packed)?;
+        self.packed.reserve(zstd::zstd_safe::compress_bound(page.len()));
+        self.zstd.compress_to_buffer(page, &mut self.packed)?;
         Ok(Bytes::copy_from_slice(&self.packed))
     }
 }
@@ -123,8 +131,35 @@ impl Pages {
         rows: u32,
         text_bytes: Option<i64>,
     ) -> Result<(), ParquetError> {
+        let packed = codec.packed()?;
+        self.add_packed(packed, codec.page.len(), encoding, rows, text_bytes)
+    }
+
+    /// The same of a page without levels that lies elsewhere.
+    ///
+    /// # Errors
+    /// Of the compression.
+    pub(crate) fn add_values(
+        &mut self,
+        codec: &mut Codec,
+        values: &[u8],
+        encoding: Encoding,
+        rows: u32,
+        text_bytes: Option<i64>,
+    ) -> Result<(), ParquetError> {
+        self.add_packed(codec.packed_of(values)?, values.len(), encoding, rows, text_bytes)
+    }
+
+    fn add_packed(
+        &mut self,
+        buf: Bytes,
+        whole_len: usize,
+        encoding: Encoding,
+        rows: u32,
+        text_bytes: Option<i64>,
+    ) -> Result<(), ParquetError> {
         let page = Page::DataPage {
-            buf: codec.packed()?,
+            buf,
             num_values: rows,
             encoding,
             def_level_encoding: Encoding::RLE,
@@ -132,7 +167,7 @@ impl Pages {
             statistics: None,
         };
         let at = i64::try_from(self.bytes.len()).unwrap_or(i64::MAX);
-        let spec = write_page(page, codec.page.len(), &mut self.bytes)?;
+        let spec = write_page(page, whole_len, &mut self.bytes)?;
         self.offsets.append_row_count(i64::from(rows));
         self.offsets.append_unencoded_byte_array_data_bytes(text_bytes);
         self.offsets.append_offset_and_size(at, i32::try_from(spec.compressed_size).unwrap_or(i32::MAX));

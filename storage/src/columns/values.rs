@@ -185,6 +185,11 @@ impl Values {
         }
     }
 
+    /// Whether texts wait for their keys.
+    pub(crate) fn has_waiting(&self) -> bool {
+        matches!(&self.form, Form::TextKeys(texts, _) if texts.has_waiting())
+    }
+
     fn push_flag(&mut self, flag: bool) -> bool {
         let number = i64::from(flag);
         self.least = self.least.min(number);
