@@ -2,7 +2,7 @@
 //! allocation for each of them took as long as reading the document did.
 //!
 //! A text of a document stays in CP866, as it came. Most stand in the document before it and in a dictionary already, where
-//! they are known by these bytes ([`super::dictionary`]); half of the time of reading was decoding them.
+//! they are known by these bytes (`dictionary.rs`); half of the time of reading was decoding them.
 
 use std::borrow::Cow;
 use std::ops::Range;
