@@ -381,6 +381,7 @@ impl Source {
 
 #[cfg(all(test, feature = "testing"))]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed test may panic")]
     use crate::buffer::Filling;
     use crate::driver::Driver;
     use crate::env::Env;
