@@ -29,7 +29,16 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 const NEWER_SEEDS: u64 = if cfg!(debug_assertions) { 12 } else { 240 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 50] = [
+const FAILED_ONCE: [u64; 55] = [
+    // The oracle: a flipped bit in the copy on the device of what lay in the page cache, written again and torn.
+    1_100_000_022_656,
+    // The oracle: the first write of a log was dropped and told too late, and its first start had failed.
+    1_100_000_024_579,
+    1_100_000_097_352,
+    // The oracle: a second bit flipped the footer, and the next one was written over the first.
+    1_100_000_043_298,
+    // The oracle: what a device had dropped was gone with a power cut beside a bad sector.
+    1_100_000_073_667,
     // The chain of an earlier life was lost with a closed segment whose batches all moved on.
     2_130_827_305_217_674_738,
     // A rewrite whose first write was hit was not salvaged: it began before what the failed write called proven.

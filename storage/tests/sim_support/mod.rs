@@ -400,7 +400,7 @@ impl House<'_> {
     /// One bit flips.
     fn flip(&mut self, rng: &mut Rng) -> Result<(), Broken> {
         let (places, reader, report) = survey(&self.env, self.scenario.options)?;
-        let mut flip = Flip { hit: None, proven: report.proven.get(), meta: false };
+        let mut flip = Flip { hit: None, place: None, proven: report.proven.get(), meta: false };
         let segments: Vec<_> = self.env.list(Path::new("log")).unwrap_or_default();
         let (path, bit) = match rng.below(10) {
             0 => ("log/meta".into(), rng.below(64 * 8)),
@@ -459,9 +459,18 @@ impl House<'_> {
         if let Some(sealed) = sealed.iter().find(|sealed| here(sealed.id) && (at as u64) < sealed.used) {
             self.oracle.broken_seals.push(sealed.id);
         }
+        // A footer that is hit is no seal any more, and the next one holds over what was hit before.
+        let files = files_of(&self.env);
+        self.oracle.broken_seals.retain(|id| {
+            let sealed = files.iter().any(|(file, footer)| file == id && *footer);
+            path_of(*id) != path || sealed
+        });
+        flip.place = files
+            .iter()
+            .find(|(id, _)| path_of(*id) == path)
+            .map(|(id, _)| Location { segment: *id, offset: at as u32 });
         // Where the segment waits for its footer, its chain will be another than the one that the next footer behind it goes on
         // from, if that is written.
-        let files = files_of(&self.env);
         let mut behind = files.iter().skip_while(|(id, _)| path_of(*id) != path);
         if behind.next().is_some_and(|(_, footer)| !footer)
             && let Some((id, _)) = behind.find(|(_, footer)| *footer)
@@ -623,7 +632,10 @@ impl House<'_> {
                         return Err(format!("the log does not open on a healthy disk: {error}"));
                     }
                     if error.kind() == ErrorKind::Corrupt {
-                        if self.oracle.lied && self.oracle.lying {
+                        // The first write of all, dropped by the device and told too late, in a log whose first start had failed: its first
+                        // segment is not the first that there can have been.
+                        let begin = error.to_string().ends_with("are missing at the begin of the log");
+                        if self.oracle.lied && (self.oracle.lying || begin) {
                             self.totals.refused_damage += 1;
                             return Ok(None);
                         }

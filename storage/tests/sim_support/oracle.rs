@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use ofd_storage::testing::SimEnv;
 use ofd_storage::{
-    Env, ErrorKind, Index, Location, Log, LogReader, Lsn, NO_PARTITION, Position, RecordRef, RecoveryReport,
-    SegmentId,
+    Cut, Env, ErrorKind, Index, Location, Log, LogReader, Lsn, NO_PARTITION, Position, RecordRef,
+    RecoveryReport, SegmentId,
 };
 
 use super::{Broken, Rng, Totals};
@@ -53,11 +53,16 @@ impl Expected {
 pub struct Flip {
     /// The record it is in, if any.
     pub hit: Option<u64>,
+    /// The byte.
+    pub place: Option<Location>,
     /// Everything up to here was proven when it was flipped.
     pub proven: u64,
     /// The metadata were hit.
     pub meta: bool,
 }
+
+/// A record that was hit begins at most so many bytes before.
+const HIT_LEN_MAX: u32 = 8 * 1024;
 
 /// What may be missing after the next recovery.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +178,17 @@ impl Oracle {
         }
         let excuse = std::mem::take(&mut self.excuse);
         let end = log.durable().get() as usize;
-        let flip = excuse.flip;
+        // It hit a copy that nobody read then, since another lay in the page cache and is gone: the cut says where it lies.
+        let flip = excuse.flip.map(|flip| {
+            let near = |cut: &Cut| {
+                flip.place.is_some_and(|place| {
+                    place.segment == cut.segment
+                        && (cut.offset..cut.offset + HIT_LEN_MAX).contains(&place.offset)
+                })
+            };
+            let cut = report.cut.filter(near).map(|cut| cut.first.get());
+            Flip { hit: flip.hit.or(cut), ..flip }
+        });
         if end > self.records.len() {
             return Err(format!("I3: durable {end}, {} were appended; {report:?}", self.records.len()));
         }

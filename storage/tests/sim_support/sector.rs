@@ -16,7 +16,8 @@ impl House<'_> {
     /// A sector that cannot be read: either the log does not open, or it serves the rest and says so. Afterwards it
     /// can be read again: nothing may have been lost by looking.
     pub(super) fn spoil(&mut self, rng: &mut Rng, places: &OnDisk) -> Result<(), Broken> {
-        if places.is_empty() {
+        // What the device has dropped already is not lost by the sector.
+        if places.is_empty() || self.env.dropped() {
             return Ok(());
         }
         let (_, location, _) = places[rng.below(places.len() as u64) as usize];
@@ -37,7 +38,7 @@ impl House<'_> {
         report: &RecoveryReport,
     ) -> Result<(), Broken> {
         let mut rng = Rng(self.scenario.seed ^ self.totals.recoveries.rotate_left(40) ^ 0x5EC7);
-        let Some((_, newest, _)) = places.last() else { return Ok(()) };
+        let Some((_, newest, _)) = places.last().filter(|_| !self.env.dropped()) else { return Ok(()) };
         let proven: Vec<_> = places
             .iter()
             .filter(|(lsn, place, _)| place.segment == newest.segment && *lsn <= report.proven.get())
