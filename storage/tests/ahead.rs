@@ -3,11 +3,7 @@
 
 mod machine_support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use ofd_storage::env::Wake;
-use ofd_storage::{Appended, Carried, Env, Error, ErrorKind, Held, LogState, Lsn, Now, Sink, SinkFailure};
+use ofd_storage::{Appended, Env, LogState};
 
 use machine_support::{Machine, open, path};
 
@@ -91,47 +87,4 @@ fn a_write_that_fails_behind_another_moves_both() {
     let (_machine, report, seen) = open(machine.env.power_cut());
     assert_eq!(seen, [&b"before"[..], b"in flight", b"waits at the disk", b"filling"]);
     assert!(report.damaged.is_empty() && second.lsn > first.lsn);
-}
-
-/// A copy that holds nothing until it is told.
-struct Silent {
-    answers: Arc<AtomicBool>,
-    taken: Lsn,
-}
-
-impl Sink for Silent {
-    fn start(&mut self, _wake: Wake) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn take(&mut self, carried: Carried) {
-        self.taken = self.taken.max(carried.last());
-    }
-
-    fn poll(&mut self, _now: Now) -> Result<Held, Error> {
-        let through = if self.answers.load(Ordering::Relaxed) { self.taken } else { Lsn::NONE };
-        Ok(Held { through, settled: true, ..Held::default() })
-    }
-}
-
-#[test]
-fn nothing_waits_at_the_disk_where_a_copy_answers_too() {
-    let mut machine = Machine::new();
-    let (answers, now) = (Arc::new(AtomicBool::new(false)), machine.env.now());
-    let copy = || Box::new(Silent { answers: Arc::clone(&answers), taken: Lsn::NONE });
-    let (_, second) = one_waits_at_the_disk(&mut machine);
-    let refused = machine.log.attach(copy(), now, SinkFailure::Stop).map_err(|error| error.kind());
-    assert_eq!(refused, Err(ErrorKind::Retry));
-    assert_eq!(machine.rest().durable, second.lsn);
-    machine.log.attach(copy(), now, SinkFailure::Stop).unwrap();
-    let third = machine.append(b"in flight");
-    machine.step();
-    let fourth = machine.append(b"waits in memory");
-    machine.log.close_batch();
-    let before = machine.env.stats().syncs;
-    assert_eq!(machine.rest().durable, second.lsn);
-    assert_eq!(machine.env.stats().syncs - before, 1);
-    answers.store(true, Ordering::Relaxed);
-    assert_eq!(machine.rest().durable, fourth.lsn);
-    assert!(fourth.lsn > third.lsn);
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use ofd_storage::scrub::{Scrub, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Appended, Carried, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, File, Full,
-    Held, Log, LogOptions, LogState, Lsn, Mirror, Mirrored, NO_PARTITION, NewRecord, Now, Progress, RealEnv,
-    RecordKind, RecoveryReport, SegmentId, Sink, SinkFailure, recover,
+    Appended, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, File, Full, Log,
+    LogOptions, LogState, Lsn, Mirror, Mirrored, NO_PARTITION, NewRecord, Progress, RealEnv, RecordKind,
+    RecoveryReport, SegmentId, SinkFailure, recover,
 };
 
 const OPTIONS: LogOptions = LogOptions {
@@ -776,70 +776,6 @@ fn two_real_directories_are_the_same_after_a_run() {
     let mut count = 0;
     recover(Arc::new(RealEnv::new(beside.path())), OPTIONS, &mut |_, _| count += 1).unwrap();
     assert_eq!(count, 4_500);
-}
-
-/// What a copy was given.
-type Given = Vec<(Lsn, Vec<u8>)>;
-
-/// A copy of the host's own: it counts what it was given and answers when it likes.
-struct Counting {
-    seen: Arc<std::sync::Mutex<Given>>,
-    taken: Lsn,
-    answers: Arc<std::sync::atomic::AtomicBool>,
-    held: Lsn,
-}
-
-impl Sink for Counting {
-    fn start(&mut self, _wake: ofd_storage::env::Wake) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn take(&mut self, carried: Carried) {
-        let mut seen = self.seen.lock().unwrap();
-        seen.extend(carried.records().map(|record| (record.lsn(), record.payload().to_vec())));
-        self.taken = self.taken.max(carried.last());
-    }
-
-    fn poll(&mut self, _now: Now) -> Result<Held, Error> {
-        if self.answers.load(std::sync::atomic::Ordering::Relaxed) {
-            self.held = self.taken;
-        }
-        Ok(Held { through: self.held, settled: true, ..Held::default() })
-    }
-}
-
-#[test]
-fn a_copy_of_the_host_adds_to_the_local_sync() {
-    let env = SimEnv::new(1, SimKnobs::default());
-    let (mut log, _) = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).unwrap();
-    let (seen, answers) = (Arc::default(), Arc::new(std::sync::atomic::AtomicBool::new(true)));
-    let copy = Counting {
-        seen: Arc::clone(&seen),
-        taken: Lsn::NONE,
-        answers: Arc::clone(&answers),
-        held: Lsn::NONE,
-    };
-    log.attach(Box::new(copy), env.now(), SinkFailure::Stop).unwrap();
-    let mut queue = env.queue(Arc::new(|| {})).unwrap();
-    let (mut ops, mut completions) = (Vec::new(), Vec::new());
-    for at in 1..50u64 {
-        answers.store(at % 5 != 0, std::sync::atomic::Ordering::Relaxed);
-        let appended = log.append(env.now(), document(&[&at.to_le_bytes()])).unwrap();
-        let mut durable = Lsn::NONE;
-        for _ in 0..6 {
-            durable = log.step(env.now(), &mut completions, &mut ops).durable;
-            ops.drain(..).for_each(|op| queue.submit(op));
-            queue.poll(&mut completions);
-        }
-        assert_eq!(durable == appended.lsn, at % 5 != 0, "{at}");
-    }
-    let seen = seen.lock().unwrap();
-    assert!(
-        seen.iter()
-            .zip(1u64..)
-            .all(|((lsn, payload), at)| { lsn.get() == at && payload[..] == at.to_le_bytes() })
-    );
-    assert_eq!(seen.len(), 49);
 }
 
 /// The real machine on a device whose syncs take a while; its two lanes are threads, as those of the real one.
