@@ -29,7 +29,11 @@ const SEEDS: u64 = if cfg!(debug_assertions) { 25 } else { 1_200 };
 const NEWER_SEEDS: u64 = if cfg!(debug_assertions) { 12 } else { 240 };
 
 /// Fresh seeds that failed once, each with what it had found.
-const FAILED_ONCE: [u64; 55] = [
+const FAILED_ONCE: [u64; 57] = [
+    // A log did not open whose newest segment had lost its first write to a late error, behind one that a start had set aside.
+    1_101_000_057_596,
+    // The simulation: an operator copied the mirror onto a device that could not be written any more.
+    1_101_000_057_340,
     // The oracle: a flipped bit in the copy on the device of what lay in the page cache, written again and torn.
     1_100_000_022_656,
     // The oracle: the first write of a log was dropped and told too late, and its first start had failed.

@@ -116,8 +116,8 @@ impl Plan {
         self.live.sort_by_key(|live| live.base);
     }
 
-    /// Rule 5 for a segment of which a later batch alone is left: with no number between the two, what is lost behind a sealed one
-    /// was in it. So it is at the begin of a log that still has a file of each of its numbers.
+    /// Rule 5 for a segment of which a later batch alone is left: with no number between the two but of what was set aside, what is lost behind a
+    /// sealed one was in it. So it is at the begin of a log that still has a file of each of its numbers.
     fn reach_down(&mut self, survey: &Survey) {
         let segments = &survey.segments;
         let begin = survey.begin.through.next();
@@ -139,7 +139,8 @@ impl Plan {
             if let (Some(end), Some(before), Some(behind)) =
                 (one.end, segments.get(one.at), segments.get(next.at))
                 && before.footer.is_some()
-                && before.id.next() == behind.id
+                && (before.id.next().get()..behind.id.get())
+                    .all(|number| !is_gone(SegmentId::new(number), survey))
                 && behind.life.is_some_and(|life| !life.base_known)
                 && end < next.base
             {

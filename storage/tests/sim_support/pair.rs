@@ -228,6 +228,8 @@ impl Pair<'_> {
         }
         let mut knobs = SimKnobs::default();
         self.local.set_knobs(|now| knobs = std::mem::take(now));
+        // Onto a device that can be written.
+        self.local.mend(false);
         let dir = Path::new("log");
         for entry in source.list(dir).map_err(told)? {
             let path = dir.join(&entry.name);
