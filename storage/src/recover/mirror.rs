@@ -330,12 +330,14 @@ pub(crate) fn mend_sealed(env: &dyn Env, id: SegmentId, local: &mut Vec<u8>) -> 
     if footer(&copy).is_some_and(|there| there != sealed) {
         return Ok(false);
     }
-    let whole = if chain(&copy, &sealed) == Some(sealed.chain) && footer(&copy).is_some() {
+    let is_sound = chain(&copy, &sealed) == Some(sealed.chain);
+    let whole = if is_sound && footer(&copy).is_some() {
         copy
     } else {
-        // Both are damaged; perhaps not in the same place.
+        // The copy lacks its footer, or both are damaged, perhaps not in the same place.
         let mut both = local.clone();
-        for range in damaged_ranges(local, &sealed) {
+        let all = 0..usize_of_u64(sealed.used);
+        for range in if is_sound { vec![all] } else { damaged_ranges(local, &sealed) } {
             if let (Some(room), Some(bytes)) = (both.get_mut(range.clone()), copy.get(range)) {
                 room.copy_from_slice(bytes);
             }
