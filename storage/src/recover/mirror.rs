@@ -71,12 +71,19 @@ pub(super) fn mend_open(
     };
     let here = segments(env)?;
     refuse_an_empty_directory(env, &here, &there)?;
+    let mut open = Vec::new();
     for id in here.iter().filter(|id| there.contains(id)) {
         let mended = match what_mends(env, mirror, *id)? {
             Ok(mended) => mended.filter(|_| !planted!(52)),
             Err(error) => return Ok(Err(error)),
         };
+        if mended.is_none() {
+            open.push(*id);
+        }
         if let Some(mended) = mended {
+            for before in open.drain(..) {
+                write_anew(env, before)?;
+            }
             replace(env, &segment_path(*id), &mended)?;
             tracing::error!(segment = %id, "alarm: a segment was damaged and is mended from the mirror");
             report.mended.push(*id);
@@ -106,6 +113,19 @@ pub(super) fn or_degrade<T>(env: &dyn Env, result: Result<T, Error>) -> Result<O
         }
         Err(error) => Err(error),
     }
+}
+
+/// What is mended may prove what lies before it, which it did on the mirror: here an error about that may have come too late. So the bytes of
+/// a segment without a footer become durable in another file.
+fn write_anew(env: &dyn Env, id: SegmentId) -> Result<(), Error> {
+    let path = segment_path(id);
+    let file = env.open_read(&path)?;
+    let len = file.len()?;
+    let mut bytes = Vec::new();
+    if footer_of(&*file, id, len)?.is_none() && read_whole(&*file, len, &mut bytes)? == 0 {
+        replace(env, &path, &bytes)?;
+    }
+    Ok(())
 }
 
 /// Numbers of the segment files of a log, sorted.
