@@ -418,8 +418,9 @@ impl Log {
             self.prepared(now, result);
         } else if let Some(sealing) = self.sealing.take_if(|sealing| sealing.token == token) {
             self.sealed(now, sealing, result, sealed);
-        } else if self.not_begun.take_if(|expected| *expected == token).is_some() {
-        } else if let Err(error) = result {
+        } else if self.not_begun.take_if(|expected| *expected == token).is_none()
+            && let Err(error) = result
+        {
             // A discarded file that would not go away: the next start removes it.
             tracing::warn!(%error, "a prepared segment was not removed");
         }

@@ -375,12 +375,12 @@ impl LogReader {
             return Ok(record);
         }
         let (location, stamp, file) = self.locate(location)?;
-        let read = self.read_here(location, &stamp, file).and_then(|record| match wanted {
-            Some(wanted) if !is_it(&record) => {
-                let text = format!("record {} lies at {location} instead of {wanted}", record.record().lsn());
-                Err(Error::new(ErrorKind::Corrupt, text))
+        let read = self.read_here(location, &stamp, file).and_then(|record| {
+            if is_it(&record) {
+                return Ok(record);
             }
-            _ => Ok(record),
+            let text = format!("another record, {}, lies at {location}", record.record().lsn());
+            Err(Error::new(ErrorKind::Corrupt, text))
         });
         read.or_else(|error| {
             // What one device has lost the other may still have.

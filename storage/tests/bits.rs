@@ -5,6 +5,8 @@
 //! `OFD_BITS_EVERY=<n>`, every nth.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
+mod machine_support;
+
 use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
@@ -13,18 +15,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Completion, DiskOp, Env, LogOptions, LogReader, Lsn, NO_PARTITION, NewRecord, Position,
-    RECORD_HEADER_LEN, RecordKind, RecoveryReport, recover,
+    Completion, DiskOp, Env, LogReader, Lsn, Position, RECORD_HEADER_LEN, RecoveryReport, recover,
 };
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    block_len: 512,
-    marker_after_us: 5_000,
-    prepare_retry_us: 10_000,
-    free_bytes_min: Some(0),
-};
+use machine_support::{OPTIONS, document};
 
 /// What a byte of the segment is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,15 +43,7 @@ fn written() -> SimEnv {
     for batch in 0..7 {
         for _ in 0..6 {
             let payload: Vec<u8> = (0..200 + next * 37 % 900).map(|at| (at * 31 + next) as u8).collect();
-            let record = NewRecord {
-                kind: RecordKind::Document,
-                flags: 0,
-                partition: NO_PARTITION,
-                key_id: 0,
-                answer_code: 0,
-                parts: &[&payload],
-            };
-            let _ = log.append(env.now(), record).unwrap();
+            let _ = log.append(env.now(), document(&[&payload])).unwrap();
             next += 1;
         }
         // The write of the last batch is synced, and the process ends before the next header can prove it.

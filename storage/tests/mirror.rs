@@ -1,16 +1,20 @@
 //! The mirror: a further copy on a second device, which has to answer before anything is durable.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
-use std::path::{Path, PathBuf};
+mod machine_support;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use ofd_storage::scrub::{Scrub, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
     Appended, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, File, Full, Log,
-    LogOptions, LogState, Lsn, Mirror, Mirrored, NO_PARTITION, NewRecord, Progress, RealEnv, RecordKind,
-    RecoveryReport, SegmentId, SinkFailure, recover,
+    LogOptions, LogState, Lsn, Mirror, Mirrored, Progress, RealEnv, RecoveryReport, SegmentId, SinkFailure,
+    recover,
 };
+
+use machine_support::{ALWAYS, document, path};
 
 const OPTIONS: LogOptions = LogOptions {
     segment_len: 64 * 1024,
@@ -19,8 +23,6 @@ const OPTIONS: LogOptions = LogOptions {
     free_bytes_min: Some(0),
     ..LogOptions::DEFAULT
 };
-/// A rate that never misses.
-const ALWAYS: u32 = 65_536;
 
 /// A log with its mirror, on two simulated machines.
 struct Machine {
@@ -113,21 +115,6 @@ impl Machine {
             assert_eq!(self.rest().durable, appended.lsn);
         }
     }
-}
-
-fn document<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
-    NewRecord {
-        kind: RecordKind::Document,
-        flags: 0,
-        partition: NO_PARTITION,
-        key_id: 0,
-        answer_code: 0,
-        parts,
-    }
-}
-
-fn path(segment: SegmentId) -> PathBuf {
-    Path::new("log").join(format!("{segment}.seg"))
 }
 
 /// A file: its name, its length, and its bytes by their CRC.

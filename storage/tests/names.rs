@@ -1,22 +1,15 @@
 //! Every creation, renaming and removal of a file, and every sync of a directory, fails once: at a start, under load, at a seal, at the end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
+mod machine_support;
+
 use std::io::Write;
 use std::sync::Arc;
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
-use ofd_storage::{
-    Completion, DiskOp, Env, Full, LogOptions, LogState, NO_PARTITION, NewRecord, RecordKind, recover,
-};
+use ofd_storage::{Completion, DiskOp, Env, Full, LogState, recover};
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    block_len: 512,
-    marker_after_us: 5_000,
-    prepare_retry_us: 10_000,
-    free_bytes_min: Some(0),
-};
+use machine_support::{OPTIONS, document};
 
 /// Whether a call that fails is done all the same depends on the seed.
 const SEEDS: u64 = if cfg!(debug_assertions) { 1 } else { 6 };
@@ -55,15 +48,7 @@ fn life(env: &SimEnv, acked: &mut Vec<Vec<u8>>, what: &str) -> bool {
         }
         while turn < 120 && taken.len() < acked.len() + 12 {
             let payload = vec![taken.len() as u8; 100 + taken.len() * 41 % 1_500];
-            let record = NewRecord {
-                kind: RecordKind::Document,
-                flags: 0,
-                partition: NO_PARTITION,
-                key_id: 0,
-                answer_code: 0,
-                parts: &[&payload],
-            };
-            match log.append(env.now(), record) {
+            match log.append(env.now(), document(&[&payload])) {
                 Ok(_) => taken.push(payload),
                 Err(Full::Wait | Full::Closed) => break,
                 Err(full) => panic!("{what}: {full}"),

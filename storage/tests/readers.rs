@@ -1,83 +1,20 @@
 //! Readers beside the writer: what is in memory, what is mapped, and what outlives what.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
-use std::path::{Path, PathBuf};
+mod machine_support;
+
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ofd_storage::testing::{SimEnv, SimKnobs};
-use ofd_storage::{
-    Appended, Completion, DiskOp, DiskQueue, Driver, Env, ErrorKind, Log, LogOptions, LogState, Lsn,
-    NO_PARTITION, NewRecord, Position, Progress, RealEnv, RecordKind, SegmentId, recover,
-};
+use ofd_storage::{Appended, Driver, Env, ErrorKind, LogState, Lsn, Position, RealEnv, recover};
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    prepare_retry_us: 10_000,
-    ..LogOptions::DEFAULT
-};
-
-struct Machine {
-    env: SimEnv,
-    log: Log,
-    queue: Box<dyn DiskQueue>,
-    ops: Vec<DiskOp>,
-    completions: Vec<Completion>,
-}
-
-impl Machine {
-    fn new(seed: u64) -> Self {
-        let env = SimEnv::new(seed, SimKnobs::default());
-        let (log, _) = recover(Arc::new(env.clone()), OPTIONS, &mut |_, _| {}).unwrap();
-        let queue = env.queue(Arc::new(|| {})).unwrap();
-        let mut machine = Self { env, log, queue, ops: Vec::new(), completions: Vec::new() };
-        machine.rest();
-        machine
-    }
-
-    fn append(&mut self, payload: &[u8]) -> Appended {
-        self.log.append(self.env.now(), document(&[payload])).unwrap()
-    }
-
-    fn step(&mut self) -> Progress {
-        let progress = self.log.step(self.env.now(), &mut self.completions, &mut self.ops);
-        self.ops.drain(..).for_each(|op| self.queue.submit(op));
-        progress
-    }
-
-    fn disk(&mut self) {
-        self.queue.poll(&mut self.completions);
-    }
-
-    fn rest(&mut self) -> Progress {
-        for _ in 0..8 {
-            self.step();
-            self.disk();
-        }
-        self.step()
-    }
-}
-
-fn document<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
-    NewRecord {
-        kind: RecordKind::Document,
-        flags: 0,
-        partition: NO_PARTITION,
-        key_id: 0,
-        answer_code: 0,
-        parts,
-    }
-}
-
-fn path(segment: SegmentId) -> PathBuf {
-    Path::new("log").join(format!("{segment}.seg"))
-}
+use machine_support::{Machine, OPTIONS, document, path};
 
 // `append` tells a place before anything is durable there, and the bytes may be on the disk before the log has heard of it.
 #[test]
 fn a_record_is_not_given_out_before_it_is_durable() {
-    let mut machine = Machine::new(3);
+    let mut machine = Machine::of_seed(3);
     let reader = machine.log.reader();
     let appended = machine.append(b"on its way");
     machine.step();
@@ -92,7 +29,7 @@ fn a_record_is_not_given_out_before_it_is_durable() {
 #[test]
 fn a_durable_record_is_read_from_memory_while_its_segment_fails() {
     for seed in 0..40 {
-        let mut machine = Machine::new(seed);
+        let mut machine = Machine::of_seed(seed);
         let _ = machine.append(b"opens the segment, and has the next one prepared");
         machine.rest();
         let durable = machine.append(b"acknowledged");
@@ -124,7 +61,7 @@ fn a_durable_record_is_read_from_memory_while_its_segment_fails() {
 // A follower close behind the watermark is no burden for the disk.
 #[test]
 fn a_follower_behind_the_watermark_reads_no_file() {
-    let mut machine = Machine::new(1);
+    let mut machine = Machine::new();
     let mut feed = machine.log.reader().records_from(Position::START, Lsn::NONE);
     for round in 0..300u64 {
         let payload = round.to_le_bytes().repeat(20);
@@ -240,7 +177,7 @@ fn readers_race_the_writer_and_see_whole_records_only() {
 // A bad sector is damage, told once; a device that is away for a moment is none, and nobody goes on behind what it holds.
 #[test]
 fn a_feed_waits_for_a_device_that_is_away() {
-    let mut machine = Machine::new(1);
+    let mut machine = Machine::new();
     let places: Vec<_> = (0..40u8).map(|at| (machine.append(&[at; 700]), machine.rest()).0).collect();
     machine.log.seal();
     let _ = machine.append(b"opens the next");

@@ -1,25 +1,20 @@
 //! The index over sealed segments: against a naive map, against another log, across crashes and damage.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
+mod machine_support;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Completion, DiskOp, DiskQueue, Env, ErrorKind, Fold, Full, INDEX_DIR, Location, Log, LogOptions, Lsn,
-    NewRecord, RecordKind, RecordRef, RecoveryReport, SideEntry, SideFact, SideIndex, SideSchema, SideView,
-    recover, recover_with_index,
+    Completion, DiskOp, DiskQueue, Env, ErrorKind, Fold, Full, INDEX_DIR, Location, Log, Lsn, NewRecord,
+    RecordKind, RecordRef, RecoveryReport, SideEntry, SideFact, SideIndex, SideSchema, SideView, recover,
+    recover_with_index,
 };
 
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    block_len: 512,
-    marker_after_us: 5_000,
-    prepare_retry_us: 10_000,
-    free_bytes_min: Some(0),
-};
+use machine_support::OPTIONS;
 
 /// Payload: drive, number, then filling. A number of 0 is a note of its drive.
 const SCHEMA: SideSchema = SideSchema { name: "test v1", extract };

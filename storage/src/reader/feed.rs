@@ -326,20 +326,10 @@ impl Source {
             let rest = window.get_mut(have..).unwrap_or_default();
             let from = at.saturating_add(have) as u64;
             let taken = match read_again(&*self.file, rest, from) {
-                // Of a sealed segment it is damage, as under a map.
                 Err(error) if error.is_storage_fault() && self.entry.seal == Seal::Sealed => {
-                    let (to, end) = (at.saturating_add(len) as u64, self.file.len()?);
-                    let mut bytes = Vec::new();
-                    // Where nothing at all can be read the device is away. That may pass: nobody goes on behind it.
-                    let ends = [0, end.saturating_sub(FOOTER_BLOCK_LEN)];
-                    let is_read = |from: &u64, bytes: &mut Vec<u8>| {
-                        let to = from.saturating_add(FOOTER_BLOCK_LEN).min(end);
-                        read_range(&*self.file, *from, to, bytes).is_ok_and(|holes| holes.is_empty())
-                    };
-                    if !ends.iter().any(|from| is_read(from, &mut bytes)) {
+                    let Some(bytes) = around_holes(&*self.file, from, rest.len() as u64)? else {
                         return Err(error);
-                    }
-                    let _ = read_range(&*self.file, from, to.min(end), &mut bytes)?;
+                    };
                     let rest = rest.get_mut(..bytes.len()).unwrap_or_default();
                     rest.copy_from_slice(bytes.get(..rest.len()).unwrap_or_default());
                     rest.len()
@@ -377,6 +367,22 @@ impl Source {
         }
         end
     }
+}
+
+/// `len` bytes of a sealed segment, fewer at its end, with zeros for what cannot be read: that is damage, as under a map. `None` where neither
+/// end of the file can be read either: the device is away, which may pass, and nobody goes on behind it.
+fn around_holes(file: &dyn File, from: u64, len: u64) -> Result<Option<Vec<u8>>, Error> {
+    let end = file.len()?;
+    let mut bytes = Vec::new();
+    let mut is_read = |from: u64| {
+        let to = from.saturating_add(FOOTER_BLOCK_LEN).min(end);
+        read_range(file, from, to, &mut bytes).is_ok_and(|holes| holes.is_empty())
+    };
+    if !is_read(0) && !is_read(end.saturating_sub(FOOTER_BLOCK_LEN)) {
+        return Ok(None);
+    }
+    let _ = read_range(file, from, from.saturating_add(len).min(end), &mut bytes)?;
+    Ok(Some(bytes))
 }
 
 #[cfg(all(test, feature = "testing"))]

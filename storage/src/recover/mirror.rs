@@ -71,23 +71,22 @@ pub(super) fn mend_open(
     };
     let here = segments(env)?;
     refuse_an_empty_directory(env, &here, &there)?;
-    let mut open = Vec::new();
+    let mut before = Vec::new();
     for id in here.iter().filter(|id| there.contains(id)) {
         let mended = match what_mends(env, mirror, *id)? {
             Ok(mended) => mended.filter(|_| !planted!(52)),
             Err(error) => return Ok(Err(error)),
         };
-        if mended.is_none() {
-            open.push(*id);
+        let Some(mended) = mended else {
+            before.push(*id);
+            continue;
+        };
+        for id in before.drain(..) {
+            write_anew(env, id)?;
         }
-        if let Some(mended) = mended {
-            for before in open.drain(..) {
-                write_anew(env, before)?;
-            }
-            replace(env, &segment_path(*id), &mended)?;
-            tracing::error!(segment = %id, "alarm: a segment was damaged and is mended from the mirror");
-            report.mended.push(*id);
-        }
+        replace(env, &segment_path(*id), &mended)?;
+        tracing::error!(segment = %id, "alarm: a segment was damaged and is mended from the mirror");
+        report.mended.push(*id);
     }
     Ok(Ok(Some(lock)))
 }

@@ -26,6 +26,18 @@ pub const OPTIONS: LogOptions = LogOptions {
 /// A rate that never misses.
 pub const ALWAYS: u32 = 65_536;
 
+/// A document of no partition.
+pub fn document<'a>(parts: &'a [&'a [u8]]) -> NewRecord<'a> {
+    NewRecord {
+        kind: RecordKind::Document,
+        flags: 0,
+        partition: NO_PARTITION,
+        key_id: 0,
+        answer_code: 0,
+        parts,
+    }
+}
+
 /// A log on a simulated machine; every poll does all that waits.
 pub struct Machine {
     pub env: SimEnv,
@@ -50,7 +62,11 @@ pub fn open_with(env: SimEnv, options: LogOptions) -> (Machine, RecoveryReport, 
 
 impl Machine {
     pub fn new() -> Self {
-        let (mut machine, ..) = open(SimEnv::new(1, SimKnobs::default()));
+        Self::of_seed(1)
+    }
+
+    pub fn of_seed(seed: u64) -> Self {
+        let (mut machine, ..) = open(SimEnv::new(seed, SimKnobs::default()));
         machine.rest();
         machine
     }
@@ -60,15 +76,7 @@ impl Machine {
     }
 
     pub fn try_append(&mut self, payload: &[u8]) -> Result<Appended, Full> {
-        let record = NewRecord {
-            kind: RecordKind::Document,
-            flags: 0,
-            partition: NO_PARTITION,
-            key_id: 0,
-            answer_code: 0,
-            parts: &[payload],
-        };
-        self.log.append(self.env.now(), record)
+        self.log.append(self.env.now(), document(&[payload]))
     }
 
     /// Takes completions in and submits what comes out.

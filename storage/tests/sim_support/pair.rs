@@ -364,15 +364,7 @@ impl Pair<'_> {
                 break;
             }
             if turn < turns {
-                append(
-                    &self.local,
-                    &mut log,
-                    rng,
-                    &mut self.oracle,
-                    &mut places,
-                    self.scenario,
-                    &mut payload,
-                )?;
+                self.append(&mut log, rng, &mut places, &mut payload)?;
                 if rng.one_in(self.scenario.seal_one_in) {
                     log.seal();
                 }
@@ -434,6 +426,16 @@ impl Pair<'_> {
         Ok(false)
     }
 
+    fn append(
+        &mut self,
+        log: &mut Log,
+        rng: &mut Rng,
+        places: &mut Places,
+        payload: &mut Vec<u8>,
+    ) -> Result<(), Broken> {
+        append(&self.local, log, rng, &mut self.oracle, places, self.scenario, payload)
+    }
+
     /// Faults are off: all becomes durable on both in bounded virtual time, and either alone gives it.
     fn live_well(&mut self, rng: &mut Rng) -> Result<(), Broken> {
         let Opened { mut log, mut ops, mut places } = self.open(rng)?;
@@ -444,15 +446,7 @@ impl Pair<'_> {
         let (begin, wanted) = (self.local.now().mono_us, self.oracle.records.len() + 30);
         loop {
             if self.oracle.records.len() < wanted {
-                append(
-                    &self.local,
-                    &mut log,
-                    rng,
-                    &mut self.oracle,
-                    &mut places,
-                    self.scenario,
-                    &mut payload,
-                )?;
+                self.append(&mut log, rng, &mut places, &mut payload)?;
             } else if log.durable().get() as usize == self.oracle.records.len() {
                 if log.has_unsealed() { log.seal() } else { log.shutdown() }
             }
