@@ -14,6 +14,7 @@ mod dialect;
 mod error;
 mod keys;
 mod moment;
+mod number;
 mod read;
 mod text;
 mod token;

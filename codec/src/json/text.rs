@@ -1,11 +1,13 @@
-//! Text, numbers and bytes as JSON, appended to a buffer of bytes.
+//! Text and bytes as JSON, written into a place that has room for them or else says so.
 //!
 //! Every value is written with the comma that follows it: whoever closes an object or a list takes the last one off.
-//! Short things are appended at a constant width and cut to their length: a copy of constant width is one or two
+//! Short things are written at a constant width and cut to their length: a copy of constant width is one or two
 //! moves, a copy of any length is a call.
-//! Invariant: what is appended is UTF-8, whatever the CP866 was (test: json/text.rs::tests::every_byte_as_text).
+//! Invariant: what is written is UTF-8, whatever the CP866 was (test: json/text.rs::tests::every_byte_as_text).
 
 use alloc::vec::Vec;
+
+use crate::Cp866;
 
 /// What a byte of CP866 is inside a JSON string: up to six bytes, and how many in the highest one.
 #[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
@@ -88,18 +90,6 @@ const fn shown(byte: u8) -> ([u8; 8], usize) {
     }
 }
 
-/// `00` to `99`.
-#[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
-static PAIRS: [[u8; 2]; 100] = {
-    let mut table = [[0; 2]; 100];
-    let mut at = 0;
-    while at < 100 {
-        table[at] = [b'0' + (at / 10) as u8, b'0' + (at % 10) as u8];
-        at += 1;
-    }
-    table
-};
-
 /// `00` to `ff`.
 #[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
 static HEX_PAIRS: [[u8; 2]; 256] = {
@@ -111,71 +101,6 @@ static HEX_PAIRS: [[u8; 2]; 256] = {
     }
     table
 };
-
-/// Appends all of `bytes` and keeps the first `len` of them.
-#[inline(always)]
-pub(super) fn push_wide<const N: usize>(out: &mut Vec<u8>, bytes: &[u8; N], len: usize) {
-    let end = out.len().saturating_add(len);
-    out.extend_from_slice(bytes);
-    out.truncate(end);
-}
-
-/// Digits of a number, and how many.
-#[inline(always)]
-fn digits<const N: usize>(number: u64, fill: u8) -> ([u8; N], usize) {
-    let mut shown = [fill; N];
-    let len = number.checked_ilog10().map_or(1, |log| log as usize + 1);
-    let (mut rest, mut end) = (number, len);
-    while rest >= 10 {
-        let pair = PAIRS.get((rest % 100) as usize).copied().unwrap_or_default();
-        rest /= 100;
-        end = end.wrapping_sub(2);
-        if let Some(place) = shown.get_mut(end..).and_then(<[u8]>::first_chunk_mut) {
-            *place = pair;
-        }
-    }
-    if end > 0
-        && let Some(place) = shown.first_mut()
-    {
-        *place = b'0' | rest as u8;
-    }
-    (shown, len)
-}
-
-/// Appends a whole number and a comma.
-#[inline(always)]
-pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
-    if number < 10 {
-        out.extend_from_slice(&[b'0' | number as u8, b',']);
-        return;
-    }
-    let (shown, len) = digits::<24>(number, b',');
-    push_wide(out, &shown, len.saturating_add(1));
-}
-
-/// Appends `mantissa × 10^-scale` with all digits that the scale names, and a comma.
-pub(super) fn push_decimal(out: &mut Vec<u8>, mantissa: u64, scale: u8) {
-    let scale = usize::from(scale);
-    if scale == 0 {
-        return push_number(out, mantissa);
-    }
-    let (shown, len) = digits::<20>(mantissa, 0);
-    let shown = shown.get(..len).unwrap_or_default();
-    match shown.split_at_checked(len.saturating_sub(scale)) {
-        Some((whole @ [_, ..], part)) => {
-            out.extend_from_slice(whole);
-            out.push(b'.');
-            out.extend_from_slice(part);
-        }
-        _ => {
-            out.extend_from_slice(b"0.");
-            let zeros = scale.saturating_sub(len);
-            out.resize(out.len().saturating_add(zeros), b'0');
-            out.extend_from_slice(shown);
-        }
-    }
-    out.push(b',');
-}
 
 /// Whether eight bytes stand for themselves in a JSON string: ASCII, no control character, quote or backslash.
 #[inline(always)]
@@ -193,55 +118,102 @@ const fn is_plain(word: u64) -> bool {
     (word | quote | backslash | delete | control) & HIGH == 0
 }
 
-/// Bytes of text for which room is made at once.
-const CHUNK: usize = 64;
-/// The longest that a byte becomes, and what a store of eight bytes may write beyond it.
-const SHOWN_MAX: usize = 6;
-const STORE: usize = 8;
+/// What eight bytes become at most, the last one in a store of eight.
+const BLOCK_ROOM: usize = 72;
 
-/// Appends CP866 text as a JSON string, and a comma.
-#[inline]
-pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    let mut rest = text;
-    // Numbers in text form, addresses of sites and Latin names stand for themselves.
-    while let Some((block, tail)) = rest.split_first_chunk::<8>() {
-        if !is_plain(u64::from_le_bytes(*block)) {
-            break;
-        }
-        out.extend_from_slice(block);
-        rest = tail;
-    }
-    for chunk in rest.chunks(CHUNK) {
-        push_chunk(out, chunk);
-    }
-    out.extend_from_slice(b"\",");
-}
-
+/// Writes what eight bytes become; gives how long it is. What stands behind it is rubbish.
 #[inline(always)]
-fn push_chunk(out: &mut Vec<u8>, chunk: &[u8]) {
-    let start = out.len();
-    let room = chunk.len().saturating_mul(SHOWN_MAX).saturating_add(STORE);
-    out.resize(start.saturating_add(room), 0);
-    let place = out.get_mut(start..).unwrap_or_default();
-    let mut len = 0_usize;
-    for &byte in chunk {
+fn put_block(place: &mut [u8; BLOCK_ROOM], block: u64) -> u32 {
+    let mut len = 0_u32;
+    for byte in block.to_le_bytes() {
         let packed = SHOWN.get(usize::from(byte)).copied().unwrap_or_default();
-        if let Some(place) = place.get_mut(len..).and_then(<[u8]>::first_chunk_mut::<STORE>) {
+        if let Some(place) = place.get_mut(len as usize & 63..).and_then(<[u8]>::first_chunk_mut) {
             *place = packed.to_le_bytes();
         }
-        len = len.wrapping_add((packed >> 56) as usize);
+        len = len.wrapping_add((packed >> 56) as u32);
     }
-    out.truncate(start.saturating_add(len));
+    len
 }
 
-/// Appends bytes as a string of hex digits, and a comma.
-pub(super) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for &byte in bytes {
-        out.extend_from_slice(&HEX_PAIRS.get(usize::from(byte)).copied().unwrap_or_default());
+/// The `len` bytes before `to`, at most eight, the first one lowest: cut out of the eight bytes before `to`, of which there
+/// are as many in any document, since headers stand before every value.
+#[inline(always)]
+pub(super) fn word_before(bytes: &[u8], to: u32, len: u32) -> Option<u64> {
+    let word = u64::from_le_bytes(*bytes.get(..to as usize)?.last_chunk()?);
+    // In two steps, since nothing can be shifted by all of its bits.
+    let half = 32_u32.wrapping_sub(len.wrapping_mul(4));
+    Some(word.wrapping_shr(half).wrapping_shr(half))
+}
+
+/// Writes text of CP866, which stands in `bytes` from one place to another, at `at` as what stands inside a JSON string, then
+/// its quote and a comma; gives where that ends, `None` when there is no room. The opening quote is there already.
+///
+/// The last bytes are written as a whole block too, filled up with spaces: a loop that ends anywhere is a branch that
+/// nobody foretells.
+#[inline(always)]
+pub(super) fn put_text(out: &mut [u8], mut at: u32, bytes: &[u8], from: u32, to: u32) -> Option<u32> {
+    let (blocks, rest) = bytes.get(from as usize..to as usize)?.as_chunks::<8>();
+    let rest = rest.len() as u32;
+    let last = word_before(bytes, to, rest)? | SPACES.wrapping_shl(rest.wrapping_mul(8));
+    let mut blocks = blocks.iter().map(|block| u64::from_le_bytes(*block));
+    // Numbers in text form, addresses of sites and Latin names stand for themselves.
+    let mut foreign = None;
+    for block in &mut blocks {
+        if !is_plain(block) {
+            foreign = Some(block);
+            break;
+        }
+        *room(out, at)? = block.to_le_bytes();
+        at = at.wrapping_add(8);
     }
-    out.extend_from_slice(b"\",");
+    if foreign.is_none() && is_plain(last) {
+        *room(out, at)? = last.to_le_bytes();
+        at = at.wrapping_add(rest);
+    } else {
+        for block in foreign.into_iter().chain(blocks) {
+            at = at.wrapping_add(put_block(room(out, at)?, block));
+        }
+        // Without the spaces.
+        at = at.wrapping_add(put_block(room(out, at)?, last)).wrapping_add(rest).wrapping_sub(8);
+    }
+    *room(out, at)? = *b"\",";
+    Some(at.wrapping_add(2))
+}
+
+/// So many bytes at a place; `None` when there is no room for them.
+#[inline(always)]
+pub(super) fn room<const N: usize>(out: &mut [u8], at: u32) -> Option<&mut [u8; N]> {
+    let at = at as usize;
+    out.get_mut(at..at.wrapping_add(N))?.first_chunk_mut()
+}
+
+/// Where a text ends without the spaces at its end.
+#[inline(always)]
+pub(super) fn trimmed_end(bytes: &[u8], from: u32, to: u32) -> u32 {
+    let text = bytes.get(..to as usize).unwrap_or_default();
+    if let Some(last) = text.last_chunk() {
+        let spaces = (u64::from_le_bytes(*last) ^ SPACES).leading_zeros() / 8;
+        if spaces < 8 {
+            return to.wrapping_sub(spaces).max(from);
+        }
+    }
+    let text = text.get(from as usize..).unwrap_or_default();
+    from.wrapping_add(Cp866(text).trimmed().0.len() as u32)
+}
+
+const SPACES: u64 = 0x2020_2020_2020_2020;
+
+/// Writes bytes at `at` as a string of hex digits, and a comma; gives where that ends, `None` when there is no room.
+pub(super) fn put_hex(out: &mut [u8], at: u32, bytes: &[u8]) -> Option<u32> {
+    let len = bytes.len().wrapping_mul(2);
+    let (quote, rest) = out.get_mut(at as usize..)?.split_first_mut()?;
+    let (digits, rest) = rest.split_at_mut_checked(len)?;
+    *quote = b'"';
+    for (pair, &byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+        *pair = HEX_PAIRS.get(usize::from(byte)).copied().unwrap_or_default();
+    }
+    *rest.first_chunk_mut()? = *b"\",";
+    Some(at.wrapping_add(len as u32).wrapping_add(3))
 }
 
 /// Digits of base64, the standard alphabet.
@@ -294,6 +266,19 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    /// A text as a string of JSON, with other bytes around it, which must not matter.
+    fn text_shown(text: &[u8]) -> String {
+        let [one, other] =
+            [[b"12345678", text, b""], [b"  \xFF\0\"   ", text, b"\xFF 234567"]].map(|parts| {
+                let mut out = vec![b'#'; 4096 + 6 * text.len()];
+                let end = put_text(&mut out, 1, &parts.concat(), 8, 8 + text.len() as u32).unwrap();
+                let written = out.get(1..end as usize).unwrap();
+                format!("\"{}", core::str::from_utf8(written).unwrap())
+            });
+        assert_eq!(one, other);
+        one
+    }
+
     /// The table is our own; the library's is the judge, and a JSON parser reads what comes out. Each byte stands at
     /// every place of a block of eight, so that the short way past plain blocks is taken and not taken.
     #[test]
@@ -304,40 +289,55 @@ mod tests {
                 if let Some(at) = text.get_mut(place) {
                     *at = byte;
                 }
-                let json = shown(|out| push_text(out, &text));
+                let json = text_shown(&text);
                 let read: String = serde_json::from_str(json.strip_suffix(',').unwrap()).unwrap();
                 assert_eq!(read, crate::Cp866(&text).to_string(), "{byte:02x} at {place}");
                 assert!(json.bytes().all(|byte| byte >= b' ' && byte != 0x7F), "{byte:02x}");
             }
         }
         let all: Vec<u8> = (0..=255).cycle().take(1000).collect();
-        let json = shown(|out| push_text(out, &all));
+        let json = text_shown(&all);
         let read: String = serde_json::from_str(json.strip_suffix(',').unwrap()).unwrap();
         assert_eq!(read, crate::Cp866(&all).to_string());
     }
 
-    /// Every count of digits, at both ends.
+    /// A text of any length is written whole, and where there is no room for it nothing else happens.
     #[test]
-    fn integers_are_written_whole_from_zero_to_the_largest() {
-        let mut power = Some(1_u64);
-        while let Some(number) = power {
-            for number in [number.saturating_sub(1), number, number.saturating_add(1)] {
-                assert_eq!(shown(|out| push_number(out, number)), format!("{number},"));
-            }
-            power = number.checked_mul(10);
+    fn text_of_every_length_is_written_whole_or_not_at_all() {
+        let all: Vec<u8> = (0..=255).map(|it: u8| it.wrapping_mul(37)).collect();
+        let texts = |len: usize| [all.iter().copied().take(len).collect(), vec![b'7'; len], vec![0x80; len]];
+        for text in (0..all.len()).flat_map(texts) {
+            let json = text_shown(&text);
+            let read: String = serde_json::from_str(json.strip_suffix(',').unwrap()).unwrap();
+            assert_eq!(read, crate::Cp866(&text).to_string());
+            let bytes = [&[0; 8], text.as_slice()].concat();
+            let (to, mut tight) = (bytes.len() as u32, vec![0; json.len() - 1]);
+            assert_eq!(put_text(&mut tight, 1, &bytes, 8, to), None);
         }
-        assert_eq!(shown(|out| push_number(out, u64::MAX)), format!("{},", u64::MAX));
     }
 
-    /// The writer's decimal and that of the unit are one.
+    /// Spaces at the end, as many as there are, and none of those that stand before the text.
     #[test]
-    fn decimals_are_written_as_quantities_print() {
-        for mantissa in [0, 1, 9, 10, 999, 1000, 123_456_789, u64::MAX] {
-            for scale in 0..=255 {
-                let expected = format!("{},", crate::Quantity { mantissa, scale });
-                assert_eq!(shown(|out| push_decimal(out, mantissa, scale)), expected);
+    fn padding_is_cut_off() {
+        for spaces in 0..20 {
+            for letters in 0..10 {
+                for before in [0, 9] {
+                    let text = [vec![b' '; before], vec![b'x'; letters], vec![b' '; spaces]].concat();
+                    let end = trimmed_end(&text, before as u32, text.len() as u32);
+                    assert_eq!(end as usize, before + letters);
+                }
             }
         }
+    }
+
+    /// Hex needs all of its room.
+    #[test]
+    fn bytes_are_hex() {
+        let mut out = [b'#'; 8];
+        assert_eq!(put_hex(&mut out, 1, &[0xAB, 0x01]), Some(8));
+        assert_eq!(&out, b"#\"ab01\",");
+        assert_eq!(put_hex(&mut out, 2, &[0xAB, 0x01]), None);
+        assert_eq!(put_hex(&mut out, 9, &[]), None);
     }
 
     /// Base64 of every remainder.

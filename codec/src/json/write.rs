@@ -25,10 +25,11 @@ use alloc::vec::Vec;
 
 use crate::dictionary::{Entry, Kind, entries, lookup, lookup_row};
 use crate::document::{DEPTH_MAX, DocumentView, Form};
-use crate::json::keys::{KEYS, Key, NARROW, parent_bit};
-use crate::json::text::{push_base64, push_decimal, push_hex, push_number, push_text, push_wide};
+use crate::json::keys::{KEYS, Key, Way, parent_bit, plain_key};
+use crate::json::number::{NUMBER_ROOM, put_any_decimal, put_byte, put_decimal, put_number};
+use crate::json::text::{push_base64, put_hex, put_text, room, trimmed_end, word_before};
 use crate::tlv::TLV_HEADER_LEN;
-use crate::{Cp866, DecodeError, FfdVersion, Tag, Tlv, Value, tags};
+use crate::{FfdVersion, Tag, Tlv, Value, tags};
 
 /// What the caller knows beyond the document.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,8 +88,6 @@ pub fn write_document_into(
     out: &mut Vec<u8>,
 ) {
     let form = view.form();
-    let body = view.bytes().get(TLV_HEADER_LEN..).unwrap_or_default();
-    out.reserve(body.len().saturating_mul(3).saturating_add(256));
     match form.json_name() {
         Some(name) => {
             out.extend_from_slice(b"{\"");
@@ -97,28 +96,58 @@ pub fn write_document_into(
         None => {
             out.extend_from_slice(b"{\"form");
             push_number(out, u64::from(form.0));
-            out.pop();
         }
     }
     out.extend_from_slice(b"\":{\"");
     out.extend_from_slice(code_key(form, version).as_bytes());
     out.extend_from_slice(b"\":");
     push_number(out, u64::from(form.0));
-    let mut writer = Writer { out, version };
+    out.push(b',');
+    let from = out.len();
     let parent = u16::from(form.0);
-    writer.level(body, Parent { tag: parent, bit: parent_bit(parent) }, 1);
+    let level = Level {
+        bytes: view.bytes(),
+        from: TLV_HEADER_LEN as u32,
+        to: len_u32(view.bytes()),
+        parent: Parent { tag: parent, bit: parent_bit(parent) },
+        depth: 1,
+    };
+    // Enough for nearly every document; one with many keys and little behind them begins again with more.
+    let mut room = view.bytes().len().saturating_mul(3).saturating_add(512);
+    let written = loop {
+        out.resize(from.saturating_add(room), 0);
+        match (Writer { version }).level(out.get_mut(from..).unwrap_or_default(), 0, &level) {
+            Ok(end) => break end as usize,
+            Err(Stop::Room) => room = room.saturating_mul(2),
+            // The view has seen to it that the lengths close.
+            Err(Stop::Unfit | Stop::Scattered) => break 0,
+        }
+    };
+    out.truncate(from.saturating_add(written));
     if let Some(sign) = options.message_sign {
-        writer.out.extend_from_slice(b"\"messageFiscalSign\":");
-        push_number(writer.out, u64::from_be_bytes(sign));
+        out.extend_from_slice(b"\"messageFiscalSign\":");
+        push_number(out, u64::from_be_bytes(sign));
+        out.push(b',');
     }
     if let Some(raw) = options.raw {
-        writer.out.extend_from_slice(b"\"rawData\":\"");
-        push_base64(writer.out, raw);
-        writer.out.extend_from_slice(b"\",");
+        out.extend_from_slice(b"\"rawData\":\"");
+        push_base64(out, raw);
+        out.extend_from_slice(b"\",");
     }
-    writer.close(b'}');
-    writer.close(b'}');
-    writer.out.pop();
+    out.pop();
+    out.extend_from_slice(b"}}");
+}
+
+/// Appends a whole number.
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    let mut place = [0; NUMBER_ROOM];
+    let len = put_number(&mut place, number);
+    out.extend_from_slice(place.get(..(len as usize).saturating_sub(1)).unwrap_or_default());
+}
+
+/// A document has at most 65,539 bytes.
+fn len_u32(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 /// Whether a requisite is an array even when it occurs once.
@@ -142,49 +171,139 @@ struct Parent {
     bit: u64,
 }
 
+/// One level of TLVs, from one place to another of `bytes`. What stands around it may be read along and means nothing; there
+/// are at least four bytes before it. Places have 32 bits, so that the compiler knows that none wraps.
+#[derive(Clone, Copy)]
+struct Level<'a> {
+    bytes: &'a [u8],
+    from: u32,
+    to: u32,
+    parent: Parent,
+    depth: usize,
+}
+
+impl<'a> Level<'a> {
+    fn contents(&self) -> &'a [u8] {
+        self.bytes.get(self.from as usize..self.to as usize).unwrap_or_default()
+    }
+}
+
+/// Why something was not written. What has been is rubbish then.
+enum Stop {
+    /// There is no room: everything begins again with more of it.
+    Room,
+    /// A value is not what its type allows, or a level does not close.
+    Unfit,
+    /// A tag has come back behind another one, so that the level must be brought into order first.
+    Scattered,
+}
+
+/// Where the next byte goes.
+type Written = Result<u32, Stop>;
+
 /// Values of one tag that lie side by side.
 #[derive(Clone, Copy)]
-struct Run<'a> {
+struct Run {
     tag: Tag,
-    /// The first value.
-    value: &'a [u8],
-    /// The TLVs themselves, heads included.
-    bytes: &'a [u8],
+    /// Where the first TLV begins, and where the last one ends.
+    from: u32,
+    to: u32,
     /// There is more than one.
     many: bool,
 }
 
-struct Writer<'o> {
-    out: &'o mut Vec<u8>,
+/// Bytes of a TLV's header.
+const HEADER: u32 = TLV_HEADER_LEN as u32;
+
+/// Room that is asked for at once: a key and a number.
+const WINDOW: usize = 128;
+
+/// Tag and length of the TLV at a place, the tag below; zeros where there is none.
+#[inline(always)]
+fn head_at(bytes: &[u8], place: u32) -> u32 {
+    let place = place as usize;
+    let head = bytes.get(place..place.wrapping_add(TLV_HEADER_LEN)).and_then(<[u8]>::first_chunk);
+    head.map_or(0, |head| u32::from_le_bytes(*head))
+}
+
+const fn tag_of(head: u32) -> u16 {
+    (head & 0xFFFF) as u16
+}
+
+const fn len_of(head: u32) -> u32 {
+    head >> 16
+}
+
+/// Writes a member that stands once, if it is as nearly all are: where the table puts it, of a plain kind, of a length that
+/// its type allows. `None` says only that [`Writer::member`] is to be asked; what was written is to be written over.
+#[inline(always)]
+fn put_plain(out: &mut [u8], at: u32, level: &Level<'_>, head: u32, from: u32, to: u32) -> Option<u32> {
+    let key = plain_key(tag_of(head)).filter(|key| key.parents & level.parent.bit != 0)?;
+    let window = room::<WINDOW>(out, at)?;
+    let key_len = key.put(window.first_chunk_mut()?);
+    let place = window.get_mut(key_len as usize..)?.first_chunk_mut::<NUMBER_ROOM>()?;
+    let len = len_of(head);
+    let number = || {
+        if len < 16 && key.lens >> len & 1 == 1 { word_before(level.bytes, to, len) } else { None }
+    };
+    let value_len = match key.way {
+        Way::Byte => put_byte(place, (number()? & 0xFF) as u8),
+        Way::Number => put_number(place, number()?),
+        Way::Text | Way::Padded => {
+            let to = if key.way == Way::Padded { trimmed_end(level.bytes, from, to) } else { to };
+            return put_text(out, at.wrapping_add(key_len).wrapping_add(1), level.bytes, from, to);
+        }
+        Way::Decimal => {
+            let word = number()?;
+            put_decimal(place, word >> 8, (word & 0xFF) as u8)?
+        }
+        Way::Sign => put_number(place, u64::from(((number()? >> 16) as u32).swap_bytes())),
+        Way::Other => return None,
+    };
+    Some(at.wrapping_add(key_len).wrapping_add(value_len))
+}
+
+/// Writes some bytes.
+fn put(out: &mut [u8], at: u32, bytes: &[u8]) -> Written {
+    let place = out.get_mut(at as usize..).and_then(|rest| rest.get_mut(..bytes.len())).ok_or(Stop::Room)?;
+    place.copy_from_slice(bytes);
+    Ok(at.wrapping_add(len_u32(bytes)))
+}
+
+/// Ends an object or a list: the comma behind its last member goes, one behind itself comes.
+fn close(out: &mut [u8], at: u32, end: u8) -> Written {
+    let last = at.wrapping_sub(1);
+    let at = if out.get(last as usize) == Some(&b',') { last } else { at };
+    put(out, at, &[end, b','])
+}
+
+struct Writer {
     version: FfdVersion,
 }
 
-impl Writer<'_> {
-    /// Ends an object or a list: the comma behind its last member goes, one behind itself comes.
-    #[inline]
-    fn close(&mut self, end: u8) {
-        if self.out.last() == Some(&b',') {
-            self.out.pop();
+impl Writer {
+    /// Writes the members of an object.
+    fn level(&self, out: &mut [u8], at: u32, level: &Level<'_>) -> Written {
+        match self.members(out, at, level, false) {
+            Err(Stop::Scattered) => self.sorted(out, at, level),
+            written => written,
         }
-        self.out.extend_from_slice(&[end, b',']);
     }
 
-    /// Writes the members of an object; false when the level does not close.
-    fn level(&mut self, body: &[u8], parent: Parent, depth: usize) -> bool {
-        let start = self.out.len();
-        if let Some(closes) = self.members(body, body, parent, depth, false) {
-            return closes;
-        }
-        // A tag has come back behind another one: brought together, all of them stand where the first one stood.
-        self.out.truncate(start);
+    /// A tag has come back behind another one: brought together, all of them stand where the first one stood.
+    #[cold]
+    fn sorted(&self, out: &mut [u8], at: u32, level: &Level<'_>) -> Written {
         let mut list: Vec<(u16, usize, &[u8])> = Vec::new();
-        let mut rest = Tlv::new(body);
-        let mut before = body;
+        let mut before = level.contents();
+        let mut rest = Tlv::new(before);
         while let Some(Ok((tag, _))) = rest.next() {
             let len = before.len().saturating_sub(rest.rest().len());
             let (bytes, tail) = before.split_at_checked(len).unwrap_or_default();
             list.push((tag.0, list.len(), bytes));
             before = tail;
+        }
+        if !before.is_empty() {
+            return Err(Stop::Unfit);
         }
         list.sort_unstable_by_key(|&(tag, index, _)| (tag, index));
         let mut group = None;
@@ -196,183 +315,195 @@ impl Writer<'_> {
         }
         // Stable: those of one tag keep their order, as sorted above.
         list.sort_by_key(|&(_, first, _)| first);
-        let sorted: Vec<u8> = list.iter().flat_map(|(_, _, bytes)| bytes.iter().copied()).collect();
-        self.members(&sorted, &sorted, parent, depth, true) == Some(true) && before.is_empty()
+        let mut bytes = Vec::from([0; TLV_HEADER_LEN]);
+        bytes.extend(list.iter().flat_map(|(_, _, bytes)| bytes.iter()));
+        self.members(out, at, &Level { bytes: &bytes, from: HEADER, to: len_u32(&bytes), ..*level }, true)
     }
 
-    /// Writes the members of a level one run after the other; `None` when a tag comes back behind another one, unless
-    /// the level is known to be sorted.
-    fn members(
-        &mut self,
-        level: &[u8],
-        mut rest: &[u8],
-        parent: Parent,
-        depth: usize,
-        sorted: bool,
-    ) -> Option<bool> {
+    /// Writes the members of a level one after the other, unless a tag comes back behind another one where the level is
+    /// not known to be sorted.
+    fn members(&self, out: &mut [u8], mut at: u32, level: &Level<'_>, sorted: bool) -> Written {
         // A bit for each tag that was met, by the lowest bits of its number. Two tags may share one: then the level is
         // sorted without need.
         let mut met = [0_u64; 8];
-        while let Some((&[t0, t1, l0, l1], tail)) = rest.split_first_chunk::<TLV_HEADER_LEN>() {
-            let len = usize::from(u16::from_le_bytes([l0, l1]));
-            let Some((value, mut after)) = tail.split_at_checked(len) else { return Some(false) };
-            let tag = Tag(u16::from_le_bytes([t0, t1]));
-            if let Some(word) = met.get_mut(usize::from(tag.0 / 64 % 8)) {
-                let bit = 1 << (tag.0 % 64);
-                if *word & bit != 0 && !sorted {
-                    return None;
+        let mut place = level.from;
+        let mut head = head_at(level.bytes, place);
+        while level.to.saturating_sub(place) >= HEADER {
+            let from = place.wrapping_add(HEADER);
+            let next = from.wrapping_add(len_of(head));
+            if next > level.to {
+                return Err(Stop::Unfit);
+            }
+            let tag = tag_of(head);
+            if let Some(word) = met.get_mut(usize::from(tag / 64 % 8)) {
+                let bit = 1 << (tag % 64);
+                if *word & bit != 0 && is_scattered(sorted) {
+                    return Err(Stop::Scattered);
                 }
                 *word |= bit;
             }
-            let many = after.starts_with(&[t0, t1]);
-            while let Some((&[u0, u1, l0, l1], tail)) = after.split_first_chunk::<TLV_HEADER_LEN>() {
-                let len = usize::from(u16::from_le_bytes([l0, l1]));
-                match tail.get(len..) {
-                    Some(next) if [u0, u1] == [t0, t1] => after = next,
-                    _ => break,
+            let after = head_at(level.bytes, next);
+            let plain = if tag_of(after) == tag { None } else { put_plain(out, at, level, head, from, next) };
+            (at, place, head) = match plain {
+                Some(at) => (at, next, after),
+                None => {
+                    let run = run_at(level, place);
+                    let at = self.member(out, at, level, run)?;
+                    (at, run.to, head_at(level.bytes, run.to))
                 }
-            }
-            let bytes = rest.get(..rest.len().saturating_sub(after.len())).unwrap_or_default();
-            let run = Run { tag, value, bytes, many };
-            if tag != tags::DOCUMENT_NAME {
-                self.run(run, level, parent, depth);
-            }
-            rest = after;
+            };
         }
-        Some(rest.is_empty())
+        if place == level.to { Ok(at) } else { Err(Stop::Unfit) }
     }
 
-    /// Writes one member: all values of one tag of a level.
-    #[inline]
-    fn run(&mut self, run: Run<'_>, level: &[u8], parent: Parent, depth: usize) {
-        if let Some(row) = lookup_row(run.tag, parent.tag, self.version)
+    /// Writes one member, whatever it is: all values of one tag of a level.
+    #[inline(never)]
+    fn member(&self, out: &mut [u8], at: u32, level: &Level<'_>, run: Run) -> Written {
+        if run.tag == tags::DOCUMENT_NAME {
+            return Ok(at);
+        }
+        if let Some(row) = lookup_row(run.tag, level.parent.tag, self.version)
             && let Some((key, entry)) = KEYS.get(row).zip(entries().get(row))
-            && key.len > 0
-            && (key.parents & parent.bit != 0 || self.owns_key(entry, level, parent))
+            && key.exists()
+            && (key.parents & level.parent.bit != 0 || self.owns_key(entry, level))
         {
-            let start = self.out.len();
-            match key.text.first_chunk::<NARROW>() {
-                Some(text) if usize::from(key.len) <= NARROW => {
-                    push_wide(self.out, text, usize::from(key.len))
-                }
-                _ => push_wide(self.out, &key.text, usize::from(key.len)),
+            match self.values(out, at, level, run, entry, key) {
+                // One value that is not what its type allows makes all of them hex: a list has one kind of element.
+                Err(Stop::Unfit) => {}
+                written => return written,
             }
-            if self.values(run, entry, key, depth) {
-                return;
-            }
-            // One value that is not what its type allows makes all of them hex: a list has one kind of element.
-            self.out.truncate(start);
         }
-        self.out.extend_from_slice(b"\"t");
-        push_number(self.out, u64::from(run.tag.0));
-        self.out.pop();
-        self.out.extend_from_slice(b"\":");
-        if run.many {
-            self.out.push(b'[');
-            for (_, value) in Tlv::new(run.bytes).map_while(Result::ok) {
-                push_hex(self.out, value.bytes());
-            }
-            self.close(b']');
-        } else {
-            push_hex(self.out, run.value);
-        }
+        self.hex(out, at, level, run)
     }
 
-    /// Writes the values of a member that has a key; false when one of them is not what its type allows.
-    #[inline]
-    fn values(&mut self, run: Run<'_>, entry: &Entry, key: &Key, depth: usize) -> bool {
-        let array = key.array || entry.tag == tags::USER_PROPERTY && self.version == FfdVersion::V1_0;
-        if !run.many && !array {
-            return self.value(Value::new(run.tag, run.value, 0), entry, key, depth);
+    /// Writes the values of a member that has no key, or whose values are not what its type allows.
+    #[cold]
+    fn hex(&self, out: &mut [u8], at: u32, level: &Level<'_>, run: Run) -> Written {
+        let mut at = put(out, at, b"\"t")?;
+        let place = room(out, at).ok_or(Stop::Room)?;
+        at = at.wrapping_add(put_number(place, u64::from(run.tag.0))).wrapping_sub(1);
+        at = put(out, at, if run.many { b"\":[" } else { b"\":" })?;
+        for (_, value) in run.values(level) {
+            at = put_hex(out, at, value.bytes()).ok_or(Stop::Room)?;
         }
-        self.out.push(b'[');
-        for (_, value) in Tlv::new(run.bytes).map_while(Result::ok) {
-            if !self.value(value, entry, key, depth) {
-                return false;
-            }
+        if run.many { close(out, at, b']') } else { Ok(at) }
+    }
+
+    /// Writes the values of a member that has a key.
+    fn values(
+        &self,
+        out: &mut [u8],
+        at: u32,
+        level: &Level<'_>,
+        run: Run,
+        entry: &Entry,
+        key: &Key,
+    ) -> Written {
+        let place = room(out, at).ok_or(Stop::Room)?;
+        let mut at = at.wrapping_add(key.put(place));
+        let array =
+            run.many || key.array || entry.tag == tags::USER_PROPERTY && self.version == FfdVersion::V1_0;
+        if array {
+            at = put(out, at, b"[")?;
         }
-        self.close(b']');
-        true
+        let mut place = run.from;
+        while place < run.to {
+            let from = place.wrapping_add(HEADER);
+            place = from.wrapping_add(len_of(head_at(level.bytes, place)));
+            at = self.value(out, at, &Level { from, to: place, ..*level }, entry, key)?;
+        }
+        if array { close(out, at, b']') } else { Ok(at) }
     }
 
     /// Whether no other tag of the level has a better claim to the key. The tables never give one key to two tags of
     /// one parent (a test holds that), so only a tag out of its place has to look around.
     #[cold]
-    fn owns_key(&self, entry: &Entry, level: &[u8], parent: Parent) -> bool {
+    fn owns_key(&self, entry: &Entry, level: &Level<'_>) -> bool {
         let mut met_self = false;
-        Tlv::new(level).map_while(Result::ok).all(|(tag, _)| {
+        Tlv::new(level.contents()).map_while(Result::ok).all(|(tag, _)| {
             if tag == entry.tag {
                 met_self = true;
                 return true;
             }
-            match lookup(tag, parent.tag, self.version) {
+            match lookup(tag, level.parent.tag, self.version) {
                 Some(other) if other.json_name == entry.json_name => {
-                    met_self && !other.parents.contains(&parent.tag)
+                    met_self && !other.parents.contains(&level.parent.tag)
                 }
                 _ => true,
             }
         })
     }
 
-    /// Writes a value; false when it is not what its type allows, and then something may have been written.
-    #[inline]
-    fn value(&mut self, value: Value<'_>, entry: &Entry, key: &Key, depth: usize) -> bool {
-        match entry.kind {
+    /// Writes a value, whose bytes are those of `level`.
+    fn value(&self, out: &mut [u8], at: u32, level: &Level<'_>, entry: &Entry, key: &Key) -> Written {
+        let bytes = level.contents();
+        let value = Value::new(entry.tag, bytes, 0);
+        let number = match entry.kind {
             Kind::Stlv => {
-                if depth >= DEPTH_MAX {
-                    return false;
+                if level.depth >= DEPTH_MAX {
+                    return Err(Stop::Unfit);
                 }
-                self.out.push(b'{');
-                let parent = Parent { tag: entry.tag.0, bit: key.own };
+                let at = put(out, at, b"{")?;
+                let parent = Parent { tag: entry.tag.0, bit: key.own_bit() };
                 // The view has checked nearly all structures; those whose number was text before may not close.
-                let closes = self.level(value.bytes(), parent, depth.saturating_add(1));
-                self.close(b'}');
-                closes
+                let inside = Level { parent, depth: level.depth.saturating_add(1), ..*level };
+                let at = self.level(out, at, &inside)?;
+                return close(out, at, b'}');
             }
             Kind::Text => {
-                let text = if entry.fixed { value.text().trimmed() } else { Cp866(value.bytes()) };
-                push_text(self.out, text.0);
-                true
+                let to = if entry.fixed { trimmed_end(level.bytes, level.from, level.to) } else { level.to };
+                let at = put(out, at, b"\"")?;
+                return put_text(out, at, level.bytes, level.from, to).ok_or(Stop::Room);
             }
-            Kind::Fvln => match value.fvln() {
-                Ok(quantity) => {
-                    push_decimal(self.out, quantity.mantissa, quantity.scale);
-                    true
-                }
-                Err(_) => false,
-            },
-            Kind::Bytes if entry.tag == tags::FISCAL_SIGN => match value.fiscal_sign() {
-                Ok(sign) => {
-                    push_number(self.out, u64::from(sign.printed()));
-                    true
-                }
-                Err(_) => false,
-            },
-            Kind::Bytes => {
-                push_hex(self.out, value.bytes());
-                true
+            Kind::Fvln => {
+                let decimal = value.fvln().map_err(|_| Stop::Unfit)?;
+                let place = out.get_mut(at as usize..).unwrap_or_default();
+                let len = put_any_decimal(place, decimal.mantissa, decimal.scale).ok_or(Stop::Room)?;
+                return Ok(at.wrapping_add(len));
             }
-            Kind::Byte | Kind::U16 | Kind::U32 | Kind::Vln | Kind::UnixTime | Kind::Bits => {
-                match integer(entry.kind, value) {
-                    Ok(number) => {
-                        push_number(self.out, number);
-                        true
-                    }
-                    Err(_) => false,
-                }
+            Kind::Bytes if entry.tag != tags::FISCAL_SIGN => {
+                return put_hex(out, at, bytes).ok_or(Stop::Room);
             }
-        }
+            Kind::Bytes => value.fiscal_sign().map(|sign| u64::from(sign.printed())),
+            Kind::Byte => value.u8().map(u64::from),
+            Kind::U16 => value.u16().map(u64::from),
+            Kind::Bits => value.bits().map(u64::from),
+            Kind::U32 | Kind::UnixTime => value.u32().map(u64::from),
+            Kind::Vln => value.vln(),
+        };
+        let number = number.map_err(|_| Stop::Unfit)?;
+        let place = room(out, at).ok_or(Stop::Room)?;
+        Ok(at.wrapping_add(put_number(place, number)))
     }
 }
 
-#[inline]
-fn integer(kind: Kind, value: Value<'_>) -> Result<u64, DecodeError> {
-    match kind {
-        Kind::Byte => value.u8().map(u64::from),
-        Kind::U16 => value.u16().map(u64::from),
-        Kind::Bits => value.bits().map(u64::from),
-        Kind::U32 | Kind::UnixTime => value.u32().map(u64::from),
-        Kind::Vln | Kind::Fvln | Kind::Text | Kind::Stlv | Kind::Bytes => value.vln(),
+/// Whether a tag whose bit was met before makes the level be sorted.
+#[cold]
+const fn is_scattered(sorted: bool) -> bool {
+    !sorted
+}
+
+/// The TLV at a place of a level that holds all of it, and those of its tag behind it.
+fn run_at(level: &Level<'_>, from: u32) -> Run {
+    let tag = tag_of(head_at(level.bytes, from));
+    let mut to = from;
+    let mut many = false;
+    while level.to.saturating_sub(to) >= HEADER {
+        let head = head_at(level.bytes, to);
+        let next = to.wrapping_add(HEADER).wrapping_add(len_of(head));
+        if tag_of(head) != tag || next > level.to {
+            break;
+        }
+        many = to > from;
+        to = next;
+    }
+    Run { tag: Tag(tag), from, to, many }
+}
+
+impl Run {
+    fn values<'a>(&self, level: &Level<'a>) -> impl Iterator<Item = (Tag, Value<'a>)> + use<'a> {
+        let bytes = level.bytes.get(self.from as usize..self.to as usize).unwrap_or_default();
+        Tlv::new(bytes).map_while(Result::ok)
     }
 }
 
@@ -508,6 +639,17 @@ mod tests {
     fn a_tag_that_comes_back_behind_another_one_joins_its_first_place() {
         let tlv = [2, 0, 18, 0, 0x20, 3, 1, 0, 0xAA, 0x0E, 4, 4, 0, 7, 0, 0, 0, 0x20, 3, 1, 0, 0xBB];
         assert_eq!(json_of(&tlv), r#"{"openShift":{"code":2,"t800":["aa","bb"],"shiftNumber":7}}"#);
+    }
+
+    /// Room is guessed by the length of the document; many keys with nothing behind them need more than that.
+    #[test]
+    fn a_document_of_keys_alone_finds_room() {
+        let item = [0x23, 4, 4, 0, 0x1B, 4, 0, 0]; // 1059 around an empty 1051
+        let body = item.repeat(500);
+        let len = u16::try_from(body.len()).unwrap().to_le_bytes();
+        let json = json_of(&[&[3, 0], &len[..], &body].concat());
+        let items = vec![r#"{"fiscalDriveReplaceRequiredSign":0}"#; 500].join(",");
+        assert_eq!(json, format!(r#"{{"receipt":{{"code":3,"items":[{items}]}}}}"#));
     }
 
     /// 800 and 1312 share a bit of the watch: sorted without need, told apart all the same.
