@@ -141,7 +141,7 @@ pub fn lookup(tag: Tag, parent: u16, version: FfdVersion) -> Option<&'static Ent
 /// The place of [`lookup`]'s answer among [`entries`].
 #[inline]
 pub(crate) fn lookup_row(tag: Tag, parent: u16, version: FfdVersion) -> Option<usize> {
-    let slot = slot(tag)?;
+    let slot = slot(tag);
     let from = usize::from(*generated::STARTS.get(slot)?);
     let to = usize::from(*generated::STARTS.get(slot.saturating_add(1))?);
     match to.saturating_sub(from) {
@@ -164,7 +164,7 @@ pub fn meanings(tag: Tag) -> &'static [Entry] {
 /// First entry of a number and the one behind its last; `None` for a number that no source names.
 #[inline]
 fn span(tag: Tag) -> Option<(usize, usize)> {
-    let slot = slot(tag)?;
+    let slot = slot(tag);
     let from = usize::from(*generated::STARTS.get(slot)?);
     let to = usize::from(*generated::STARTS.get(slot.saturating_add(1))?);
     (from < to).then_some((from, to))
@@ -188,7 +188,7 @@ pub(crate) const fn entries_const() -> &'static [Entry] {
 #[must_use]
 #[inline]
 pub fn is_stlv(tag: Tag) -> bool {
-    let Some(slot) = slot(tag) else { return false };
+    let slot = slot(tag);
     generated::STLV.get(slot / 64).is_some_and(|word| (word >> (slot % 64)) & 1 == 1)
 }
 
@@ -222,10 +222,10 @@ pub fn by_json(key: &str, parent: u16, version: FfdVersion) -> Option<&'static E
     best.map(|(_, entry)| entry)
 }
 
-/// Position of a number in the dense tables.
+/// Position of a number in the dense tables; beyond their end for a number below the first.
 #[inline]
-fn slot(tag: Tag) -> Option<usize> {
-    tag.0.checked_sub(generated::FIRST_TAG).map(usize::from)
+fn slot(tag: Tag) -> usize {
+    usize::from(tag.0.wrapping_sub(generated::FIRST_TAG))
 }
 
 /// Must a tag be there?
@@ -278,6 +278,10 @@ pub(crate) struct Chart {
     index: &'static [u8; generated::ENTRIES.len() + 1],
 }
 
+/// Finds rows of one table by their tags.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Rows(&'static [u8; generated::ENTRIES.len() + 1]);
+
 /// In an index: no row.
 const NO_ROW: u8 = u8::MAX;
 
@@ -295,9 +299,22 @@ impl Chart {
     /// rows for a tag that has none here.
     #[inline(always)]
     pub(crate) fn row(&self, tag: Tag) -> u8 {
-        let first = usize::from(tag.0.wrapping_sub(generated::FIRST_TAG));
-        let first = generated::SLOTS.get(first).copied().unwrap_or(u16::MAX);
-        self.index.get(usize::from(first)).copied().unwrap_or(NO_ROW)
+        self.index().row(tag)
+    }
+
+    /// Its index, for whoever asks it often.
+    #[inline(always)]
+    pub(crate) const fn index(&self) -> Rows {
+        Rows(self.index)
+    }
+}
+
+impl Rows {
+    /// As [`Chart::row`].
+    #[inline(always)]
+    pub(crate) fn row(self, tag: Tag) -> u8 {
+        let first = generated::SLOTS.get(slot(tag)).copied().unwrap_or(u16::MAX);
+        self.0.get(usize::from(first)).copied().unwrap_or(NO_ROW)
     }
 }
 
@@ -351,6 +368,15 @@ impl Shape {
             || (bytes.is_empty() && self.has(Mark::MayBeEmpty));
         fits && !self.has(Mark::Ask)
             && (!again || self.has(Mark::Repeats))
+            && (self.list == NO_LIST || self.lists(bytes))
+    }
+
+    /// The same of the usual case: what stands here for the first time, is no nest and is not empty for a number. False says only
+    /// that [`settles`](Self::settles) is to be asked.
+    #[inline(always)]
+    pub(crate) fn passes(&self, bytes: &[u8]) -> bool {
+        bytes.len().wrapping_sub(usize::from(self.len_min)) <= usize::from(self.len_more)
+            && self.marks & (Mark::Ask as u8 | Mark::Nest as u8) == 0
             && (self.list == NO_LIST || self.lists(bytes))
     }
 

@@ -81,3 +81,23 @@ impl<'a> Iterator for Tlv<'a> {
 }
 
 impl FusedIterator for Tlv<'_> {}
+
+/// Tag and length as they stand at a place, the tag in the lower half; `None` when fewer than four bytes are left. Places have
+/// 32 bits, so that the compiler knows that none wraps.
+#[inline(always)]
+pub(crate) fn head_at(bytes: &[u8], place: u32) -> Option<u32> {
+    let place = place as usize;
+    let head = bytes.get(place..place.wrapping_add(TLV_HEADER_LEN))?.first_chunk()?;
+    Some(u32::from_le_bytes(*head))
+}
+
+/// The `len` bytes before `to`, at most eight, as a number, the first one lowest: cut out of the eight bytes before `to`, of
+/// which there are as many in a document, since headers stand before every value. No branch asks for the length.
+#[inline(always)]
+pub(crate) fn word_before(bytes: &[u8], to: u32, len: u32) -> Option<u64> {
+    let from = to.wrapping_sub(8) as usize;
+    let word = u64::from_le_bytes(*bytes.get(from..from.wrapping_add(8))?.first_chunk()?);
+    // In two steps, since nothing can be shifted by all of its bits.
+    let half = 32_u32.wrapping_sub(len.wrapping_mul(4));
+    Some(word.wrapping_shr(half).wrapping_shr(half))
+}

@@ -51,10 +51,17 @@ impl Quantity {
     /// zero, or does not fit.
     #[must_use]
     pub fn to_decimal(self, scale: u8) -> Option<i128> {
-        let mantissa = i128::from(self.mantissa);
-        if mantissa == 0 {
+        if self.mantissa == 0 {
             return Some(0);
         }
+        // The usual weight: numbers of 64 bits are divided at once.
+        if scale < self.scale
+            && let Some(factor) = 10_u64.checked_pow(u32::from(self.scale.saturating_sub(scale)))
+        {
+            let (whole, rest) = (self.mantissa.checked_div(factor)?, self.mantissa.checked_rem(factor)?);
+            return (rest == 0).then_some(i128::from(whole));
+        }
+        let mantissa = i128::from(self.mantissa);
         if scale >= self.scale {
             let factor = 10_i128.checked_pow(u32::from(scale.saturating_sub(self.scale)))?;
             mantissa.checked_mul(factor)

@@ -8,6 +8,7 @@
 use alloc::vec::Vec;
 
 use crate::Cp866;
+use crate::tlv::word_before;
 
 /// What a byte of CP866 is inside a JSON string: up to six bytes, and how many in the highest one.
 #[expect(clippy::indexing_slicing, reason = "evaluated while compiling, where a wrong index is an error")]
@@ -133,16 +134,6 @@ fn put_block(place: &mut [u8; BLOCK_ROOM], block: u64) -> u32 {
         len = len.wrapping_add((packed >> 56) as u32);
     }
     len
-}
-
-/// The `len` bytes before `to`, at most eight, the first one lowest: cut out of the eight bytes before `to`, of which there
-/// are as many in any document, since headers stand before every value.
-#[inline(always)]
-pub(super) fn word_before(bytes: &[u8], to: u32, len: u32) -> Option<u64> {
-    let word = u64::from_le_bytes(*bytes.get(..to as usize)?.last_chunk()?);
-    // In two steps, since nothing can be shifted by all of its bits.
-    let half = 32_u32.wrapping_sub(len.wrapping_mul(4));
-    Some(word.wrapping_shr(half).wrapping_shr(half))
 }
 
 /// Writes text of CP866, which stands in `bytes` from one place to another, at `at` as what stands inside a JSON string, then

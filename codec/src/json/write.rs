@@ -27,8 +27,8 @@ use crate::dictionary::{Entry, Kind, entries, lookup, lookup_row};
 use crate::document::{DEPTH_MAX, DocumentView, Form};
 use crate::json::keys::{KEYS, Key, Way, parent_bit, plain_key};
 use crate::json::number::{NUMBER_ROOM, put_any_decimal, put_byte, put_decimal, put_number};
-use crate::json::text::{push_base64, put_hex, put_text, room, trimmed_end, word_before};
-use crate::tlv::TLV_HEADER_LEN;
+use crate::json::text::{push_base64, put_hex, put_text, room, trimmed_end};
+use crate::tlv::{TLV_HEADER_LEN, head_at, word_before};
 use crate::{FfdVersion, Tag, Tlv, Value, tags};
 
 /// What the caller knows beyond the document.
@@ -218,16 +218,8 @@ const HEADER: u32 = TLV_HEADER_LEN as u32;
 /// Room that is asked for at once: a key and a number.
 const WINDOW: usize = 128;
 
-/// Tag and length of the TLV at a place, the tag below; zeros where there is none.
-#[inline(always)]
-fn head_at(bytes: &[u8], place: u32) -> u32 {
-    let place = place as usize;
-    let head = bytes.get(place..place.wrapping_add(TLV_HEADER_LEN)).and_then(<[u8]>::first_chunk);
-    head.map_or(0, |head| u32::from_le_bytes(*head))
-}
-
 const fn tag_of(head: u32) -> u16 {
-    (head & 0xFFFF) as u16
+    head as u16
 }
 
 const fn len_of(head: u32) -> u32 {
@@ -247,7 +239,7 @@ fn put_plain(out: &mut [u8], at: u32, level: &Level<'_>, head: u32, from: u32, t
         if len < 16 && key.lens >> len & 1 == 1 { word_before(level.bytes, to, len) } else { None }
     };
     let value_len = match key.way {
-        Way::Byte => put_byte(place, (number()? & 0xFF) as u8),
+        Way::Byte => put_byte(place, number()? as u8),
         Way::Number => put_number(place, number()?),
         Way::Text | Way::Padded => {
             let to = if key.way == Way::Padded { trimmed_end(level.bytes, from, to) } else { to };
@@ -255,7 +247,7 @@ fn put_plain(out: &mut [u8], at: u32, level: &Level<'_>, head: u32, from: u32, t
         }
         Way::Decimal => {
             let word = number()?;
-            put_decimal(place, word >> 8, (word & 0xFF) as u8)?
+            put_decimal(place, word >> 8, word as u8)?
         }
         Way::Sign => put_number(place, u64::from(((number()? >> 16) as u32).swap_bytes())),
         Way::Other => return None,
@@ -327,7 +319,7 @@ impl Writer {
         // sorted without need.
         let mut met = [0_u64; 8];
         let mut place = level.from;
-        let mut head = head_at(level.bytes, place);
+        let mut head = head_at(level.bytes, place).unwrap_or_default();
         while level.to.saturating_sub(place) >= HEADER {
             let from = place.wrapping_add(HEADER);
             let next = from.wrapping_add(len_of(head));
@@ -342,14 +334,14 @@ impl Writer {
                 }
                 *word |= bit;
             }
-            let after = head_at(level.bytes, next);
+            let after = head_at(level.bytes, next).unwrap_or_default();
             let plain = if tag_of(after) == tag { None } else { put_plain(out, at, level, head, from, next) };
             (at, place, head) = match plain {
                 Some(at) => (at, next, after),
                 None => {
                     let run = run_at(level, place);
                     let at = self.member(out, at, level, run)?;
-                    (at, run.to, head_at(level.bytes, run.to))
+                    (at, run.to, head_at(level.bytes, run.to).unwrap_or_default())
                 }
             };
         }
@@ -409,7 +401,7 @@ impl Writer {
         let mut place = run.from;
         while place < run.to {
             let from = place.wrapping_add(HEADER);
-            place = from.wrapping_add(len_of(head_at(level.bytes, place)));
+            place = from.wrapping_add(len_of(head_at(level.bytes, place).unwrap_or_default()));
             at = self.value(out, at, &Level { from, to: place, ..*level }, entry, key)?;
         }
         if array { close(out, at, b']') } else { Ok(at) }
@@ -485,11 +477,11 @@ const fn is_scattered(sorted: bool) -> bool {
 
 /// The TLV at a place of a level that holds all of it, and those of its tag behind it.
 fn run_at(level: &Level<'_>, from: u32) -> Run {
-    let tag = tag_of(head_at(level.bytes, from));
+    let tag = tag_of(head_at(level.bytes, from).unwrap_or_default());
     let mut to = from;
     let mut many = false;
     while level.to.saturating_sub(to) >= HEADER {
-        let head = head_at(level.bytes, to);
+        let head = head_at(level.bytes, to).unwrap_or_default();
         let next = to.wrapping_add(HEADER).wrapping_add(len_of(head));
         if tag_of(head) != tag || next > level.to {
             break;

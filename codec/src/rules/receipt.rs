@@ -35,18 +35,16 @@ pub(super) struct Item<'a, 'v> {
 impl<'a, 'v> Item<'a, 'v> {
     #[inline(always)]
     pub(super) fn read(nest: &'a Nest<'a, 'v>) -> Self {
-        let money = |tag: Tag| nest.get(tag).and_then(amount);
-        let coded = |tag: Tag| nest.get(tag).and_then(code);
         Self {
             nest,
-            price: money(tags::PRICE),
-            quantity: nest.get(tags::QUANTITY).and_then(|value| value.fvln().ok()),
-            sum: money(tags::ITEM_SUM),
-            rate: coded(tags::VAT_RATE).unwrap_or_default(),
-            tax: money(tags::ITEM_VAT_SUM),
-            method: coded(tags::PAYMENT_METHOD).unwrap_or_default(),
-            subject: coded(tags::PAYMENT_SUBJECT).unwrap_or_default(),
-            measure: coded(tags::QUANTITY_MEASURE),
+            price: nest.amount(tags::PRICE),
+            quantity: nest.decimal(tags::QUANTITY),
+            sum: nest.amount(tags::ITEM_SUM),
+            rate: nest.code(tags::VAT_RATE).unwrap_or_default(),
+            tax: nest.amount(tags::ITEM_VAT_SUM),
+            method: nest.code(tags::PAYMENT_METHOD).unwrap_or_default(),
+            subject: nest.code(tags::PAYMENT_SUBJECT).unwrap_or_default(),
+            measure: nest.code(tags::QUANTITY_MEASURE),
         }
     }
 }
@@ -127,7 +125,7 @@ impl Items {
         self.given_away |= sum == 0 && item.price.is_some_and(|price| price > 0);
         self.agent_alone |= is_agent_alone(item.nest);
         self.marked |= matches!(item.subject, 30..=33);
-        if let Some(bits) = item.nest.get(tags::ITEM_CHECK_RESULT).and_then(code) {
+        if let Some(bits) = item.nest.code(tags::ITEM_CHECK_RESULT) {
             self.check_negative |= is_negative(bits);
             self.check_odd |= is_odd(bits);
         }
@@ -186,21 +184,21 @@ pub(super) struct Receipt<'a, 'v> {
 impl<'a, 'v> Receipt<'a, 'v> {
     #[inline(always)]
     pub(super) fn read(nest: &'a Nest<'a, 'v>, items: &'a Items) -> Self {
-        let money = |tag: Tag| nest.get(tag).and_then(amount).unwrap_or_default();
+        let money = |tag: Tag| nest.amount(tag).unwrap_or_default();
         let sums = nest.get(tags::RECEIPT_VAT_SUMS).filter(|_| vat::sums_exist(nest));
         Self {
             nest,
             items,
-            total: nest.get(tags::TOTAL_SUM).and_then(amount),
+            total: nest.amount(tags::TOTAL_SUM),
             cash: money(tags::CASH_SUM),
             ecash: money(tags::ECASH_SUM),
             prepaid: money(tags::PREPAID_SUM),
             credit: money(tags::CREDIT_SUM),
             provision: money(tags::PROVISION_SUM),
-            flat: vat::FLAT.map(|(tag, _)| nest.get(tag).and_then(amount)),
+            flat: vat::FLAT.map(|(tag, _)| nest.amount(tag)),
             sums,
-            operation: nest.get(tags::OPERATION_TYPE).and_then(code),
-            taxation: nest.get(tags::APPLIED_TAXATION_TYPE).and_then(code),
+            operation: nest.code(tags::OPERATION_TYPE),
+            taxation: nest.code(tags::APPLIED_TAXATION_TYPE),
         }
     }
 

@@ -19,7 +19,7 @@ const FROM_2025: LocalSeconds = LocalSeconds(1_735_689_600);
 const FROM_2026: LocalSeconds = LocalSeconds(1_767_225_600);
 
 /// The flat tags of a receipt, and the rate whose tax (1 to 4) or turnover (5 and 6) each of them holds.
-pub(super) const FLAT: [(Tag, u8); 6] = [
+pub(super) static FLAT: [(Tag, u8); 6] = [
     (tags::VAT_20, 1),
     (tags::VAT_10, 2),
     (tags::TURNOVER_VAT_0, 5),
@@ -107,7 +107,7 @@ pub(super) fn c5(receipt: &Receipt<'_, '_>, out: &mut Violations) {
     }
     let date = receipt.nest.whole.date;
     let stated = receipt.sums.is_some() || receipt.flat.iter().any(Option::is_some);
-    for ((tag, rate), value) in FLAT.into_iter().zip(receipt.flat) {
+    for (&(tag, rate), &value) in FLAT.iter().zip(&receipt.flat) {
         let Some(turnover) = items.rates.get(usize::from(rate)) else { continue };
         // If not one total stands there, C7 speaks.
         if (value.is_none() && (turnover.items == 0 || !stated))

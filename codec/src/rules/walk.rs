@@ -8,16 +8,27 @@
 //! tests::a_glance_settles_only_what_the_rules_would_let_pass); nothing allocated unless something is found
 //! (test: tests/allocations.rs::checking_a_clean_document_by_every_rule_allocates_nothing).
 
-use super::receipt::{Item, Items, Receipt};
+use core::ops::RangeInclusive;
+
+use super::receipt::{Item, Items, Receipt, amount, code};
 use super::{CheckContext, Datum, RuleId, Violation, Violations, generated};
 use crate::dictionary::{self, Chart, Entry, Kind, Mark, Requirement};
-use crate::{DocumentView, FfdVersion, Form, LocalSeconds, TLV_HEADER_LEN, Tag, Tlv, Value, tags};
+use crate::tlv::{head_at, word_before};
+use crate::value::VLN_LEN_MAX;
+use crate::{DocumentView, FfdVersion, Form, LocalSeconds, Quantity, TLV_HEADER_LEN, Tag, Tlv, Value, tags};
 
 /// Nests deeper than this are not entered. The view allows fewer; 1115 and 1119, which it can not tell, add two.
 const DEPTH_MAX: u8 = 8;
 
 /// Rows of one table, at most (a bit each in a mask; `dictgen` checks it).
 const ROWS_MAX: usize = 128;
+
+/// The place of a tag that does not stand in a nest. No tag stands there: a document has 65,535 bytes behind its header, and four
+/// of them are the tag and its length.
+const NOWHERE: u16 = u16::MAX;
+
+/// Bytes of a TLV's header, and of that of the document.
+const HEADER: u32 = TLV_HEADER_LEN as u32;
 
 /// The whole document, as a rule sees it.
 pub(super) struct Whole<'a, 'v> {
@@ -69,29 +80,35 @@ pub(super) struct Nest<'a, 'v> {
     pub(super) whole: &'a Whole<'a, 'v>,
     /// Tag of the STLV, 0 for the document.
     pub(super) parent: u16,
-    contents: &'v [u8],
+    /// The document up to the end of the contents.
+    document: &'v [u8],
     /// Where the contents begin.
     base: u32,
     /// Its table; a blank one where none is known.
     pub(super) chart: &'static Chart,
     charted: bool,
-    /// By row: one more than the place of its first tag within the contents, or 0 if the tag does not stand here.
+    /// By row: where its first tag stands in the document, behind the header of the outer TLV, or [`NOWHERE`].
     at: [u16; ROWS_MAX],
     /// Tags stand here that have no row.
     strangers: bool,
 }
 
 impl<'a, 'v> Nest<'a, 'v> {
-    fn new(whole: &'a Whole<'a, 'v>, parent: u16, contents: &'v [u8], base: u32) -> Self {
-        let chart = dictionary::chart(whole.version(), whole.form, parent);
+    fn new(
+        whole: &'a Whole<'a, 'v>,
+        parent: u16,
+        document: &'v [u8],
+        base: u32,
+        chart: Option<&'static Chart>,
+    ) -> Self {
         Self {
             whole,
             parent,
-            contents,
+            document,
             base,
             chart: chart.unwrap_or(&dictionary::BLANK),
             charted: chart.is_some(),
-            at: [0; ROWS_MAX],
+            at: [NOWHERE; ROWS_MAX],
             strangers: false,
         }
     }
@@ -100,11 +117,57 @@ impl<'a, 'v> Nest<'a, 'v> {
     #[inline(always)]
     pub(super) fn get(&self, tag: Tag) -> Option<Value<'v>> {
         match self.at.get(usize::from(self.chart.row(tag))) {
-            Some(0) => None,
+            Some(&NOWHERE) => None,
             Some(&place) => self.value_at(place),
             None if self.strangers => self.search(tag),
             None => None,
         }
+    }
+
+    /// A number that can be read, the first one of its tag; an unreadable one is the business of B4.
+    #[inline(always)]
+    pub(super) fn amount(&self, tag: Tag) -> Option<u64> {
+        match self.at.get(usize::from(self.chart.row(tag))) {
+            Some(&NOWHERE) => None,
+            Some(&place) => self.word_at(place, 0..=VLN_LEN_MAX as u32),
+            None if self.strangers => self.search(tag).and_then(amount),
+            None => None,
+        }
+    }
+
+    /// The same of a code of one byte.
+    #[inline(always)]
+    pub(super) fn code(&self, tag: Tag) -> Option<u8> {
+        match self.at.get(usize::from(self.chart.row(tag))) {
+            Some(&NOWHERE) => None,
+            Some(&place) => self.word_at(place, 0..=1).map(|word| word as u8),
+            None if self.strangers => self.search(tag).and_then(code),
+            None => None,
+        }
+    }
+
+    /// The same of a decimal.
+    #[inline(always)]
+    pub(super) fn decimal(&self, tag: Tag) -> Option<Quantity> {
+        match self.at.get(usize::from(self.chart.row(tag))) {
+            Some(&NOWHERE) => None,
+            Some(&place) => self
+                .word_at(place, 1..=VLN_LEN_MAX as u32)
+                .map(|word| Quantity { mantissa: word >> 8, scale: word as u8 }),
+            None if self.strangers => self.search(tag).and_then(|value| value.fvln().ok()),
+            None => None,
+        }
+    }
+
+    /// The bytes of a value as a number, if there are as many as are wanted.
+    #[inline(always)]
+    fn word_at(&self, place: u16, lens: RangeInclusive<u32>) -> Option<u64> {
+        let head = u32::from(place).wrapping_add(HEADER);
+        let len = head_at(self.document, head)? >> 16;
+        if !lens.contains(&len) {
+            return None;
+        }
+        word_before(self.document, head.wrapping_add(HEADER).wrapping_add(len), len)
     }
 
     #[cold]
@@ -114,34 +177,35 @@ impl<'a, 'v> Nest<'a, 'v> {
 
     #[inline(always)]
     fn place(&self, row: u8) -> u16 {
-        self.at.get(usize::from(row)).copied().unwrap_or_default()
+        self.at.get(usize::from(row)).copied().unwrap_or(NOWHERE)
     }
 
     #[inline]
     fn value_at(&self, place: u16) -> Option<Value<'v>> {
-        let at = usize::from(place.wrapping_sub(1));
-        let (&[t0, t1, l0, l1], tail) = self.contents.get(at..)?.split_first_chunk::<TLV_HEADER_LEN>()?;
-        let bytes = tail.get(..usize::from(u16::from_le_bytes([l0, l1])))?;
-        // Both are places in one document of at most 65,539 bytes.
-        let offset = self.base.wrapping_add(u32::from(place)).wrapping_add(TLV_HEADER_LEN as u32 - 1);
-        Some(Value::new(Tag(u16::from_le_bytes([t0, t1])), bytes, offset))
+        let head = u32::from(place).wrapping_add(HEADER);
+        let from = head.wrapping_add(HEADER);
+        let head = head_at(self.document, head)?;
+        let bytes = self.document.get(from as usize..(from as usize).wrapping_add((head >> 16) as usize))?;
+        Some(Value::new(Tag(head as u16), bytes, from))
     }
 
     /// The requisites one after the other.
-    pub(super) const fn children(&self) -> Tlv<'v> {
-        Tlv::at(self.contents, self.base)
+    pub(super) fn children(&self) -> Tlv<'v> {
+        Tlv::at(self.document.get(self.base as usize..).unwrap_or_default(), self.base)
     }
 
     /// True if the tags of all these rows stand in the nest.
     #[inline]
     pub(super) fn has_all(&self, rows: &[u8]) -> bool {
-        rows.iter().all(|&row| self.place(row) != 0)
+        rows.iter().all(|&row| self.place(row) != NOWHERE)
     }
 
     /// Rows among these whose tag does not stand in the nest.
     pub(super) fn missing(&self, rows: &'static [u8]) -> impl Iterator<Item = &'static Requirement> {
         let known = self.chart.rows;
-        rows.iter().filter(|&&row| self.place(row) == 0).filter_map(move |&row| known.get(usize::from(row)))
+        rows.iter()
+            .filter(|&&row| self.place(row) == NOWHERE)
+            .filter_map(move |&row| known.get(usize::from(row)))
     }
 
     /// The finding that a tag which stands here says something else than it should.
@@ -201,62 +265,96 @@ fn check_by<const GLANCE: bool>(
     let receipt = view.form().is_receipt_like();
     let date = if receipt { law_date(view) } else { None };
     let whole = Whole { view, context, form: view.form().0, date };
+    let mut items = Items::default();
+    let chart = dictionary::chart(context.version, whole.form, 0);
     // The contents of the outer TLV stand right behind its header of four bytes.
-    if let Some((_, contents)) = view.bytes().split_first_chunk::<TLV_HEADER_LEN>() {
-        let mut items = Items::default();
-        let mut root = Nest::new(&whole, 0, contents, TLV_HEADER_LEN as u32);
-        walk::<GLANCE>(&mut root, 0, &mut items, &mut out);
-        generated::nest_rules(&root, &mut out);
-        if receipt {
-            generated::receipt_rules(&Receipt::read(&root, &items), &mut out);
-        }
-        generated::document_rules(&root, &mut out);
+    let mut root = Nest::new(&whole, 0, view.bytes(), HEADER, chart);
+    walk::<GLANCE>(&mut root, 0, &mut Findings { items: &mut items, out: &mut out });
+    generated::nest_rules(&root, &mut out);
+    if receipt {
+        generated::receipt_rules(&Receipt::read(&root, &items), &mut out);
     }
+    generated::document_rules(&root, &mut out);
     out
 }
 
+/// What a walk carries along.
+struct Findings<'a> {
+    items: &'a mut Items,
+    out: &'a mut Violations,
+}
+
 /// Reads one nest and, before it is complete, those inside of it.
-fn walk<const GLANCE: bool>(nest: &mut Nest<'_, '_>, depth: u8, items: &mut Items, out: &mut Violations) {
-    let mut rest = nest.contents;
+fn walk<const GLANCE: bool>(nest: &mut Nest<'_, '_>, depth: u8, found: &mut Findings<'_>) {
+    let (document, index, shapes) = (nest.document, nest.chart.index(), nest.chart.shapes);
+    let mut place = nest.base;
+    // The table of the last nest inside: items come one after the other.
+    let mut last = (Tag(0), None);
     // Lengths of a nest close by the view's promise, or else rule B4 has spoken where it stands.
-    while let Some((&[t0, t1, l0, l1], tail)) = rest.split_first_chunk::<TLV_HEADER_LEN>() {
-        let Some((bytes, after)) = tail.split_at_checked(usize::from(u16::from_le_bytes([l0, l1]))) else {
-            break;
-        };
-        let tag = Tag(u16::from_le_bytes([t0, t1]));
-        // Places in a document fit 16 bits and wrap nowhere: a nest has at most 65,535 bytes.
-        let at = nest.contents.len().wrapping_sub(rest.len());
-        rest = after;
-        let number = nest.chart.row(tag);
-        let shape = nest.chart.shapes.get(usize::from(number)).copied();
-        let mut again = false;
-        let mut settled = false;
-        if let (Some(shape), Some(place)) = (shape, nest.at.get_mut(usize::from(number))) {
-            again = *place != 0;
-            if !again {
-                let [low, high, ..] = at.wrapping_add(1).to_le_bytes();
-                *place = u16::from_le_bytes([low, high]);
-            }
-            settled = GLANCE && shape.settles(bytes, again);
-            if settled && !shape.has(Mark::Nest) {
-                continue;
-            }
-        } else {
-            nest.strangers = true;
+    while let Some(head) = head_at(document, place) {
+        let tag = Tag(head as u16);
+        let from = (place as usize).wrapping_add(TLV_HEADER_LEN);
+        let next = from.wrapping_add((head >> 16) as usize);
+        let Some(bytes) = document.get(from..next) else { break };
+        // See `NOWHERE`: it fits, and so do all places 32 bits.
+        let here = place.wrapping_sub(HEADER) as u16;
+        place = next as u32;
+        let number = index.row(tag);
+        if GLANCE
+            && let Some(shape) = shapes.get(usize::from(number))
+            && let Some(slot) = nest.at.get_mut(usize::from(number))
+            && *slot == NOWHERE
+            && shape.passes(bytes)
+        {
+            *slot = here;
+            continue;
         }
-        let offset = u32::try_from(at.saturating_add(TLV_HEADER_LEN)).unwrap_or(u32::MAX);
-        let value = Value::new(tag, bytes, nest.base.saturating_add(offset));
-        let inside = settled || ask(nest, value, number, again, out);
-        if inside && depth < DEPTH_MAX {
-            let mut inner = Nest::new(nest.whole, tag.0, bytes, nest.base.saturating_add(offset));
-            walk::<GLANCE>(&mut inner, depth.saturating_add(1), items, out);
-            generated::nest_rules(&inner, out);
-            if depth == 0 && tag == tags::ITEM {
-                let item = Item::read(&inner);
-                generated::item_rules(&item, out);
-                items.add(&item);
-            }
+        let value = Value::new(tag, bytes, from as u32);
+        look::<GLANCE>(nest, value, (number, here), depth, &mut last, found);
+    }
+}
+
+/// A requisite of which more is to be asked, or a nest.
+#[inline(never)]
+fn look<const GLANCE: bool>(
+    nest: &mut Nest<'_, '_>,
+    value: Value<'_>,
+    (number, here): (u8, u16),
+    depth: u8,
+    last: &mut (Tag, Option<&'static Chart>),
+    found: &mut Findings<'_>,
+) {
+    let (mut again, mut settled, mut is_nest) = (false, false, false);
+    if let (Some(shape), Some(slot)) =
+        (nest.chart.shapes.get(usize::from(number)), nest.at.get_mut(usize::from(number)))
+    {
+        again = *slot != NOWHERE;
+        if !again {
+            *slot = here;
         }
+        settled = GLANCE && shape.settles(value.bytes(), again);
+        is_nest = shape.has(Mark::Nest);
+    } else {
+        nest.strangers = true;
+    }
+    if !settled {
+        is_nest = ask(nest, value, number, again, found.out);
+    }
+    if !is_nest || depth >= DEPTH_MAX {
+        return;
+    }
+    if last.0 != value.tag() {
+        *last = (value.tag(), dictionary::chart(nest.whole.version(), nest.whole.form, value.tag().0));
+    }
+    let end = value.offset().wrapping_add(value.bytes().len());
+    let document = nest.document.get(..end).unwrap_or_default();
+    let mut inner = Nest::new(nest.whole, value.tag().0, document, value.offset() as u32, last.1);
+    walk::<GLANCE>(&mut inner, depth.saturating_add(1), found);
+    generated::nest_rules(&inner, found.out);
+    if depth == 0 && value.tag() == tags::ITEM {
+        let item = Item::read(&inner);
+        generated::item_rules(&item, found.out);
+        found.items.add(&item);
     }
 }
 
@@ -282,6 +380,36 @@ mod tests {
     fn tlv(tag: u16, value: &[u8]) -> Vec<u8> {
         let len = u16::try_from(value.len()).unwrap();
         [&tag.to_le_bytes()[..], &len.to_le_bytes()[..], value].concat()
+    }
+
+    /// Numbers are read by their places without a slice of them; they are what the values say, wherever these stand.
+    #[test]
+    fn numbers_by_their_places_are_those_of_the_values() {
+        let tag = tags::TOTAL_SUM;
+        let mut known = 0;
+        for len in 0..=9 {
+            let value: Vec<u8> = (0xF1..=0xFF).take(len).collect();
+            let sum = tlv(tag.0, &value);
+            let filler = |whole: usize| tlv(7000, &alloc::vec![0xEE; whole - TLV_HEADER_LEN - sum.len()]);
+            let far = filler(usize::from(u16::MAX));
+            for body in [sum.clone(), [sum.clone(), filler(100)].concat(), [far, sum.clone()].concat()] {
+                let bytes = tlv(3, &body);
+                let view = DocumentView::new_checked(&bytes).unwrap();
+                let context = CheckContext::new(FfdVersion::V1_2);
+                let whole = Whole { view: &view, context: &context, form: 3, date: None };
+                let chart = dictionary::chart(FfdVersion::V1_2, 3, 0);
+                let mut root = Nest::new(&whole, 0, &bytes, HEADER, chart);
+                let (mut items, mut out) = (Items::default(), Violations::new());
+                walk::<true>(&mut root, 0, &mut Findings { items: &mut items, out: &mut out });
+                let found = root.get(tag).unwrap();
+                assert_eq!(found.bytes(), value);
+                assert_eq!(root.amount(tag), found.vln().ok(), "{len} bytes");
+                assert_eq!(root.code(tag), found.u8().ok(), "{len} bytes");
+                assert_eq!(root.decimal(tag), found.fvln().ok(), "{len} bytes");
+                known += usize::from(root.amount(tag).is_some());
+            }
+        }
+        assert_eq!(known, 27);
     }
 
     /// Why: what a glance lets pass is never seen by the rules of requisites; so it must let pass only what they would.
