@@ -108,8 +108,12 @@ impl Entry {
     }
 
     /// How well this meaning fits the place: parent first, then version, then being placed at all.
+    #[expect(
+        clippy::manual_contains,
+        reason = "the library's search is a call, which costs more than a few parents"
+    )]
     fn fit(&self, parent: u16, version: FfdVersion) -> u8 {
-        (u8::from(self.parents.contains(&parent)) << 2)
+        (u8::from(self.parents.iter().any(|&other| other == parent)) << 2)
             | (u8::from(self.covers(version)) << 1)
             | u8::from(!self.parents.is_empty())
     }
@@ -132,9 +136,16 @@ pub fn lookup(tag: Tag, parent: u16, version: FfdVersion) -> Option<&'static Ent
     match meanings(tag) {
         [] => None,
         [only] => Some(only),
-        [first, rest @ ..] => Some(rest.iter().fold(first, |best, next| {
-            if next.fit(parent, version) > best.fit(parent, version) { next } else { best }
-        })),
+        [first, rest @ ..] => {
+            let mut best = (first.fit(parent, version), first);
+            for next in rest {
+                let fit = next.fit(parent, version);
+                if fit > best.0 {
+                    best = (fit, next);
+                }
+            }
+            Some(best.1)
+        }
     }
 }
 

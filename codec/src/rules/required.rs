@@ -13,13 +13,17 @@ pub(super) const PRESENT: &str = "нужен";
 /// One exception: 1209 in ФФД 1.05. A document without it can only be 1.05 by the P-version of its session, and
 /// firmware is known that sends 01 05 for 1.0 as well, where 1209 does not exist; of the real documents at hand more
 /// than a third are such.
+#[inline(always)]
 pub(super) fn b2(nest: &Nest<'_, '_>, out: &mut Violations) {
-    let undeclared = nest.whole.version() == FfdVersion::V1_05;
-    let must = nest.chart.must;
-    if nest.has_all(must) {
-        return;
+    if !nest.has_all(nest.chart.must) {
+        missing(nest, out);
     }
-    for row in nest.missing(must) {
+}
+
+#[cold]
+fn missing(nest: &Nest<'_, '_>, out: &mut Violations) {
+    let undeclared = nest.whole.version() == FfdVersion::V1_05;
+    for row in nest.missing(nest.chart.must) {
         if undeclared && row.tag == tags::FFD_VERSION {
             continue;
         }
