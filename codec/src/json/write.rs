@@ -113,12 +113,12 @@ pub fn write_document_into(
         depth: 1,
     };
     // Enough for nearly every document; one with many keys and little behind them begins again with more.
-    let mut room = view.bytes().len().saturating_mul(3).saturating_add(512);
+    let mut space = view.bytes().len().saturating_mul(3).saturating_add(512);
     let written = loop {
-        out.resize(from.saturating_add(room), 0);
+        out.resize(from.saturating_add(space), 0);
         match (Writer { version }).level(out.get_mut(from..).unwrap_or_default(), 0, &level) {
             Ok(end) => break end as usize,
-            Err(Stop::Room) => room = room.saturating_mul(2),
+            Err(Stop::Room) => space = space.saturating_mul(2),
             // The view has seen to it that the lengths close.
             Err(Stop::Unfit | Stop::Scattered) => break 0,
         }
@@ -307,6 +307,7 @@ impl Writer {
         }
         // Stable: those of one tag keep their order, as sorted above.
         list.sort_by_key(|&(_, first, _)| first);
+        // Something stands before every level.
         let mut bytes = Vec::from([0; TLV_HEADER_LEN]);
         bytes.extend(list.iter().flat_map(|(_, _, bytes)| bytes.iter()));
         self.members(out, at, &Level { bytes: &bytes, from: HEADER, to: len_u32(&bytes), ..*level }, true)
