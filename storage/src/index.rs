@@ -52,6 +52,9 @@ struct Entry {
     before: Option<std::num::NonZeroU32>,
 }
 
+/// Room for documents that the first table begins with: those of half a segment.
+const FIRST_ROOM: usize = 32_768;
+
 impl Index {
     /// An empty one. `random` draws the keys of its hash.
     pub fn new(mut random: impl FnMut() -> u64) -> Self {
@@ -107,7 +110,14 @@ impl Index {
 
     #[cold]
     fn begin_table(&mut self, segment: SegmentId) {
-        let table = self.spare.take().unwrap_or_default();
+        let mut table = self.spare.take().unwrap_or_default();
+        // The next segment takes about as many: a table that grows as it is filled moves what is in it a dozen times.
+        let room = self.tables.back().map_or(FIRST_ROOM, |before| before.entries.len());
+        table.entries.reserve(room);
+        let Table { heads, entries, .. } = &mut table;
+        let state = &self.state;
+        let key = |at: &u32| entries.get(*at as usize).map(|it| (it.drive, it.entry.number));
+        heads.reserve(room, |at| key(at).map_or(0, |key| state.hash_one(key)));
         self.tables.push_back(Table { segment, ..table });
     }
 
