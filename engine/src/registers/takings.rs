@@ -85,21 +85,25 @@ impl Parts {
 const GRAINS: [Grain; 3] = [Grain::Minute, Grain::Hour, Grain::Day];
 
 /// What one organisation took, or everybody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 struct Purse {
     test: bool,
     inn: Fixed<INN_LEN>,
+    /// The hour that its minutes began with when what is older was put down last. It follows from the clock: one that comes back
+    /// puts it down again.
+    put_down: u32,
     /// In the order of [`GRAINS`].
     rows: [Rows; 3],
 }
 
 impl Purse {
     fn of(test: bool, inn: Fixed<INN_LEN>) -> Self {
-        Self { test, inn, rows: Default::default() }
+        Self { test, inn, put_down: 0, rows: Default::default() }
     }
 
     fn of_everybody(test: bool) -> Self {
-        Self { test, inn: [0; INN_LEN], rows: [Rows::many(), Rows::many(), Rows::many()] }
+        let rows = [Rows::many(), Rows::many(), Rows::many()];
+        Self { test, inn: [0; INN_LEN], put_down: 0, rows }
     }
 
     /// Adds sums of receipts made at one time, or within one row that begins then.
@@ -112,8 +116,12 @@ impl Purse {
         }
     }
 
-    /// What has become older than its part goes into the next.
+    /// What has become older than its part goes into the next. Once an hour, which all parts follow from: what is added in between
+    /// is not older than its part, and where each row begins lies in memory of its own.
     fn put_down(&mut self, parts: Parts, scratch: &mut Scratch) {
+        if core::mem::replace(&mut self.put_down, parts.minutes) == parts.minutes {
+            return;
+        }
         let number = |grain: Grain| parts.of(grain).checked_div(grain.seconds()).unwrap_or(0);
         let mut rows = self.rows.iter().zip(GRAINS);
         if !rows.any(|(rows, grain)| rows.first().is_some_and(|first| first < number(grain))) {
@@ -132,6 +140,14 @@ impl Purse {
     }
 }
 
+/// The same sums of the same organisation.
+impl PartialEq for Purse {
+    fn eq(&self, other: &Self) -> bool {
+        self.test == other.test && self.inn == other.inn && self.rows == other.rows
+    }
+}
+impl Eq for Purse {}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub(super) struct Takings {
@@ -139,8 +155,6 @@ pub(super) struct Takings {
     by_inn: HashTable<u32>,
     /// Of everybody: production, test.
     everybody: [Purse; 2],
-    /// By what theirs was put down last. It follows from the clock: a state that comes back puts it down again.
-    put_down: [Option<Parts>; 2],
     /// The newest time of receipt, microseconds UTC.
     clock_us: i64,
     /// About what all of it takes in a checkpoint, bytes.
@@ -154,7 +168,6 @@ impl Default for Takings {
             purses: Slab::default(),
             by_inn: HashTable::new(),
             everybody: [Purse::of_everybody(false), Purse::of_everybody(true)],
-            put_down: [None; 2],
             clock_us: 0,
             len_bytes: 0,
             scratch: Scratch::default(),
@@ -178,13 +191,8 @@ impl Takings {
         hasher: &RandomState,
     ) {
         let parts = Parts::at(self.clock_us);
-        let realm = usize::from(test);
-        if let (Some(purse), Some(put_down)) = (self.everybody.get_mut(realm), self.put_down.get_mut(realm)) {
-            // Once an hour: what is added in between is not older than its part.
-            if *put_down != Some(parts) {
-                purse.put_down(parts, &mut self.scratch);
-                *put_down = Some(parts);
-            }
+        if let Some(purse) = self.everybody.get_mut(usize::from(test)) {
+            purse.put_down(parts, &mut self.scratch);
             purse.add(time.0, more, parts, &mut self.scratch);
         }
         let Some(purse) = inn.and_then(|inn| self.purse(test, inn, hasher)) else { return };
