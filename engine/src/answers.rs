@@ -18,7 +18,7 @@ const ANSWER_LEN_MAX: usize = 256;
 /// # Errors
 /// Why the frame is left unanswered.
 pub(crate) fn prove(shared: &Shared, slot: &Slot) -> Result<(Durable, Answer), Unanswered> {
-    let Settled { lsn, drive, number, code, operator_time, fresh } = match slot.verdict {
+    let Settled { lsn, drive, number, code, operator_time, p_version, fresh } = match slot.verdict {
         Verdict::Settled(settled) => settled,
         Verdict::Close(why) => return Err(why),
         Verdict::Undecided | Verdict::Store(_) => return Err(Unanswered::Stopping),
@@ -28,8 +28,7 @@ pub(crate) fn prove(shared: &Shared, slot: &Slot) -> Result<(Durable, Answer), U
     }
     let durable = Durable::prove(&shared.watermark, lsn).ok_or(Unanswered::StorageFailed)?;
     let code = code.ok_or(Unanswered::Quarantined)?;
-    let [.., major, minor] = *slot.message.first_chunk::<8>().unwrap_or(&[0; 8]);
-    Ok((durable, Answer { drive, number, code, accepted_at: operator_time, p_version: [major, minor] }))
+    Ok((durable, Answer { drive, number, code, accepted_at: operator_time, p_version }))
 }
 
 /// Writes answers for the host.

@@ -351,7 +351,9 @@ async fn read_into(port: &Rc<Port>, connection: &Rc<Connection>, held: &mut Byte
             came
         };
         let before = stream.len();
-        if !take_frames(port, connection, &mut stream) {
+        let goes_on = take_frames(port, connection, &mut stream);
+        port.tell_counted();
+        if !goes_on {
             return;
         }
         let now = Instant::now();

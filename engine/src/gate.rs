@@ -65,7 +65,8 @@ impl Gate {
         let Some(drive) = message.get(8..24).and_then(|it| it.first_chunk::<16>()) else {
             return Some(message);
         };
-        let worker = usize::from(partition_of(drive)).checked_rem(self.seats.len()).unwrap_or_default();
+        let partition = partition_of(drive);
+        let worker = usize::from(partition).checked_rem(self.seats.len()).unwrap_or_default();
         let Some(seat) = self.seats.get(worker) else { return Some(message) };
         {
             let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,6 +81,7 @@ impl Gate {
                 message,
                 original: None,
                 arrived_us: self.shared.now().mono_us,
+                partition,
                 verdict: Verdict::Undecided,
             });
             if ring.push(batch).is_err() {

@@ -183,6 +183,8 @@ pub(crate) struct Store {
     /// The deciphered document; `None`: it lies in the container or could not be read.
     pub(crate) plain: Plain,
     pub(crate) detail: Option<Box<str>>,
+    /// P-version of the message, which the answer repeats.
+    pub(crate) p_version: [u8; 2],
     /// Worker that waits to hear where it landed.
     pub(crate) worker: u16,
 }
@@ -206,6 +208,8 @@ pub(crate) struct Settled {
     pub(crate) number: u32,
     pub(crate) code: Option<u8>,
     pub(crate) operator_time: u32,
+    /// As the message has it: by the time of its answer the message itself has left the cache.
+    pub(crate) p_version: [u8; 2],
     /// False when the document was known already.
     pub(crate) fresh: bool,
 }
@@ -230,6 +234,8 @@ pub(crate) struct Slot {
     pub(crate) original: Option<Box<Original>>,
     /// When it came, monotonic microseconds.
     pub(crate) arrived_us: u64,
+    /// The partition of the drive that its header names, which leads to its worker.
+    pub(crate) partition: u16,
     pub(crate) verdict: Verdict,
 }
 

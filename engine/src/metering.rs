@@ -93,10 +93,8 @@ impl Tally {
         self.through_us.fetch_add(after_us.saturating_mul(frames), Ordering::Relaxed);
     }
 
-    /// A frame of so many bytes comes in or is through.
-    pub(crate) fn inside(&self, len: usize, comes: bool) {
-        let (one, len) = (1, i64::try_from(len).unwrap_or(i64::MAX));
-        let (frames, bytes) = if comes { (one, len) } else { (-one, len.saturating_neg()) };
+    /// So many frames and bytes more are inside, or less.
+    pub(crate) fn inside(&self, frames: i64, bytes: i64) {
         self.frames_inside.fetch_add(frames, Ordering::Relaxed);
         self.bytes_inside.fetch_add(bytes, Ordering::Relaxed);
     }

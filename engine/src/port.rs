@@ -42,7 +42,7 @@ use crate::planted::{Planted, is};
 use crate::queues::{Admitted, Queues};
 use crate::shared::{Health, Shared, Stage};
 use crate::stream::Stream;
-use crate::tickets::{Desk, Outcome, Ticket};
+use crate::tickets::{Desk, Outcome, Settling, Ticket};
 use crate::turnstile::Full;
 
 /// Memory taken at once for what sockets bring.
@@ -86,7 +86,9 @@ impl Security {
 
 /// A submission that is being taken in, frame by frame as there is room.
 struct Submitting {
-    frames: std::iter::Enumerate<std::vec::IntoIter<Bytes>>,
+    frames: std::vec::IntoIter<Bytes>,
+    /// Place of the next one among the tickets.
+    at: usize,
     originals: std::vec::IntoIter<Original>,
     desk: Arc<Desk>,
 }
@@ -141,6 +143,16 @@ struct ToConfirm {
     container: Bytes,
 }
 
+/// What a port has counted and not told yet: an atomic addition for each frame would cost more than all that is counted.
+#[derive(Default)]
+struct Counted {
+    frames: Cell<u64>,
+    answered: Cell<u64>,
+    unanswered: Cell<u64>,
+    frames_inside: Cell<i64>,
+    bytes_inside: Cell<i64>,
+}
+
 /// The port.
 pub(crate) struct Port {
     number: u16,
@@ -153,6 +165,8 @@ pub(crate) struct Port {
     places: RefCell<Places>,
     /// Answers of the host.
     answers: RefCell<Answers>,
+    /// Those that its desks have not got yet.
+    settling: RefCell<Settling>,
     listeners: Receiver<Listening>,
     submissions: Receiver<Submission>,
     submitting: RefCell<Option<Submitting>>,
@@ -162,6 +176,7 @@ pub(crate) struct Port {
     /// Bytes of messages whose end has not come yet, and of whole messages inside, each at most `bytes_max`.
     held: Cell<usize>,
     inside_bytes: Cell<usize>,
+    counted: Counted,
     bytes_max: Cell<usize>,
     /// Frames by drive.
     queues: RefCell<Queues>,
@@ -216,6 +231,7 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         waiting: RefCell::default(),
         places: RefCell::default(),
         answers: RefCell::new(Answers::new()),
+        settling: RefCell::default(),
         listeners: rings.listeners,
         submissions: rings.submissions,
         submitting: RefCell::default(),
@@ -223,6 +239,7 @@ pub(crate) fn make(number: u16, shared: &Arc<Shared>, rings: Rings) -> (Rc<Port>
         confirm_calls: Cell::new(0),
         held: Cell::new(0),
         inside_bytes: Cell::new(0),
+        counted: Counted::default(),
         bytes_max: Cell::new(shared.limits().bytes_of_a_port(shared.options.ports)),
         queues: RefCell::default(),
         stuck: Cell::new(false),
@@ -312,37 +329,69 @@ impl Port {
         drive: &[u8; 16],
         arrival: &Arrival,
     ) {
-        let slot = self.come_in(Back::Connection(back), peer, message, arrival.at_us);
-        let Arrival { on_their_way, all, .. } = *arrival;
-        let admitted = self.queues.borrow_mut().admit(drive, slot, on_their_way, all);
-        match admitted {
-            Admitted::Goes(slot) => self.send(slot, drive),
-            Admitted::Waits => {}
-            Admitted::TooMany(slot) => {
-                self.hold_inside(slot.message.len(), false);
-                self.leave_unanswered(&slot.back, Unanswered::TooManyOfOneDrive);
+        let Arrival { at_us: arrived_us, on_their_way, all } = *arrival;
+        self.come_in(message.len());
+        let back = Back::Connection(back);
+        let slot = |back, message| Slot {
+            back,
+            peer,
+            message,
+            original: None,
+            arrived_us,
+            partition: partition_of(drive),
+            verdict: Verdict::Undecided,
+        };
+        let mut queues = self.queues.borrow_mut();
+        match queues.admit(drive, on_their_way, all) {
+            Admitted::Goes => self.send(slot(back, message)),
+            Admitted::Waits(queue) => queue.push_back(slot(back, message)),
+            Admitted::TooMany => {
+                self.hold_inside(message.len(), false);
+                self.leave_unanswered(&back, Unanswered::TooManyOfOneDrive);
             }
         }
     }
 
-    fn come_in(&self, back: Back, peer: Peer, message: Bytes, arrived_us: u64) -> Slot {
-        self.shared.counters.frames.fetch_add(1, Ordering::Relaxed);
+    /// A frame with this many bytes comes in.
+    fn come_in(&self, len: usize) {
+        add(&self.counted.frames, 1);
         self.inside.set(self.inside.get().saturating_add(1));
-        self.hold_inside(message.len(), true);
-        Slot { back, peer, message, original: None, arrived_us, verdict: Verdict::Undecided }
+        self.hold_inside(len, true);
     }
 
     /// A frame with this many bytes comes in or is through.
     fn hold_inside(&self, len: usize, comes: bool) {
         let bytes = self.inside_bytes.get();
         self.inside_bytes.set(if comes { bytes.saturating_add(len) } else { bytes.saturating_sub(len) });
-        self.shared.tally.inside(len, comes);
+        let len = i64::try_from(len).unwrap_or(i64::MAX);
+        let (one, len) = if comes { (1, len) } else { (-1, len.saturating_neg()) };
+        let Counted { frames_inside, bytes_inside, .. } = &self.counted;
+        frames_inside.set(frames_inside.get().saturating_add(one));
+        bytes_inside.set(bytes_inside.get().saturating_add(len));
+    }
+
+    /// Tells what was counted since the last time: behind a read and behind what was submitted, and before anybody gets an answer.
+    pub(crate) fn tell_counted(&self) {
+        let Counted { frames, answered, unanswered, frames_inside, bytes_inside } = &self.counted;
+        let counters = &self.shared.counters;
+        for (counted, counter) in
+            [(frames, &counters.frames), (answered, &counters.answered), (unanswered, &counters.unanswered)]
+        {
+            let many = counted.take();
+            if many > 0 {
+                counter.fetch_add(many, Ordering::Relaxed);
+            }
+        }
+        let (frames, bytes) = (frames_inside.take(), bytes_inside.take());
+        if (frames, bytes) != (0, 0) {
+            self.shared.tally.inside(frames, bytes);
+        }
     }
 
     /// Puts a frame on its way to the worker of its drive.
-    fn send(&self, slot: Slot, drive: &[u8; 16]) {
+    fn send(&self, slot: Slot) {
         let mut filling = self.filling.borrow_mut();
-        let worker = usize::from(partition_of(drive)) % filling.len().max(1);
+        let worker = usize::from(slot.partition) % filling.len().max(1);
         let Some(batch) = filling.get_mut(worker) else { return };
         batch.slots.push(slot);
         if batch.is_full() {
@@ -374,10 +423,10 @@ impl Port {
     /// Puts a reply where it belongs. What became ready is written by [`Port::write_dirty`].
     pub(crate) fn deliver(&self, back: ReturnTo, reply: Reply) {
         let counter = match &reply {
-            Reply::Close => &self.shared.counters.unanswered,
-            _ => &self.shared.counters.answered,
+            Reply::Close => &self.counted.unanswered,
+            _ => &self.counted.answered,
         };
-        counter.fetch_add(1, Ordering::Relaxed);
+        add(counter, 1);
         let places = self.places.borrow();
         let connection = usize::try_from(back.connection)
             .ok()
@@ -396,6 +445,7 @@ impl Port {
 
     /// Writes to every connection that has something to say, once.
     fn write_dirty(&self) {
+        self.tell_counted();
         let mut dirty = std::mem::take(&mut *self.dirty.borrow_mut());
         for connection in dirty.drain(..) {
             connection.flush();
@@ -497,20 +547,26 @@ impl Port {
         let mut now_us = None;
         while self.has_room() {
             let Some(current) = submitting.as_mut() else {
-                let Ok(Submission { frames, originals, desk }) = self.submissions.try_recv() else { return };
-                let (frames, originals) = (frames.into_iter().enumerate(), originals.into_iter());
-                *submitting = Some(Submitting { frames, originals, desk });
+                let Ok(Submission { frames, originals, desk }) = self.submissions.try_recv() else { break };
+                let (frames, originals) = (frames.into_iter(), originals.into_iter());
+                *submitting = Some(Submitting { frames, at: 0, originals, desk });
                 continue;
             };
+            if current.at % BATCH_FRAMES_MAX == 0 {
+                let next = current.frames.as_slice();
+                reach(next.get(..BATCH_FRAMES_MAX).unwrap_or(next));
+            }
             match current.frames.next() {
-                Some((at, message)) => {
+                Some(message) => {
                     let original = current.originals.next().map(Box::new);
                     let now_us = *now_us.get_or_insert_with(|| self.shared.now().mono_us);
-                    self.submit(at, message, original, &current.desk, now_us);
+                    self.submit(current.at, message, original, &current.desk, now_us);
+                    current.at = current.at.saturating_add(1);
                 }
                 None => *submitting = None,
             }
         }
+        self.tell_counted();
     }
 
     fn submit(
@@ -528,9 +584,17 @@ impl Port {
         };
         let ticket = Ticket { desk: Arc::clone(desk), at };
         let back = Back::Host { port: self.number, ticket };
-        let slot = self.come_in(back, Peer::default(), message, now_us);
+        self.come_in(message.len());
         // The host has its own channel, which waits while the port is full.
-        self.send(Slot { original, ..slot }, &drive);
+        self.send(Slot {
+            back,
+            peer: Peer::default(),
+            message,
+            original,
+            arrived_us: now_us,
+            partition: partition_of(&drive),
+            verdict: Verdict::Undecided,
+        });
     }
 
     async fn accept(self: Rc<Self>, listening: Listening) {
@@ -663,6 +727,8 @@ impl Port {
             self.tell_through(&batch.slots);
             batch.slots.drain(..).for_each(|slot| self.settle(slot));
             self.shared.vectors.give(batch.slots);
+            self.tell_counted();
+            self.settling.borrow_mut().settle();
         }
         self.call_for_signs();
         if settled {
@@ -686,11 +752,18 @@ impl Port {
     /// A frame is through: the next of its drive goes on its way.
     fn let_next(&self, slot: &Slot) {
         self.hold_inside(slot.message.len(), false);
-        let drive = slot.message.get(8..24).and_then(|it| it.first_chunk::<16>());
-        let Some(drive) = drive.filter(|_| matches!(slot.back, Back::Connection(_))) else { return };
+        if !matches!(slot.back, Back::Connection(_)) {
+            return;
+        }
+        let drive = match &slot.verdict {
+            // The message has left the cache by now.
+            Verdict::Settled(settled) => Some(settled.drive.as_bytes()),
+            _ => slot.message.get(8..24).and_then(|it| it.first_chunk::<16>()),
+        };
+        let Some(drive) = drive else { return };
         let next = self.queues.borrow_mut().next(drive);
         if let Some(next) = next {
-            self.send(next, drive);
+            self.send(next);
         }
     }
 
@@ -720,7 +793,7 @@ impl Port {
             {
                 self.is_out();
                 let (position, fresh) = (Position::new(settled.lsn), settled.fresh);
-                return ticket.settle(Outcome::Kept { position, fresh });
+                return self.settling.borrow_mut().push(ticket, Outcome::Kept { position, fresh });
             }
             (Verdict::Settled(_), _) => Unanswered::StorageFailed,
             (Verdict::Close(why), _) => *why,
@@ -767,6 +840,8 @@ impl Port {
                 }
             }
         }
+        self.tell_counted();
+        self.settling.borrow_mut().settle();
         self.confirm_calls.set(self.confirm_calls.get().saturating_sub(1));
         self.call_for_signs();
         self.write_dirty();
@@ -788,9 +863,9 @@ impl Port {
         match back {
             Back::Connection(back) => self.deliver(*back, Reply::Confirm(Confirmation::new(sealed))),
             Back::Host { ticket, .. } => {
-                self.shared.counters.answered.fetch_add(1, Ordering::Relaxed);
+                add(&self.counted.answered, 1);
                 let outcome = self.answers.borrow_mut().outcome(&self.shared, sealed);
-                ticket.settle(outcome);
+                self.settling.borrow_mut().push(ticket, outcome);
             }
         }
     }
@@ -804,9 +879,19 @@ impl Port {
                 self.deliver(*back, Reply::Close);
             }
             Back::Host { ticket, .. } => {
-                self.shared.counters.unanswered.fetch_add(1, Ordering::Relaxed);
-                ticket.settle(Outcome::Unanswered(why));
+                add(&self.counted.unanswered, 1);
+                self.settling.borrow_mut().push(ticket, Outcome::Unanswered(why));
             }
         }
     }
+}
+
+fn add(counter: &Cell<u64>, more: u64) {
+    counter.set(counter.get().saturating_add(more));
+}
+
+/// Loads the beginnings of these frames together, which nobody has looked at for a while: one after the other, each would be
+/// waited for.
+fn reach(frames: &[Bytes]) {
+    std::hint::black_box(frames.iter().fold(0, |sum, frame| sum ^ frame.first().copied().unwrap_or(0)));
 }

@@ -26,13 +26,13 @@ struct Queue {
 }
 
 /// What a new frame may do.
-pub(crate) enum Admitted {
+pub(crate) enum Admitted<'q> {
     /// It is the next one.
-    Goes(Slot),
-    /// It waits for its drive.
-    Waits,
+    Goes,
+    /// It waits for its drive, here.
+    Waits(&'q mut VecDeque<Slot>),
     /// Its drive has too many inside.
-    TooMany(Slot),
+    TooMany,
 }
 
 /// The queues of a port, by drive number as on the wire. Never walked: their order cannot be seen.
@@ -42,24 +42,17 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Takes a frame of a drive.
-    pub(crate) fn admit(
-        &mut self,
-        drive: &[u8; 16],
-        slot: Slot,
-        on_their_way: usize,
-        all: usize,
-    ) -> Admitted {
+    /// A frame of a drive is to come in.
+    pub(crate) fn admit(&mut self, drive: &[u8; 16], on_their_way: usize, all: usize) -> Admitted<'_> {
         let queue = self.drives.entry(u128::from_be_bytes(*drive)).or_default();
         if queue.on_their_way < on_their_way {
             queue.on_their_way = queue.on_their_way.saturating_add(1);
-            return Admitted::Goes(slot);
+            return Admitted::Goes;
         }
         if queue.on_their_way.saturating_add(queue.waiting.len()) >= all {
-            return Admitted::TooMany(slot);
+            return Admitted::TooMany;
         }
-        queue.waiting.push_back(slot);
-        Admitted::Waits
+        Admitted::Waits(&mut queue.waiting)
     }
 
     /// A frame of a drive is through: the next one, if one waits.
@@ -94,6 +87,7 @@ mod tests {
             message,
             original: None,
             arrived_us: 0,
+            partition: 0,
             verdict: Verdict::Undecided,
         }
     }
@@ -111,14 +105,17 @@ mod tests {
         let mut queues = Queues::default();
         let (noisy, quiet) = (*b"9999078900000001", *b"9999078900000002");
         for sequence in 0..5 {
-            match queues.admit(&noisy, slot(sequence), 2, 5) {
-                Admitted::Goes(it) => assert!(sequence_of(&it) < 2),
-                Admitted::Waits => assert!(sequence >= 2),
-                Admitted::TooMany(_) => unreachable!("five are allowed"),
+            match queues.admit(&noisy, 2, 5) {
+                Admitted::Goes => assert!(sequence < 2),
+                Admitted::Waits(queue) => {
+                    assert!(sequence >= 2);
+                    queue.push_back(slot(sequence));
+                }
+                Admitted::TooMany => unreachable!("five are allowed"),
             }
         }
-        assert!(matches!(queues.admit(&noisy, slot(5), 2, 5), Admitted::TooMany(_)));
-        assert!(matches!(queues.admit(&quiet, slot(0), 2, 5), Admitted::Goes(_)));
+        assert!(matches!(queues.admit(&noisy, 2, 5), Admitted::TooMany));
+        assert!(matches!(queues.admit(&quiet, 2, 5), Admitted::Goes));
         let order: Vec<_> = (0..3).map(|_| sequence_of(&queues.next(&noisy).unwrap())).collect();
         assert_eq!(order, [2, 3, 4]);
         assert!(

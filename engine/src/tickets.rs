@@ -38,6 +38,8 @@ pub enum Outcome {
 struct State {
     outcomes: Vec<Option<Outcome>>,
     open: usize,
+    /// A thread sleeps until it is told: to tell nobody is a call to the system, too.
+    sleeps: bool,
     waker: Option<Waker>,
 }
 
@@ -62,6 +64,31 @@ impl Ticket {
     }
 }
 
+/// Outcomes of one desk that are given to it together: whoever waits there is told of the last one only.
+#[derive(Default)]
+pub(crate) struct Settling {
+    desk: Option<Arc<Desk>>,
+    outcomes: Vec<(usize, Outcome)>,
+}
+
+impl Settling {
+    /// One more; what was kept for another desk is settled before.
+    pub(crate) fn push(&mut self, ticket: &Ticket, outcome: Outcome) {
+        if !self.desk.as_ref().is_some_and(|desk| Arc::ptr_eq(desk, &ticket.desk)) {
+            self.settle();
+            self.desk = Some(Arc::clone(&ticket.desk));
+        }
+        self.outcomes.push((ticket.at, outcome));
+    }
+
+    /// Settles what is kept.
+    pub(crate) fn settle(&mut self) {
+        if let Some(desk) = self.desk.take() {
+            desk.table.settle(self.outcomes.drain(..));
+        }
+    }
+}
+
 /// The engine's end of a set of tickets. When the last hold on it goes, whatever is still open is settled as
 /// unanswered: nobody waits for an engine that has ended.
 #[derive(Debug)]
@@ -75,32 +102,38 @@ impl Drop for Desk {
         let places = if state.open == 0 { 0 } else { state.outcomes.len() };
         drop(state);
         for at in 0..places {
-            self.table.settle(at, Outcome::Unanswered(Unanswered::Stopping));
+            self.table.settle([(at, Outcome::Unanswered(Unanswered::Stopping))]);
         }
     }
 }
 
 impl Desk {
     pub(crate) fn settle(&self, at: usize, outcome: Outcome) {
-        self.table.settle(at, outcome);
+        self.table.settle([(at, outcome)]);
     }
 }
 
 impl Table {
-    fn settle(&self, at: usize, outcome: Outcome) {
+    fn settle(&self, outcomes: impl IntoIterator<Item = (usize, Outcome)>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(place @ None) = state.outcomes.get_mut(at) else { return };
-        *place = Some(outcome);
-        state.open = state.open.saturating_sub(1);
-        if state.open > 0 {
+        let before = state.open;
+        for (at, outcome) in outcomes {
+            if let Some(place @ None) = state.outcomes.get_mut(at) {
+                *place = Some(outcome);
+                state.open = state.open.saturating_sub(1);
+            }
+        }
+        if state.open > 0 || before == 0 {
             return;
         }
-        let waker = state.waker.take();
+        let (sleeps, waker) = (state.sleeps, state.waker.take());
         // Before anybody is told: who submits the next document at once is alone again.
         self.inside.fetch_sub(1, Ordering::Relaxed);
         // Not under the lock, which the woken would only wait for.
         drop(state);
-        self.done.notify_all();
+        if sleeps {
+            self.done.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -120,7 +153,7 @@ impl Tickets {
     pub(crate) fn new(frames: usize, inside: &Arc<AtomicUsize>) -> (Self, Arc<Desk>, bool) {
         // One without frames is never settled and counts for nothing.
         let alone = frames > 0 && inside.fetch_add(1, Ordering::Relaxed) == 0;
-        let state = State { outcomes: vec![None; frames], open: frames, waker: None };
+        let state = State { outcomes: vec![None; frames], open: frames, sleeps: false, waker: None };
         let table =
             Arc::new(Table { state: Mutex::new(state), done: Condvar::new(), inside: Arc::clone(inside) });
         (Self { desk: Arc::clone(&table) }, Arc::new(Desk { table }), alone)
@@ -130,6 +163,7 @@ impl Tickets {
     pub fn wait(self) -> Vec<Outcome> {
         let mut state = self.desk.state.lock().unwrap_or_else(PoisonError::into_inner);
         while state.open > 0 {
+            state.sleeps = true;
             state = self.desk.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         take(&mut state)

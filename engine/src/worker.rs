@@ -353,7 +353,7 @@ impl Worker {
                 let store = Store {
                     code: slot.original.as_ref().and_then(|it| it.answer.code),
                     detail: Some(error.to_string().into_boxed_str()),
-                    ..self.store_of(drive, number, form)
+                    ..self.store_of(&slot, drive, number, form)
                 };
                 let key = QuarantineKey { drive: drive.to_bcd_u64(), forged: false, digest };
                 self.judge_quarantine(slot, outcome, key, store);
@@ -378,7 +378,7 @@ impl Worker {
             crypto: CryptoVerdict::Forged,
             code: Some(CODE_FORGED),
             detail: Some("forged message sign (A6)".into()),
-            ..self.store_of(drive, number, form)
+            ..self.store_of(&slot, drive, number, form)
         };
         let key = QuarantineKey { drive: drive.to_bcd_u64(), forged: true, digest };
         self.judge_quarantine(slot, OpenOutcome::Forged, key, store);
@@ -411,7 +411,7 @@ impl Worker {
             None => CryptoVerdict::Verified,
         };
         let verified = crypto == CryptoVerdict::Verified;
-        let stores = self.store_of(drive, number, form.0);
+        let stores = self.store_of(&slot, drive, number, form.0);
         let mut begins = false;
         let packed = drive.to_bcd_u64();
         let lane = self.lanes.place(packed);
@@ -504,8 +504,7 @@ impl Worker {
         if self.refusal.is_empty() {
             return None;
         }
-        let [.., major, minor] = *message.first_chunk::<8>().unwrap_or(&[0; 8]);
-        let version = version_of(plain, self.lanes.lane(drive).registered(), [major, minor]);
+        let version = version_of(plain, self.lanes.lane(drive).registered(), p_version_of(message));
         let broken = self.refusal.broken(plain, version);
         let now_us = self.shared.now().mono_us;
         let mut guard = self.shared.refusals.lock().unwrap_or_else(PoisonError::into_inner);
@@ -549,11 +548,16 @@ impl Worker {
     }
 
     /// What is stored of any frame, before anything is known but its drive: a quarantined one.
-    fn store_of(&self, drive: DriveNumber, number: u32, form: u8) -> Store {
+    fn store_of(&self, slot: &Slot, drive: DriveNumber, number: u32, form: u8) -> Store {
+        debug_assert_eq!(
+            slot.partition,
+            partition_of(drive.as_bytes()),
+            "a frame at the worker of another drive"
+        );
         let listed = self.directory.drives.get(&drive).is_some_and(|entry| entry.test);
         Store {
             kind: RecordKind::Quarantine,
-            partition: partition_of(drive.as_bytes()),
+            partition: slot.partition,
             drive,
             number,
             form,
@@ -565,6 +569,7 @@ impl Worker {
             code: None,
             plain: Plain::None,
             detail: None,
+            p_version: p_version_of(&slot.message),
             worker: self.number,
         }
     }
@@ -577,7 +582,9 @@ impl Worker {
     fn settle(&mut self, mut slot: Slot, drive: DriveNumber, number: u32, answered: Answered) {
         let Answered { lsn, code, operator_time } = answered;
         let operator_time = operator_time.wrapping_add(u32::from(is(Planted::AnswersWithAnotherTime)));
-        slot.verdict = Verdict::Settled(Settled { lsn, drive, number, code, operator_time, fresh: false });
+        let p_version = p_version_of(&slot.message);
+        slot.verdict =
+            Verdict::Settled(Settled { lsn, drive, number, code, operator_time, p_version, fresh: false });
         self.pass_on(slot);
     }
 
@@ -645,6 +652,12 @@ impl Worker {
         }
         worked
     }
+}
+
+/// P-version of a session message.
+fn p_version_of(message: &[u8]) -> [u8; 2] {
+    let [.., major, minor] = *message.first_chunk::<8>().unwrap_or(&[0; 8]);
+    [major, minor]
 }
 
 /// The body of the container in a session message that was checked before.

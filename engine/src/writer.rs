@@ -94,6 +94,8 @@ pub(crate) struct Writer {
     workers: Vec<Worker>,
     ports: Vec<Port>,
     exit: Exit,
+    /// Documents that are stored and not counted yet.
+    stored: u64,
     /// The last document it has answered came alone.
     lonely: bool,
     calls: Receiver<Call>,
@@ -134,6 +136,7 @@ impl Writer {
             workers: workers.into_iter().map(|rings| Worker { rings, told: false }).collect(),
             ports: ports.into_iter().map(port).collect(),
             exit: Exit::new(),
+            stored: 0,
             lonely: false,
             calls,
             unfinished: None,
@@ -164,6 +167,7 @@ impl Writer {
     pub(crate) fn turn(&mut self) -> Turn {
         let now = self.now();
         let took = self.take_calls(now) | self.take_batches(now);
+        self.count_stored();
         let stepped = self.step(now);
         self.ring_ports();
         if self.is_done(now) {
@@ -424,6 +428,7 @@ impl Writer {
             number: store.number,
             code: store.code,
             operator_time,
+            p_version: store.p_version,
             fresh: true,
         };
         slot.verdict = Verdict::Settled(settled);
@@ -432,7 +437,7 @@ impl Writer {
             Landed { place: Some((appended.lsn, appended.location)), operator_time },
             rings,
         );
-        self.shared.counters.stored.fetch_add(1, Ordering::Relaxed);
+        self.stored = self.stored.saturating_add(1);
         Ok(appended.lsn)
     }
 
@@ -441,6 +446,14 @@ impl Writer {
         let seconds = received_at_us.div_euclid(1_000_000);
         let local = seconds.saturating_add(i64::from(self.shared.options.operator_zone_min) * 60);
         u32::try_from(local).unwrap_or(0)
+    }
+
+    /// Counts what was stored: together, and before anybody is told of it.
+    fn count_stored(&mut self) {
+        let stored = std::mem::take(&mut self.stored);
+        if stored > 0 {
+            self.shared.counters.stored.fetch_add(stored, Ordering::Relaxed);
+        }
     }
 
     /// Tells a worker where a document lies; it is rung at the end of the turn, if it `rings` and something waits for that.
