@@ -64,7 +64,7 @@ impl Ticket {
     }
 }
 
-/// Outcomes of one desk that are given to it together: whoever waits there is told of the last one only.
+/// Outcomes of one desk that are given to it together, under one lock.
 #[derive(Default)]
 pub(crate) struct Settling {
     desk: Option<Arc<Desk>>,
@@ -185,5 +185,31 @@ impl Future for Tickets {
         }
         state.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Frames of several submissions come back mixed: what is kept for one desk must not go to another, nor stay.
+    #[test]
+    fn every_desk_gets_its_own_outcomes() {
+        let inside = Arc::default();
+        let ((one, one_desk, _), (other, other_desk, _)) =
+            (Tickets::new(2, &inside), Tickets::new(2, &inside));
+        let outcome =
+            |lsn| Outcome::Kept { position: Position::new(ofd_storage::Lsn::new(lsn)), fresh: true };
+        let mut settling = Settling::default();
+        for (desk, at, lsn) in
+            [(&one_desk, 1, 11), (&other_desk, 0, 20), (&other_desk, 1, 21), (&one_desk, 0, 10)]
+        {
+            settling.push(&Ticket { desk: Arc::clone(desk), at }, outcome(lsn));
+        }
+        assert_eq!(inside.load(Ordering::Relaxed), 1, "one is whole, of the other a frame is kept");
+        settling.settle();
+        assert_eq!(inside.load(Ordering::Relaxed), 0);
+        assert_eq!(one.wait(), [outcome(10), outcome(11)]);
+        assert_eq!(other.wait(), [outcome(20), outcome(21)]);
     }
 }
