@@ -3,16 +3,17 @@
 //!
 //! With it: the fold of the registers, a tax service that takes whatever it is handed and accepts it, a subscription to every
 //! kind of notice, delivered at once. Without: none of these. Both are over when the documents are confirmed; what is left
-//! behind the door then is not waited for.
+//! behind the door then is not waited for, but for `watch.submit.cpu` and `watch.done`.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use ofd_engine::Engine;
 use ofd_engine::host::{
-    Answering, Channel, Delivery, DeliveryOutcome, TaxDocument, TaxReceipt, TaxService, TaxStatus, answered,
+    Answering, Capability, Channel, Delivery, DeliveryOutcome, TaxDocument, TaxReceipt, TaxService,
+    TaxStatus, answered,
 };
 use ofd_engine::notify::{Kinds, NoticeKind, NoticeScope, Subscription, SubscriptionCommand};
 
@@ -86,19 +87,20 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     if plan.wants(&["watch.submit.single", "watch.submit.single.p99"]) {
         single(plan, sink)?;
     }
-    if plan.wants(&["watch.submit", "watch.submit.cpu"]) {
+    if plan.wants(&["watch.submit", "watch.submit.cpu", "watch.done"]) {
         submit(plan, sink)?;
     }
     for load in LOADS {
-        let load = Load { turns: plan.work(load.turns).max(2), ..load };
+        // Longer than there, as with `submit`.
+        let load = Load { turns: plan.work(load.turns.saturating_mul(3)).max(2), ..load };
         server(plan, sink, load)?;
     }
     Ok(())
 }
 
-/// As `lane.submit`.
+/// As `lane.submit`, for longer: what gives way to the door does so once it has seen that cores are short.
 fn submit(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
-    let frames = Corpus::new(plan.seed, 2000, plan.work(100_000)).shared();
+    let frames = Corpus::new(plan.seed, 2000, plan.work(400_000)).shared();
     let dir = plan.temp_dir()?;
     let filled = |watch| {
         let home = fresh(&dir, "engine")?;
@@ -106,17 +108,36 @@ fn submit(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         let (started, used) = (Instant::now(), cpu::used_by_all());
         lane::fill(&engine, &frames, lane::WINDOW)?;
         let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
+        if watch {
+            finish(&engine, frames.len())?;
+        }
+        let done = frames.len() as f64 / started.elapsed().as_secs_f64();
         let used = cpu::used_by_all().saturating_sub(used).as_secs_f64();
         engine.shutdown()?;
-        anyhow::Ok((rate, used * 1e6 / frames.len() as f64))
+        anyhow::Ok((rate, used * 1e6 / frames.len() as f64, done))
     };
     let rounds = interleave(ROUNDS_FEW, || filled(true), || filled(false))?;
     let runs = (ROUNDS_FEW * frames.len()) as u64;
     let rates: Vec<Pair> = rounds.iter().map(|(with, without)| (with.0, without.0)).collect();
     let cpus: Vec<Pair> = rounds.iter().map(|(with, without)| (with.1, without.1)).collect();
+    let done: Vec<Pair> = rounds.iter().map(|(with, without)| (with.2, without.2)).collect();
     sink.figure(Figure::rate("watch.submit", "documents/s", WITHOUT), &rates, runs)?;
-    let vs = "processor time of all threads of the same engine with nothing behind the door";
-    sink.figure(Figure::time("watch.submit.cpu", "us", vs), &cpus, runs)
+    let vs = "until all is folded and accepted; processor time of all threads of the same engine with nothing behind the door";
+    sink.figure(Figure::time("watch.submit.cpu", "us", vs), &cpus, runs)?;
+    let vs = "until all is folded and accepted; the same engine with nothing behind the door";
+    sink.figure(Figure::rate("watch.done", "documents/s", vs), &done, runs)
+}
+
+/// Waits until the registers have folded all documents and the tax service has accepted them.
+fn finish(engine: &Engine, documents: usize) -> anyhow::Result<()> {
+    let until = Instant::now() + Duration::from_secs(120);
+    let folded = engine.registers(&Capability::operator()).wait(engine.durable(), Duration::from_secs(120));
+    while engine.tax_overview().totals.settled.accepted < documents as u64 && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let accepted = engine.tax_overview().totals.settled.accepted;
+    anyhow::ensure!(folded && accepted == documents as u64, "{accepted} of {documents} documents accepted");
+    Ok(())
 }
 
 /// As `lane.submit.single`.

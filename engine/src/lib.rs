@@ -71,6 +71,7 @@ mod metering;
 mod noise;
 pub mod notify;
 mod opening;
+mod pace;
 mod partition;
 mod past;
 mod planted;

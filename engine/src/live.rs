@@ -52,6 +52,7 @@ pub(crate) use self::file::crc_of_parts;
 pub use self::lists::{Dashboard, Listed, ListedPage, Sales};
 use crate::builder::OPERATOR_INN_STAND_IN;
 use crate::handover::Unanswered;
+use crate::pace::{BEHIND_MAX_US, Follower, Pace};
 use crate::past::LogPast;
 use crate::registers::{Event, Registers, SHIFTS_KEPT};
 use crate::shared::{Health, Shared, Stage, Turn};
@@ -141,9 +142,13 @@ impl Live {
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         self.shared.live_bell.is_mine();
+        let mut pace = Pace::new(Arc::clone(&self.shared), Follower::Registers);
         loop {
             match self.turn() {
-                Turn::Worked => self.idle_looks = 0,
+                Turn::Worked => {
+                    self.idle_looks = 0;
+                    pace.give_way(|| self.is_urgent());
+                }
                 Turn::Idle => {
                     self.idle_looks = self.idle_looks.saturating_add(1);
                     let sleep = if self.idle_looks > IDLE_LOOKS { LONG_SLEEP } else { IDLE_SLEEP };
@@ -152,6 +157,12 @@ impl Live {
                 Turn::Ended => return,
             }
         }
+    }
+
+    /// Somebody waits for it, or it is too far behind to stay away.
+    fn is_urgent(&self) -> bool {
+        let Shared { book, watermark, .. } = &*self.shared;
+        book.is_awaited() || book.lag(watermark.load(), self.shared.now().mono_us).1 > BEHIND_MAX_US
     }
 
     /// One piece of work.

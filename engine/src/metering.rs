@@ -12,6 +12,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::engine::Engine;
 use crate::handover::Unanswered;
+use crate::pace::Follower;
 use crate::shared::Health;
 
 /// Why the engine closed a connection by itself.
@@ -140,6 +141,10 @@ impl Engine {
             ("ofd_scrub_passes_total", &counters.scrub_passes),
         ] {
             metrics::counter!(name).absolute(counter.load(Ordering::Relaxed));
+        }
+        for (follower, counter) in Follower::NAMES.iter().zip(&counters.rested_us) {
+            metrics::counter!("ofd_follower_rested_microseconds_total", "follower" => *follower)
+                .absolute(load(counter));
         }
         metrics::counter!("ofd_noise_total").absolute(shared.noise.counted());
         for (why, counter) in CLOSED.iter().zip(&tally.closed) {

@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::live::Book;
 use crate::metering::Tally;
 use crate::noise::Noise;
+use crate::pace::{Cores, Follower};
 use crate::refusal::RefusalGuard;
 use crate::tax::leg::Ledger;
 use crate::turnstile::Turnstile;
@@ -70,6 +71,8 @@ pub(crate) struct Counters {
     pub(crate) scrubbed: CachePadded<AtomicU64>,
     pub(crate) scrub_damaged: CachePadded<AtomicU64>,
     pub(crate) scrub_passes: CachePadded<AtomicU64>,
+    /// Rests of those who follow the log.
+    pub(crate) rested_us: [AtomicU64; Follower::NAMES.len()],
 }
 
 /// The documents of one worker that no index file holds yet, for all who search.
@@ -130,6 +133,8 @@ pub(crate) struct Shared {
     pub(crate) worker_bells: Vec<Doorbell>,
     pub(crate) keeper_bell: Doorbell,
     pub(crate) live_bell: Doorbell,
+    /// Whether those who follow the log give way.
+    pub(crate) cores: Cores,
     pub(crate) tax_bell: Doorbell,
     /// What the tax service has still to get and what it said; empty without a leg.
     pub(crate) tax: Ledger,
@@ -170,6 +175,7 @@ impl Shared {
             worker_bells: (0..options.workers).map(|_| Doorbell::default()).collect(),
             keeper_bell: Doorbell::default(),
             live_bell: Doorbell::default(),
+            cores: Cores::default(),
             tax_bell: Doorbell::default(),
             tax: Ledger::default(),
             book: Arc::new(Book::new()),

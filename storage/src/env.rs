@@ -13,6 +13,7 @@ use std::any::Any;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use bytes::Bytes;
@@ -161,6 +162,21 @@ pub trait DiskQueue: Send {
 /// Called from a disk thread after a completion has been posted; must not block.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
+/// Says what one thread has had of the cores.
+pub trait CoreClock: Send + Sync {
+    /// Until now; `None` when the thread has ended.
+    fn read(&self) -> Option<CoreTime>;
+}
+
+/// What a thread has had of the cores since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreTime {
+    /// It ran on one.
+    pub ran: Duration,
+    /// It was ready to run, and there was none.
+    pub waited: Duration,
+}
+
 /// Files, clock, randomness, threads.
 pub trait Env: Send + Sync + 'static {
     /// The time.
@@ -168,6 +184,11 @@ pub trait Env: Send + Sync + 'static {
 
     /// A number nobody can guess.
     fn random(&self) -> u64;
+
+    /// What the calling thread has of the cores, to be asked by any thread; `None` where the system does not say.
+    fn core_clock(&self) -> Option<Box<dyn CoreClock>> {
+        None
+    }
 
     /// Starts a thread.
     ///

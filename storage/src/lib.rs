@@ -74,7 +74,7 @@ pub use begin::Begin;
 pub use checkpoint::Checkpoint;
 pub use disk::{Completion, DiskOp, Lane, execute};
 pub use driver::Driver;
-pub use env::{DiskQueue, Env, File, Mirror, Mirrored, Now, RealEnv};
+pub use env::{CoreClock, CoreTime, DiskQueue, Env, File, Mirror, Mirrored, Now, RealEnv};
 pub use error::{Error, ErrorKind};
 pub use index::{Index, IndexEntry};
 pub use log::{Appended, Full, Log, LogOptions, LogState, Progress};

@@ -54,7 +54,7 @@ fn life(out: &mut String, rules: &[LifeRuleRow]) {
     out.push_str(
         "\n# Rules across documents\n\n\
          What the life of a shift, of a drive or of a register breaks: found by the fold behind the watermark, from documents\n\
-         alone, within a second of the document, and told as an event and as a row of `violations`. A *state* is told when it\n\
+         alone, within a second of the document (a minute in a rush that takes all cores), and told as an event and as a row of `violations`. A *state* is told when it\n\
          begins and again when it has ended, with the count of the documents between; of the others every document that breaks\n\
          them is a finding. A late document ends no state and begins none: states are those of the newest document. A rule can\n\
          be switched off by a record of the log; nothing that was told changes by that. Statistics (S) are no violations; each\n\

@@ -31,6 +31,8 @@ pub(crate) struct Book {
     folded: AtomicU64,
     /// Everything that was durable at this moment is folded, microseconds of the monotonic clock.
     caught_up_us: AtomicU64,
+    /// Who waits until it comes to a place and can do nothing else meanwhile.
+    awaited: AtomicU64,
     work: Mutex<Work>,
     advance: Condvar,
 }
@@ -69,6 +71,7 @@ impl Book {
             turn: Mutex::default(),
             folded: AtomicU64::new(NOT_BEGUN),
             caught_up_us: AtomicU64::new(0),
+            awaited: AtomicU64::new(0),
             work: Mutex::default(),
             advance: Condvar::new(),
         }
@@ -187,16 +190,38 @@ impl Book {
         done(&work)
     }
 
+    /// Until what comes back is dropped, the fold does not stay away for others.
+    pub(super) fn hurry(&self) -> Hurry<'_> {
+        self.awaited.fetch_add(1, Ordering::Relaxed);
+        Hurry(self)
+    }
+
+    /// Whether somebody can do nothing until it comes on.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Relaxed) > 0
+    }
+
     fn wait_folded(&self, position: Position, timeout: Duration) -> bool {
+        let _hurry = self.hurry();
         self.wait(timeout, |_| self.position().is_some_and(|folded| folded >= position))
     }
 
     /// Asks for a checkpoint of all that is folded now, and waits for it; where the newest one ends then.
     #[cfg(feature = "parquet")]
     pub(crate) fn checkpoint(&self, timeout: Duration) -> Position {
+        let _hurry = self.hurry();
         self.work().asked = true;
         self.wait(timeout, |work| !work.asked);
         Position::new(self.work().kept)
+    }
+}
+
+/// Somebody waits for the fold.
+pub(super) struct Hurry<'a>(&'a Book);
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

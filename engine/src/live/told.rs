@@ -57,6 +57,7 @@ pub(crate) fn by_owner(
 
 fn by_feed(shared: &Shared, wanted: &Wanted<'_>, ended: &dyn Fn() -> bool) -> Result<Vec<Event>, Error> {
     let Shared { env, reader, book, .. } = shared;
+    let _hurry = book.hurry();
     let log = Some(reader.clone());
     let mut feed = EventFeed::of_all(Arc::clone(env), Arc::clone(book), log, wanted.before());
     let mut told = Vec::new();

@@ -21,6 +21,7 @@ use super::subscription::{SubscriptionCommand, Subscriptions};
 use crate::handover::{Doorbell, Unanswered};
 use crate::host::{Answering, DeliveryOutcome};
 use crate::live::EventFeed;
+use crate::pace::{BEHIND_MAX_US, Follower, Pace};
 use crate::planted::{self, Planted};
 use crate::registers::Event;
 use crate::shared::{Health, Shared, Stage, Turn};
@@ -267,13 +268,20 @@ impl Teller {
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         self.desk.bell.is_mine();
+        let mut pace = Pace::new(Arc::clone(&self.shared), Follower::Notices);
         loop {
             match self.turn() {
-                Turn::Worked => {}
+                Turn::Worked => pace.give_way(|| self.is_urgent()),
                 Turn::Idle => self.desk.bell.sleep(Duration::from_micros(self.sleep_us), || true),
                 Turn::Ended => return,
             }
         }
+    }
+
+    /// What it has to tell of is too far behind to stay away.
+    fn is_urgent(&self) -> bool {
+        let Shared { book, watermark, .. } = &*self.shared;
+        book.lag(watermark.load(), self.shared.now().mono_us).1 > BEHIND_MAX_US
     }
 
     /// One piece of work.

@@ -34,6 +34,7 @@ use crate::feed::Feed;
 use crate::handover::Unanswered;
 use crate::host::{Answering, Capability, TaxDocument, TaxReceipt, TaxService, TaxStatus};
 use crate::live::file::{self, Folded};
+use crate::pace::{Follower, Pace};
 use crate::partition::partition_of;
 use crate::planted::{self, Planted};
 use crate::query::StoredDocument;
@@ -173,9 +174,13 @@ impl Leg {
     /// Works until told to stop.
     pub(crate) fn run(mut self) {
         self.shared.tax_bell.is_mine();
+        let mut pace = Pace::new(Arc::clone(&self.shared), Follower::Tax);
         loop {
             match self.turn() {
-                Turn::Worked => self.idle_looks = 0,
+                Turn::Worked => {
+                    self.idle_looks = 0;
+                    pace.give_way(|| self.is_urgent());
+                }
                 Turn::Idle => {
                     self.idle_looks = self.idle_looks.saturating_add(1);
                     let longest = if self.idle_looks > IDLE_LOOKS { LONG_SLEEP } else { IDLE_SLEEP };
@@ -187,6 +192,13 @@ impl Leg {
                 Turn::Ended => return,
             }
         }
+    }
+
+    /// A document has waited for a sixth of the time after which an alarm is raised: too long to stay away.
+    fn is_urgent(&self) -> bool {
+        let oldest_us = self.shared.tax.outbox().oldest_unsent_us();
+        let waited_us = oldest_us.map_or(0, |at| self.shared.now().wall_us.saturating_sub(at));
+        u64::try_from(waited_us).unwrap_or(0) > self.shared.options.tax.unsent_alarm_us / 6
     }
 
     /// One piece of work.

@@ -14,7 +14,7 @@
 ///     fn free_bytes(&self) -> Result<u64, Error> {
 ///         Ok(0)
 ///     }
-///     forward_env!(0: now random spawn open open_read create rename remove remove_dir list sync_dir create_dir_all exists lock queue);
+///     forward_env!(0: now random core_clock spawn open open_read create rename remove remove_dir list sync_dir create_dir_all exists lock queue);
 /// }
 /// ```
 #[macro_export]
@@ -28,6 +28,11 @@ macro_rules! forward_env {
     (@random $to:tt) => {
         fn random(&self) -> u64 {
             self.$to.random()
+        }
+    };
+    (@core_clock $to:tt) => {
+        fn core_clock(&self) -> ::std::option::Option<::std::boxed::Box<dyn $crate::CoreClock>> {
+            self.$to.core_clock()
         }
     };
     (@spawn $to:tt) => {

@@ -32,7 +32,7 @@ impl Mirrored {
 }
 
 impl Env for Mirrored {
-    forward_env!(env: store now random spawn open open_read create rename exchange link remove remove_dir list sync_dir create_dir_all exists lock free_bytes queue);
+    forward_env!(env: store now random core_clock spawn open open_read create rename exchange link remove remove_dir list sync_dir create_dir_all exists lock free_bytes queue);
 
     fn mirror(&self) -> Option<&Mirror> {
         Some(&self.mirror)

@@ -22,13 +22,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
-use super::{DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
+use super::{CoreClock, CoreTime, DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
 use crate::disk::{Completion, DiskOp, Lane, execute};
 use crate::error::{Error, ErrorKind};
 use crate::mmap::{self, Advice};
@@ -89,6 +89,12 @@ impl Env for RealEnv {
         let mut hasher = RandomState::new().build_hasher();
         hasher.write_u64(self.now().mono_us);
         hasher.finish()
+    }
+
+    fn core_clock(&self) -> Option<Box<dyn CoreClock>> {
+        let clock = ThreadClock(fs::File::open("/proc/thread-self/schedstat").ok()?);
+        clock.read()?;
+        Some(Box::new(clock))
     }
 
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<Box<dyn Task>, Error> {
@@ -450,5 +456,55 @@ impl File for RealFile {
     fn let_go(&self, offset: u64, len: u64) {
         // Advice: what is not taken is read from memory once more.
         let _ = rustix::fs::fadvise(&self.file, offset, NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
+    }
+}
+
+/// The `schedstat` of a thread: nanoseconds on a core, nanoseconds waited for one, times it was given one.
+struct ThreadClock(fs::File);
+
+impl CoreClock for ThreadClock {
+    fn read(&self) -> Option<CoreTime> {
+        let mut line = [0; 64];
+        let len = self.0.read_at(&mut line, 0).ok()?;
+        let mut numbers = str::from_utf8(line.get(..len)?).ok()?.split_ascii_whitespace().map(str::parse);
+        let (ran, waited, given): (_, _, u64) =
+            (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        // A kernel that does not count says nothing but zeros. A thread that has just begun has been given a core once.
+        (given > 0).then(|| CoreTime { ran: Duration::from_nanos(ran), waited: Duration::from_nanos(waited) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Why: who follows the log gives way by these numbers; without them nobody would, and no other test would notice.
+    #[test]
+    fn the_system_says_how_long_a_thread_waited_for_a_core() {
+        let env = RealEnv::new("");
+        if env.core_clock().is_none() {
+            eprintln!("skipped: this system does not count how long a thread waits for a core");
+            return;
+        }
+        // More threads than cores, so that some of them have to wait.
+        let spinning = thread::available_parallelism().map_or(4, usize::from).saturating_mul(2);
+        let waits = |_| {
+            let env = env.clone();
+            thread::spawn(move || {
+                // At once: a thread that follows the log asks when it has hardly begun.
+                let clock = env.core_clock()?;
+                let (before, begin) = (clock.read()?, Instant::now());
+                let mut after = before;
+                while after.waited == before.waited && begin.elapsed() < Duration::from_secs(30) {
+                    after = clock.read()?;
+                }
+                assert!(after.ran >= before.ran && after.waited >= before.waited);
+                Some(after.waited > before.waited)
+            })
+        };
+        let threads: Vec<_> = (0..spinning).map(waits).collect();
+        let waited: Vec<_> = threads.into_iter().map(|it| it.join().expect("a thread that spins")).collect();
+        assert!(waited.iter().all(Option::is_some), "a thread has no clock: {waited:?}");
+        assert!(waited.contains(&Some(true)), "{waited:?}");
     }
 }

@@ -20,7 +20,7 @@ impl Stored {
 }
 
 impl Env for Stored {
-    forward_env!(env: mirror now random spawn open open_read create rename exchange link remove remove_dir list sync_dir create_dir_all exists lock free_bytes queue);
+    forward_env!(env: mirror now random core_clock spawn open open_read create rename exchange link remove remove_dir list sync_dir create_dir_all exists lock free_bytes queue);
 
     fn store(&self) -> Option<&dyn Store> {
         Some(&*self.store)
