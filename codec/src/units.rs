@@ -376,5 +376,10 @@ mod tests {
         assert_eq!(Quantity { mantissa: 1, scale: 255 }.to_decimal(0), None);
         assert_eq!(Quantity { mantissa: u64::MAX, scale: 0 }.to_decimal(255), None);
         assert_eq!(Quantity { mantissa: 0, scale: 200 }.to_decimal(0), Some(0));
+        // The highest power of ten that 64 bits hold.
+        let highest = 10_000_000_000_000_000_000;
+        assert_eq!(Quantity { mantissa: highest, scale: 19 }.to_decimal(0), Some(1));
+        assert_eq!(Quantity { mantissa: highest, scale: 20 }.to_decimal(0), None);
+        assert_eq!(Quantity { mantissa: u64::MAX, scale: 19 }.to_decimal(0), None);
     }
 }

@@ -52,7 +52,7 @@ pub(crate) use self::file::crc_of_parts;
 pub use self::lists::{Dashboard, Listed, ListedPage, Sales};
 use crate::builder::OPERATOR_INN_STAND_IN;
 use crate::handover::Unanswered;
-use crate::pace::{BEHIND_MAX_US, Follower, Pace};
+use crate::pace::{Follower, Pace, Patience};
 use crate::past::LogPast;
 use crate::registers::{Event, Registers, SHIFTS_KEPT};
 use crate::shared::{Health, Shared, Stage, Turn};
@@ -105,6 +105,7 @@ pub(crate) struct Live {
     ticked: Lsn,
     /// Before this time there is no other.
     tick_at_us: u64,
+    patience: Patience,
 }
 
 impl Live {
@@ -136,6 +137,7 @@ impl Live {
             tick: None,
             ticked: Lsn::NONE,
             tick_at_us: 0,
+            patience: Patience::default(),
         }
     }
 
@@ -162,7 +164,8 @@ impl Live {
     /// Somebody waits for it, or it is too far behind to stay away.
     fn is_urgent(&self) -> bool {
         let Shared { book, watermark, .. } = &*self.shared;
-        book.is_awaited() || book.lag(watermark.load(), self.shared.now().mono_us).1 > BEHIND_MAX_US
+        let (records, us) = book.lag(watermark.load(), self.shared.now().mono_us);
+        self.patience.is_over(if records == 0 { 0 } else { us.max(1) }) || book.is_awaited()
     }
 
     /// One piece of work.

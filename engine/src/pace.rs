@@ -13,6 +13,7 @@
 //! Invariants: those of the tests below. Where the machine does not say how long a thread waited nobody rests; the simulator says
 //! nothing, and drives followers by their turns, without a pace.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,8 +50,8 @@ const STIR_US: u64 = 20_000;
 /// The thread is not asked about more often, unless cores are short.
 const ASK_US: u64 = 1_000;
 
-/// How far behind the fold and the notifier are at most while they rest.
-pub(crate) const BEHIND_MAX_US: u64 = 60_000_000;
+/// How far behind one is at most whose [`Patience`] is not at its end.
+const BEHIND_MAX_US: u64 = 60_000_000;
 
 /// What all followers of an engine know of the cores.
 #[derive(Default)]
@@ -149,6 +150,20 @@ impl Gait {
 
 fn whole_us(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How far behind the fold and the notifier may be while they rest. Who has been further behind works until there is nothing left, so
+/// that what waits for the end of the log, as timers do, comes to its turn.
+#[derive(Debug, Default)]
+pub(crate) struct Patience(Cell<bool>);
+
+impl Patience {
+    /// Whether it is at an end; for so long there has been something that was not done, 0: there is nothing.
+    pub(crate) fn is_over(&self, behind_us: u64) -> bool {
+        let over = behind_us > BEHIND_MAX_US || self.0.get() && behind_us > 0;
+        self.0.set(over);
+        over
+    }
 }
 
 /// Which follower.
@@ -307,6 +322,16 @@ mod tests {
                 Gait::new(seen(0, 0, 0), 0)
                     .step(seen(now_us, ran_us, u64::MAX), &Cores::default(), || now_us);
             assert_eq!(rest_us, (ran_us * RESTS).min(REST_MAX_US), "behind {ran_us} us");
+        }
+    }
+
+    #[test]
+    fn who_has_been_too_far_behind_comes_to_the_end_before_he_rests_again() {
+        let patience = Patience::default();
+        for (behind_us, over) in
+            [(1, false), (BEHIND_MAX_US, false), (BEHIND_MAX_US + 1, true), (1, true), (0, false), (1, false)]
+        {
+            assert_eq!(patience.is_over(behind_us), over, "{behind_us} us behind");
         }
     }
 }

@@ -793,7 +793,8 @@ impl Port {
             {
                 self.is_out();
                 let (position, fresh) = (Position::new(settled.lsn), settled.fresh);
-                return self.settling.borrow_mut().push(ticket, Outcome::Kept { position, fresh });
+                let outcome = Outcome::Kept { position, fresh };
+                return self.settling.borrow_mut().push(ticket, outcome, || self.tell_counted());
             }
             (Verdict::Settled(_), _) => Unanswered::StorageFailed,
             (Verdict::Close(why), _) => *why,
@@ -865,7 +866,7 @@ impl Port {
             Back::Host { ticket, .. } => {
                 add(&self.counted.answered, 1);
                 let outcome = self.answers.borrow_mut().outcome(&self.shared, sealed);
-                self.settling.borrow_mut().push(ticket, outcome);
+                self.settling.borrow_mut().push(ticket, outcome, || self.tell_counted());
             }
         }
     }
@@ -880,7 +881,8 @@ impl Port {
             }
             Back::Host { ticket, .. } => {
                 add(&self.counted.unanswered, 1);
-                self.settling.borrow_mut().push(ticket, Outcome::Unanswered(why));
+                let outcome = Outcome::Unanswered(why);
+                self.settling.borrow_mut().push(ticket, outcome, || self.tell_counted());
             }
         }
     }

@@ -72,12 +72,13 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    /// One more; what was kept for another desk is settled before.
-    pub(crate) fn push(&mut self, ticket: &Ticket, outcome: Outcome) {
-        if !self.desk.as_ref().is_some_and(|desk| Arc::ptr_eq(desk, &ticket.desk)) {
+    /// One more; what was kept for another desk is settled before, and `first` is done before that.
+    pub(crate) fn push(&mut self, ticket: &Ticket, outcome: Outcome, first: impl FnOnce()) {
+        if self.desk.as_ref().is_some_and(|desk| !Arc::ptr_eq(desk, &ticket.desk)) {
+            first();
             self.settle();
-            self.desk = Some(Arc::clone(&ticket.desk));
         }
+        self.desk.get_or_insert_with(|| Arc::clone(&ticket.desk));
         self.outcomes.push((ticket.at, outcome));
     }
 
@@ -192,7 +193,8 @@ impl Future for Tickets {
 mod tests {
     use super::*;
 
-    // Frames of several submissions come back mixed: what is kept for one desk must not go to another, nor stay.
+    // Frames of several submissions come back mixed: what is kept for one desk must not go to another, nor stay. What was counted is
+    // told before any desk is given anything.
     #[test]
     fn every_desk_gets_its_own_outcomes() {
         let inside = Arc::default();
@@ -201,11 +203,18 @@ mod tests {
         let outcome =
             |lsn| Outcome::Kept { position: Position::new(ofd_storage::Lsn::new(lsn)), fresh: true };
         let mut settling = Settling::default();
+        let told = std::cell::RefCell::new(Vec::new());
         for (desk, at, lsn) in
             [(&one_desk, 1, 11), (&other_desk, 0, 20), (&other_desk, 1, 21), (&one_desk, 0, 10)]
         {
-            settling.push(&Ticket { desk: Arc::clone(desk), at }, outcome(lsn));
+            let tell = || told.borrow_mut().push((lsn, inside.load(Ordering::Relaxed)));
+            settling.push(&Ticket { desk: Arc::clone(desk), at }, outcome(lsn), tell);
         }
+        assert_eq!(
+            told.take(),
+            [(20, 4), (10, 3)],
+            "behind which outcome, and how many frames were inside then"
+        );
         assert_eq!(inside.load(Ordering::Relaxed), 1, "one is whole, of the other a frame is kept");
         settling.settle();
         assert_eq!(inside.load(Ordering::Relaxed), 0);

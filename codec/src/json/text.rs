@@ -119,7 +119,7 @@ const fn is_plain(word: u64) -> bool {
     (word | quote | backslash | delete | control) & HIGH == 0
 }
 
-/// What eight bytes become at most, the last one in a store of eight.
+/// Room for what eight bytes become, 50 bytes at most, and for what a place of six bits can say beyond: a store of eight at 63.
 const BLOCK_ROOM: usize = 72;
 
 /// Writes what eight bytes become; gives how long it is. What stands behind it is rubbish.

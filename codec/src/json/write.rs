@@ -17,7 +17,8 @@
 //! - Caller's additions come last: `messageFiscalSign` as an integer of 64 bits, `rawData` in base64.
 //!
 //! Output is valid JSON for any bytes: text is decoded from CP866 and escaped. Nothing is parsed or rounded through
-//! floats. Cost: one pass; a level in which a tag comes back behind another one is brought into order first.
+//! floats. Cost: one pass, and one more each time the room does not suffice, which is doubled then; a level in which a tag comes
+//! back behind another one is brought into order first.
 //! Source: exchange protocol operator - ФНС, version 13 of 1.2 and that of 1.05; the shapes of public exports.
 
 use alloc::string::String;
@@ -103,7 +104,6 @@ pub fn write_document_into(
     out.extend_from_slice(b"\":");
     push_number(out, u64::from(form.0));
     out.push(b',');
-    let from = out.len();
     let parent = u16::from(form.0);
     let level = Level {
         bytes: view.bytes(),
@@ -113,17 +113,8 @@ pub fn write_document_into(
         depth: 1,
     };
     // Enough for nearly every document; one with many keys and little behind them begins again with more.
-    let mut space = view.bytes().len().saturating_mul(3).saturating_add(512);
-    let written = loop {
-        out.resize(from.saturating_add(space), 0);
-        match (Writer { version }).level(out.get_mut(from..).unwrap_or_default(), 0, &level) {
-            Ok(end) => break end as usize,
-            Err(Stop::Room) => space = space.saturating_mul(2),
-            // The view has seen to it that the lengths close.
-            Err(Stop::Unfit | Stop::Scattered) => break 0,
-        }
-    };
-    out.truncate(from.saturating_add(written));
+    let space = view.bytes().len().saturating_mul(3).saturating_add(512);
+    push_members(out, version, &level, space);
     if let Some(sign) = options.message_sign {
         out.extend_from_slice(b"\"messageFiscalSign\":");
         push_number(out, u64::from_be_bytes(sign));
@@ -136,6 +127,21 @@ pub fn write_document_into(
     }
     out.pop();
     out.extend_from_slice(b"}}");
+}
+
+/// Appends the members of a level, with room for so many bytes at first.
+fn push_members(out: &mut Vec<u8>, version: FfdVersion, level: &Level<'_>, mut space: usize) {
+    let from = out.len();
+    let written = loop {
+        out.resize(from.saturating_add(space), 0);
+        match (Writer { version }).level(out.get_mut(from..).unwrap_or_default(), 0, level) {
+            Ok(end) => break end as usize,
+            Err(Stop::Room) => space = space.saturating_mul(2),
+            // The view has seen to it that the lengths close.
+            Err(Stop::Unfit | Stop::Scattered) => break 0,
+        }
+    };
+    out.truncate(from.saturating_add(written));
 }
 
 /// Appends a whole number.
@@ -650,5 +656,68 @@ mod tests {
     fn tags_that_share_a_bit_stay_in_their_order() {
         let tlv = [2, 0, 10, 0, 0x20, 5, 1, 0, 0xAA, 0x20, 3, 1, 0, 0xBB];
         assert_eq!(json_of(&tlv), r#"{"openShift":{"code":2,"t1312":"aa","t800":"bb"}}"#);
+    }
+
+    /// Why: which lengths a value may have is said twice, by the key and by the readings of [`crate::Value`].
+    #[test]
+    fn what_a_glance_writes_is_what_asking_writes() {
+        let mut glanced = 0;
+        for entry in entries() {
+            let places = entry.parents.iter().map(|&tag| Parent { tag, bit: parent_bit(tag) });
+            for (parent, len) in places.flat_map(|parent| (0..=17_u16).map(move |len| (parent, len))) {
+                for fill in [
+                    [0x31; 17],
+                    [3, 0x39, 5, 0, 7, 0, 0xFF, 0, 1, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20],
+                ] {
+                    let value = fill.get(..usize::from(len)).unwrap();
+                    let [tag, length] = [entry.tag.0, len].map(u16::to_le_bytes);
+                    let bytes = [&[0; 4][..], &tag, &length, value, &[0xAA; 16]].concat();
+                    let (from, to) = (8, 8 + u32::from(len));
+                    let level = Level { bytes: &bytes, from: 4, to, parent, depth: 1 };
+                    let mut glance = [0; 512];
+                    let head = head_at(&bytes, 4).unwrap();
+                    let Some(end) = put_plain(&mut glance, 0, &level, head, from, to) else { continue };
+                    glanced += 1;
+                    for version in FfdVersion::ALL {
+                        let mut asked = [0; 512];
+                        let written = Writer { version }.member(&mut asked, 0, &level, run_at(&level, 4));
+                        let asked = written.ok().and_then(|end| asked.get(..end as usize));
+                        assert_eq!(glance.get(..end as usize), asked, "{version} {entry:?} of {len} bytes");
+                    }
+                }
+            }
+        }
+        assert!(glanced > 5_000, "{glanced}");
+    }
+
+    /// Why: whatever is being written when the room ends, all of it is written again, and nothing of the first attempt is left.
+    #[test]
+    fn the_room_that_it_begins_with_says_nothing_about_what_is_written() {
+        let decimal = [0xFF, 3, 2, 0, 255, 9]; // 1023 with 255 digits behind the point
+        let hex = [0x20, 3, 3, 0, 1, 2, 3]; // 800, which nobody knows
+        let text = [&[0xFD, 3, 20, 0][..], b"\"quoted\" ", &[0xF1; 11]].concat(); // 1021
+        let item = [&[0x23, 4, 20, 0, 6, 4, 8, 0][..], b"\\\t name!", &[0x13, 4, 4, 0, 1, 2, 3, 4]].concat(); // 1030, 1043
+        let documents = [
+            [&hex[..], &decimal, &text].concat(),
+            [&text[..], &item, &item, &decimal].concat(),
+            // Scattered: sorted first.
+            [&decimal[..], &hex, &text, &decimal, &hex, &item, &hex].concat(),
+            decimal.repeat(40),
+        ];
+        for body in documents {
+            let tlv = [&[3, 0, 0, 0], &body[..]].concat();
+            let parent = Parent { tag: 3, bit: parent_bit(3) };
+            let level = Level { bytes: &tlv, from: HEADER, to: len_u32(&tlv), parent, depth: 1 };
+            let with = |space| {
+                let mut out = b"before".to_vec();
+                push_members(&mut out, FfdVersion::V1_2, &level, space);
+                out
+            };
+            let whole = with(1 << 20);
+            assert!(whole.len() > 6, "nothing is written of {tlv:?}");
+            for space in 1..1_500 {
+                assert_eq!(with(space), whole, "{space} bytes at first");
+            }
+        }
     }
 }

@@ -21,7 +21,7 @@ use super::subscription::{SubscriptionCommand, Subscriptions};
 use crate::handover::{Doorbell, Unanswered};
 use crate::host::{Answering, DeliveryOutcome};
 use crate::live::EventFeed;
-use crate::pace::{BEHIND_MAX_US, Follower, Pace};
+use crate::pace::{Follower, Pace, Patience};
 use crate::planted::{self, Planted};
 use crate::registers::Event;
 use crate::shared::{Health, Shared, Stage, Turn};
@@ -132,6 +132,7 @@ pub(crate) struct Teller {
     notes: Vec<Note>,
     /// What was durable at a moment of the wall clock: when the walk is there, all that was received by then was seen.
     mark: Option<(Lsn, i64)>,
+    patience: Patience,
     as_of_us: i64,
     saved: Option<Saved>,
     saved_at_us: u64,
@@ -249,6 +250,7 @@ impl Teller {
             calls: Vec::new(),
             notes: Vec::new(),
             mark: None,
+            patience: Patience::default(),
             as_of_us: i64::MIN,
             saved: None,
             saved_at_us: 0,
@@ -278,10 +280,11 @@ impl Teller {
         }
     }
 
-    /// What it has to tell of is too far behind to stay away.
+    /// It has not begun yet, or is too far behind to stay away.
     fn is_urgent(&self) -> bool {
-        let Shared { book, watermark, .. } = &*self.shared;
-        book.lag(watermark.load(), self.shared.now().mono_us).1 > BEHIND_MAX_US
+        let since_us = |(_, at): (Lsn, i64)| self.shared.now().wall_us.saturating_sub(at);
+        let behind_us = self.mark.map_or(0, |mark| u64::try_from(since_us(mark)).unwrap_or(0).max(1));
+        self.patience.is_over(behind_us) || self.notifier.is_none()
     }
 
     /// One piece of work.

@@ -196,8 +196,9 @@ impl Leg {
 
     /// A document has waited for a sixth of the time after which an alarm is raised: too long to stay away.
     fn is_urgent(&self) -> bool {
-        let oldest_us = self.shared.tax.outbox().oldest_unsent_us();
-        let waited_us = oldest_us.map_or(0, |at| self.shared.now().wall_us.saturating_sub(at));
+        // As it was looked up some seconds ago: the outbox has to be walked for it.
+        let waited_us =
+            self.shared.tax.oldest_us().map_or(0, |at| self.shared.now().wall_us.saturating_sub(at));
         u64::try_from(waited_us).unwrap_or(0) > self.shared.options.tax.unsent_alarm_us / 6
     }
 
