@@ -212,8 +212,8 @@ mod tests {
         }
         assert_eq!(
             told.take(),
-            [(20, 4), (10, 3)],
-            "behind which outcome, and how many frames were inside then"
+            [(20, 2), (10, 2)],
+            "before which outcome, and how many submissions were inside"
         );
         assert_eq!(inside.load(Ordering::Relaxed), 1, "one is whole, of the other a frame is kept");
         settling.settle();
