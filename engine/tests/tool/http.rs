@@ -99,7 +99,10 @@ fn metrics_have_few_labels_and_nobodys_data() {
     assert!(after.len() < 100, "{} series", after.len());
     for (name, labels, _) in &after {
         let key = labels.split('=').next().unwrap();
-        assert!(["", "reason", "state", "le", "version", "result", "follower"].contains(&key), "{name} {labels}");
+        assert!(
+            ["", "reason", "state", "le", "version", "result", "follower"].contains(&key),
+            "{name} {labels}"
+        );
         let digits = labels.bytes().filter(u8::is_ascii_digit).count();
         assert!(key == "le" || digits < 8, "{name} {labels}");
     }
