@@ -174,14 +174,13 @@ impl Engine {
         if let Some(tax) = tax {
             engine.start(&engine.threads.tax, "ofd-tax", move || tax.run())?;
         }
-        engine.start_door(&engine.threads.writer, "ofd-writer", move || writer.run())?;
+        engine.start(&engine.threads.writer, "ofd-writer", move || writer.run())?;
         for (number, seat) in (0..).zip(workers) {
-            engine
-                .start_door(&engine.threads.workers, &format!("ofd-worker-{number}"), move || seat.run())?;
+            engine.start(&engine.threads.workers, &format!("ofd-worker-{number}"), move || seat.run())?;
         }
         for ((number, rings), runtime) in (0..).zip(ports).zip(runtimes) {
             let shared = Arc::clone(&engine.shared);
-            engine.start_door(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
+            engine.start(&engine.threads.ports, &format!("ofd-port-{number}"), move || {
                 port::run(&runtime, number, &shared, rings);
             })?;
         }
@@ -277,21 +276,6 @@ impl Engine {
         };
         let tax = shared.host.tax.as_ref().map(leg);
         Ok((engine, Parts { writer, workers: seats, ports, keeper, live, teller, tax }))
-    }
-
-    /// As [`Self::start`], a thread that goes before those who follow the log.
-    fn start_door(
-        &self,
-        threads: &Mutex<Vec<Box<dyn Task>>>,
-        name: &str,
-        body: impl FnOnce() + Send + 'static,
-    ) -> Result<(), Error> {
-        let shared = Arc::clone(&self.shared);
-        self.start(threads, name, move || {
-            shared.cores.add_to_door(shared.env.core_clock());
-            drop(shared);
-            body();
-        })
     }
 
     /// Starts a thread whose panic stops the engine from answering: a broken invariant confirms nothing.

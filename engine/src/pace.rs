@@ -63,7 +63,7 @@ pub(crate) struct Cores {
 }
 
 impl Cores {
-    /// From a thread of the door: it goes first.
+    /// A thread of the door, by its clock.
     pub(crate) fn add_to_door(&self, clock: Option<Box<dyn CoreClock>>) {
         self.door.lock().unwrap_or_else(PoisonError::into_inner).extend(clock);
     }
@@ -231,16 +231,29 @@ impl Pace {
         if rest_us == 0 {
             return;
         }
-        let until_us = seen.now_us.saturating_add(rest_us);
-        let mut now_us = seen.now_us;
-        while now_us < until_us && self.shared.stage() == Stage::Running && !urgent() {
-            self.bell.sleep(Duration::from_micros(until_us.saturating_sub(now_us).min(STIR_US)), || true);
-            now_us = self.shared.now().mono_us;
-        }
+        let may = || self.shared.stage() == Stage::Running && !urgent();
+        let sleep = |time| self.bell.sleep(time, || true);
+        let rested_us = rest(seen.now_us, rest_us, || self.shared.now().mono_us, may, sleep);
         if let Some(counter) = self.shared.counters.rested_us.get(self.follower as usize) {
-            counter.fetch_add(now_us.saturating_sub(seen.now_us), Ordering::Relaxed);
+            counter.fetch_add(rested_us, Ordering::Relaxed);
         }
     }
+}
+
+/// Rests for so long, or as long as it `may`; gives how long it was. A sleep may end early.
+fn rest(
+    from_us: u64,
+    rest_us: u64,
+    now_us: impl Fn() -> u64,
+    may: impl Fn() -> bool,
+    sleep: impl Fn(Duration),
+) -> u64 {
+    let mut rested_us = 0;
+    while rested_us < rest_us && may() {
+        sleep(Duration::from_micros(rest_us.saturating_sub(rested_us).min(STIR_US)));
+        rested_us = now_us().saturating_sub(from_us);
+    }
+    rested_us
 }
 
 #[cfg(test)]
@@ -322,6 +335,29 @@ mod tests {
                 Gait::new(seen(0, 0, 0), 0)
                     .step(seen(now_us, ran_us, u64::MAX), &Cores::default(), || now_us);
             assert_eq!(rest_us, (ran_us * RESTS).min(REST_MAX_US), "behind {ran_us} us");
+        }
+    }
+
+    /// Why: a query, a compaction or the end of the engine must not wait for somebody who rests.
+    #[test]
+    fn a_rest_ends_when_there_is_no_more_reason_for_it() {
+        let clock = Cell::new(7_000_000_u64);
+        // Every other sleep is cut short, as by a token that was left over.
+        let sleep = |time: Duration| {
+            let slept_us = whole_us(time);
+            let cut_short = !clock.get().is_multiple_of(2);
+            clock.set(clock.get() + if cut_short { slept_us.div_ceil(3) } else { slept_us });
+        };
+        let long = rest(7_000_000, 300_000, || clock.get(), || true, sleep);
+        assert!((300_000..300_000 + STIR_US).contains(&long), "{long}");
+        for reason_ends_us in [0, 1, 50_000, 299_999] {
+            clock.set(7_000_000);
+            let may = || clock.get() - 7_000_000 < reason_ends_us;
+            let rested = rest(7_000_000, 300_000, || clock.get(), may, sleep);
+            assert!(
+                (reason_ends_us..=reason_ends_us + STIR_US).contains(&rested),
+                "{rested} for {reason_ends_us}"
+            );
         }
     }
 

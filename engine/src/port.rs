@@ -195,6 +195,7 @@ pub(crate) struct Port {
 pub(crate) fn run(runtime: &PortRuntime, number: u16, shared: &Arc<Shared>, rings: Rings) {
     let Some(runtime) = &runtime.0 else { unreachable!("it is dropped behind this") };
     let local = tokio::task::LocalSet::new();
+    shared.goes_first();
     let (port, bell) = make(number, shared, rings);
     local.block_on(runtime, port.live(bell));
 }

@@ -32,6 +32,7 @@ impl Seat {
     pub(crate) fn run(&self) {
         let bell = self.shared.worker_bell(self.number);
         bell.is_mine();
+        self.shared.goes_first();
         loop {
             match self.turn() {
                 Turn::Worked => {}

@@ -210,6 +210,11 @@ impl Shared {
         }
     }
 
+    /// From a thread of the door: those who follow the log give way to it.
+    pub(crate) fn goes_first(&self) {
+        self.cores.add_to_door(self.env.core_clock());
+    }
+
     pub(crate) fn now(&self) -> Now {
         self.env.now()
     }

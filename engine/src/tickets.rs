@@ -102,9 +102,7 @@ impl Drop for Desk {
         let state = self.table.state.lock().unwrap_or_else(PoisonError::into_inner);
         let places = if state.open == 0 { 0 } else { state.outcomes.len() };
         drop(state);
-        for at in 0..places {
-            self.table.settle([(at, Outcome::Unanswered(Unanswered::Stopping))]);
-        }
+        self.table.settle((0..places).map(|at| (at, Outcome::Unanswered(Unanswered::Stopping))));
     }
 }
 

@@ -153,6 +153,7 @@ impl Writer {
     /// Writes until told to stop and all is durable, or the disk has failed for good.
     pub(crate) fn run(mut self) {
         self.shared.writer_bell.is_mine();
+        self.shared.goes_first();
         loop {
             match self.turn() {
                 Turn::Worked => {}

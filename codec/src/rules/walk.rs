@@ -116,45 +116,41 @@ impl<'a, 'v> Nest<'a, 'v> {
     /// First value of a tag in this nest: a place, no search. Only a tag without a row is searched for.
     #[inline(always)]
     pub(super) fn get(&self, tag: Tag) -> Option<Value<'v>> {
-        match self.at.get(usize::from(self.chart.row(tag))) {
-            Some(&NOWHERE) => None,
-            Some(&place) => self.value_at(place),
-            None if self.strangers => self.search(tag),
-            None => None,
-        }
+        self.read(tag, |place| self.value_at(place), Some)
     }
 
     /// A number that can be read, the first one of its tag; an unreadable one is the business of B4.
     #[inline(always)]
     pub(super) fn amount(&self, tag: Tag) -> Option<u64> {
-        match self.at.get(usize::from(self.chart.row(tag))) {
-            Some(&NOWHERE) => None,
-            Some(&place) => self.word_at(place, 0..=VLN_LEN_MAX as u32),
-            None if self.strangers => self.search(tag).and_then(amount),
-            None => None,
-        }
+        self.read(tag, |place| self.word_at(place, 0..=VLN_LEN_MAX as u32), amount)
     }
 
     /// The same of a code of one byte.
     #[inline(always)]
     pub(super) fn code(&self, tag: Tag) -> Option<u8> {
-        match self.at.get(usize::from(self.chart.row(tag))) {
-            Some(&NOWHERE) => None,
-            Some(&place) => self.word_at(place, 0..=1).map(|word| word as u8),
-            None if self.strangers => self.search(tag).and_then(code),
-            None => None,
-        }
+        self.read(tag, |place| self.word_at(place, 0..=1).map(|word| word as u8), code)
     }
 
     /// The same of a decimal.
     #[inline(always)]
     pub(super) fn decimal(&self, tag: Tag) -> Option<Quantity> {
+        let at = |place| self.word_at(place, 1..=VLN_LEN_MAX as u32);
+        let quantity = |word: u64| Quantity { mantissa: word >> 8, scale: word as u8 };
+        self.read(tag, |place| at(place).map(quantity), |value| value.fvln().ok())
+    }
+
+    /// The first value of a tag: by its place, or, if the table has no row for it, as one that was looked for.
+    #[inline(always)]
+    fn read<R>(
+        &self,
+        tag: Tag,
+        at: impl FnOnce(u16) -> Option<R>,
+        of: impl FnOnce(Value<'v>) -> Option<R>,
+    ) -> Option<R> {
         match self.at.get(usize::from(self.chart.row(tag))) {
             Some(&NOWHERE) => None,
-            Some(&place) => self
-                .word_at(place, 1..=VLN_LEN_MAX as u32)
-                .map(|word| Quantity { mantissa: word >> 8, scale: word as u8 }),
-            None if self.strangers => self.search(tag).and_then(|value| value.fvln().ok()),
+            Some(&place) => at(place),
+            None if self.strangers => self.search(tag).and_then(of),
             None => None,
         }
     }

@@ -402,6 +402,23 @@ impl std::fmt::Debug for RegisterBook {
 mod tests {
     use super::*;
 
+    // Who follows the log gives way to the door, and not to the detriment of whoever waits for it.
+    #[test]
+    fn it_is_awaited_as_long_as_somebody_waits() {
+        let book = Book::of(Registers::new(None, 0));
+        book.folded(Position::new(Lsn::new(10)));
+        std::thread::scope(|scope| {
+            let waits =
+                scope.spawn(|| book.wait_folded(Position::new(Lsn::new(11)), Duration::from_secs(60)));
+            while !book.is_awaited() {
+                std::thread::yield_now();
+            }
+            book.folded(Position::new(Lsn::new(11)));
+            assert!(waits.join().expect("a waiter"));
+        });
+        assert!(!book.is_awaited());
+    }
+
     // An alarm rests on it: it grows while nothing is folded, and is nothing as soon as all is.
     #[test]
     fn the_lag_is_that_of_what_was_durable() {
