@@ -257,13 +257,18 @@ fn slow(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let alone = runtime()?.block_on(honest(plan.seed, address, answer_len, long / 3))?;
     let before = resident();
     let stop = Arc::new(AtomicBool::new(false));
+    let (there, are_there) = std::sync::mpsc::channel();
     let enemy = {
         let stop = Arc::clone(&stop);
         std::thread::spawn(move || {
             runtime()?.block_on(async {
+                // They come one after another, so that their bytes do.
+                let mut every = tokio::time::interval(Duration::from_secs(1) / (2 * storm));
                 for number in 0..sluggish {
+                    every.tick().await;
                     tokio::spawn(trickle(number, address, Arc::clone(&stop)));
                 }
+                let _ = there.send(());
                 let mut held = std::collections::VecDeque::new();
                 let mut every = tokio::time::interval(Duration::from_secs(1) / storm);
                 let mut number = 100_000;
@@ -280,6 +285,9 @@ fn slow(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
             })
         })
     };
+    if std::env::var_os("RAMP").is_none() {
+        are_there.recv().context("the enemies fell over")?;
+    }
     let beside = runtime()?.block_on(honest(plan.seed + 1, address, answer_len, long))?;
     let memory = resident().saturating_sub(before);
     stop.store(true, Ordering::Relaxed);

@@ -152,6 +152,10 @@ fn samples(arguments: &Arguments) -> anyhow::Result<Vec<Sample>> {
 fn tlvs(plain: &[u8]) -> usize {
     struct Count(usize);
     impl<'a> Visitor<'a> for Count {
+        fn begin(&mut self, _: FfdVersion) {
+            self.0 = 0;
+        }
+
         fn requisite(&mut self, _: Requisite<'a>) {
             self.0 += 1;
         }
