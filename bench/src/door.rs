@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -19,12 +19,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::Plan;
+use crate::enemies::{Deeds, Enemies};
 use crate::harness::{Figure, Sink};
 use crate::log::fresh;
 use crate::server::{Echo, answer_len, runtime};
 
 /// How long a register waits before it tries again.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 /// How long it waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,7 +51,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
 }
 
 /// As many open files as the system lets; root may lift its own limit.
-fn raise_files() -> u64 {
+pub(crate) fn raise_files() -> u64 {
     let most = std::fs::read_to_string("/proc/sys/fs/nr_open").ok();
     let most = most.and_then(|it| it.trim().parse::<u64>().ok()).unwrap_or(1 << 20);
     let lifted = Rlimit { current: Some(most), maximum: Some(most) };
@@ -71,13 +72,18 @@ fn open_house() -> Limits {
     }
 }
 
-/// An address of the client's side, another for each few thousand connections.
+/// An address of the client's side, another for each two thousand connections: the more ports of one are taken, the longer the
+/// system looks for a free one.
 fn from(number: usize) -> SocketAddr {
-    let host = u32::try_from(number / 20_000 + 2).unwrap_or(2);
+    let host = u32::try_from(number / 2_000 + 2).unwrap_or(2);
     SocketAddr::from((Ipv4Addr::from(0x7F00_0000 + host), 0))
 }
 
-async fn connect(number: usize, address: SocketAddr) -> anyhow::Result<TcpStream> {
+/// A connection from an address of its own.
+///
+/// # Errors
+/// Of the network.
+pub(crate) async fn connect(number: usize, address: SocketAddr) -> anyhow::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(from(number))?;
@@ -242,7 +248,7 @@ async fn come_back(
 }
 
 /// Honest registers at an even pace, alone and beside ten thousand that send a byte a second and a thousand a second that
-/// connect and say nothing: their p99, and what memory it took.
+/// connect and say nothing: their p99, and what memory it took. The enemies are there before the clock starts.
 fn slow(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let (sluggish, storm, long) = if plan.quick {
         (500, 100, Duration::from_secs(3))
@@ -256,49 +262,19 @@ fn slow(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let answer_len = answer_len()?;
     let alone = runtime()?.block_on(honest(plan.seed, address, answer_len, long / 3))?;
     let before = resident();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (there, are_there) = std::sync::mpsc::channel();
-    let enemy = {
-        let stop = Arc::clone(&stop);
-        std::thread::spawn(move || {
-            runtime()?.block_on(async {
-                // They come one after another, so that their bytes do.
-                let mut every = tokio::time::interval(Duration::from_secs(1) / (2 * storm));
-                for number in 0..sluggish {
-                    every.tick().await;
-                    tokio::spawn(trickle(number, address, Arc::clone(&stop)));
-                }
-                let _ = there.send(());
-                let mut held = std::collections::VecDeque::new();
-                let mut every = tokio::time::interval(Duration::from_secs(1) / storm);
-                let mut number = 100_000;
-                while !stop.load(Ordering::Relaxed) {
-                    every.tick().await;
-                    number += 1;
-                    // They hang about for some seconds and go.
-                    held.push_back(connect(number, address).await);
-                    if held.len() > 4 * storm as usize {
-                        held.pop_front();
-                    }
-                }
-                anyhow::Ok(number - 100_000)
-            })
-        })
-    };
-    if std::env::var_os("RAMP").is_none() {
-        are_there.recv().context("the enemies fell over")?;
-    }
+    let enemies = Enemies::start(address, sluggish, storm)?;
     let beside = runtime()?.block_on(honest(plan.seed + 1, address, answer_len, long))?;
     let memory = resident().saturating_sub(before);
-    stop.store(true, Ordering::Relaxed);
-    let came = enemy.join().map_err(|_| anyhow::anyhow!("the enemies fell over"))??;
+    let Deeds { bytes, came } = enemies.stop()?;
     engine.shutdown()?;
     let p99 = |it: &Histogram<u64>| it.value_at_quantile(0.99) as f64;
     eprintln!(
-        "door.slow: p99 {:.0} us alone, {:.0} us beside {sluggish} slow clients and {came} that said nothing in {} s; {} MiB more memory, the \
-         enemies' own among them",
+        "door.slow: p99 {:.0} us alone, {:.0} us beside {sluggish} slow clients, who sent {:.0} bytes a second, and {:.0} connections a \
+         second that said nothing, for {} s; {} MiB more memory",
         p99(&alone),
         p99(&beside),
+        bytes as f64 / long.as_secs_f64(),
+        came as f64 / long.as_secs_f64(),
         long.as_secs(),
         memory >> 20,
     );
@@ -340,29 +316,6 @@ async fn honest(
         all.add(task.await??)?;
     }
     Ok(all)
-}
-
-/// Sends a byte a second of a message that never ends, and comes again when it is closed.
-async fn trickle(number: usize, address: SocketAddr, stop: Arc<AtomicBool>) {
-    const BEGIN: [u8; 30] = [
-        0x2A, 0x08, 0x41, 0x0A, 0x81, 0xA2, 0x01, 0x20, b'9', b'9', b'9', b'9', b'0', b'7', b'8', b'9', b'0',
-        b'0', b'0', b'0', b'0', b'0', b'0', b'1', 0x00, 0x20, 0x14, 0x00, 0x00, 0x00,
-    ];
-    while !stop.load(Ordering::Relaxed) {
-        let Ok(mut stream) = connect(number, address).await else {
-            tokio::time::sleep(RETRY).await;
-            continue;
-        };
-        let mut sent = 0;
-        while !stop.load(Ordering::Relaxed) {
-            let byte = BEGIN.get(sent).copied().unwrap_or(0);
-            if stream.write_all(&[byte]).await.is_err() {
-                break;
-            }
-            sent += 1;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    }
 }
 
 /// A new connection for every document, for a minute, beside a server that answers at once.

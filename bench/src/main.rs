@@ -20,6 +20,7 @@ mod corpus;
 mod cpu;
 mod door;
 mod drives;
+mod enemies;
 mod find;
 mod harness;
 mod lane;
@@ -96,6 +97,8 @@ struct Arguments {
     big: big::BigArguments,
     #[command(flatten)]
     archive: archive::ArchiveArguments,
+    #[command(flatten)]
+    enemies: enemies::EnemyArguments,
 }
 
 /// What every room is told.
@@ -146,6 +149,9 @@ type Run = fn(&Plan, &mut Sink) -> anyhow::Result<()>;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if let Some(address) = arguments.enemies.enemies_of {
+        return enemies::run(&arguments.enemies, address);
+    }
     let mut sink = Sink::new(arguments.json);
     let plan = Plan {
         seed: arguments.seed,
