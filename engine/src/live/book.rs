@@ -13,6 +13,7 @@ use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
 use super::events::Place;
+use super::texts::Texts;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
@@ -35,6 +36,7 @@ pub(crate) struct Book {
     awaited: AtomicU64,
     work: Mutex<Work>,
     advance: Condvar,
+    texts: Texts,
 }
 
 const NOT_BEGUN: u64 = u64::MAX;
@@ -74,6 +76,7 @@ impl Book {
             awaited: AtomicU64::new(0),
             work: Mutex::default(),
             advance: Condvar::new(),
+            texts: Texts::default(),
         }
     }
 
@@ -299,6 +302,10 @@ impl RegisterBook {
         self.book.read()
     }
 
+    pub(super) fn texts(&self) -> &Texts {
+        &self.book.texts
+    }
+
     pub(super) fn capability(&self) -> &Capability {
         &self.capability
     }
@@ -377,9 +384,19 @@ impl RegisterBook {
     pub fn registration(&self, drive: &Drive) -> Result<Option<Registration>, Error> {
         let there = drive.registration.filter(|it| it.position > Position::START);
         let Some(registered) = there else { return Ok(None) };
-        let plain = self.past.plain(registered.position, drive.number, registered.number)?;
+        self.registration_at(registered.position, drive.number, registered.number)
+    }
+
+    /// A registration by its record, drive and number.
+    pub(super) fn registration_at(
+        &self,
+        position: Position,
+        drive: DriveNumber,
+        number: u32,
+    ) -> Result<Option<Registration>, Error> {
+        let plain = self.past.plain(position, drive, number)?;
         let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
-        Ok(view.map(|view| Registration::of(&view, registered.number)))
+        Ok(view.map(|view| Registration::of(&view, number)))
     }
 }
 

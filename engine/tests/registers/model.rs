@@ -37,6 +37,8 @@ pub(crate) struct CardModel {
     pub(crate) rnm: String,
     pub(crate) drives: Vec<DriveNumber>,
     pub(crate) days_worked: u32,
+    /// Of the newest day on which it sold: the day, receipts, revenue.
+    pub(crate) newest: Option<(u32, u32, i128)>,
     pub(crate) revenue: i128,
 }
 
@@ -66,6 +68,11 @@ pub(crate) fn of(sent: &[Sent], seeds: &Seeds) -> Model {
             rnm: rnm.clone(),
             drives: order.iter().filter(|drive| mine.iter().any(|it| it.drive == **drive)).copied().collect(),
             days_worked: days.len() as u32,
+            newest: days.last().map(|day| {
+                let sold: Vec<_> =
+                    mine.iter().filter(|it| it.is_receipt() && it.at / 86_400 == *day).collect();
+                (*day, sold.len() as u32, sold.iter().map(|it| revenue(it)).sum())
+            }),
             revenue: mine.iter().map(|it| revenue(it)).sum(),
         }
     });

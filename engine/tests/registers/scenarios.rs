@@ -1,8 +1,9 @@
 //! One small life for every kind of event: what the documents are, what is said of them.
 
 use ofd_engine::codec::{DriveNumber, Form, tags};
-use ofd_engine::registers::{Agreement, Event, EventKind, RegisterStatus, Registers, Seen};
+use ofd_engine::registers::{Agreement, Event, EventKind, RegisterStatus, Registers, SHIFTS_KEPT, Seen};
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::watch::{Place, Schedule, WatchCommand};
 use ofd_engine::{Lsn, Position};
 
 use crate::life::{Delivered, FROM, Made, OURS, Sent, THEIRS};
@@ -98,6 +99,61 @@ fn after(number: u32, told: Vec<(u32, &'static str)>) -> Vec<(u32, &'static str)
 const REGISTRATION: Form = Form::REGISTRATION;
 const OPEN: Form = Form::OPEN_SHIFT;
 const RECEIPT: Form = Form::RECEIPT;
+
+// What a shop has taken today is looked at all day long: what comes late belongs to its own day, and a day that is over is over.
+#[test]
+fn what_is_taken_today_is_of_the_newest_day_and_of_no_other() {
+    const DAY: u32 = 86_400;
+    let sold = |number, form, at, direction, total| Made {
+        at: FROM + at,
+        direction,
+        total,
+        ..in_shift(number, form, 1, number)
+    };
+    // In Moscow, three hours before UTC.
+    let noon = FROM + 9 * 3_600;
+    let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    let take = |registers: &mut Registers, made: Made, variant: u8| {
+        let rnm = made.rnm.clone();
+        let sent = Sent::new(made, variant, u64::from(variant) + 1);
+        registers.take(&sent.seen(), &Delivered(&[]), &mut Vec::new()).unwrap();
+        rnm
+    };
+    let told = |registers: &Registers, rnm: &str, now: u32| {
+        registers.today(Realm::Prod, rnm, now).map(|it| (it.day - FROM / DAY, it.receipts, it.revenue))
+    };
+    let rnm = take(&mut registers, sold(1, RECEIPT, 0, 1, 500), 0);
+    take(&mut registers, sold(2, RECEIPT, 10, 2, 200), 0);
+    take(&mut registers, sold(3, RECEIPT, 20, 3, 9_000), 0);
+    take(&mut registers, sold(4, Form::RECEIPT_CORRECTION, 30, 1, 50), 0);
+    assert_eq!(told(&registers, &rnm, noon), Some((0, 4, 350)));
+    take(&mut registers, sold(4, Form::RECEIPT_CORRECTION, 30, 1, 70), 1);
+    take(&mut registers, sold(5, RECEIPT, 0, 1, 1_000), 1);
+    assert_eq!(told(&registers, &rnm, noon), Some((0, 4, 350)), "what is a further variant adds nothing");
+    let last_second = FROM + DAY - 3 * 3_600 - 1;
+    assert_eq!(told(&registers, &rnm, last_second), Some((0, 4, 350)));
+    assert_eq!(told(&registers, &rnm, last_second + 1), None, "midnight where it stands");
+    take(&mut registers, sold(6, RECEIPT, DAY, 1, 7), 0);
+    assert_eq!(told(&registers, &rnm, noon + DAY), Some((1, 1, 7)));
+    assert_eq!(told(&registers, &rnm, noon), Some((1, 1, 7)), "its clock runs ahead");
+    take(&mut registers, sold(7, RECEIPT, DAY - 1, 1, 5_000), 0);
+    assert_eq!(told(&registers, &rnm, noon + DAY), Some((1, 1, 7)), "late from the day before");
+    let mut again = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    registers.save(&mut |piece| again.restore(piece).ok_or(())).unwrap();
+    for registers in [&mut registers, &mut again] {
+        take(registers, sold(8, RECEIPT, DAY + 5, 2, 10), 0);
+        assert_eq!(told(registers, &rnm, noon + DAY), Some((1, 2, -3)), "from a checkpoint as well");
+        assert_eq!(told(registers, &rnm, noon + 2 * DAY), None);
+    }
+    let place = Place {
+        outlet: None,
+        inn: None,
+        schedule: Schedule { zone_min: Some(-11 * 60), ..Schedule::default() },
+    };
+    let command = WatchCommand::PlaceRegister { rnm: rnm.clone(), place, by: "test".to_owned() };
+    again.command(Position::START, 0, &command, &mut Vec::new());
+    assert_eq!(told(&again, &rnm, noon + 2 * DAY), Some((1, 2, -3)), "it is still yesterday there");
+}
 
 #[test]
 fn a_drive_appears_and_works() {
