@@ -5,8 +5,8 @@
 //! of a register was read from the document at one position; it is read again only when the registration in force is
 //! another one.
 //!
-//! Shape in memory: about 60 bytes a register and its four texts, which are 60 to 120 more and 256 at most: 45 MB for
-//! [`TEXTS_MAX`] registers, 80 MB at most. Nothing until the first list by a text.
+//! Shape in memory: up to 86 bytes a register in the table, and its four texts beside it with 16 bytes around them, which are 60 to
+//! 120 and 256 at most: 50 MB for [`TEXTS_MAX`] registers, 90 MB at most. Nothing until the first list by a text.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
