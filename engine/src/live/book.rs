@@ -17,7 +17,7 @@ use super::texts::Texts;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::past::LogPast;
+use crate::past::{LogPast, PastDocument};
 use crate::registers::{Card, Drive, Figures, Grain, Past, Registers, Registration, Whose};
 
 /// Most registers on one page.
@@ -384,20 +384,24 @@ impl RegisterBook {
     pub fn registration(&self, drive: &Drive) -> Result<Option<Registration>, Error> {
         let there = drive.registration.filter(|it| it.position > Position::START);
         let Some(registered) = there else { return Ok(None) };
-        self.registration_at(registered.position, drive.number, registered.number)
+        let plain = self.past.plain(registered.position, drive.number, registered.number)?;
+        Ok(registration_of(plain.as_deref(), registered.number))
     }
 
-    /// A registration by its record, drive and number.
-    pub(super) fn registration_at(
-        &self,
-        position: Position,
-        drive: DriveNumber,
-        number: u32,
-    ) -> Result<Option<Registration>, Error> {
-        let plain = self.past.plain(position, drive, number)?;
-        let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
-        Ok(view.map(|view| Registration::of(&view, number)))
+    /// Registrations by their documents, in the order of their positions.
+    pub(super) fn registrations(&self, wanted: &[PastDocument]) -> Result<Vec<Option<Registration>>, Error> {
+        let mut read = Vec::with_capacity(wanted.len());
+        let mut numbers = wanted.iter().map(|(.., number)| *number);
+        self.past.plains(wanted, &mut |plain| {
+            read.push(registration_of(plain, numbers.next().unwrap_or(0)));
+        })?;
+        Ok(read)
     }
+}
+
+fn registration_of(plain: Option<&[u8]>, number: u32) -> Option<Registration> {
+    let view = plain.and_then(|bytes| DocumentView::new_checked(bytes).ok())?;
+    Some(Registration::of(&view, number))
 }
 
 impl Engine {

@@ -305,14 +305,8 @@ impl RegisterBook {
         }
         let missing = self.texts().known(&wanted, text, |key, card| cut.push(key, card));
         for some in missing.chunks(READ_AT_ONCE) {
-            let mut read = Vec::with_capacity(some.len());
-            for one in some {
-                let registration = match one.at {
-                    Some((position, drive, number)) => self.registration_at(position, drive, number)?,
-                    None => None,
-                };
-                read.push((*one, registration));
-            }
+            let documents: Vec<_> = some.iter().filter_map(|it| it.at).collect();
+            let read = some.iter().copied().zip(self.registrations(&documents)?).collect();
             self.texts().keep(read, &wanted, text, |key, card| cut.push(key, card));
         }
         Ok(())

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ahash::RandomState;
-use ofd_codec::DriveNumber;
 use ofd_storage::Position;
 
+use crate::past::PastDocument;
 use crate::registers::Registration;
 use crate::watch::{RegisterText, TEXT_KEY_LEN};
 
@@ -33,7 +33,7 @@ pub(super) struct Wanted {
     /// Number of its card.
     pub(super) card: u32,
     /// The registration in force: its record, drive and number.
-    pub(super) at: Option<(Position, DriveNumber, u32)>,
+    pub(super) at: Option<PastDocument>,
 }
 
 impl Wanted {
@@ -164,7 +164,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
-    use ofd_codec::{Cp866, DocumentView, Form, TlvWriter, tags};
+    use ofd_codec::{Cp866, DocumentView, DriveNumber, Form, TlvWriter, tags};
     use ofd_storage::Lsn;
 
     use super::*;
