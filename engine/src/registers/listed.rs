@@ -11,7 +11,7 @@ use super::drive::Drive;
 use super::pack::Unpacker;
 use super::places::digits;
 use super::register_state::RegisterStatus;
-use super::{RNM_LEN, Registers, State, packed};
+use super::{RNM_LEN, Registered, Registers, State, packed};
 use crate::watch::{
     Colour, ColourCounts, Facet, Forecast, KEY_LEN, Key, Light, RegisterQuery, RegisterSort,
     ZONE_DEFAULT_MIN, forecast, local_day,
@@ -275,11 +275,13 @@ impl Registers {
     /// Where the registration in force of a card stands: its record, the drive and its number; `None` where no document of it
     /// has come.
     pub(crate) fn registered_at(&self, at: u32) -> Option<(Position, DriveNumber, u32)> {
-        let there = |drive: &Drive| {
-            let registered = drive.registration.filter(|it| it.position > Position::START)?;
-            Some((registered.position, drive.number, registered.number))
+        let kept = self.drives.get(self.cards.get(at)?.current())?;
+        let registered = match &kept.state {
+            State::Live(drive) => drive.registration,
+            State::Packed(bytes) => packed::unpack_registered(&mut Unpacker(bytes)),
         };
-        self.with_drive(self.cards.get(at)?, there)?
+        let Registered { position, number, .. } = registered.filter(|it| it.position > Position::START)?;
+        Some((position, kept.number()?, number))
     }
 
     /// What a card sold today; `None`: nothing.
