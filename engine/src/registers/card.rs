@@ -9,7 +9,7 @@
 //! was registered with, its shifts and its days are read from its documents when somebody asks.
 //!
 //! Unit of a day: local days since 1970-01-01 by the clock of the register, where its 1012 lies between 2016-09-01 and
-//! two days after the document came; otherwise the day it came, UTC. Money in kopecks.
+//! two days after the document came, of what a card itself counts one day; otherwise the day it came, UTC. Money in kopecks.
 
 use std::collections::BTreeMap;
 
@@ -43,10 +43,10 @@ pub struct Day {
     pub revenue: i64,
 }
 
-/// What a register takes on the day that it is where it stands.
+/// What the user of a register takes with it on the day that it is where it stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Today {
-    /// That day; by the clock of a register that runs ahead, one or two later.
+    /// That day; a later one where its clock runs ahead.
     pub day: u32,
     /// Receipts, БСО and corrections.
     pub receipts: u32,
@@ -133,7 +133,8 @@ pub(super) struct KeptCard {
     last_seen_us: i64,
     /// The newest day with receipts; 0 = none yet. Enough until 2149.
     newest_day: u16,
-    /// What was sold on that day: receipts and revenue. What comes late of an earlier one is not in it.
+    /// What its user has sold on that day: receipts and revenue. What comes late of an earlier one is not in it, nor what another
+    /// user has sold.
     receipts: u32,
     revenue: i64,
     /// Days with receipts: bit 0 is the newest. A `u128` in little-endian, which asks for no place of its own.
@@ -245,17 +246,25 @@ impl KeptCard {
         }
         self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
         self.light.hear(seen);
+        let inn = inn.and_then(fixed);
         if self.drive.0 == drive
-            && let Some(inn) = inn.and_then(fixed)
+            && let Some(inn) = inn
         {
+            if inn != self.inn && self.inn != [0; INN_LEN] {
+                // It is another's from here on.
+                (self.receipts, self.revenue) = (0, 0);
+            }
             self.inn = inn;
         }
         if let Some(paid) = paid {
-            self.work(day_of(seen.header.date_time, seen.received_at_us), paid);
+            let of_user = inn.is_none_or(|it| it == self.inn);
+            let day = sold_on(seen.header.date_time, seen.received_at_us);
+            self.work(day, of_user.then(|| paid.revenue()));
         }
     }
 
-    fn work(&mut self, day: u32, paid: &Paid) {
+    /// Takes a receipt of a day, with what its user has taken by it, if it is his.
+    fn work(&mut self, day: u32, revenue: Option<i64>) {
         let day = u16::try_from(day).unwrap_or(u16::MAX);
         let mut worked = u128::from_le_bytes(self.worked);
         if let Some(later) = day.checked_sub(self.newest_day).filter(|later| *later > 0) {
@@ -266,9 +275,9 @@ impl KeptCard {
             worked |= 1_u128.checked_shl(earlier.into()).unwrap_or(0);
         }
         self.worked = worked.to_le_bytes();
-        if day == self.newest_day {
+        if let Some(revenue) = revenue.filter(|_| day == self.newest_day) {
             self.receipts = self.receipts.saturating_add(1);
-            self.revenue = self.revenue.saturating_add(paid.revenue());
+            self.revenue = self.revenue.saturating_add(revenue);
         }
     }
 
@@ -396,10 +405,22 @@ impl<const N: usize> Padded for Fixed<N> {
     }
 }
 
+/// The UTC day on which a document came.
+fn received_day(received_at_us: i64) -> u32 {
+    u32::try_from(received_at_us.div_euclid(86_400_000_000)).unwrap_or(0)
+}
+
+/// The day to which a card counts a receipt. In no zone it is later than the day behind that of UTC; a clock that says so would make
+/// late of what is sold on the true days meanwhile, and that receipt counts to the day on which it came.
+fn sold_on(at: Option<LocalSeconds>, received_at_us: i64) -> u32 {
+    let (day, received) = (day_of(at, received_at_us), received_day(received_at_us));
+    if day > received.saturating_add(1) { received } else { day }
+}
+
 /// The day a document belongs to.
 #[must_use]
 pub fn day_of(at: Option<LocalSeconds>, received_at_us: i64) -> u32 {
-    let received = u32::try_from(received_at_us.div_euclid(86_400_000_000)).unwrap_or(0);
+    let received = received_day(received_at_us);
     let own = at.map(|at| at.0.div_euclid(DAY_SECONDS));
     own.filter(|day| (FIRST_DAY..=received.saturating_add(2)).contains(day)).unwrap_or(received)
 }
