@@ -10,7 +10,7 @@ use super::registration::Registration;
 pub struct Mode {
     /// What it is called.
     pub name: &'static str,
-    /// The requisite that is not zero where it holds; some only in formats before 1.2.
+    /// The requisite that is 1 where it holds, and 1057, a mask, not zero; some only in formats before 1.2.
     pub tag: Option<Tag>,
     /// Its bit of 1290, in which format 1.2 has put many of them; 0: none.
     pub usage: u32,
@@ -22,8 +22,11 @@ impl Mode {
     }
 
     fn holds(&self, registration: &Registration, usage: u32) -> bool {
-        let own = self.tag.and_then(|tag| registration.value(tag));
-        own.is_some_and(|it| it != 0) || usage & self.usage != 0
+        let is = |tag| match registration.value(tag) {
+            Some(agents) if tag == tags::AGENT_FLAGS => agents != 0,
+            sign => sign == Some(1),
+        };
+        self.tag.is_some_and(is) || usage & self.usage != 0
     }
 }
 
@@ -122,5 +125,75 @@ impl Traits {
 
     pub(super) fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         Some(Self { modes: u16::try_from(from.number()?).ok()?, tax_and_version: from.byte()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use ofd_codec::{DocumentView, Form, TlvWriter};
+
+    use super::*;
+
+    fn registration(sign: Option<(u16, u8)>, usage: Option<u32>) -> Registration {
+        let mut bytes = Vec::new();
+        TlvWriter::new(&mut bytes)
+            .document(Form::REGISTRATION, |w| {
+                sign.iter().for_each(|(tag, value)| w.u8(Tag(*tag), *value));
+                usage.iter().for_each(|it| w.u32(Tag(1290), *it));
+                Ok(())
+            })
+            .unwrap();
+        Registration::of(&DocumentView::new_checked(&bytes).unwrap(), 1)
+    }
+
+    // A bit that is off by one puts hundreds of registers on a list of others. Numbers as the order has them.
+    #[test]
+    fn each_sign_is_told_by_its_requisite_and_by_its_bit() {
+        let signs: [(&str, u16, u32); 11] = [
+            ("autonomous", 1002, 0),
+            ("automatic", 1001, 0),
+            ("internet", 1108, 1 << 5),
+            ("service", 1109, 1 << 9),
+            ("bso", 1110, 1 << 2),
+            ("excise", 1207, 1 << 6),
+            ("gambling", 1193, 1 << 10),
+            ("lottery", 1126, 1 << 11),
+            ("encrypted", 1056, 0),
+            ("agent", 1057, 0),
+            ("marking", 0, 1 << 8),
+        ];
+        assert_eq!(MODES.map(|it| it.name), signs.map(|(name, ..)| name));
+        let names = |sign, usage| {
+            let traits = Traits::of(&registration(sign, usage));
+            assert_eq!(traits.is_excise(), traits.mode_names().any(|it| it == "excise"));
+            assert_eq!(traits.is_marking(), traits.mode_names().any(|it| it == "marking"));
+            traits.mode_names().collect::<Vec<_>>()
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(names(None, None), none);
+        for (name, tag, bit) in signs {
+            if tag > 0 {
+                assert_eq!(names(Some((tag, 1)), None), [name]);
+                assert_eq!(names(Some((tag, 1)), Some(bit)), [name]);
+                assert_eq!(names(Some((tag, 0)), Some(0)), none);
+                let other = if name == "agent" { &[name][..] } else { &[] };
+                assert_eq!(names(Some((tag, 64)), None), other, "a mask, or no value of a sign");
+            }
+            if bit > 0 {
+                assert_eq!(names(None, Some(bit)), [name]);
+            }
+        }
+        let known = signs.iter().fold(0, |all, (.., bit)| all | bit);
+        assert_eq!(names(None, Some(!known)), none, "bits of nothing that is listed");
+    }
+
+    // Agents alone, so that nothing else can be what has changed.
+    #[test]
+    fn a_registration_with_other_agents_has_changed() {
+        let agents = |mask| registration(Some((1057, mask)), None);
+        assert_eq!(agents(64).changes_from(&agents(32)), [tags::AGENT_FLAGS]);
+        assert_eq!(agents(64).changes_from(&registration(None, None)), [tags::AGENT_FLAGS]);
+        assert_eq!(agents(64).changes_from(&agents(64)), []);
     }
 }
