@@ -52,11 +52,10 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn of(read_at: Position, registration: Option<&Registration>) -> Self {
+    fn of(read_at: Position, registration: &Registration) -> Self {
         let (mut bytes, mut ends) = (Vec::new(), [0; RegisterText::ALL.len()]);
         for (text, end) in RegisterText::ALL.into_iter().zip(&mut ends) {
-            let own = registration.map_or(&[][..], |it| it.text_bytes(text.tag()));
-            bytes.extend(sorted(own));
+            bytes.extend(sorted(registration.text_bytes(text.tag())));
             *end = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         }
         Self { read_at, ends, bytes: bytes.into() }
@@ -139,8 +138,8 @@ impl Texts {
         missing
     }
 
-    /// Keeps what was read of some; `wanted`, in the order of their cards, are [`TEXTS_MAX`] at most, and they among them. Others
-    /// make room where there is none.
+    /// Keeps what was read of some; `wanted`, in the order of their cards, are [`TEXTS_MAX`] at most, and they among them. As many others
+    /// make room as have to. What could not be read is asked for again the next time: it may have been restored.
     pub(super) fn keep(
         &self,
         read: Vec<(Wanted, Option<Registration>)>,
@@ -149,13 +148,20 @@ impl Texts {
         mut known: impl FnMut(TextKey, u32),
     ) {
         let mut kept = self.kept();
-        if kept.len().saturating_add(read.len()) > TEXTS_MAX {
-            kept.retain(|card, _| wanted.binary_search_by_key(card, |it| it.card).is_ok());
+        let new = |(one, read): &&(Wanted, Option<_>)| read.is_some() && !kept.contains_key(&one.card);
+        let new = read.iter().filter(new).count();
+        let mut surplus = kept.len().saturating_add(new).saturating_sub(TEXTS_MAX);
+        if surplus > 0 {
+            kept.retain(|card, _| {
+                let goes = surplus > 0 && wanted.binary_search_by_key(card, |it| it.card).is_err();
+                surplus = surplus.saturating_sub(usize::from(goes));
+                !goes
+            });
         }
         for (one, registration) in read {
-            let sorted = Sorted::of(one.position(), registration.as_ref());
-            known(sorted.key(text), one.card);
-            kept.insert(one.card, sorted);
+            let sorted = registration.map(|it| Sorted::of(one.position(), &it));
+            known(sorted.as_ref().map_or(NO_TEXT, |it| it.key(text)), one.card);
+            sorted.into_iter().for_each(|it| drop(kept.insert(one.card, it)));
         }
         debug_assert!(kept.len() <= TEXTS_MAX, "{} of {TEXTS_MAX}", kept.len());
     }
@@ -163,7 +169,12 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a failed test may panic"
+    )]
     use ofd_codec::{Cp866, DocumentView, DriveNumber, Form, TlvWriter, tags};
     use ofd_storage::Lsn;
 
@@ -227,12 +238,31 @@ mod tests {
         assert_eq!(ask(&two), (keys, vec![]));
         assert_eq!(ask(&[wanted(1, 10), two[1]]), (vec![(2, name(b"a"))], vec![1]), "registered anew");
         assert_eq!(ask(&[Wanted { card: 1, at: None }]), (vec![(1, NO_TEXT)], vec![]), "never registered");
-        let others: Vec<Wanted> = (2..).map(|card| wanted(card, 8)).take(TEXTS_MAX).collect();
-        for some in others.chunks(READ_AT_ONCE) {
-            let some = some.iter().map(|it| (*it, None)).collect();
+        let others: Vec<Wanted> = (3..).map(|card| wanted(card, 8)).take(TEXTS_MAX).collect();
+        let keep = |some: &[Wanted]| {
+            let some = some.iter().map(|it| read(*it, "C")).collect();
             texts.keep(some, &others, RegisterText::UserName, |_, _| ());
-        }
+        };
+        let (some, rest) = others.split_at(TEXTS_MAX - 2);
+        some.chunks(READ_AT_ONCE).for_each(keep);
+        assert_eq!(ask(&two).1, vec![0; 0], "there is room");
+        // Some of them again, and one more: one has to go.
+        keep(&others[..READ_AT_ONCE]);
+        assert_eq!(ask(&two).1, vec![0; 0], "they were there");
+        keep(&rest[..1]);
+        assert_eq!((ask(&two).1.len(), texts.kept().len()), (1, TEXTS_MAX));
+        keep(&rest[1..]);
         assert_eq!(texts.kept().len(), TEXTS_MAX);
-        assert_eq!(ask(&two).1, [1], "it had to make room");
+        assert_eq!(ask(&two).1, [2, 1], "they had to make room");
+    }
+
+    // A file that is put back is read, without a new start.
+    #[test]
+    fn what_could_not_be_read_is_asked_for_again() {
+        let (texts, one) = (Texts::default(), [wanted(1, 9)]);
+        let mut keys = Vec::new();
+        texts.keep(vec![(one[0], None)], &one, RegisterText::UserName, |key, card| keys.push((card, key)));
+        assert_eq!(keys, [(1, NO_TEXT)]);
+        assert_eq!(texts.known(&one, RegisterText::UserName, |_, _| ()).len(), 1);
     }
 }
