@@ -134,6 +134,9 @@ impl RegistersCommand {
         let most = self.limit.unwrap_or(usize::MAX);
         let mut shown = 0_usize;
         for test in [false, true] {
+            if shown >= most {
+                break;
+            }
             let query = RegisterQuery { test, inn: self.what.inn.clone(), ..self.which.query() };
             book.list_all::<Failure>(&query, |listed| {
                 if shown < most && self.what.names(&listed.register.card) {

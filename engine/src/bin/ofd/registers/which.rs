@@ -152,6 +152,9 @@ fn us(seconds: &RangeInclusive<i64>) -> Range<i64> {
 
 /// Units of so many seconds, of those with a number.
 fn units(seconds: &RangeInclusive<i64>, of: i64) -> Range<u32> {
+    if *seconds.end() < 0 {
+        return 0..0;
+    }
     let unit = |seconds: i64| seconds.div_euclid(of).clamp(0, u32::MAX.into());
     let (from, to) = (unit(*seconds.start()), unit(*seconds.end()).saturating_add(1));
     u32::try_from(from).unwrap_or(u32::MAX)..u32::try_from(to).unwrap_or(u32::MAX)
@@ -205,5 +208,10 @@ mod tests {
         assert_eq!(units(&(86_400..=86_400 * 3 - 1), 86_400), 1..3);
         assert_eq!(units(&(i64::MIN..=i64::MAX), 1), 0..u32::MAX);
         assert_eq!(units(&(5..=7), 1), 5..8);
+        assert_eq!(
+            (units(&(-9..=0), 1), units(&(-9..=-1), 1)),
+            (0..1, 0..0),
+            "nothing has a number before 1970"
+        );
     }
 }
