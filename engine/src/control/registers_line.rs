@@ -16,7 +16,8 @@ use crate::registers::{
 use crate::watch::{Basis, Facet, Facets, Forecast, Reason, date};
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
-/// when there is none; `today` what it has sold on this day where it stands, null when that is nothing. `colour` is that of the traffic light as of now, `reasons` say what is the matter and since when.
+/// when there is none; `today` what it has sold on this day where it stands, null when that is nothing. `colour` is that of the
+/// traffic light as of now, `reasons` say what is the matter and since when.
 ///
 /// # Errors
 /// When the document it was registered with cannot be read now.

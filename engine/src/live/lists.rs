@@ -1,7 +1,8 @@
 //! Lists of registers in pages, counts by colour, and the first page of a cabinet in one call.
 //!
-//! Memory: 32 bytes for each register that a page's query takes, while it is cut; by a text 116, and what texts.rs keeps. The fold waits for [`LOOKED_AT_ONCE`] registers at a
-//! time. What it costs grows with the registers that the capability shows: a merchant pays for his own.
+//! Memory: 32 bytes for each register that a page's query takes, while it is cut; by a text 116, and what texts.rs keeps. The fold
+//! waits for [`LOOKED_AT_ONCE`] registers at a time. What it costs grows with the registers that the capability shows: a merchant
+//! pays for his own.
 //!
 //! Colours are those that were told last, a second old at most; a light with its reasons, a forecast and the order by one are as of now.
 //!
@@ -246,7 +247,8 @@ impl RegisterBook {
     }
 
     /// Each register that a query takes and that the capability shows, in its order, until `each` says no: for whoever wants all of
-    /// them, of whom every page would look at all again.
+    /// them, of whom every page would look at all again. With `words` it reads a document of each register that the rest of the query
+    /// takes, however many they are.
     ///
     /// # Errors
     /// As [`RegisterBook::list`]; the first of `each`.

@@ -149,7 +149,8 @@ pub struct RegisterQuery {
     pub shift_open: Option<bool>,
     /// Its open shift was opened then, local seconds by its clock.
     pub open_since: Option<Range<LocalSeconds>>,
-    /// Kopecks that it has taken today; 0: nothing was sold.
+    /// Kopecks that it has taken today; less than 0 where returns are more than sales, and 0 where they are equal or nothing was sold
+    /// (`receipts_today` tells these apart).
     pub revenue_today: Option<RangeInclusive<i64>>,
     /// Receipts of today.
     pub receipts_today: Option<RangeInclusive<u32>>,
