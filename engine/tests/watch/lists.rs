@@ -22,6 +22,8 @@ use crate::world::{DAY, Rng};
 
 const SEEDED: u32 = 90;
 const LIVING: u32 = 24;
+/// The one of them that gives back all that it takes.
+const RETURNS: usize = 8;
 
 fn seeded_rnm(number: u32) -> String {
     format!("{:016}", 7_000_000 + number * 7_919 % SEEDED)
@@ -147,10 +149,18 @@ impl Living {
                 // One of which the operator has not got it.
                 Form::OPEN_SHIFT if at == 5 => continue,
                 form if form.is_receipt_like() => {
+                    let (mut at_s, mut direction) =
+                        (view.header().date_time.unwrap().0, number(tags::OPERATION_TYPE) as u8);
+                    if at == RETURNS {
+                        // On a day that is not over anywhere.
+                        (at_s, direction) = (now() + DAY, 2);
+                        put(&mut message, tags::OPERATION_TYPE, &[direction]);
+                        put(&mut message, tags::DATE_TIME, &at_s.to_le_bytes());
+                    }
                     self.sold.entry(rnm.clone()).or_default().push(Sold {
                         came: now() / DAY,
-                        made: view.header().date_time.unwrap().0 / DAY,
-                        direction: number(tags::OPERATION_TYPE) as u8,
+                        made: at_s / DAY,
+                        direction,
                         total: number(tags::TOTAL_SUM) as i64,
                     });
                 }
@@ -168,7 +178,7 @@ fn today(sold: &Ledger, it: &Register, place: Option<&Place>) -> (u32, i64) {
     let zone = place.and_then(|it| it.schedule.zone_min).unwrap_or(180);
     let day = (i64::from(now()) + i64::from(zone) * 60).div_euclid(i64::from(DAY)) as u32;
     // A clock that is far ahead counts for nothing.
-    let of = |it: &Sold| if it.made > it.came + 2 { it.came } else { it.made };
+    let of = |it: &Sold| if it.made > it.came + 1 { it.came } else { it.made };
     let all = sold.get(&it.card.rnm).map_or(&[][..], Vec::as_slice);
     let newest = all.iter().map(of).max().unwrap_or(0);
     let revenue = |it: &Sold| match it.direction {
@@ -196,7 +206,8 @@ fn modes(registration: Option<&Registration>) -> u16 {
         (0, 0x100),
     ];
     let value = |tag| registration.and_then(|it| it.value(Tag(tag))).unwrap_or(0);
-    let holds = |(tag, bit): (u16, u32)| value(tag) > 0 || value(1290) & bit > 0;
+    let own = |tag| if tag == 1057 { value(tag) > 0 } else { value(tag) == 1 };
+    let holds = |(tag, bit): (u16, u32)| own(tag) || value(1290) & bit > 0;
     (0..).zip(signs).fold(0, |all, (bit, sign)| all | u16::from(holds(sign)) << bit)
 }
 
@@ -429,7 +440,10 @@ fn random(rng: &mut Rng) -> RegisterQuery {
             }
             21 => query.open_since = Some(LocalSeconds((day - 1) * DAY)..LocalSeconds((day + 1) * DAY)),
             22 => query.open_since = Some(LocalSeconds(0)..LocalSeconds(now() - 10 * DAY)),
-            23 => query.revenue_today = Some([1..=i64::MAX, 0..=0][rng.below(2) as usize].clone()),
+            23 => {
+                query.revenue_today =
+                    Some([1..=i64::MAX, 0..=0, i64::MIN..=-1][rng.below(3) as usize].clone())
+            }
             24 => query.revenue_today = Some(10_000..=200_000),
             25 => query.receipts_today = Some(2..=3),
             _ => query.has_findings = Some(rng.one_in(2)),
@@ -453,6 +467,12 @@ fn pages_are_what_a_naive_filter_and_sort_give_while_registers_change() {
     };
     let alike: Vec<_> = sorts().into_iter().filter(alike).collect();
     assert!(alike.iter().all(|it| matches!(it, RegisterSort::Facet(_))), "it proves nothing: {alike:?}");
+    let took = |it: &Register| {
+        let place = book(&engine, &operator).place(&it.card);
+        today(&living.sold, it, place.as_ref()).1
+    };
+    let all: Vec<Register> = book(&engine, &operator).iter().collect();
+    assert!(all.iter().any(|it| took(it) < 0) && all.iter().any(|it| took(it) > 0), "it proves nothing");
     let (mut found, mut empty) = (0, 0);
     for seed in 1..=rounds(300) {
         let mut rng = Rng(seed);
