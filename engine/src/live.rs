@@ -31,6 +31,7 @@ mod lists;
 mod operator;
 #[cfg(feature = "parquet")]
 mod retold;
+mod texts;
 #[cfg(feature = "parquet")]
 pub(crate) mod told;
 mod watched;

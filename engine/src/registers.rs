@@ -64,7 +64,7 @@ use ofd_storage::envelope::{Envelope, Provenance, Realm};
 use ofd_storage::{Error, Position, RecordKind, RecordRef};
 
 use self::card::KeptCard;
-pub use self::card::{Card, CardDrive, DAYS_MAX, Day, Days, RNM_LEN, day_of};
+pub use self::card::{Card, CardDrive, DAYS_MAX, Day, Days, RNM_LEN, Today, day_of};
 pub use self::counters::Mismatch;
 use self::drive::Rules;
 pub use self::drive::{Drive, Last, Registered, Seen, WAITING_MAX};
@@ -93,7 +93,7 @@ pub use self::totals::{
     DIRECTION_NAMES, DIRECTIONS, PAYMENT_NAMES, PAYMENT_TAGS, PAYMENTS, Paid, REVENUE_SIGN, Sums, Totals,
     VAT_CODES, VAT_NAMES,
 };
-pub use self::traits::{MODES, Traits};
+pub use self::traits::{MODES, Mode, Traits};
 pub use self::usage::{USAGE_DAYS, Usage};
 use self::watched::Before;
 use self::wheel::Wheel;
@@ -438,7 +438,7 @@ impl Registers {
         drive: u32,
         events: &mut Events<'_>,
     ) -> Option<u32> {
-        let (rnm, paid) = (card::fixed::<RNM_LEN>(&reading.rnm?)?, reading.paid().is_some());
+        let rnm = card::fixed::<RNM_LEN>(&reading.rnm?)?;
         let test = seen.realm == Realm::Test;
         // Hardly ever another one than that of the document before.
         let named = match &self.drives.get(drive)?.state {
@@ -457,7 +457,7 @@ impl Registers {
             seen,
             drive,
             reading.inn.as_ref(),
-            paid,
+            reading.paid(),
             |it| drives.get(it).and_then(KeptDrive::number),
             events,
         );

@@ -57,8 +57,9 @@ pub(crate) use self::place::ZONE_DEFAULT_MIN;
 pub use self::place::{Hours, OUTLET_LEN_MAX, Place, Schedule, Season};
 pub use self::query::{
     ColourCounts, DOCUMENTS_READ_MAX, LIST_LIMIT_MAX, RegisterCursor, RegisterQuery, RegisterSort,
+    RegisterText,
 };
-pub(crate) use self::query::{KEY_LEN, Key};
+pub(crate) use self::query::{KEY_LEN, Key, TEXT_KEY_LEN};
 pub use self::thresholds::{Scope, Setting, THRESHOLDS, Threshold, Values, WatchCommand};
 pub use asked::{RISKS_MAX, RegisterRisk, Risks};
 pub use finding::LifeFinding;

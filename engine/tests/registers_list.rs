@@ -17,7 +17,7 @@ use ofd_engine::codec::{DriveNumber, LocalSeconds};
 use ofd_engine::host::Capability;
 use ofd_engine::registers::{LaneSeed, SeedShift};
 use ofd_engine::storage::envelope::Realm;
-use ofd_engine::watch::{RegisterQuery, RegisterSort};
+use ofd_engine::watch::{RegisterQuery, RegisterSort, RegisterText};
 use ofd_engine::{Engine, RegisterBook};
 
 const REGISTERS: u32 = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
@@ -128,7 +128,24 @@ fn a_page_of_a_hundred_thousand_registers_takes_a_tenth_of_a_second() {
                 ..RegisterQuery::default()
             },
         ),
+        (
+            "by what was taken today",
+            RegisterQuery { sort: RegisterSort::RevenueToday, descending: true, ..RegisterQuery::default() },
+        ),
+        ("by reason", RegisterQuery { sort: RegisterSort::Reason, ..RegisterQuery::default() }),
+        (
+            "by address",
+            RegisterQuery { sort: RegisterSort::Text(RegisterText::Address), ..RegisterQuery::default() },
+        ),
     ];
+    let begun = Instant::now();
+    let by_name =
+        RegisterQuery { sort: RegisterSort::Text(RegisterText::UserName), ..RegisterQuery::default() };
+    assert_eq!(book.list(&by_name, 100, None).unwrap().registers.len(), 100);
+    println!(
+        "{LIVING} registers: texts of all were read for the first page by name in {:?}",
+        begun.elapsed()
+    );
     measure("operator", &book, &queries);
     // As many again of one merchant, who moved in a moment ago: what others have costs him nothing.
     let seed = |number: u32| LaneSeed {

@@ -16,7 +16,8 @@ use crate::registers::{
 use crate::watch::{Basis, Facet, Facets, Forecast, Reason, date};
 
 /// A register: `{"rnm":…,"inn":…,"realm":…,"drives":[…],"shift":{…},"last_document":{…},…}`. `shift` is the open one, null
-/// when there is none. `colour` is that of the traffic light as of now, `reasons` say what is the matter and since when.
+/// when there is none; `today` what it has sold on this day where it stands, null when that is nothing. `colour` is that of the
+/// traffic light as of now, `reasons` say what is the matter and since when.
 ///
 /// # Errors
 /// When the document it was registered with cannot be read now.
@@ -49,6 +50,11 @@ pub fn card_line(book: &RegisterBook, register: &Register) -> Result<String, Err
         "fn": current.number.as_str(),
         "drives": card.drives.iter().map(drive).collect::<Vec<_>>(),
         "shift": current.open_shift().map(shift_head),
+        "today": book.today(card).map(|it| json!({
+            "day": date(it.day),
+            "receipts": it.receipts,
+            "revenue": it.revenue,
+        })),
         "last_document": last.map(|it| json!({
             "fd": it.number,
             "form": it.form.to_string(),

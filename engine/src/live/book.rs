@@ -13,10 +13,11 @@ use ofd_storage::envelope::Realm;
 use ofd_storage::{Lsn, Position};
 
 use super::events::Place;
+use super::texts::Texts;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::past::LogPast;
+use crate::past::{LogPast, PastDocument};
 use crate::registers::{Card, Drive, Figures, Grain, Past, Registers, Registration, Whose};
 
 /// Most registers on one page.
@@ -35,6 +36,7 @@ pub(crate) struct Book {
     awaited: AtomicU64,
     work: Mutex<Work>,
     advance: Condvar,
+    texts: Texts,
 }
 
 const NOT_BEGUN: u64 = u64::MAX;
@@ -74,6 +76,7 @@ impl Book {
             awaited: AtomicU64::new(0),
             work: Mutex::default(),
             advance: Condvar::new(),
+            texts: Texts::default(),
         }
     }
 
@@ -299,6 +302,10 @@ impl RegisterBook {
         self.book.read()
     }
 
+    pub(super) fn texts(&self) -> &Texts {
+        &self.book.texts
+    }
+
     pub(super) fn capability(&self) -> &Capability {
         &self.capability
     }
@@ -378,9 +385,23 @@ impl RegisterBook {
         let there = drive.registration.filter(|it| it.position > Position::START);
         let Some(registered) = there else { return Ok(None) };
         let plain = self.past.plain(registered.position, drive.number, registered.number)?;
-        let view = plain.as_deref().and_then(|bytes| DocumentView::new_checked(bytes).ok());
-        Ok(view.map(|view| Registration::of(&view, registered.number)))
+        Ok(registration_of(plain.as_deref(), registered.number))
     }
+
+    /// Registrations by their documents, in the order of their positions.
+    pub(super) fn registrations(&self, wanted: &[PastDocument]) -> Result<Vec<Option<Registration>>, Error> {
+        let mut read = Vec::with_capacity(wanted.len());
+        let mut numbers = wanted.iter().map(|(.., number)| *number);
+        self.past.plains(wanted, &mut |plain| {
+            read.push(registration_of(plain, numbers.next().unwrap_or(0)));
+        })?;
+        Ok(read)
+    }
+}
+
+fn registration_of(plain: Option<&[u8]>, number: u32) -> Option<Registration> {
+    let view = plain.and_then(|bytes| DocumentView::new_checked(bytes).ok())?;
+    Some(Registration::of(&view, number))
 }
 
 impl Engine {

@@ -1,7 +1,8 @@
 //! Lists of registers in pages, counts by colour, and the first page of a cabinet in one call.
 //!
-//! Memory: 32 bytes for each register that a page's query takes, while it is cut. The fold waits for [`LOOKED_AT_ONCE`] registers at a
-//! time. What it costs grows with the registers that the capability shows: a merchant pays for his own.
+//! Memory: 32 bytes for each register that a page's query takes, while it is cut; by a text 116, and what texts.rs keeps. The fold
+//! waits for [`LOOKED_AT_ONCE`] registers at a time. What it costs grows with the registers that the capability shows: a merchant
+//! pays for his own.
 //!
 //! Colours are those that were told last, a second old at most; a light with its reasons, a forecast and the order by one are as of now.
 //!
@@ -11,18 +12,19 @@
 use core::ops::Range;
 use std::collections::BTreeSet;
 
-use ofd_codec::{LocalSeconds, tags};
+use ofd_codec::LocalSeconds;
 use ofd_storage::envelope::Realm;
 use ofd_storage::{ErrorKind, Position};
 
 use super::book::{Register, RegisterBook};
+use super::texts::{READ_AT_ONCE, TEXTS_MAX, TextKey, Wanted};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::{Capability, Scope};
-use crate::registers::{Card, Grain, Registers, Whose};
+use crate::registers::{Card, Grain, Registers, Today, Whose};
 use crate::watch::{
     ColourCounts, DOCUMENTS_READ_MAX, Facets, Forecast, Key, LIST_LIMIT_MAX, Light, Place, RegisterCursor,
-    RegisterQuery, Risk,
+    RegisterQuery, RegisterSort, RegisterText, Risk,
 };
 
 /// Registers that are looked at while the fold waits.
@@ -43,6 +45,16 @@ pub struct Listed {
     pub forecast: Option<Forecast>,
     /// Where it stands.
     pub place: Option<Place>,
+    /// What it has sold today; `None`: nothing.
+    pub today: Option<Today>,
+}
+
+impl Listed {
+    /// When its open shift was opened, by its own clock; `None` without one, and where the report has not come.
+    #[must_use]
+    pub fn open_since(&self) -> Option<LocalSeconds> {
+        self.register.drive.open_shift()?.opened?.at
+    }
 }
 
 /// A page.
@@ -86,6 +98,81 @@ pub struct Dashboard {
     pub documents: u64,
     /// Sales of the period; `None`: nothing was ever sold.
     pub sales: Option<Sales>,
+}
+
+fn fix(what: &str) -> Error {
+    Error::new(ErrorKind::Fix, what.to_owned())
+}
+
+/// A text of a query in small letters; `None` for none and an empty one.
+fn lower(text: Option<&str>) -> Option<String> {
+    text.filter(|it| !it.is_empty()).map(str::to_lowercase)
+}
+
+/// What a page is asked for.
+struct Asked<'q> {
+    query: &'q RegisterQuery,
+    limit: usize,
+    after: Option<&'q RegisterCursor>,
+    now: u32,
+}
+
+/// A key that pages are cut by: sorts as its bytes.
+trait PageKey: Copy + Ord + AsRef<[u8]> + for<'k> TryFrom<&'k [u8]> {
+    /// Sorts the other way round, if it is to.
+    fn turned(self, round: bool) -> Self;
+}
+
+impl<const N: usize> PageKey for [u8; N]
+where
+    Self: Ord,
+{
+    fn turned(self, round: bool) -> Self {
+        if round { self.map(|byte| !byte) } else { self }
+    }
+}
+
+/// What a page is cut from: the registers behind the cursor, by keys that always go upwards.
+struct Cut<K> {
+    descending: bool,
+    from: Option<(K, u32)>,
+    found: Vec<(K, u32)>,
+}
+
+impl<K: PageKey> Cut<K> {
+    /// What is asked for, as `fill` puts it in.
+    fn filled(asked: &Asked<'_>, fill: impl FnOnce(&mut Self) -> Result<(), Error>) -> Result<Self, Error> {
+        let mut cut = Self { descending: asked.query.descending, from: None, found: Vec::new() };
+        if let Some(cursor) = asked.after {
+            let key = K::try_from(&cursor.key).ok().filter(|_| asked.query.is_mine(cursor));
+            let key = key.ok_or_else(|| fix("the cursor is of another query"))?;
+            cut.from = Some((key.turned(cut.descending), cursor.number));
+        }
+        fill(&mut cut)?;
+        Ok(cut)
+    }
+
+    fn push(&mut self, key: K, number: u32) {
+        let one = (key.turned(self.descending), number);
+        if self.from.is_none_or(|from| one > from) {
+            self.found.push(one);
+        }
+    }
+
+    /// The first so many, in order.
+    fn first(mut self, most: usize) -> Vec<(K, u32)> {
+        if self.found.len() > most {
+            self.found.select_nth_unstable(most);
+            self.found.truncate(most);
+        }
+        self.found.sort_unstable();
+        self.found
+    }
+
+    /// All of them, in order.
+    fn numbers(self) -> Vec<u32> {
+        self.first(usize::MAX).into_iter().map(|(_, number)| number).collect()
+    }
 }
 
 /// INNs as registers write them: some pad one of ten digits.
@@ -137,61 +224,121 @@ impl RegisterBook {
     /// A page of the registers that a query takes and that the capability shows: the first one, or the one behind a cursor. At most
     /// `limit`, 1 to [`LIST_LIMIT_MAX`]. A cursor is text ([`RegisterCursor`]) for the same query.
     ///
+    /// The first list by a text reads the registrations of all registers that the query takes, and those behind it what has been
+    /// registered anew.
+    ///
     /// # Errors
-    /// `Fix` for a limit out of range, or the cursor of another query; when a registration cannot be read now.
+    /// `Fix` for a limit out of range, the cursor of another query, or a list by a text that takes more than 250,000 registers;
+    /// when a registration cannot be read now.
     pub fn list(
         &self,
         query: &RegisterQuery,
         limit: usize,
         after: Option<&RegisterCursor>,
     ) -> Result<ListedPage, Error> {
-        let fix = |what: &str| Error::new(ErrorKind::Fix, what.to_owned());
         if !(1..=LIST_LIMIT_MAX).contains(&limit) {
             return Err(fix("a page has 1 to 1000 registers"));
         }
-        if after.is_some_and(|it| !query.is_mine(it)) {
-            return Err(fix("the cursor is of another query"));
+        let asked = Asked { query, limit, after, now: self.now() };
+        match query.sort {
+            RegisterSort::Text(text) => self.page_by(&asked, |cut| self.by_text(&asked, text, cut)),
+            _ => self.page_by(&asked, |cut| self.by_key(&asked, cut)),
         }
-        let now = self.now();
-        let lower =
-            |text: &Option<String>| text.as_deref().map(str::to_lowercase).filter(|it| !it.is_empty());
-        let (text, words) = (lower(&query.text), lower(&query.words));
-        // Turned round, so that it always goes upwards.
-        let turned = |mut key: Key, number: u32| {
-            if query.descending {
-                key.iter_mut().for_each(|it| *it = !*it);
-            }
-            (key, number)
+    }
+
+    /// Each register that a query takes and that the capability shows, in its order, until `each` says no: for whoever wants all of
+    /// them, of whom every page would look at all again. With `words` it reads a document of each register that the rest of the query
+    /// takes, however many they are.
+    ///
+    /// # Errors
+    /// As [`RegisterBook::list`]; the first of `each`.
+    pub fn list_all<E: From<Error>>(
+        &self,
+        query: &RegisterQuery,
+        mut each: impl FnMut(Listed) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let asked = Asked { query, limit: usize::MAX, after: None, now: self.now() };
+        let numbers = match query.sort {
+            RegisterSort::Text(text) => Cut::filled(&asked, |cut| self.by_text(&asked, text, cut))?.numbers(),
+            _ => Cut::filled(&asked, |cut| self.by_key(&asked, cut))?.numbers(),
         };
-        let from = after.map(|it| turned(it.key, it.number));
-        let mut found: Vec<(Key, u32)> = Vec::new();
-        self.look(query.inn.as_deref(), |registers, number| {
-            let key = registers.listed(query, text.as_deref(), number, now).map(|key| turned(key, number));
-            found.extend(key.filter(|it| from.is_none_or(|from| *it > from)));
-        });
-        // One more tells whether there is a next page.
-        let wanted = if words.is_some() { DOCUMENTS_READ_MAX } else { limit };
-        if found.len() > wanted.saturating_add(1) {
-            found.select_nth_unstable(wanted);
-            found.truncate(wanted.saturating_add(1));
+        let words = lower(query.words.as_deref());
+        for number in numbers {
+            if let Some(listed) = self.listed(number, asked.now)
+                && self.has_words(&listed.register, words.as_deref())?
+                && !each(listed)?
+            {
+                break;
+            }
         }
-        found.sort_unstable();
+        Ok(())
+    }
+
+    /// Hands over the registers that a query takes, each with its key.
+    fn take(&self, asked: &Asked<'_>, mut each: impl FnMut(&Registers, Key, u32)) {
+        let text = lower(asked.query.text.as_deref());
+        self.look(asked.query.inn.as_deref(), |registers, number| {
+            if let Some(key) = registers.listed(asked.query, text.as_deref(), number, asked.now) {
+                each(registers, key, number);
+            }
+        });
+    }
+
+    /// Puts in the registers that a query takes.
+    fn by_key(&self, asked: &Asked<'_>, cut: &mut Cut<Key>) -> Result<(), Error> {
+        self.take(asked, |_, key, number| cut.push(key, number));
+        Ok(())
+    }
+
+    /// Puts in the registers that a query takes, by a text of their registrations.
+    fn by_text(&self, asked: &Asked<'_>, text: RegisterText, cut: &mut Cut<TextKey>) -> Result<(), Error> {
+        let (mut wanted, mut taken) = (Vec::new(), 0_usize);
+        self.take(asked, |registers, _, card| {
+            taken = taken.saturating_add(1);
+            if taken <= TEXTS_MAX {
+                wanted.push(Wanted { card, at: registers.registered_at(card) });
+            }
+        });
+        if taken > TEXTS_MAX {
+            let what = format!(
+                "{taken} registers are too many to be sorted by a text, which takes {TEXTS_MAX}: narrow the list, by organisation, outlet or anything else"
+            );
+            return Err(fix(&what));
+        }
+        let missing = self.texts().known(&wanted, text, |key, card| cut.push(key, card));
+        for some in missing.chunks(READ_AT_ONCE) {
+            let documents: Vec<_> = some.iter().filter_map(|it| it.at).collect();
+            let read = some.iter().copied().zip(self.registrations(&documents)?).collect();
+            self.texts().keep(read, &wanted, text, |key, card| cut.push(key, card));
+        }
+        Ok(())
+    }
+
+    /// The page that is asked for, of what `fill` puts in.
+    fn page_by<K: PageKey>(
+        &self,
+        asked: &Asked<'_>,
+        fill: impl FnOnce(&mut Cut<K>) -> Result<(), Error>,
+    ) -> Result<ListedPage, Error> {
+        let cut = Cut::filled(asked, fill)?;
+        let words = lower(asked.query.words.as_deref());
+        let wanted = if words.is_some() { DOCUMENTS_READ_MAX } else { asked.limit };
+        // One more tells whether there is a next page.
+        let found = cut.first(wanted.saturating_add(1));
         let (mut page, mut looked) = (Vec::new(), 0_usize);
         for (_, number) in found.iter().take(wanted) {
-            if page.len() >= limit {
+            if page.len() >= asked.limit {
                 break;
             }
             looked = looked.saturating_add(1);
-            let Some(listed) = self.listed(*number, now) else { continue };
-            if words.as_deref().map_or(Ok(true), |words| self.has_words(&listed.register, words))? {
+            let Some(listed) = self.listed(*number, asked.now) else { continue };
+            if self.has_words(&listed.register, words.as_deref())? {
                 page.push(listed);
             }
         }
         let last = looked.checked_sub(1).and_then(|at| found.get(at)).filter(|_| looked < found.len());
-        let next = last.map(|(key, number)| {
-            let (key, number) = turned(*key, *number);
-            query.cursor(key, number)
-        });
+        let next = last
+            .map(|(key, number)| asked.query.cursor(key.turned(asked.query.descending).as_ref(), *number));
         Ok(ListedPage { registers: page, next })
     }
 
@@ -205,15 +352,17 @@ impl RegisterBook {
             light: registers.light(realm, rnm, now)?,
             forecast: registers.forecast(realm, rnm, now),
             place: registers.place(rnm),
+            today: registers.today_at(number, now),
             register,
         })
     }
 
-    /// Whether the registration of a register has these words, which are small letters.
-    fn has_words(&self, register: &Register, words: &str) -> Result<bool, Error> {
+    /// Whether the registration of a register has these words, which are small letters, if there are any. What is kept of its texts
+    /// does not say: it is their beginnings.
+    fn has_words(&self, register: &Register, words: Option<&str>) -> Result<bool, Error> {
+        let Some(words) = words else { return Ok(true) };
         let Some(registration) = self.registration(&register.drive)? else { return Ok(false) };
-        let texts = [tags::USER_NAME, tags::RETAIL_PLACE_ADDRESS, tags::RETAIL_PLACE, tags::KKT_NUMBER];
-        let mut texts = texts.into_iter().filter_map(|tag| registration.text(tag));
+        let mut texts = RegisterText::ALL.into_iter().filter_map(|it| registration.text(it.tag()));
         Ok(texts.any(|it| it.to_lowercase().contains(words)))
     }
 
@@ -290,7 +439,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use ofd_codec::{DocumentView, DriveNumber, Form, TlvWriter};
+    use ofd_codec::{DocumentView, DriveNumber, Form, TlvWriter, tags};
     use ofd_storage::{Error, Lsn};
 
     use super::*;
@@ -304,11 +453,9 @@ mod tests {
         }
     }
 
-    // Whoever asks about all registers must not hold up the fold, and with it all that is told, for as long as that takes.
-    #[test]
-    fn the_fold_goes_on_while_indicators_of_all_registers_are_read() {
+    /// Registers of which one document each has come, behind an engine.
+    fn many(cards: u32) -> (tempfile::TempDir, Engine) {
         let mut registers = Registers::new(None, SHIFTS_KEPT);
-        let cards = LOOKED_AT_ONCE as u32 + 10;
         for card in 0..cards {
             let drive = DriveNumber::parse(&format!("71{card:014}")).unwrap();
             let mut bytes = Vec::new();
@@ -329,9 +476,35 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let engine = Engine::builder(dir.path()).segment_len_bytes(1 << 20).open().unwrap();
-        let shared = engine.shared();
         assert!(engine.registers(&Capability::operator()).wait(engine.durable(), Duration::from_secs(20)));
-        *shared.book.fold() = registers;
+        *engine.shared().book.fold() = registers;
+        (dir, engine)
+    }
+
+    // Texts of all registers of an operator would take all of his memory: he is told what to do.
+    #[test]
+    fn a_list_by_a_text_of_too_many_registers_says_that_it_has_to_be_narrowed() {
+        let (_dir, engine) = many(TEXTS_MAX as u32 + 1);
+        let book = engine.registers(&Capability::operator());
+        let all = RegisterQuery { sort: RegisterSort::Text(RegisterText::Place), ..RegisterQuery::default() };
+        let error = book.list(&all, 10, None).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Fix);
+        assert!(error.to_string().contains("narrow"), "{error}");
+        // A thousand of them, and one.
+        let last = format!("{TEXTS_MAX:016}");
+        let some = RegisterQuery { text: Some("0".repeat(13)), ..all.clone() };
+        assert_eq!(book.list(&some, 10, None).unwrap().registers.len(), 10);
+        let one = RegisterQuery { text: Some(last), ..all };
+        assert_eq!(book.list(&one, 10, None).unwrap().registers.len(), 1);
+        engine.shutdown().unwrap();
+    }
+
+    // Whoever asks about all registers must not hold up the fold, and with it all that is told, for as long as that takes.
+    #[test]
+    fn the_fold_goes_on_while_indicators_of_all_registers_are_read() {
+        let cards = LOOKED_AT_ONCE as u32 + 10;
+        let (_dir, engine) = many(cards);
+        let shared = engine.shared();
         let folded = AtomicBool::new(false);
         let mut told = Vec::new();
         std::thread::scope(|scope| {

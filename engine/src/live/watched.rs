@@ -7,7 +7,7 @@ use super::book::RegisterBook;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::host::Scope as Sees;
-use crate::registers::Card;
+use crate::registers::{Card, Today};
 use crate::watch::{Forecast, Light, Place, Scope, Setting, Threshold, Values, WatchCommand};
 
 impl RegisterBook {
@@ -28,6 +28,14 @@ impl RegisterBook {
     pub fn forecast(&self, card: &Card) -> Option<Forecast> {
         let sees = self.capability().sees(card.inn.as_deref());
         sees.then(|| self.book().forecast(card.realm, &card.rnm, self.now())).flatten()
+    }
+
+    /// What a register has sold today, by the local day where it stands; `None` when that is nothing, or the capability does not
+    /// show it.
+    #[must_use]
+    pub fn today(&self, card: &Card) -> Option<Today> {
+        let sees = self.capability().sees(card.inn.as_deref());
+        sees.then(|| self.book().today(card.realm, &card.rnm, self.now())).flatten()
     }
 
     /// Where a register stands, by what the host has said; `None` when it has said nothing, or the capability does not show it.

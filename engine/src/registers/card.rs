@@ -4,12 +4,12 @@
 //! from the first document on. When a register goes on with another drive, the one before is abandoned; an older one that an
 //! archive brings in later takes its place among those before.
 //!
-//! Shape in memory: 128 bytes, and a byte or two for each day of the newest thirty on which it sold (watch/risk.rs); a register
+//! Shape in memory: 136 bytes, and a byte or two for each day of the newest thirty on which it sold (watch/risk.rs); a register
 //! with more drives than one has 8 more for each. What it
 //! was registered with, its shifts and its days are read from its documents when somebody asks.
 //!
 //! Unit of a day: local days since 1970-01-01 by the clock of the register, where its 1012 lies between 2016-09-01 and
-//! two days after the document came; otherwise the day it came, UTC. Money in kopecks.
+//! two days after the document came, of what a card itself counts one day; otherwise the day it came, UTC. Money in kopecks.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,17 @@ const DAY_SECONDS: u32 = 86_400;
 pub struct Day {
     /// Documents of any form.
     pub documents: u32,
+    /// Receipts, БСО and corrections.
+    pub receipts: u32,
+    /// By the formula of [`super::Totals::revenue`].
+    pub revenue: i64,
+}
+
+/// What the user of a register takes with it on the day that it is where it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Today {
+    /// That day; a later one where its clock runs ahead.
+    pub day: u32,
     /// Receipts, БСО and corrections.
     pub receipts: u32,
     /// By the formula of [`super::Totals::revenue`].
@@ -120,16 +131,20 @@ pub(super) struct KeptCard {
     before: Option<Box<Vec<(u32, u32)>>>,
     first_seen_us: i64,
     last_seen_us: i64,
-    /// The newest day with receipts; 0 = none yet.
-    newest_day: u32,
-    /// Days with receipts: bit 0 is the newest.
-    worked: u128,
+    /// The newest day with receipts; 0 = none yet. Enough until 2149.
+    newest_day: u16,
+    /// What its user has sold on that day: receipts and revenue. What comes late of an earlier one is not in it, nor what another
+    /// user has sold.
+    receipts: u32,
+    revenue: i64,
+    /// Days with receipts: bit 0 is the newest. A `u128` in little-endian, which asks for no place of its own.
+    worked: [u8; 16],
     /// What is known of its light.
     pub(super) light: KeptLight,
     /// What the rules across documents keep of it.
     pub(super) watch: CardWatch,
 }
-const _: () = assert!(size_of::<KeptCard>() <= 128);
+const _: () = assert!(size_of::<KeptCard>() == 136);
 const _: () = assert!(DAYS_MAX == u128::BITS);
 
 impl KeptCard {
@@ -144,7 +159,9 @@ impl KeptCard {
             first_seen_us: seen.received_at_us,
             last_seen_us: seen.received_at_us,
             newest_day: 0,
-            worked: 0,
+            receipts: 0,
+            revenue: 0,
+            worked: [0; 16],
             light: KeptLight::new(0),
             watch: CardWatch::default(),
         }
@@ -167,7 +184,9 @@ impl KeptCard {
             first_seen_us: received_at_us,
             last_seen_us: received_at_us,
             newest_day: 0,
-            worked: 0,
+            receipts: 0,
+            revenue: 0,
+            worked: [0; 16],
             light: KeptLight::new(received_at_us),
             watch: CardWatch::default(),
         }
@@ -199,14 +218,14 @@ impl KeptCard {
         shown(&self.rnm)
     }
 
-    /// Takes a document that names this register, of the drive with this number; `inn` is its 1018, and `paid`: it is a receipt that adds something;
+    /// Takes a document that names this register, of the drive with this number; `inn` is its 1018, `paid` what it adds as a receipt;
     /// `number_of` names drives.
     pub(super) fn take(
         &mut self,
         seen: &Seen<'_>,
         drive: u32,
         inn: Option<&Value<'_>>,
-        paid: bool,
+        paid: Option<&Paid>,
         number_of: impl Fn(u32) -> Option<DriveNumber>,
         events: &mut Events<'_>,
     ) {
@@ -227,24 +246,46 @@ impl KeptCard {
         }
         self.last_seen_us = self.last_seen_us.max(seen.received_at_us);
         self.light.hear(seen);
+        let inn = inn.and_then(fixed);
         if self.drive.0 == drive
-            && let Some(inn) = inn.and_then(fixed)
+            && let Some(inn) = inn
         {
+            if inn != self.inn && self.inn != [0; INN_LEN] {
+                // It is another's from here on.
+                (self.receipts, self.revenue) = (0, 0);
+            }
             self.inn = inn;
         }
-        if paid {
-            self.work(day_of(seen.header.date_time, seen.received_at_us));
+        if let Some(paid) = paid {
+            let of_user = inn.is_none_or(|it| it == self.inn);
+            let day = sold_on(seen.header.date_time, seen.received_at_us);
+            self.work(day, of_user.then(|| paid.revenue()));
         }
     }
 
-    fn work(&mut self, day: u32) {
+    /// Takes a receipt of a day, with what its user has taken by it, if it is his.
+    fn work(&mut self, day: u32, revenue: Option<i64>) {
+        let day = u16::try_from(day).unwrap_or(u16::MAX);
+        let mut worked = u128::from_le_bytes(self.worked);
         if let Some(later) = day.checked_sub(self.newest_day).filter(|later| *later > 0) {
-            self.worked = self.worked.checked_shl(later).unwrap_or(0) | 1;
-            self.newest_day = day;
+            worked = worked.checked_shl(later.into()).unwrap_or(0) | 1;
+            (self.newest_day, self.receipts, self.revenue) = (day, 0, 0);
         } else {
             let earlier = self.newest_day.saturating_sub(day);
-            self.worked |= 1_u128.checked_shl(earlier).unwrap_or(0);
+            worked |= 1_u128.checked_shl(earlier.into()).unwrap_or(0);
         }
+        self.worked = worked.to_le_bytes();
+        if let Some(revenue) = revenue.filter(|_| day == self.newest_day) {
+            self.receipts = self.receipts.saturating_add(1);
+            self.revenue = self.revenue.saturating_add(revenue);
+        }
+    }
+
+    /// What it sold on a local day, or on a later one where its clock runs ahead; `None`: nothing.
+    pub(super) fn today(&self, day: u32) -> Option<Today> {
+        let &Self { newest_day, receipts, revenue, .. } = self;
+        let today = Today { day: newest_day.into(), receipts, revenue };
+        (receipts > 0 && today.day >= day).then_some(today)
     }
 
     /// As it is shown.
@@ -254,8 +295,9 @@ impl KeptCard {
             let since = Some(LocalSeconds(*since)).filter(|it| it.0 > 0);
             Some(CardDrive { drive: number_of(*drive)?, since })
         });
-        let count = self.worked.count_ones();
-        let span = DAYS_MAX.saturating_sub(self.worked.leading_zeros());
+        let worked = u128::from_le_bytes(self.worked);
+        let count = worked.count_ones();
+        let span = DAYS_MAX.saturating_sub(worked.leading_zeros());
         Card {
             realm: if self.test { Realm::Test } else { Realm::Prod },
             rnm: shown(&self.rnm),
@@ -281,6 +323,8 @@ impl KeptCard {
             first_seen_us,
             last_seen_us,
             newest_day,
+            receipts,
+            revenue,
             worked,
             light,
             watch,
@@ -297,7 +341,9 @@ impl KeptCard {
         to.signed(*first_seen_us);
         to.signed(last_seen_us.wrapping_sub(*first_seen_us));
         to.number(*newest_day);
-        to.0.extend_from_slice(&worked.to_le_bytes());
+        to.number(*receipts);
+        to.signed(*revenue);
+        to.0.extend_from_slice(worked);
         light.pack(to);
         watch.pack(to);
     }
@@ -313,7 +359,9 @@ impl KeptCard {
         let drive = (from.small()?, from.small()?);
         let first_seen_us = from.signed()?;
         let last_seen_us = first_seen_us.wrapping_add(from.signed()?);
-        let newest_day = from.small()?;
+        let newest_day = u16::try_from(from.number()?).ok()?;
+        let receipts = from.small()?;
+        let revenue = from.signed()?;
         let (worked, rest) = from.0.split_first_chunk::<16>()?;
         from.0 = rest;
         let light = KeptLight::unpack(from)?;
@@ -329,7 +377,9 @@ impl KeptCard {
             first_seen_us,
             last_seen_us,
             newest_day,
-            worked: u128::from_le_bytes(*worked),
+            receipts,
+            revenue,
+            worked: *worked,
         })
     }
 }
@@ -355,10 +405,22 @@ impl<const N: usize> Padded for Fixed<N> {
     }
 }
 
+/// The UTC day on which a document came.
+fn received_day(received_at_us: i64) -> u32 {
+    u32::try_from(received_at_us.div_euclid(86_400_000_000)).unwrap_or(0)
+}
+
+/// The day to which a card counts a receipt. In no zone it is later than the day behind that of UTC; a clock that says so would make
+/// late of what is sold on the true days meanwhile, and that receipt counts to the day on which it came.
+fn sold_on(at: Option<LocalSeconds>, received_at_us: i64) -> u32 {
+    let (day, received) = (day_of(at, received_at_us), received_day(received_at_us));
+    if day > received.saturating_add(1) { received } else { day }
+}
+
 /// The day a document belongs to.
 #[must_use]
 pub fn day_of(at: Option<LocalSeconds>, received_at_us: i64) -> u32 {
-    let received = u32::try_from(received_at_us.div_euclid(86_400_000_000)).unwrap_or(0);
+    let received = received_day(received_at_us);
     let own = at.map(|at| at.0.div_euclid(DAY_SECONDS));
     own.filter(|day| (FIRST_DAY..=received.saturating_add(2)).contains(day)).unwrap_or(received)
 }

@@ -1,16 +1,20 @@
 //! Lists of registers over the fold: which of them a query takes, and by which key they are sorted. Pure.
 
+use core::cmp::Reverse;
+
+use ofd_codec::DriveNumber;
+use ofd_storage::Position;
 use ofd_storage::envelope::Realm;
 
-use super::card::KeptCard;
+use super::card::{KeptCard, Today};
 use super::drive::Drive;
 use super::pack::Unpacker;
 use super::places::digits;
 use super::register_state::RegisterStatus;
-use super::{RNM_LEN, Registers, State, packed};
+use super::{RNM_LEN, Registered, Registers, State, packed};
 use crate::watch::{
-    Colour, ColourCounts, Facet, Forecast, KEY_LEN, Key, RegisterQuery, RegisterSort, ZONE_DEFAULT_MIN,
-    forecast, local_day,
+    Colour, ColourCounts, Facet, Forecast, KEY_LEN, Key, Light, RegisterQuery, RegisterSort,
+    ZONE_DEFAULT_MIN, forecast, local_day,
 };
 
 /// A card that a query looks at.
@@ -21,12 +25,24 @@ struct Looked<'l> {
 }
 
 impl Looked<'_> {
+    /// The local day where it stands.
+    fn day(&self) -> u32 {
+        let schedule = self.registers.watch.places.schedule(self.card.light.place);
+        local_day(self.now, schedule.map_or(ZONE_DEFAULT_MIN, |it| it.zone()))
+    }
+
     fn forecast(&self, drive: &Drive) -> Option<Forecast> {
-        let places = &self.registers.watch.places;
-        let place = self.card.light.place;
-        let zone = places.schedule(place).map_or(ZONE_DEFAULT_MIN, |it| it.zone());
-        let values = places.values(&self.card.rnm, &self.card.inn, place);
-        forecast(drive, &values, local_day(self.now, zone))
+        let values =
+            self.registers.watch.places.values(&self.card.rnm, &self.card.inn, self.card.light.place);
+        forecast(drive, &values, self.day())
+    }
+
+    fn today(&self) -> Today {
+        self.card.today(self.day()).unwrap_or_default()
+    }
+
+    fn has_findings(&self) -> bool {
+        self.card.light.facets.of(Facet::Quality) != Colour::Green
     }
 
     fn service_to(&self) -> Option<u32> {
@@ -49,8 +65,11 @@ impl Looked<'_> {
         card.test == query.test
             && (query.colours.is_empty() || query.colours.contains(&facets.colour()))
             && query.facet.is_none_or(|(facet, colour)| facets.of(facet) == colour)
-            && query.has_findings.is_none_or(|it| it == (facets.of(Facet::Quality) != Colour::Green))
+            && query.has_findings.is_none_or(|it| it == self.has_findings())
             && query.last_document.as_ref().is_none_or(|it| it.contains(&card.last_seen_us()))
+            && query.first_seen.as_ref().is_none_or(|it| it.contains(&card.first_seen_us()))
+            && query.revenue_today.as_ref().is_none_or(|it| it.contains(&self.today().revenue))
+            && query.receipts_today.as_ref().is_none_or(|it| it.contains(&self.today().receipts))
             && query.outlet.as_deref().is_none_or(|it| places.outlet(place) == Some(it))
             && query.inn.as_deref().is_none_or(|it| digits(&card.inn) == it)
             && query
@@ -64,14 +83,15 @@ impl Looked<'_> {
     fn drive_passes(&self, query: &RegisterQuery, drive: &Drive, forecast: Option<&Forecast>) -> bool {
         let traits = drive.traits;
         let status = || status_of(drive);
-        let backlog = || drive.backlog.is_some_and(|(documents, _)| documents > 0);
+        let opened = || drive.open_shift().and_then(|it| it.opened?.at);
         query.version.as_deref().is_none_or(|it| traits.version() == Some(it))
             && (query.tax_systems == 0 || traits.tax_systems() & query.tax_systems != 0)
             && traits.modes & query.modes == query.modes
             && traits.modes & query.without_modes == 0
             && query.status.is_none_or(|it| it == status())
-            && query.has_backlog.is_none_or(|it| it == backlog())
+            && query.backlog.as_ref().is_none_or(|it| it.contains(&backlog(drive)))
             && query.shift_open.is_none_or(|it| it == drive.open_shift().is_some())
+            && query.open_since.as_ref().is_none_or(|it| opened().is_some_and(|at| it.contains(&at)))
             && query
                 .drive_ends
                 .as_ref()
@@ -82,16 +102,23 @@ impl Looked<'_> {
                 .is_none_or(|it| forecast.is_some_and(|known| it.contains(&known.percent)))
     }
 
+    /// Of what is sorted by a text or a reason the key is made elsewhere.
     fn key(&self, sort: RegisterSort, drive: Option<&Drive>, forecast: Option<&Forecast>) -> Key {
         let card = self.card;
+        let places = &self.registers.watch.places;
         let ends = || forecast.and_then(|it| it.ends_on).unwrap_or(u32::MAX).to_be_bytes();
-        // So that a negative time sorts before a positive one.
-        let time = |us: i64| (us.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+        // So that a negative number sorts before a positive one.
+        let signed = |number: i64| (number.cast_unsigned() ^ (1 << 63)).to_be_bytes();
+        let traits = drive.map(|it| it.traits).unwrap_or_default();
         match sort {
             RegisterSort::Rnm => key_of(&[&card.rnm]),
+            RegisterSort::Drive => {
+                let number = self.registers.drives.get(card.current()).map_or(0, |it| it.key);
+                key_of(&[&number.to_be_bytes()])
+            }
             RegisterSort::OrganisationDriveEnds => key_of(&[&card.inn, &ends()]),
             RegisterSort::OutletDriveEnds => {
-                let outlet = self.registers.watch.places.outlet(card.light.place).unwrap_or_default();
+                let outlet = places.outlet(card.light.place).unwrap_or_default();
                 let mut padded = [0; KEY_LEN - 4];
                 padded.iter_mut().zip(outlet.bytes()).for_each(|(slot, byte)| *slot = byte);
                 key_of(&[&padded, &ends()])
@@ -99,15 +126,43 @@ impl Looked<'_> {
             RegisterSort::DriveEnds => key_of(&[&ends()]),
             RegisterSort::Filled => key_of(&[&forecast.map_or(0, |it| it.percent).to_be_bytes()]),
             RegisterSort::Colour => key_of(&[&[card.light.facets.colour() as u8]]),
-            RegisterSort::LastDocument => key_of(&[&time(card.last_seen_us())]),
-            RegisterSort::FirstSeen => key_of(&[&time(card.first_seen_us())]),
+            RegisterSort::Facet(facet) => key_of(&[&[card.light.facets.of(facet) as u8]]),
+            RegisterSort::Findings => key_of(&[&[u8::from(self.has_findings())]]),
+            RegisterSort::LastDocument => key_of(&[&signed(card.last_seen_us())]),
+            RegisterSort::FirstSeen => key_of(&[&signed(card.first_seen_us())]),
             RegisterSort::ServiceEnds => key_of(&[&self.service_to().unwrap_or(u32::MAX).to_be_bytes()]),
-            RegisterSort::Backlog => {
-                let waits = drive.and_then(|it| it.backlog).map_or(0, |(documents, _)| documents);
-                key_of(&[&waits.to_be_bytes()])
-            }
+            RegisterSort::Backlog => key_of(&[&drive.map_or(0, backlog).to_be_bytes()]),
+            RegisterSort::Version => key_of(&[&[traits.version_rank()]]),
+            RegisterSort::TaxSystems => key_of(&[&[traits.tax_systems()]]),
+            RegisterSort::Modes => key_of(&[&traits.modes.to_be_bytes()]),
+            RegisterSort::Marking => key_of(&[&[u8::from(traits.is_marking())]]),
+            RegisterSort::Status => key_of(&[&[drive.map_or(0, |it| status_of(it) as u8)]]),
+            RegisterSort::OpenSince => match drive.and_then(Drive::open_shift) {
+                Some(shift) => {
+                    let at = shift.opened.and_then(|it| it.at);
+                    key_of(&[&[u8::from(at.is_none())], &at.map_or(0, |it| it.0).to_be_bytes()])
+                }
+                None => LAST,
+            },
+            RegisterSort::RevenueToday => key_of(&[&signed(self.today().revenue)]),
+            RegisterSort::ReceiptsToday => key_of(&[&self.today().receipts.to_be_bytes()]),
+            RegisterSort::Reason | RegisterSort::Text(_) => LAST,
         }
     }
+}
+
+/// Key of what comes last.
+const LAST: Key = [0xFF; KEY_LEN];
+
+/// By the code of the worst reason.
+fn reason_key(light: &Light) -> Key {
+    let worst = light.reasons.iter().min_by_key(|it| (Reverse(it.colour), it.what));
+    worst.map_or(LAST, |it| key_of(&[it.what.code().as_bytes()]))
+}
+
+/// Documents that wait in a drive.
+fn backlog(drive: &Drive) -> u32 {
+    drive.backlog.map_or(0, |(documents, _)| documents)
 }
 
 fn key_of(parts: &[&[u8]]) -> Key {
@@ -144,9 +199,19 @@ fn wants(query: &RegisterQuery) -> (bool, bool) {
         || query.modes != 0
         || query.without_modes != 0
         || query.status.is_some()
-        || query.has_backlog.is_some()
+        || query.backlog.is_some()
         || query.shift_open.is_some()
-        || query.sort == RegisterSort::Backlog;
+        || query.open_since.is_some()
+        || matches!(
+            query.sort,
+            RegisterSort::Backlog
+                | RegisterSort::Version
+                | RegisterSort::TaxSystems
+                | RegisterSort::Modes
+                | RegisterSort::Marking
+                | RegisterSort::Status
+                | RegisterSort::OpenSince
+        );
     (drive || forecast, forecast)
 }
 
@@ -199,10 +264,37 @@ impl Registers {
         } else {
             looked.key(query.sort, None, None)
         };
-        let reason = query.reason.is_none_or(|what| {
-            self.light_at(card, now).is_some_and(|(light, _)| light.reasons.iter().any(|it| it.what == what))
-        });
-        reason.then_some(key)
+        if query.reason.is_none() && query.sort != RegisterSort::Reason {
+            return Some(key);
+        }
+        let (light, _) = self.light_at(card, now)?;
+        let taken = query.reason.is_none_or(|what| light.reasons.iter().any(|it| it.what == what));
+        taken.then(|| if query.sort == RegisterSort::Reason { reason_key(&light) } else { key })
+    }
+
+    /// Where the registration in force of a card stands: its record, the drive and its number; `None` where no document of it
+    /// has come.
+    pub(crate) fn registered_at(&self, at: u32) -> Option<(Position, DriveNumber, u32)> {
+        let kept = self.drives.get(self.cards.get(at)?.current())?;
+        let registered = match &kept.state {
+            State::Live(drive) => drive.registration,
+            State::Packed(bytes) => packed::unpack_registered(&mut Unpacker(bytes)),
+        };
+        let Registered { position, number, .. } = registered.filter(|it| it.position > Position::START)?;
+        Some((position, kept.number()?, number))
+    }
+
+    /// What a card sold today; `None`: nothing.
+    pub(crate) fn today_at(&self, at: u32, now: u32) -> Option<Today> {
+        let card = self.cards.get(at)?;
+        card.today(Looked { registers: self, card, now }.day())
+    }
+
+    /// What a register has sold on the local day of `now`, seconds UTC, where it stands; `None`: nothing.
+    #[must_use]
+    pub fn today(&self, realm: Realm, rnm: &str, now: u32) -> Option<Today> {
+        let card = self.kept_card(realm, rnm)?;
+        card.today(Looked { registers: self, card, now }.day())
     }
 
     /// What a card counts for a dashboard: its facets, and of its drive whether a shift is open, whether documents wait, its
@@ -213,7 +305,7 @@ impl Registers {
         self.with_drive(card, |drive| Counted {
             facets: card.light.facets,
             shift_open: drive.open_shift().is_some(),
-            backlog: drive.backlog.is_some_and(|(documents, _)| documents > 0),
+            backlog: backlog(drive) > 0,
             documents: drive.documents,
             days_left: looked.forecast(drive).and_then(|it| it.days_left),
         })

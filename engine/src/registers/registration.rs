@@ -6,7 +6,7 @@
 use ofd_codec::{Cp866, DocumentView, LocalSeconds, Tag, tags};
 
 /// What is compared between two registrations, in the order of the tags.
-const COMPARED: [Tag; 26] = [
+const COMPARED: [Tag; 27] = [
     tags::AUTO_MODE,
     tags::OFFLINE_MODE,
     tags::RETAIL_PLACE_ADDRESS,
@@ -19,6 +19,7 @@ const COMPARED: [Tag; 26] = [
     tags::OFD_NAME,
     tags::USER_NAME,
     tags::ENCRYPTION_SIGN,
+    tags::AGENT_FLAGS,
     tags::TAXATION_TYPES,
     tags::INTERNET_SIGN,
     tags::SERVICE_SIGN,
@@ -100,6 +101,11 @@ impl Registration {
     fn bytes(&self, tag: Tag) -> Option<&[u8]> {
         let at = COMPARED.iter().position(|it| *it == tag)?;
         self.requisites().find(|(place, _)| *place == at).map(|(_, bytes)| bytes)
+    }
+
+    /// Bytes of the text of a requisite, without the spaces behind it; empty when it is not there.
+    pub(crate) fn text_bytes(&self, tag: Tag) -> &[u8] {
+        self.bytes(tag).map_or(&[], |it| Cp866(it).trimmed().0)
     }
 
     /// Text of a requisite, without the spaces around it; `None` when it is not there or empty.

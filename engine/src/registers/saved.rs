@@ -17,7 +17,7 @@ use crate::watch::RuleSet;
 
 /// What the bytes look like; another text, another shape.
 pub(crate) const SHAPE: &str =
-    "registers v12: drives, cards, takings, placements, thresholds and rules as packed";
+    "registers v13: drives, cards, takings, placements, thresholds and rules as packed";
 /// Length of a piece that is not the last of its kind, bytes, and a little more.
 const PIECE_LEN: usize = 64 * 1024;
 

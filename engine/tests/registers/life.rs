@@ -12,6 +12,8 @@ use ofd_engine::{Lsn, Position};
 pub(crate) struct Made {
     pub(crate) drive: DriveNumber,
     pub(crate) rnm: String,
+    /// 1018.
+    pub(crate) inn: &'static str,
     pub(crate) number: u32,
     pub(crate) form: Form,
     pub(crate) at: u32,
@@ -48,7 +50,7 @@ impl Made {
             .document(self.form, |w| {
                 w.bytes(tags::FISCAL_DRIVE_NUMBER, self.drive.as_bytes())?;
                 w.text(tags::KKT_REG_ID, &self.rnm)?;
-                w.text(tags::USER_INN, "7707083893  ")?;
+                w.text(tags::USER_INN, self.inn)?;
                 w.u32(tags::FISCAL_DOCUMENT_NUMBER, self.number);
                 w.unixtime(tags::DATE_TIME, LocalSeconds(self.at));
                 if let Some(shift) = self.shift {
@@ -147,6 +149,8 @@ impl Past for Delivered<'_> {
 
 pub(crate) const OURS: &str = super::OURS;
 pub(crate) const THEIRS: &str = "7700002008";
+/// Users of registers, as they stand in documents.
+pub(crate) const USERS: [&str; 2] = ["7707083893  ", "770708389312"];
 /// 2026-03-02.
 pub(crate) const FROM: u32 = 1_772_409_600;
 
@@ -160,6 +164,8 @@ fn made(rng: &mut Rng) -> Vec<Vec<Made>> {
         let base = Made {
             drive,
             rnm: rnm.clone(),
+            // Some are sold with their drive.
+            inn: USERS[usize::from(rng.one_in(4))],
             number: 0,
             form: Form::REGISTRATION,
             at,

@@ -105,6 +105,10 @@ fn a_naive_model_agrees_on_random_lives() {
             let drives: Vec<_> = card.drives.iter().map(|it| it.drive).collect();
             assert_eq!(drives, want.drives, "seed {seed}");
             assert_eq!(card.worked_and_idle.0, want.days_worked, "seed {seed}");
+            // On a day before all of them, so that none is over.
+            let today = registers.today(Realm::Prod, &want.rnm, 0);
+            let today = today.map(|it| (it.day, it.receipts, i128::from(it.revenue)));
+            assert_eq!(today, want.newest, "seed {seed}");
             let mut days = Days::default();
             let mine = delivered.iter().filter(|it| it.variant == 0 && it.made.rnm == want.rnm);
             mine.for_each(|sent| days.take(&sent.seen().view, sent.seen().received_at_us));

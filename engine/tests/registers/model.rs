@@ -37,6 +37,8 @@ pub(crate) struct CardModel {
     pub(crate) rnm: String,
     pub(crate) drives: Vec<DriveNumber>,
     pub(crate) days_worked: u32,
+    /// Of the newest day on which it sold, as far as its user has: the day, receipts, revenue.
+    pub(crate) newest: Option<(u32, u32, i128)>,
     pub(crate) revenue: i128,
 }
 
@@ -66,10 +68,27 @@ pub(crate) fn of(sent: &[Sent], seeds: &Seeds) -> Model {
             rnm: rnm.clone(),
             drives: order.iter().filter(|drive| mine.iter().any(|it| it.drive == **drive)).copied().collect(),
             days_worked: days.len() as u32,
+            newest: days.last().and_then(|day| newest(&mine, *day)),
             revenue: mine.iter().map(|it| revenue(it)).sum(),
         }
     });
     Model { drives, cards: cards.collect() }
+}
+
+/// What the user of a register has sold on a day since it became his, by documents that name him.
+fn newest(mine: &[&&Made], day: u32) -> Option<(u32, u32, i128)> {
+    let (mut drives, mut user, mut since) = (Vec::new(), "", 0);
+    for (at, made) in mine.iter().enumerate() {
+        if !drives.contains(&made.drive) {
+            drives.push(made.drive);
+        }
+        if drives.last() == Some(&made.drive) && made.inn != user {
+            (user, since) = (made.inn, at);
+        }
+    }
+    let his = |it: &&&&Made| it.is_receipt() && it.at / 86_400 == day && it.inn == user;
+    let sold: Vec<_> = mine[since..].iter().filter(his).collect();
+    (!sold.is_empty()).then(|| (day, sold.len() as u32, sold.iter().map(|it| revenue(it)).sum()))
 }
 
 fn revenue(made: &Made) -> i128 {

@@ -1,16 +1,18 @@
 //! One small life for every kind of event: what the documents are, what is said of them.
 
 use ofd_engine::codec::{DriveNumber, Form, tags};
-use ofd_engine::registers::{Agreement, Event, EventKind, RegisterStatus, Registers, Seen};
+use ofd_engine::registers::{Agreement, Event, EventKind, RegisterStatus, Registers, SHIFTS_KEPT, Seen};
 use ofd_engine::storage::envelope::Realm;
+use ofd_engine::watch::{Place, Schedule, WatchCommand};
 use ofd_engine::{Lsn, Position};
 
-use crate::life::{Delivered, FROM, Made, OURS, Sent, THEIRS};
+use crate::life::{Delivered, FROM, Made, OURS, Sent, THEIRS, USERS};
 
 fn document(number: u32, form: Form) -> Made {
     Made {
         drive: DriveNumber::parse("7100000000000001").unwrap(),
         rnm: "0000000000000001".to_owned(),
+        inn: USERS[0],
         number,
         form,
         at: FROM + number * 60,
@@ -98,6 +100,106 @@ fn after(number: u32, told: Vec<(u32, &'static str)>) -> Vec<(u32, &'static str)
 const REGISTRATION: Form = Form::REGISTRATION;
 const OPEN: Form = Form::OPEN_SHIFT;
 const RECEIPT: Form = Form::RECEIPT;
+
+// What a shop has taken today is looked at all day long: what comes late belongs to its own day, and a day that is over is over.
+#[test]
+fn what_is_taken_today_is_of_the_newest_day_and_of_no_other() {
+    const DAY: u32 = 86_400;
+    let sold = |number, form, at, direction, total| Made {
+        at: FROM + at,
+        direction,
+        total,
+        ..in_shift(number, form, 1, number)
+    };
+    // In Moscow, three hours before UTC.
+    let noon = FROM + 9 * 3_600;
+    let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    let take = |registers: &mut Registers, made: Made, variant: u8| {
+        let rnm = made.rnm.clone();
+        let sent = Sent::new(made, variant, u64::from(variant) + 1);
+        registers.take(&sent.seen(), &Delivered(&[]), &mut Vec::new()).unwrap();
+        rnm
+    };
+    let told = |registers: &Registers, rnm: &str, now: u32| {
+        registers.today(Realm::Prod, rnm, now).map(|it| (it.day - FROM / DAY, it.receipts, it.revenue))
+    };
+    let rnm = take(&mut registers, sold(1, RECEIPT, 0, 1, 500), 0);
+    take(&mut registers, sold(2, RECEIPT, 10, 2, 200), 0);
+    take(&mut registers, sold(3, RECEIPT, 20, 3, 9_000), 0);
+    take(&mut registers, sold(4, Form::RECEIPT_CORRECTION, 30, 1, 50), 0);
+    assert_eq!(told(&registers, &rnm, noon), Some((0, 4, 350)));
+    take(&mut registers, sold(4, Form::RECEIPT_CORRECTION, 30, 1, 70), 1);
+    take(&mut registers, sold(5, RECEIPT, 0, 1, 1_000), 1);
+    assert_eq!(told(&registers, &rnm, noon), Some((0, 4, 350)), "what is a further variant adds nothing");
+    let last_second = FROM + DAY - 3 * 3_600 - 1;
+    assert_eq!(told(&registers, &rnm, last_second), Some((0, 4, 350)));
+    assert_eq!(told(&registers, &rnm, last_second + 1), None, "midnight where it stands");
+    take(&mut registers, sold(6, RECEIPT, DAY, 1, 7), 0);
+    assert_eq!(told(&registers, &rnm, noon + DAY), Some((1, 1, 7)));
+    assert_eq!(told(&registers, &rnm, noon), Some((1, 1, 7)), "its clock runs ahead");
+    take(&mut registers, sold(7, RECEIPT, DAY - 1, 1, 5_000), 0);
+    assert_eq!(told(&registers, &rnm, noon + DAY), Some((1, 1, 7)), "late from the day before");
+    let mut again = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    registers.save(&mut |piece| again.restore(piece).ok_or(())).unwrap();
+    for registers in [&mut registers, &mut again] {
+        take(registers, sold(8, RECEIPT, DAY + 5, 2, 10), 0);
+        assert_eq!(told(registers, &rnm, noon + DAY), Some((1, 2, -3)), "from a checkpoint as well");
+        assert_eq!(told(registers, &rnm, noon + 2 * DAY), None);
+    }
+    let place = Place {
+        outlet: None,
+        inn: None,
+        schedule: Schedule { zone_min: Some(-11 * 60), ..Schedule::default() },
+    };
+    let command = WatchCommand::PlaceRegister { rnm: rnm.clone(), place, by: "test".to_owned() };
+    again.command(Position::START, 0, &command, &mut Vec::new());
+    assert_eq!(told(&again, &rnm, noon + 2 * DAY), Some((1, 2, -3)), "it is still yesterday there");
+}
+
+/// What a register has sold on each day from this one on, behind documents in the order in which they came: day, receipts, revenue.
+fn sold_from(day: u32, documents: Vec<Made>) -> Option<(u32, u32, i64)> {
+    let mut registers = Registers::new(Some(OURS.to_owned()), SHIFTS_KEPT);
+    let rnm = documents[0].rnm.clone();
+    for (made, lsn) in documents.into_iter().zip(1..) {
+        let sent = Sent::new(made, 0, lsn);
+        registers.take(&sent.seen(), &Delivered(&[]), &mut Vec::new()).unwrap();
+    }
+    let today = registers.today(Realm::Prod, &rnm, day * 86_400);
+    today.map(|it| (it.day - day, it.receipts, it.revenue))
+}
+
+// A register that was sold works for another merchant, who must not see what the one before has taken.
+#[test]
+fn what_is_taken_today_is_that_of_the_user_of_the_register_alone() {
+    let sold = |number, inn, total| Made { inn, total, ..in_shift(number, RECEIPT, 1, number) };
+    let on = |drive: &str, made| Made { drive: DriveNumber::parse(drive).unwrap(), ..made };
+    let [former, user] = USERS;
+    let told = |documents| sold_from(FROM / 86_400, documents);
+    let change = vec![sold(1, former, 500), sold(2, user, 7)];
+    assert_eq!(told(change.clone()), Some((0, 1, 7)));
+    let other = "7100000000000002";
+    let drives = vec![sold(1, former, 500), on(other, sold(1, user, 7)), sold(2, former, 300)];
+    assert_eq!(told(drives), Some((0, 1, 7)), "late, of the drive before");
+    let nameless = vec![sold(1, user, 5), sold(2, "", 7)];
+    assert_eq!(told(nameless), Some((0, 2, 12)), "a document that names nobody is the user's");
+    let back = [change, vec![sold(3, former, 40)]].concat();
+    assert_eq!(told(back), Some((0, 1, 40)));
+    let report = Made { inn: user, ..in_shift(2, OPEN, 2, 0) };
+    assert_eq!(told(vec![sold(1, former, 500), report]), None);
+}
+
+// One receipt of a clock that is ahead would make all of the true day late, and show nothing of it.
+#[test]
+fn a_clock_that_is_days_ahead_does_not_hide_what_is_taken_today() {
+    // The day on which documents of a life come.
+    let came = 1_800_000_000 / 86_400;
+    let sold = |number, day, total| Made { at: day * 86_400, total, ..in_shift(number, RECEIPT, 1, number) };
+    let told = |documents| sold_from(came, documents);
+    assert_eq!(told(vec![sold(1, came, 5), sold(2, came + 2, 9), sold(3, came, 7)]), Some((0, 3, 21)));
+    assert_eq!(told(vec![sold(1, came + 3, 9), sold(2, came, 7)]), Some((0, 2, 16)));
+    // Where it stands it may be that day already: what was sold on the day before is late.
+    assert_eq!(told(vec![sold(1, came, 5), sold(2, came + 1, 9), sold(3, came, 7)]), Some((1, 1, 9)));
+}
 
 #[test]
 fn a_drive_appears_and_works() {

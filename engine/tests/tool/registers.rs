@@ -1,5 +1,12 @@
 //! `ofd registers` and `ofd shifts`, beside a server and after it.
 
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use ofd_emit::{ProfileOptions, Register};
+use ofd_engine::Engine;
+use ofd_engine::codec::{FfdVersion, LocalSeconds};
+use ofd_engine::watch::date;
 use serde_json::Value;
 
 use crate::support::{Server, ofd, ofd_fed};
@@ -105,4 +112,61 @@ fn thresholds_and_places_are_set_beside_a_server_and_without_one() {
     assert!(has(&cards()[0], "drive.fills"));
     ofd(["light", "set", "--data", dir, "--default", "--by", "x", "nothing=1"]).expect(2);
     ofd_fed(["light", "apply", "--data", dir], b"{\"do\":\"register.place\",\"by\":\"x\"}").expect(3);
+}
+
+// Whoever has thousands of registers asks for those that concern him, in the order of the work; the list is that of the cabinet.
+#[test]
+fn registers_are_filtered_and_sorted_by_what_is_known_of_them() {
+    const DAY: u32 = 86_400;
+    let folder = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() as u32;
+    let today = (now + 3 * 3_600) / DAY;
+    let engine = Engine::builder(folder.path()).segment_len_bytes(1 << 20).open().unwrap();
+    for number in 0..6_u32 {
+        let long_ago = ProfileOptions::default().from;
+        let options = ProfileOptions {
+            from: if number < 3 { LocalSeconds(today * DAY) } else { long_ago },
+            ffd: Some([FfdVersion::V1_05, FfdVersion::V1_1, FfdVersion::V1_2][number as usize % 3]),
+            receipts_per_shift: Some(9),
+            ..ProfileOptions::default()
+        };
+        let mut register = Register::new(5, number, &options);
+        // Its registration, a shift, one to six receipts.
+        for _ in 0..3 + number {
+            let mut message = Vec::new();
+            register.next_message(&mut message).unwrap();
+            engine.submit_batch(vec![Bytes::from(message)]).unwrap().wait();
+        }
+    }
+    engine.shutdown().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let ask = |more: &[&str]| ofd([&["registers", "--data", data, "--json"], more].concat());
+    let rnms =
+        |cards: &[Value]| cards.iter().map(|it| it["rnm"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let all = ask(&[]).expect(0).json();
+    assert!(all.len() == 6 && rnms(&all).is_sorted());
+    let addresses = |cards: &[Value]| -> Vec<String> {
+        cards.iter().map(|it| it["address"].as_str().unwrap().to_lowercase().replace('ё', "е")).collect()
+    };
+    let by_address = ask(&["--sort", "address"]).expect(0).json();
+    assert!(by_address.len() == 6 && addresses(&by_address).is_sorted(), "{:?}", addresses(&by_address));
+    let turned = ask(&["--sort", "address", "--descending"]).expect(0).json();
+    assert!(addresses(&turned).iter().rev().is_sorted(), "{:?}", addresses(&turned));
+    let sold = ask(&["--receipts-today", "1.."]).expect(0).json();
+    assert_eq!(sold.iter().map(|it| it["today"]["receipts"].as_u64().unwrap()).sum::<u64>(), 1 + 2 + 3);
+    assert!(sold.iter().all(|it| it["today"]["day"].as_str().unwrap() >= date(today).as_str()), "{sold:?}");
+    let best = ask(&["--sort", "revenue-today", "--descending", "--limit", "4"]).expect(0).json();
+    let revenue = |it: &Value| it["today"]["revenue"].as_i64().unwrap_or(0);
+    assert!(best.iter().rev().map(revenue).is_sorted() && revenue(&best[2]) > 0, "{best:?}");
+    assert!(best.len() == 4 && best[3]["today"].is_null(), "{best:?}");
+    let open = ask(&["--open-since", &format!("{}..", date(today))]).expect(0).json();
+    assert_eq!(rnms(&open), rnms(&sold));
+    assert_eq!(ask(&["--ffd", "1.2", "--without-mode", "autonomous"]).expect(0).json().len(), 2);
+    assert_eq!(ask(&["--ffd", "1.2", "--mode", "autonomous"]).expect(0).json().len(), 0);
+    assert_eq!(ask(&["--first-seen", "2026-01-01..", "--last-document", "..2026-01-01"]).expect(0).out, "");
+    for wrong in
+        [["--sort", "nothing"], ["--mode", "nothing"], ["--facet", "drive"], ["--first-seen", "soon"]]
+    {
+        ask(&wrong).expect(2);
+    }
 }

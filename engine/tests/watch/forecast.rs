@@ -81,6 +81,15 @@ fn the_term_ends_on_the_day_that_the_calendar_gives() {
             Basis::Shortened,
             Confidence::Medium,
         ),
+        // Excise as format 1.2 says it.
+        (
+            vec![(0, 10, registration(|it| (it.key_days, it.usage) = (Some(470), 0x40)))],
+            0,
+            "2027-04-16",
+            410,
+            Basis::Shortened,
+            Confidence::Medium,
+        ),
         (
             vec![(0, 10, registration(|it| (it.key_days, it.autonomous) = (Some(1_110), true)))],
             0,

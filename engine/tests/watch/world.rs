@@ -39,6 +39,8 @@ pub(crate) struct Doc {
     pub(crate) key_days: Option<u16>,
     pub(crate) autonomous: bool,
     pub(crate) excise: bool,
+    /// 1290.
+    pub(crate) usage: u32,
     pub(crate) operator: Option<&'static str>,
     pub(crate) imported: bool,
     /// 1018.
@@ -60,6 +62,7 @@ pub(crate) fn doc(number: u32, form: Form) -> Doc {
         key_days: None,
         autonomous: false,
         excise: false,
+        usage: 0,
         operator: None,
         imported: false,
         inn: INN,
@@ -104,6 +107,7 @@ impl Doc {
                     w.text(tags::OFD_INN, operator)?;
                     w.u8(tags::OFFLINE_MODE, u8::from(self.autonomous));
                     w.u8(tags::EXCISE_DUTY_PRODUCT_SIGN, u8::from(self.excise));
+                    w.u32(tags::USAGE_CONDITIONS, self.usage);
                 }
                 if self.form.is_receipt_like() {
                     w.u8(tags::OPERATION_TYPE, 1);

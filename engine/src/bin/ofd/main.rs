@@ -30,6 +30,7 @@ mod merge;
 mod notify;
 mod output;
 mod paint;
+mod ranges;
 mod receipts;
 mod registers;
 mod retain;
@@ -65,7 +66,7 @@ enum Command {
     Find(find::Find),
     Receipts(Box<receipts::Receipts>),
     Import(import::Import),
-    Registers(registers::RegistersCommand),
+    Registers(Box<registers::RegistersCommand>),
     Shifts(shifts::Shifts),
     Violations(violations::Violations),
     #[cfg(feature = "sql")]

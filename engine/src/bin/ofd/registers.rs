@@ -1,5 +1,7 @@
 //! `ofd registers`: the card of every register.
 
+mod which;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,53 +9,38 @@ use ofd_engine::codec::{DriveNumber, tags};
 use ofd_engine::control::card_line;
 use ofd_engine::host::Capability;
 use ofd_engine::registers::Card;
-use ofd_engine::watch::Colour;
-use ofd_engine::{OPERATOR_INN_STAND_IN, ReadOnly, Register, RegisterBook};
+use ofd_engine::watch::RegisterQuery;
+use ofd_engine::{Listed, OPERATOR_INN_STAND_IN, ReadOnly, RegisterBook};
 
 use crate::config::Config;
 use crate::data::DataDir;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
+use which::Which;
 
-/// Lists registers: what they are, their drives, what is missing of them, the open shift.
+/// Lists registers: what they are, their drives, what is missing of them, the open shift; everything that is said has to hold.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Reads by itself, beside a running server too, and sees what is durable now: from the newest checkpoint of the server,
-unless --config names another operator, and the log behind it. Money in JSON is kopecks, times of a register have no zone.
-The colour of the traffic light is that of now, by the clock of this machine, whether a server runs or not. Exit code 4 when --fn or
---inn find nothing.
+unless --config names another operator, and the log behind it. Money is kopecks, times of a register have no zone.
+The colour of the traffic light is that of now, by the clock of this machine, whether a server runs or not. Ranges are A..B, A..,
+..B or one value; times are YYYY-MM-DD or YYYY-MM-DDThh:mm:ss. Test registers come behind those of production. Exit code 4 when
+--fn or --inn find nothing.
 
 Examples:
   ofd registers --data /var/lib/ofd --json
-  ofd registers --data /var/lib/ofd --inn 7707083893
-  ofd registers --data /var/lib/ofd --colour red --colour yellow --sort last --limit 20")]
+  ofd registers --data /var/lib/ofd --inn 7707083893 --sort address
+  ofd registers --data /var/lib/ofd --shift-open true --sort revenue-today --descending --limit 20
+  ofd registers --data /var/lib/ofd --colour red --colour yellow --sort last --limit 20
+  ofd registers --data /var/lib/ofd --drive-ends ..2026-12-31 --sort organisation")]
 pub(crate) struct RegistersCommand {
     #[command(flatten)]
     what: What,
-    /// Of this colour of the traffic light only: green, yellow or red; may be given more than once.
-    #[arg(long, value_name = "COLOUR", value_parser = colour)]
-    colour: Vec<Colour>,
-    /// In which order.
-    #[arg(long, value_enum, default_value_t = Sort::Rnm)]
-    sort: Sort,
+    #[command(flatten)]
+    which: Which,
     /// So many at most.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-}
-
-/// Orders of the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Sort {
-    /// By registration number.
-    Rnm,
-    /// Worst first.
-    Colour,
-    /// The one that has been silent longest first.
-    Last,
-}
-
-fn colour(name: &str) -> Result<Colour, String> {
-    Colour::parse(name).ok_or_else(|| "one of green, yellow, red".to_owned())
 }
 
 /// Which registers, and how they are shown.
@@ -128,51 +115,63 @@ impl RegistersCommand {
     pub(crate) fn run(&self) -> Result<(), Failure> {
         let book = self.what.book()?;
         let mut output = Output::new();
-        let mut found = false;
         if !self.what.json {
             output.line(&format!(
-                "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
-                "COLOUR", "RNM", "INN", "FN", "DOCUMENTS", "MISSING", "SHIFT", "LAST DOCUMENT", "ADDRESS"
+                "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>8} {:>13} {:>14}  {}",
+                "COLOUR",
+                "RNM",
+                "INN",
+                "FN",
+                "DOCUMENTS",
+                "MISSING",
+                "SHIFT",
+                "RECEIPTS",
+                "REVENUE TODAY",
+                "LAST DOCUMENT",
+                "ADDRESS"
             ))?;
         }
-        let mut registers: Vec<Register> = book.iter().filter(|it| self.what.names(&it.card)).collect();
-        let light = |it: &Register| book.light(&it.card).map_or(Colour::Green, |it| it.colour);
-        if !self.colour.is_empty() {
-            registers.retain(|it| self.colour.contains(&light(it)));
-        }
-        registers.sort_by_cached_key(|it| {
-            let first = match self.sort {
-                Sort::Rnm => 0,
-                Sort::Colour => -(light(it) as i64),
-                Sort::Last => it.card.last_seen_us,
-            };
-            (first, it.card.realm as u8, it.card.rnm.clone())
-        });
-        for register in registers.iter().take(self.limit.unwrap_or(usize::MAX)) {
-            found = true;
-            if self.what.json {
-                output.line(&card_line(&book, register)?)?;
-            } else {
-                output.line(&row(&book, register)?)?;
+        let most = self.limit.unwrap_or(usize::MAX);
+        let mut shown = 0_usize;
+        for test in [false, true] {
+            if shown >= most {
+                break;
             }
+            let query = RegisterQuery { test, inn: self.what.inn.clone(), ..self.which.query() };
+            book.list_all::<Failure>(&query, |listed| {
+                if shown < most && self.what.names(&listed.register.card) {
+                    shown = shown.saturating_add(1);
+                    let line = if self.what.json {
+                        card_line(&book, &listed.register)?
+                    } else {
+                        row(&book, &listed)?
+                    };
+                    output.line(&line)?;
+                }
+                Ok(shown < most)
+            })?;
         }
         output.flush()?;
-        if found { Ok(()) } else { self.what.nothing() }
+        if shown > 0 { Ok(()) } else { self.what.nothing() }
     }
 }
 
-fn row(book: &RegisterBook, Register { card, drive }: &Register) -> Result<String, Failure> {
+fn row(book: &RegisterBook, listed: &Listed) -> Result<String, Failure> {
+    let (card, drive) = (&listed.register.card, &listed.register.drive);
     let missing: u64 = drive.service.missing().iter().map(|range| u64::from(range.count())).sum();
     let address = book.registration(drive)?.and_then(|it| it.text(tags::RETAIL_PLACE_ADDRESS));
+    let today = listed.today.unwrap_or_default();
     Ok(format!(
-        "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>14}  {}",
-        book.light(card).map_or(Colour::Green, |it| it.colour).as_str(),
+        "{:<6} {:<16} {:<12} {:<16} {:>9} {:>7} {:>5} {:>8} {:>13} {:>14}  {}",
+        listed.light.colour.as_str(),
         card.rnm,
         card.inn.as_deref().unwrap_or("-"),
         drive.number.as_str(),
         drive.documents,
         missing,
         drive.open_shift().map_or("-".to_owned(), |it| it.number.to_string()),
+        today.receipts,
+        today.revenue,
         drive.last.map_or("-".to_owned(), |it| format!("{} {}", it.number, it.form)),
         address.as_deref().unwrap_or("-"),
     ))
