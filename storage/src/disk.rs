@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
@@ -91,23 +91,29 @@ impl Run {
     }
 }
 
-/// Whether work behind the watermark has become urgent: without it a queue may put such work off, piece by piece, for commits.
+/// How many bytes of work behind the watermark are due by now: what goes beyond them a queue may put off for commits, piece by piece.
 #[derive(Clone, Default)]
-pub(crate) struct Hurry(Arc<AtomicBool>);
+pub(crate) struct Hurry(Arc<AtomicU64>);
 
 impl Hurry {
     /// Of what is urgent from the beginning.
     pub(crate) fn due() -> Self {
-        Self(Arc::new(AtomicBool::new(true)))
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
     }
 
-    /// It does not wait any more.
+    /// So much is due; that never becomes less.
+    pub(crate) fn up_to(&self, bytes: u64) {
+        self.0.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// All of it is due.
     pub(crate) fn up(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.up_to(u64::MAX);
     }
 
-    pub(crate) fn is_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Is the byte at this place due?
+    pub(crate) fn is_due(&self, at: u64) -> bool {
+        at < self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -139,9 +145,10 @@ struct Between<'a> {
 impl Between<'_> {
     const AT_ONCE: Self = Between { pace: &AtOnce, hurry: None };
 
-    fn pieces(&self) -> Result<(), Error> {
+    /// Before the piece that begins at this place.
+    fn pieces(&self, at: u64) -> Result<(), Error> {
         match self.hurry {
-            Some(hurry) if !hurry.is_up() => self.pace.give_way(&|| !hurry.is_up()),
+            Some(hurry) if !hurry.is_due(at) => self.pace.give_way(&|| !hurry.is_due(at)),
             _ => Ok(()),
         }
     }
@@ -330,7 +337,7 @@ fn zero_fill(between: Between<'_>, file: &dyn File, len: u64) -> Result<(), Erro
     let zeros = block_for(len);
     let mut at = 0;
     while at < len {
-        between.pieces()?;
+        between.pieces(at)?;
         let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         env::write_all_direct(file, &[zeros.get(..count).unwrap_or_default()], at)?;
         at = at.saturating_add(count as u64);
@@ -398,7 +405,7 @@ fn chain_at(
     while at < used {
         let count = usize::try_from(used.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         let part = block.get_mut(..count).unwrap_or_default();
-        between.pieces()?;
+        between.pieces(at)?;
         env::read_exact_direct(file, part, at)?;
         chain = chain_block(&chain, part);
         at = at.saturating_add(count as u64);
@@ -414,7 +421,7 @@ mod tests {
     use super::*;
     use crate::env::RealEnv;
 
-    /// Counts how often it was asked, says that it is enough after so many times, and that it is urgent after as many.
+    /// Counts how often it was asked, says that it is enough after so many times, and that all is due after as many.
     struct Asked {
         times: Cell<u32>,
         ends_after: u32,

@@ -27,7 +27,7 @@
 //! - A further copy that the host requires ([`Sink`](crate::Sink)) gets what every commit carries, and a batch is
 //!   durable when the local sync and every copy have answered.
 //! - Behind the watermark, on the other lane: further segments are prewritten, full ones are sealed. A rush goes into what stands ready;
-//!   that work takes what the commits leave of the disk, until half of the open segment is used and none stands ready ([`Hurry`](crate::disk::Hurry)).
+//!   that work takes what the commits leave of the disk, as long as it comes in time ([`Hurry`](crate::disk::Hurry)).
 //!
 //! Invariants, with the test that holds each:
 //! - I2, nothing is published before its sync returned Ok: `nothing_is_durable_before_its_sync_returned`;

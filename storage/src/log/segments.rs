@@ -165,12 +165,19 @@ impl Log {
         self.spares.len() < wanted && self.preparing.is_none()
     }
 
-    /// What is done behind the watermark is put off for commits while half of the open segment is free and not too many wait for their seals.
+    /// What is done behind the watermark is put off for commits as long as it comes in time: the next segment is prewritten while the second and
+    /// third quarter of the open one are used, a seal is not waited for until others stand behind it.
     pub(super) fn hurry_behind(&self) {
-        let half_full = self.current.as_ref().is_none_or(|current| current.next > current.limit() / 2);
-        let needs_room = self.preparing.is_some() && self.spares.is_empty() && half_full;
-        if needs_room || self.closing.len() >= CLOSING_MAX {
-            // Both: they run one after the other.
+        if let Some(preparing) = self.preparing.as_ref().filter(|_| self.spares.is_empty()) {
+            let due = self.current.as_ref().map_or(u64::MAX, |current| {
+                let (used, quarter) = (u64::from(current.next), self.options.segment_len / 4);
+                used.saturating_sub(quarter).saturating_mul(2)
+            });
+            preparing.hurry.up_to(due);
+            // It may wait for a seal.
+            self.sealing.iter().for_each(|it| it.hurry.up_to(due));
+        }
+        if self.closing.len() >= CLOSING_MAX {
             self.preparing.iter().for_each(|it| it.hurry.up());
             self.sealing.iter().for_each(|it| it.hurry.up());
         }
@@ -334,9 +341,9 @@ mod tests {
         }
     }
 
-    /// Why: until then a rush has the disk for itself; from then on it is the rush that would have to wait.
+    /// Why: before that a rush has the disk for itself; behind it, it is the rush that would have to wait.
     #[test]
-    fn the_next_segment_is_urgent_when_half_of_the_open_one_is_used() {
+    fn the_next_segment_is_due_while_the_middle_of_the_open_one_is_used() {
         let dir = tempfile::tempdir().unwrap();
         let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
         let (mut log, _) = recover(Arc::clone(&env), OPTIONS, &mut |_, _| {}).unwrap();
@@ -346,7 +353,7 @@ mod tests {
             NewRecord { kind, flags: 0, partition: NO_PARTITION, key_id: 0, answer_code: 0, parts: &parts };
         step(&*env, &mut log);
         assert!(log.preparing.is_some() && log.spares.len() == 1, "none is open: a second one is on its way");
-        let mut urgent = Vec::new();
+        let mut due = Vec::new();
         loop {
             let used = match log.append(env.now(), record) {
                 Ok(appended) => u64::from(appended.location.offset),
@@ -357,10 +364,18 @@ mod tests {
             };
             step(&*env, &mut log);
             let preparing = log.preparing.as_ref().unwrap();
-            urgent.push((used, preparing.hurry.is_up()));
+            due.push((used, preparing.hurry.is_due(0), preparing.hurry.is_due(OPTIONS.segment_len - 1)));
         }
-        let half = OPTIONS.segment_len / 2;
-        assert!(urgent.iter().any(|(used, up)| *used > half + 8192 && *up));
-        assert!(urgent.iter().all(|(used, up)| !up || *used > half - 8192), "{urgent:?}");
+        // A batch more or less.
+        let (quarter, batch) = (OPTIONS.segment_len / 4, 8192);
+        for (used, first, last) in &due {
+            assert!(*first || *used < quarter + batch, "{due:?}");
+            assert!(!first || *used > quarter - batch, "{due:?}");
+            assert!(*last || *used < 3 * quarter + batch, "{due:?}");
+            assert!(!last || *used > 3 * quarter - batch, "{due:?}");
+        }
+        assert!(
+            due.iter().any(|it| !it.1) && due.iter().any(|it| it.1 && !it.2) && due.iter().any(|it| it.2)
+        );
     }
 }
