@@ -34,8 +34,6 @@ impl Current {
 
 /// Segments that stand ready at most: one ahead of the open one, and, while none is open, the one that will be.
 pub(crate) const SPARES_MAX: usize = 2;
-/// So many closed segments may wait behind the one that is being sealed before that is no longer put off for commits.
-const CLOSING_MAX: usize = 2;
 
 /// A prewritten segment that nobody has written to.
 pub(crate) struct Spare {
@@ -165,21 +163,30 @@ impl Log {
         self.spares.len() < wanted && self.preparing.is_none()
     }
 
-    /// What is done behind the watermark is put off for commits as long as it comes in time: the next segment is prewritten while the second and
-    /// third quarter of the open one are used, a seal is not waited for until others stand behind it.
+    /// What is done behind the watermark is put off for commits as long as it comes in time. It is the same for every segment, a prewriting and
+    /// a seal, and goes on evenly while one is used: a rush that ends in the first quarter of it has the disk for itself, and a log that is
+    /// filled without a pause does not have to wait for all of it at once.
     pub(super) fn hurry_behind(&self) {
+        let eighth = self.options.segment_len / 8;
+        // Eight bytes of it for three of commits, from this eighth on.
+        let due_from = |eighths: u64| {
+            self.current.as_ref().map_or(u64::MAX, |current| {
+                u64::from(current.next).saturating_sub(eighths.saturating_mul(eighth)).saturating_mul(8) / 3
+            })
+        };
+        let mut of_seal = due_from(5);
         if let Some(preparing) = self.preparing.as_ref().filter(|_| self.spares.is_empty()) {
-            let due = self.current.as_ref().map_or(u64::MAX, |current| {
-                let (used, quarter) = (u64::from(current.next), self.options.segment_len / 4);
-                used.saturating_sub(quarter).saturating_mul(2)
-            });
-            preparing.hurry.up_to(due);
+            preparing.hurry.up_to(due_from(2));
             // It may wait for a seal.
-            self.sealing.iter().for_each(|it| it.hurry.up_to(due));
+            of_seal = of_seal.max(due_from(2));
         }
-        if self.closing.len() >= CLOSING_MAX {
-            self.preparing.iter().for_each(|it| it.hurry.up());
-            self.sealing.iter().for_each(|it| it.hurry.up());
+        if let Some(sealing) = &self.sealing {
+            sealing.hurry.up_to(of_seal);
+            if !self.closing.is_empty() {
+                // It is late.
+                sealing.hurry.up();
+                self.preparing.iter().for_each(|it| it.hurry.up());
+            }
         }
     }
 
@@ -366,13 +373,13 @@ mod tests {
             let preparing = log.preparing.as_ref().unwrap();
             due.push((used, preparing.hurry.is_due(0), preparing.hurry.is_due(OPTIONS.segment_len - 1)));
         }
-        // A batch more or less.
-        let (quarter, batch) = (OPTIONS.segment_len / 4, 8192);
+        // From a quarter to five eighths of it, a batch more or less.
+        let (eighth, batch) = (OPTIONS.segment_len / 8, 8192);
         for (used, first, last) in &due {
-            assert!(*first || *used < quarter + batch, "{due:?}");
-            assert!(!first || *used > quarter - batch, "{due:?}");
-            assert!(*last || *used < 3 * quarter + batch, "{due:?}");
-            assert!(!last || *used > 3 * quarter - batch, "{due:?}");
+            assert!(*first || *used < 2 * eighth + batch, "{due:?}");
+            assert!(!first || *used > 2 * eighth - batch, "{due:?}");
+            assert!(*last || *used < 5 * eighth + batch, "{due:?}");
+            assert!(!last || *used > 5 * eighth - batch, "{due:?}");
         }
         assert!(
             due.iter().any(|it| !it.1) && due.iter().any(|it| it.1 && !it.2) && due.iter().any(|it| it.2)
