@@ -130,9 +130,9 @@ impl Log {
         self.rewrite = Some(Rewrite { again, first_write: first_write.max(1), cuts, arrival: None });
     }
 
-    /// Whether a failed batch still waits for a segment to go to.
+    /// Whether a failed batch waits for a segment to go to, and none stands ready.
     pub(super) fn seeks_way_out(&self) -> bool {
-        self.rewrite.as_ref().is_some_and(|rewrite| !rewrite.again.is_empty())
+        self.spares.is_empty() && self.rewrite.as_ref().is_some_and(|rewrite| !rewrite.again.is_empty())
     }
 
     /// What stays of a segment waits for its seal; a segment of which nothing stays goes.
