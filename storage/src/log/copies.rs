@@ -84,7 +84,7 @@ impl Log {
             ));
         }
         let held = sink.poll(now)?;
-        for spare in &self.spares {
+        if let Some(spare) = &self.spare {
             sink.prepare(spare.id, spare.len);
         }
         self.copies.copies.push(Attachment { sink, failure, held, lost: false });
