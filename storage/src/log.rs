@@ -574,7 +574,8 @@ impl Log {
         let (synced, before) =
             (before.map(|before| before.stamp), before.map(|before| Arc::clone(&before.file)));
         let last = batches.last().map_or(Lsn::NONE, Batch::last);
-        self.carry(target.stamp, offset, &buffers, synced, last);
+        let first = batches.first().map_or(Lsn::NONE, |batch| batch.first);
+        self.carry(target.stamp, offset, &buffers, synced, first..last.next());
         // What moves is asked for at once whether an error comes late: of several batches only one is kept until the next sync, and
         // a marker behind a new copy that the device does not hold would make the old one count no more.
         let twice = kind == FlightKind::Rewrite;
@@ -589,7 +590,8 @@ impl Log {
     fn sync_again(&mut self, ops: &mut Vec<DiskOp>) {
         let Some(target) = self.retained.as_ref().map(|batch| Arc::clone(&batch.target)) else { return };
         let (token, file) = (self.next_token(), Arc::clone(&target.file));
-        self.carry(target.stamp, 0, &Buffers::new(), None, self.durable);
+        let next = self.durable.next();
+        self.carry(target.stamp, 0, &Buffers::new(), None, next..next);
         let write = Write { file, offset: 0, buffers: Buffers::new(), before: None, twice: false };
         ops.push(DiskOp { token, work: Work::Commit { write, run: self.run.clone(), ahead: false } });
         let (kind, header, batches) = (FlightKind::Marker, None, Batches::new());

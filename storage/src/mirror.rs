@@ -98,7 +98,8 @@ impl MirrorSink {
         let Completion { token, result } = completion;
         if let Some((_, carried)) = self.flight.take_if(|(expected, _)| *expected == token) {
             match result {
-                Ok(_) => self.held = self.held.max(carried.last),
+                // What comes once more is held where it moves to.
+                Ok(_) => self.held = self.before_what_waits(self.held.max(carried.last)),
                 Err(error) => self.fail(error),
             }
         } else if let Some((_, segment)) = self.preparing.take_if(|(expected, _)| *expected == token) {
@@ -133,6 +134,13 @@ impl MirrorSink {
         } else if let Err(error) = result {
             tracing::warn!(%error, "a prepared segment of the mirror was not removed");
         }
+    }
+
+    /// So far, but for what waits: a record that comes once more has left its place in the local log, where the old copy of it mends
+    /// nothing.
+    fn before_what_waits(&self, held: Lsn) -> Lsn {
+        let first = self.waiting.iter().map(|carried| carried.first).min();
+        first.map_or(held, |first| held.min(first.prev()))
     }
 
     fn fail(&mut self, error: Error) {
@@ -226,10 +234,12 @@ impl Sink for MirrorSink {
         if self.failed.is_some() {
             return;
         }
-        if planted!(50) {
-            self.held = self.held.max(carried.last);
-        }
+        let last = carried.last;
         self.waiting.push_back(carried);
+        self.held = self.before_what_waits(self.held);
+        if planted!(50) {
+            self.held = self.held.max(last);
+        }
         // It goes out at once, so that both devices work at the same time.
         let now = self.env.now();
         self.move_on(now);

@@ -34,6 +34,8 @@ pub struct Carried {
     pub(crate) buffers: Buffers,
     /// A segment that is synced before these bytes are written.
     pub(crate) before: Option<SegmentId>,
+    /// Of a marker, which holds no record, the one behind `last`.
+    pub(crate) first: Lsn,
     pub(crate) last: Lsn,
 }
 
@@ -97,7 +99,8 @@ impl SealedCopy {
 /// How far a copy is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// Everything up to here is kept by the copy. Never goes back.
+    /// Everything up to here is kept by the copy. Goes back when records come once more and it wants to keep them in their new place
+    /// before they are durable, as the mirror does.
     pub through: Lsn,
     /// It wants to be polled at this time, µs of [`Now::mono_us`], even if nothing wakes the writer.
     pub wake_at_mono_us: Option<u64>,

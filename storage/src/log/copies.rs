@@ -1,5 +1,6 @@
 //! The further copies of a log, as the writer sees them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Log, LogState};
@@ -114,11 +115,13 @@ impl Log {
         offset: u64,
         buffers: &Buffers,
         before: Option<SegmentStamp>,
-        last: Lsn,
+        records: Range<Lsn>,
     ) {
         let before = before.map(|before| before.segment);
+        let Range { start: first, end } = records;
         self.copies.each(|sink| {
-            sink.take(Carried { segment: stamp.segment, offset, buffers: buffers.clone(), before, last });
+            let (segment, buffers, last) = (stamp.segment, buffers.clone(), end.prev());
+            sink.take(Carried { segment, offset, buffers, before, first, last });
         });
     }
 
