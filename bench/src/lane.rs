@@ -13,7 +13,7 @@ use crate::Plan;
 use crate::corpus::Corpus;
 use crate::cpu;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
-use crate::log::fresh;
+use crate::log::{fresh, stand_ready};
 use crate::nats::{IN_FLIGHT, Nats};
 use crate::raw::{Prewritten, frame};
 
@@ -47,6 +47,7 @@ pub(crate) fn run(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         || {
             let home = fresh(&dir, "engine")?;
             let engine = Engine::builder(home.path()).open()?;
+            stand_ready(&home)?;
             let (started, used) = (Instant::now(), cpu::used_by_all());
             fill(&engine, &frames, WINDOW)?;
             let rate = frames.len() as f64 / started.elapsed().as_secs_f64();
@@ -93,6 +94,7 @@ fn nats(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         || {
             let home = fresh(&dir, "engine")?;
             let engine = Engine::builder(home.path()).open()?;
+            stand_ready(&home)?;
             let started = Instant::now();
             fill(&engine, &frames, IN_FLIGHT / BATCH)?;
             let rate = frames.len() as f64 / started.elapsed().as_secs_f64();

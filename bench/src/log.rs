@@ -21,6 +21,9 @@ use crate::rig::{PAYLOAD_LEN, Rig, rig_for};
 const RECORDS: &str = "records/s";
 /// A round ends after this time even when its records are not done: a busy disk syncs fifty times slower.
 const ROUND: Duration = Duration::from_millis(500);
+/// Segments that a fresh log keeps ready, and how long a slow disk may take to write them.
+const SPARES: usize = 2;
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// Runs the figures of the log.
 ///
@@ -291,4 +294,21 @@ fn sustained(plan: &Plan, sink: &mut Sink, payload: &[u8]) -> anyhow::Result<()>
 /// A folder of its own for one round, gone with the value.
 pub(crate) fn fresh(dir: &TempDir, name: &str) -> anyhow::Result<TempDir> {
     tempfile::Builder::new().prefix(name).tempdir_in(dir.path()).context("a folder for a round")
+}
+
+/// Waits until the engine of this fresh folder has prewritten what it keeps ready, as that of a door that is open for a second has; the
+/// floor's file is prewritten before its clock starts, too.
+pub(crate) fn stand_ready(home: &TempDir) -> anyhow::Result<()> {
+    let log = home.path().join("log");
+    let began = Instant::now();
+    loop {
+        let names =
+            std::fs::read_dir(&log)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names = names.collect::<anyhow::Result<Vec<_>>>()?;
+        if names.iter().filter(|name| name.ends_with(".seg")).count() >= SPARES {
+            return Ok(());
+        }
+        anyhow::ensure!(began.elapsed() < READY_WITHIN, "no second segment is ready, there are {names:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::Plan;
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
-use crate::log::fresh;
+use crate::log::{fresh, stand_ready};
 
 /// How the documents come.
 #[derive(Clone, Copy)]
@@ -107,6 +107,7 @@ fn confirmed(
 ) -> anyhow::Result<f64> {
     let home = fresh(dir, "engine")?;
     let engine = Engine::builder(home.path()).open()?;
+    stand_ready(&home)?;
     let address = engine.listen("127.0.0.1:0")?;
     let rate = drive(load, scripts, address, true)?;
     let stored = engine.status()?.stored;

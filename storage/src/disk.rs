@@ -10,7 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
@@ -56,10 +56,10 @@ pub(crate) enum Work {
     /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
     Mirror(Write),
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
-    Prepare { segment: SegmentId, len: u64, free_min: u64 },
+    Prepare { segment: SegmentId, len: u64, free_min: u64, hurry: Hurry },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer. `give_back`: at the end of
     /// a shorter file, where many blocks are unused.
-    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool, give_back: bool },
+    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool, give_back: bool, hurry: Hurry },
     /// Reads a segment of the mirror back and, if it is the one that was sealed, writes the same footer.
     SealMirror { file: Arc<dyn File>, footer: SegmentFooter, len: u64 },
     /// Removes a prepared file that holds nothing.
@@ -88,6 +88,69 @@ impl Run {
 
     fn end(&self) {
         self.0.store(true, Ordering::Release);
+    }
+}
+
+/// How many bytes of work behind the watermark are due by now: what goes beyond them a queue may put off for commits, piece by piece.
+#[derive(Clone, Default)]
+pub(crate) struct Hurry(Arc<AtomicU64>);
+
+impl Hurry {
+    /// Of what is urgent from the beginning.
+    pub(crate) fn due() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
+    /// So much is due; that never becomes less.
+    pub(crate) fn up_to(&self, bytes: u64) {
+        self.0.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    /// All of it is due.
+    pub(crate) fn up(&self) {
+        self.up_to(u64::MAX);
+    }
+
+    /// Is the byte at this place due?
+    pub(crate) fn is_due(&self, at: u64) -> bool {
+        at < self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a queue puts off what is not urgent.
+pub(crate) trait Pace {
+    /// Called between two pieces of work of a mebibyte at most, while it is `not_urgent`.
+    ///
+    /// # Errors
+    /// When nobody waits for the end of that work any more.
+    fn give_way(&self, not_urgent: &dyn Fn() -> bool) -> Result<(), Error>;
+}
+
+/// Everything at once.
+struct AtOnce;
+
+impl Pace for AtOnce {
+    fn give_way(&self, _: &dyn Fn() -> bool) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// Between pieces of one operation.
+#[derive(Clone, Copy)]
+struct Between<'a> {
+    pace: &'a dyn Pace,
+    hurry: Option<&'a Hurry>,
+}
+
+impl Between<'_> {
+    const AT_ONCE: Self = Between { pace: &AtOnce, hurry: None };
+
+    /// Before the piece that begins at this place.
+    fn pieces(&self, at: u64) -> Result<(), Error> {
+        match self.hurry {
+            Some(hurry) if !hurry.is_due(at) => self.pace.give_way(&|| !hurry.is_due(at)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -141,6 +204,11 @@ pub(crate) enum Done {
 
 /// Does one operation. Called by queues only.
 pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
+    execute_at(&AtOnce, env, op)
+}
+
+/// The same at the pace of a queue.
+pub(crate) fn execute_at(pace: &dyn Pace, env: &dyn Env, op: DiskOp) -> Completion {
     let DiskOp { token, work } = op;
     match work {
         Work::Commit { ahead: true, run, .. } if run.is_over() && !planted!(53) => {
@@ -155,18 +223,21 @@ pub fn execute(env: &dyn Env, op: DiskOp) -> Completion {
             Completion { token, result }
         }
         Work::Mirror(write) => Completion { token, result: commit(write) },
-        Work::Prepare { segment, len, free_min } => {
+        Work::Prepare { segment, len, free_min, hurry } => {
+            let between = Between { pace, hurry: Some(&hurry) };
             let room = has_room(env, segment, free_min);
-            let result = room.and_then(|()| prepare(env, segment, len)).map(Done::Prepared);
+            let result = room.and_then(|()| prepare_at(between, env, segment, len)).map(Done::Prepared);
             Completion { token, result }
         }
-        Work::Seal { file, footer, len, write, give_back } => {
-            let how = SealHow { write, give_back, wanted: None };
+        Work::Seal { file, footer, len, write, give_back, hurry } => {
+            let how =
+                SealHow { write, give_back, wanted: None, between: Between { pace, hurry: Some(&hurry) } };
             let result = seal(&*file, footer, len, how).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
         Work::SealMirror { file, footer, len } => {
-            let how = SealHow { write: true, give_back: true, wanted: Some(footer.chain) };
+            let (wanted, between) = (Some(footer.chain), Between::AT_ONCE);
+            let how = SealHow { write: true, give_back: true, wanted, between };
             let result = seal(&*file, footer, len, how).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
@@ -220,12 +291,21 @@ fn has_room(env: &dyn Env, segment: SegmentId, free_min: u64) -> Result<(), Erro
 /// What failed leaves nothing behind, as far as the disk lets go of it: on a full disk every try would take what
 /// little came free.
 pub(crate) fn prepare(env: &dyn Env, segment: SegmentId, len: u64) -> Result<Arc<dyn File>, Error> {
+    prepare_at(Between::AT_ONCE, env, segment, len)
+}
+
+fn prepare_at(
+    between: Between<'_>,
+    env: &dyn Env,
+    segment: SegmentId,
+    len: u64,
+) -> Result<Arc<dyn File>, Error> {
     let (beside, path) = (prepare_path(segment), segment_path(segment));
     // A file whose sync has failed is not written and synced again under another try's name.
     if env.exists(&beside)? {
         env.remove(&beside)?;
     }
-    let made = write_zeros(env, &beside, len).and_then(|()| {
+    let made = write_zeros(between, env, &beside, len).and_then(|()| {
         env.rename(&beside, &path)?;
         if planted!(4) {
             return env.open(&path);
@@ -247,16 +327,17 @@ pub(crate) fn prepare(env: &dyn Env, segment: SegmentId, len: u64) -> Result<Arc
     made
 }
 
-fn write_zeros(env: &dyn Env, path: &Path, len: u64) -> Result<(), Error> {
+fn write_zeros(between: Between<'_>, env: &dyn Env, path: &Path, len: u64) -> Result<(), Error> {
     let file = env.create(path)?;
-    zero_fill(&*file, len)?;
+    zero_fill(between, &*file, len)?;
     file.sync_all()
 }
 
-fn zero_fill(file: &dyn File, len: u64) -> Result<(), Error> {
+fn zero_fill(between: Between<'_>, file: &dyn File, len: u64) -> Result<(), Error> {
     let zeros = block_for(len);
     let mut at = 0;
     while at < len {
+        between.pieces(at)?;
         let count = usize::try_from(len.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         env::write_all_direct(file, &[zeros.get(..count).unwrap_or_default()], at)?;
         at = at.saturating_add(count as u64);
@@ -270,7 +351,8 @@ fn block_for(len: u64) -> PageBytes {
 }
 
 /// What a seal does besides the chain.
-struct SealHow {
+struct SealHow<'a> {
+    between: Between<'a>,
     write: bool,
     give_back: bool,
     /// The chain that the bytes must come to.
@@ -280,9 +362,9 @@ struct SealHow {
 /// The footer goes to the end of the file. A segment that was closed early first gives its unused blocks back:
 /// nobody has mapped it yet, since only sealed segments are mapped. Between the two steps a reader finds no
 /// footer at the end and takes the segment for an open one, which is the truth.
-fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, how: SealHow) -> Result<ChainHash, Error> {
-    let SealHow { write, give_back, wanted } = how;
-    footer.chain = chain_of(file, footer.used, &footer.chain_before)?;
+fn seal(file: &dyn File, mut footer: SegmentFooter, len: u64, how: SealHow<'_>) -> Result<ChainHash, Error> {
+    let SealHow { between, write, give_back, wanted } = how;
+    footer.chain = chain_at(between, file, footer.used, &footer.chain_before)?;
     if wanted.is_some_and(|wanted| wanted != footer.chain) {
         let text = format!("segment {}: the copy differs from what was sealed", footer.stamp.segment);
         return Err(Error::new(ErrorKind::Corrupt, text));
@@ -309,14 +391,79 @@ const GIVE_BACK_DIVISOR: u64 = 8;
 
 /// The chain over the first `used` bytes of a file.
 pub(crate) fn chain_of(file: &dyn File, used: u64, before: &ChainHash) -> Result<ChainHash, Error> {
+    chain_at(Between::AT_ONCE, file, used, before)
+}
+
+fn chain_at(
+    between: Between<'_>,
+    file: &dyn File,
+    used: u64,
+    before: &ChainHash,
+) -> Result<ChainHash, Error> {
     let mut block = block_for(used);
     let (mut chain, mut at) = (*before, 0);
     while at < used {
         let count = usize::try_from(used.saturating_sub(at)).unwrap_or(usize::MAX).min(CHAIN_BLOCK_LEN);
         let part = block.get_mut(..count).unwrap_or_default();
+        between.pieces(at)?;
         env::read_exact_direct(file, part, at)?;
         chain = chain_block(&chain, part);
         at = at.saturating_add(count as u64);
     }
     Ok(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::env::RealEnv;
+
+    /// Counts how often it was asked, says that it is enough after so many times, and that all is due after as many.
+    struct Asked {
+        times: Cell<u32>,
+        ends_after: u32,
+        urgent_after: u32,
+        hurry: Hurry,
+    }
+
+    impl Pace for Asked {
+        fn give_way(&self, not_urgent: &dyn Fn() -> bool) -> Result<(), Error> {
+            assert!(not_urgent(), "what is urgent gives way to nobody");
+            self.times.set(self.times.get() + 1);
+            if self.times.get() == self.urgent_after {
+                self.hurry.up();
+                assert!(!not_urgent());
+            }
+            if self.times.get() > self.ends_after {
+                Err(Error::new(ErrorKind::Retry, "over"))
+            } else {
+                Ok(())
+            }
+        }
+    }
+
+    const PIECES: u32 = 4;
+    const LEN: u64 = (PIECES as usize * CHAIN_BLOCK_LEN) as u64;
+
+    fn prepared(ends_after: u32, urgent_after: u32) -> (u32, bool, usize) {
+        let dir = tempfile::tempdir().unwrap();
+        let env = RealEnv::new(dir.path());
+        env.create_dir_all(Path::new(LOG_DIR)).unwrap();
+        let hurry = Hurry::default();
+        let asked = Asked { times: Cell::new(0), ends_after, urgent_after, hurry: hurry.clone() };
+        let work = Work::Prepare { segment: SegmentId::new(1), len: LEN, free_min: 0, hurry };
+        let made = execute_at(&asked, &env, DiskOp { token: 1, work }).result.is_ok();
+        (asked.times.get(), made, std::fs::read_dir(dir.path().join(LOG_DIR)).unwrap().count())
+    }
+
+    /// Why: a commit waits for one piece at most, what has become urgent waits for nothing, and what is given up leaves nothing.
+    #[test]
+    fn a_segment_is_prewritten_piece_by_piece() {
+        assert_eq!(prepared(u32::MAX, 0), (PIECES, true, 1));
+        assert_eq!(prepared(u32::MAX, 2), (2, true, 1));
+        assert_eq!(prepared(2, 0), (3, false, 0));
+    }
 }

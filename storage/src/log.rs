@@ -26,7 +26,8 @@
 //!   proven moves to a new segment with new checksums and the same LSNs; a failure on the way ends the log.
 //! - A further copy that the host requires ([`Sink`](crate::Sink)) gets what every commit carries, and a batch is
 //!   durable when the local sync and every copy have answered.
-//! - Behind the watermark, on the other lane: the next segment is prewritten, full ones are sealed.
+//! - Behind the watermark, on the other lane: further segments are prewritten, full ones are sealed. A rush goes into what stands ready;
+//!   that work takes what the commits leave of the disk, as long as it comes in time ([`Hurry`](crate::disk::Hurry)).
 //!
 //! Invariants, with the test that holds each:
 //! - I2, nothing is published before its sync returned Ok: `nothing_is_durable_before_its_sync_returned`;
@@ -44,8 +45,8 @@ use std::sync::Arc;
 
 use self::copies::Attached;
 use self::rewrite::Rewrite;
-pub(crate) use self::segments::{Closing, Spare};
-use self::segments::{Current, Sealing};
+pub(crate) use self::segments::{Closing, SPARES_MAX, Spare, Spares};
+use self::segments::{Current, Preparing, Sealing};
 pub use self::types::{Appended, Full, LogOptions, LogState, Progress};
 use arrayvec::ArrayVec;
 
@@ -100,8 +101,9 @@ pub struct Log {
     copies: Attached,
 
     current: Option<Current>,
-    spare: Option<Spare>,
-    preparing: Option<(u64, SegmentId)>,
+    /// Oldest first.
+    spares: Spares,
+    preparing: Option<Preparing>,
     prepare_at_us: u64,
     /// A record was turned away because no segment could be prepared.
     deferring: bool,
@@ -170,7 +172,8 @@ pub(crate) struct Start {
     pub(crate) received_at_us: i64,
     pub(crate) partition_seq: Box<[u64; PARTITIONS as usize]>,
     pub(crate) next_segment: SegmentId,
-    pub(crate) spare: Spare,
+    /// At least one.
+    pub(crate) spares: Spares,
     pub(crate) closing: VecDeque<Closing>,
     /// The newest sealed segment and its chain.
     pub(crate) newest_chain: (SegmentId, ChainHash),
@@ -208,7 +211,7 @@ impl Log {
             rewrite: None,
             copies: Attached::default(),
             current: None,
-            spare: Some(start.spare),
+            spares: start.spares,
             preparing: None,
             prepare_at_us: 0,
             deferring: false,
@@ -243,7 +246,7 @@ impl Log {
             && self.filling.is_none()
             && self.closed.is_empty()
             && self.retained.is_none()
-            && (self.spare.is_some() || self.current.is_some())
+            && (!self.spares.is_empty() || self.current.is_some())
     }
 
     /// Takes a record into the filling batch. Nothing is durable yet.
@@ -306,7 +309,7 @@ impl Log {
         };
         let room = self.current.as_ref().map_or(0, |current| current.limit().saturating_sub(next));
         let rotate = usize_of(room) < need || self.seal_asked;
-        if rotate && self.spare.is_none() {
+        if rotate && self.spares.is_empty() {
             // Not while one is on its way for the first time: that is the ordinary wait for the disk.
             self.deferring |= self.prepare_at_us > 0;
             return Err(Full::Wait);
@@ -380,6 +383,7 @@ impl Log {
         if self.state != LogState::Failed {
             self.prepare_spare(now, ops);
             self.seal_next(now, ops);
+            self.hurry_behind();
         }
         Progress {
             durable: self.durable,
@@ -414,7 +418,7 @@ impl Log {
                     self.commit_failed(flight, error, ops);
                 }
             }
-        } else if self.preparing.is_some_and(|(expected, _)| expected == token) {
+        } else if self.preparing.as_ref().is_some_and(|it| it.token == token) {
             self.prepared(now, result);
         } else if let Some(sealing) = self.sealing.take_if(|sealing| sealing.token == token) {
             self.sealed(now, sealing, result, sealed);
@@ -647,8 +651,7 @@ impl Log {
 
     fn wake_at(&self) -> Option<u64> {
         let marker = self.marker_at().filter(|due| self.state == LogState::Healthy && *due < u64::MAX);
-        let prepare = (self.spare.is_none() && self.preparing.is_none() && self.prepare_at_us > 0)
-            .then_some(self.prepare_at_us);
+        let prepare = (self.lacks_spare() && self.prepare_at_us > 0).then_some(self.prepare_at_us);
         let seal = (!self.closing.is_empty() && self.seal_at_us > 0).then_some(self.seal_at_us);
         let waits = [marker, prepare, seal, self.copies.wake_at()];
         if self.state == LogState::Failed { None } else { waits.into_iter().flatten().min() }

@@ -36,12 +36,14 @@ use self::plan::{Plan, plan};
 use self::reading::{Closed, Reading, seen};
 use self::survey::{Life, META_PATH, Seen, Survey, survey};
 pub(crate) use self::survey::{footer_of, read_range, read_whole};
+use arrayvec::ArrayVec;
+
 use crate::batch::Target;
 use crate::disk::{self, LOG_DIR, execute, segment_path};
 use crate::env::{Env, LockGuard, replace_file};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, Meta, SegmentFooter};
-use crate::log::{Closing, Log, LogOptions, LogState, Spare, Start};
+use crate::log::{Closing, Log, LogOptions, LogState, SPARES_MAX, Spare, Spares, Start};
 use crate::planted::planted;
 use crate::position::{Location, Lsn, SegmentId};
 use crate::reader::{Damage, Entry, LogReader, Seal, SealedSegment, Shared};
@@ -182,7 +184,7 @@ fn recover_over(
         ..RecoveryReport::default()
     };
     let reused = reusable(&survey, &plan, &options);
-    let spare_id = reused.unwrap_or(survey.highest.next());
+    let spare_id = reused.first().copied().unwrap_or(survey.highest.next());
     let mut reading = Reading::new(&survey, &plan, spare_id).behind(&survey.begin);
     let index = schema.map(|schema| open_index(&env, schema, &survey, &plan, true)).transpose()?;
     if let Some(index) = &index {
@@ -206,16 +208,16 @@ fn recover_over(
     }
 
     let (at_once, later) = asides(&survey, &plan, reading.tail_records > 0);
-    put_aside(&*env, &survey, &plan, reused, reading.damaged.is_empty(), &at_once)?;
+    put_aside(&*env, &survey, &plan, &reused, reading.damaged.is_empty(), &at_once)?;
     replace_file(&*env, Path::new(META_PATH), &Meta { epoch }.encode())?;
-    let spare = spare_for(&env, spare_id, reused, &options, reading.tail.len())?;
+    let spares = spares_for(&env, spare_id, &reused, &options, reading.tail.len())?;
 
     report.records = reading.records;
     report.first = reading.first;
     report.rewritten = u64::from(reading.tail_records);
     report.cut = reading.cut;
     report.damaged = std::mem::take(&mut reading.damaged);
-    let mut log = start(&env, lock, options, epoch, spare, &survey, &plan, reading)?;
+    let mut log = start(&env, lock, options, epoch, spares, &survey, &plan, reading)?;
     if !later.is_empty() && !planted!(42) {
         // Only now: a crash before this finds their records once more.
         for id in later {
@@ -272,8 +274,8 @@ fn next_epoch(survey: &Survey, mirror: u32) -> Result<u32, Error> {
     newest.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Corrupt, "the epochs are used up"))
 }
 
-/// A prewritten segment that is still all zeros and comes behind everything else.
-fn reusable(survey: &Survey, plan: &Plan, options: &LogOptions) -> Option<SegmentId> {
+/// Prewritten segments that are still all zeros and come behind everything else, in order.
+fn reusable(survey: &Survey, plan: &Plan, options: &LogOptions) -> ArrayVec<SegmentId, SPARES_MAX> {
     let newest = survey.segments.iter().filter(|seen| !seen.blank).map(|seen| seen.id).max();
     let fits = |seen: &&Seen| {
         seen.len == options.segment_len
@@ -281,7 +283,7 @@ fn reusable(survey: &Survey, plan: &Plan, options: &LogOptions) -> Option<Segmen
             && plan.blank.contains(&seen.id)
             && newest.is_none_or(|id| id < seen.id)
     };
-    survey.segments.iter().find(fits).map(|seen| seen.id)
+    survey.segments.iter().filter(fits).map(|seen| seen.id).take(SPARES_MAX).collect()
 }
 
 /// Path of a segment that is set aside.
@@ -306,7 +308,7 @@ fn put_aside(
     env: &dyn Env,
     survey: &Survey,
     plan: &Plan,
-    reused: Option<SegmentId>,
+    reused: &[SegmentId],
     undamaged: bool,
     at_once: &[SegmentId],
 ) -> Result<(), Error> {
@@ -324,7 +326,7 @@ fn put_aside(
         remove_leftover(env, &dir.join(name))?;
     }
     // With damage about, a file of zeros might be what is left of a segment: it stays for those who look.
-    for id in plan.blank.iter().filter(|id| undamaged && Some(**id) != reused) {
+    for id in plan.blank.iter().filter(|id| undamaged && !reused.contains(id)) {
         env.remove(&segment_path(*id))?;
     }
     env.sync_dir(dir)
@@ -338,21 +340,27 @@ fn remove_leftover(env: &dyn Env, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The segment that the tail or the next record goes to. A tail longer than the options' segments, after they
+/// The segments that the tail and the next records go to. A tail longer than the options' segments, after they
 /// were made smaller, gets a segment of its own length.
-fn spare_for(
+fn spares_for(
     env: &Arc<dyn Env>,
     id: SegmentId,
-    reused: Option<SegmentId>,
+    reused: &[SegmentId],
     options: &LogOptions,
     tail_len: usize,
-) -> Result<Spare, Error> {
+) -> Result<Spares, Error> {
     let tail = (tail_len as u64).saturating_add(HEADER_BLOCK_LEN * 2 + FOOTER_BLOCK_LEN);
     let len = options.segment_len.max(tail.next_multiple_of(HEADER_BLOCK_LEN));
-    if reused.is_some() && len == options.segment_len {
-        return Ok(Spare { id, file: env.open(&segment_path(id))?, len });
+    let standing =
+        |id: SegmentId| Ok(Spare { id, file: env.open(&segment_path(id))?, len: options.segment_len });
+    if len == options.segment_len && !reused.is_empty() {
+        return reused.iter().map(|id| standing(*id)).collect();
     }
-    Ok(Spare { id, file: disk::prepare(&**env, id, len)?, len })
+    let mut spares = Spares::from_iter([Spare { id, file: disk::prepare(&**env, id, len)?, len }]);
+    for id in reused.iter().skip(1) {
+        spares.push(standing(*id)?);
+    }
+    Ok(spares)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the one place where everything found comes together")]
@@ -361,7 +369,7 @@ fn start(
     lock: LockGuard,
     options: LogOptions,
     epoch: u32,
-    spare: Spare,
+    spares: Spares,
     survey: &Survey,
     plan: &Plan,
     reading: Reading<'_>,
@@ -414,8 +422,8 @@ fn start(
         proven: reading.stays,
         received_at_us: reading.numbers.received_at_us,
         partition_seq: reading.numbers.sequences(),
-        next_segment: survey.highest.max(spare.id).next(),
-        spare,
+        next_segment: spares.iter().fold(survey.highest, |highest, spare| highest.max(spare.id)).next(),
+        spares,
         closing,
         newest_chain,
         first_chain: before,

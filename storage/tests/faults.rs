@@ -517,15 +517,38 @@ fn tries_on_a_full_disk_leave_no_files_behind() {
 #[test]
 fn a_segment_whose_name_cannot_be_synced_does_not_stay() {
     let mut machine = Machine::new();
+    while machine.append(b"the last one opens the second segment").location.segment == SegmentId::new(1) {
+        machine.rest();
+    }
     machine.faults(|knobs| knobs.fail_next_dir_syncs = 3);
-    let _ = machine.append(b"opens the first segment, and has the second prepared");
     for _ in 0..3 {
         machine.rest();
-        assert_eq!(machine.names().len(), 1, "{:?}", machine.names());
+        assert_eq!(machine.names().len(), 2, "{:?}", machine.names());
         machine.env.advance(OPTIONS.prepare_retry_us, 0);
     }
     machine.rest();
-    assert_eq!(machine.names().len(), 2, "{:?}", machine.names());
+    assert_eq!(machine.names().len(), 3, "{:?}", machine.names());
+}
+
+// While no segment is open one stands ready and another is prepared: that one was taken for the way out.
+#[test]
+fn a_segment_that_cannot_be_prepared_is_no_second_failure_while_another_stands_ready() {
+    let mut machine = Machine::new();
+    let appended = machine.append(b"acknowledged, and kept until something proves it");
+    assert_eq!(machine.rest().durable, appended.lsn);
+    machine.log.seal();
+    machine.step();
+    // Of the sync that asks for late errors, and of the segment that is prepared.
+    machine.faults(|knobs| knobs.sync_error = ALWAYS);
+    machine.disk();
+    machine.faults(|knobs| knobs.sync_error = 0);
+    assert_eq!((machine.env.stats().sync_errors, machine.names().len()), (2, 2));
+    let progress = machine.step();
+    assert_ne!(progress.state, LogState::Failed);
+    machine.env.advance(OPTIONS.prepare_retry_us, 0);
+    assert_eq!(machine.rest().state, LogState::Healthy);
+    let appended = machine.append(b"again");
+    assert_eq!(machine.rest().durable, appended.lsn);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ofd_storage::{
-    Driver, Env, ErrorKind, Location, LogOptions, LogReader, Lsn, NO_PARTITION, NewRecord, Position, RealEnv,
-    RecordKind, RecoveryReport, recover,
+    DiskQueue, Driver, Env, ErrorKind, Location, Log, LogOptions, LogReader, Lsn, NO_PARTITION, NewRecord,
+    Position, RealEnv, RecordKind, RecoveryReport, recover,
 };
 
 /// Small enough that a few hundred records fill several segments.
@@ -336,4 +336,92 @@ fn flip(path: &Path, at: usize) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, at as u64).unwrap();
     file.write_all_at(&[byte[0] ^ 0x10], at as u64).unwrap();
+}
+
+/// A log with its disk, stepped by hand.
+struct ByHand {
+    env: Arc<dyn Env>,
+    queue: Box<dyn DiskQueue>,
+    log: Log,
+}
+
+impl ByHand {
+    fn open(house: &House, options: LogOptions) -> Self {
+        let env = house.env();
+        let (log, _) = recover(Arc::clone(&env), options, &mut |_, _| {}).unwrap();
+        Self { queue: env.queue(Arc::new(|| {})).unwrap(), env, log }
+    }
+
+    fn step(&mut self) {
+        let (mut completions, mut ops) = (Vec::new(), Vec::new());
+        self.queue.poll(&mut completions);
+        self.log.step(self.env.now(), &mut completions, &mut ops);
+        ops.into_iter().for_each(|op| self.queue.submit(op));
+    }
+
+    fn step_until(&mut self, done: impl Fn(&Log) -> bool) {
+        while !done(&self.log) {
+            self.step();
+            std::thread::yield_now();
+        }
+    }
+
+    /// The segment that a record came to, when it is durable.
+    fn append(&mut self) -> u64 {
+        loop {
+            if let Ok(appended) = self.log.append(self.env.now(), record(&[&[7; 1000]], 0)) {
+                self.step_until(|log| log.durable() >= appended.lsn);
+                return appended.location.segment.get().into();
+            }
+            self.step();
+        }
+    }
+}
+
+impl House {
+    /// Names and inodes of all there is in the folder of the log besides its metadata.
+    fn files(&self) -> Vec<(String, u64)> {
+        use std::os::unix::fs::DirEntryExt as _;
+        let entries = std::fs::read_dir(self.log_dir()).unwrap().map(Result::unwrap);
+        let mut files: Vec<_> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.ino())).collect();
+        files.retain(|(name, _)| name != "meta");
+        files.sort();
+        files
+    }
+
+    fn has_segments(&self, many: usize) -> bool {
+        self.segments().len() >= many && self.files().len() == many
+    }
+}
+
+/// Why: a rush has the segment that it opens and the next one, and a start does not write again what is ready.
+#[test]
+fn two_segments_stand_ready_and_the_next_start_takes_both() {
+    let house = House::new();
+    let mut log = ByHand::open(&house, SMALL);
+    log.step_until(|_| house.has_segments(2));
+    let ready = house.files();
+    drop(log);
+    let mut log = ByHand::open(&house, SMALL);
+    assert_eq!(house.files(), ready);
+    assert_eq!(log.append(), 1);
+    (0..100).for_each(|_| log.step());
+    assert_eq!(house.files(), ready, "one stands ready besides the open one");
+    while log.append() == 1 {}
+    log.step_until(|_| house.has_segments(3));
+    assert_eq!(house.files()[..2], ready);
+}
+
+/// Why: a process that asks for a minute's work would wait for zeros that nobody writes to, or leave a file half made.
+#[test]
+fn a_log_that_ends_leaves_no_segment_half_made() {
+    let house = House::new();
+    for _ in 0..3 {
+        let mut log = ByHand::open(&house, LogOptions::DEFAULT);
+        log.step();
+        drop(log);
+        let names: Vec<_> = house.files().into_iter().map(|(name, _)| name).collect();
+        assert!(names.iter().all(|name| name.ends_with(".seg")), "{names:?}");
+    }
 }

@@ -19,6 +19,7 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -29,7 +30,7 @@ use rustix::fs::{AtFlags, FileType, OFlags};
 use rustix::io::Errno;
 
 use super::{CoreClock, CoreTime, DirEntry, DiskQueue, Env, File, LockGuard, Now, Task, Wake};
-use crate::disk::{Completion, DiskOp, Lane, execute};
+use crate::disk::{Completion, DiskOp, Lane, Pace, execute_at};
 use crate::error::{Error, ErrorKind};
 use crate::mmap::{self, Advice};
 
@@ -230,11 +231,13 @@ impl Env for RealEnv {
 
     fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
         let (done, completions) = mpsc::channel();
+        let commits = Arc::new(Commits::default());
         Ok(Box::new(RealQueue {
-            commit: Some(self.lane("ofd-commit", &done, &wake)?),
-            background: Some(self.lane("ofd-background", &done, &wake)?),
+            commit: Some(self.lane("ofd-commit", &done, &wake, &commits)?),
+            background: Some(self.lane("ofd-background", &done, &wake, &commits)?),
             completions,
             env: self.clone(),
+            commits,
             wake,
             small: None,
         }))
@@ -242,14 +245,20 @@ impl Env for RealEnv {
 }
 
 impl RealEnv {
-    fn lane(&self, name: &str, done: &Sender<Completion>, wake: &Wake) -> Result<LaneThread, Error> {
+    fn lane(
+        &self,
+        name: &str,
+        done: &Sender<Completion>,
+        wake: &Wake,
+        commits: &Arc<Commits>,
+    ) -> Result<LaneThread, Error> {
         let (ops, incoming) = mpsc::channel::<DiskOp>();
-        let (env, done, wake) = (self.clone(), done.clone(), Arc::clone(wake));
+        let (env, done, wake, commits) = (self.clone(), done.clone(), Arc::clone(wake), Arc::clone(commits));
         let task = self.spawn(
             name,
             Box::new(move || {
                 for op in incoming {
-                    if done.send(execute(&env, op)).is_err() {
+                    if done.send(commits.execute(&env, op)).is_err() {
                         return;
                     }
                     wake();
@@ -265,6 +274,57 @@ struct LaneThread {
     task: Box<dyn Task>,
 }
 
+/// How long no commit may have been on its way for the disk to count as quiet.
+const QUIET: Duration = Duration::from_millis(1);
+/// How long a mebibyte of what is not urgent is put off at most: so that a disk that is never quiet still gets 64 MiB a second of it.
+const PUT_OFF_MAX: Duration = Duration::from_millis(16);
+
+/// What the lanes of a queue know of each other. A device does not tell what is urgent: where zeros of a segment to come stand before
+/// a sync, the sync takes as long as both.
+#[derive(Default)]
+struct Commits {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// Begun when a piece of other work was done last.
+    seen: AtomicU64,
+    /// The queue ends: what is not urgent is not waited for.
+    ending: AtomicBool,
+}
+
+impl Commits {
+    /// Does an operation of either lane.
+    fn execute(&self, env: &RealEnv, op: DiskOp) -> Completion {
+        if op.lane() == Lane::Background {
+            return execute_at(self, env, op);
+        }
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let completion = execute_at(self, env, op);
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        completion
+    }
+
+    /// No commit is on its way, and none was begun since the last look.
+    fn are_quiet(&self) -> bool {
+        let (ended, begun) = (self.ended.load(Ordering::Relaxed), self.begun.load(Ordering::Relaxed));
+        self.seen.swap(begun, Ordering::Relaxed) == begun && ended == begun
+    }
+}
+
+impl Pace for Commits {
+    fn give_way(&self, not_urgent: &dyn Fn() -> bool) -> Result<(), Error> {
+        let since = Instant::now();
+        loop {
+            if self.ending.load(Ordering::Relaxed) {
+                return Err(Error::new(ErrorKind::Retry, "the log ends before this is needed"));
+            }
+            if self.are_quiet() || !not_urgent() || since.elapsed() >= PUT_OFF_MAX {
+                return Ok(());
+            }
+            thread::sleep(QUIET);
+        }
+    }
+}
+
 /// A commit of at most so many bytes is done by the thread that polls. Handing it to the lane's thread wakes two
 /// sleepers, some 25 µs beside a sync of 100; what the caller could do meanwhile, filling the next batch, takes less
 /// for so few records. Larger ones overlap with the filling, which pays for the wakes.
@@ -277,6 +337,7 @@ struct RealQueue {
     background: Option<LaneThread>,
     completions: Receiver<Completion>,
     env: RealEnv,
+    commits: Arc<Commits>,
     wake: Wake,
     /// A commit that the next poll does itself. It is submitted when no other is on its way, and overtakes nothing but one that is not begun
     /// any more, since the one before it has failed. One that goes ahead of it is not small: this one goes to its thread before it.
@@ -314,7 +375,7 @@ impl DiskQueue for RealQueue {
 
     fn poll(&mut self, completions: &mut Vec<Completion>) {
         if let Some(op) = self.small.take() {
-            completions.push(execute(&self.env, op));
+            completions.push(self.commits.execute(&self.env, op));
         }
         completions.extend(self.completions.try_iter());
     }
@@ -325,6 +386,7 @@ impl Drop for RealQueue {
         if let Some(op) = self.small.take() {
             self.send(op);
         }
+        self.commits.ending.store(true, Ordering::Relaxed);
         for lane in [self.commit.take(), self.background.take()].into_iter().flatten() {
             let LaneThread { ops, task } = lane;
             drop(ops);
@@ -477,6 +539,34 @@ impl CoreClock for ThreadClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Why: without an end of it a busy door would keep the next segment from being ready, or a log from ending.
+    #[test]
+    fn other_work_gives_way_to_commits_for_a_while() {
+        let commits = Commits::default();
+        let asked = std::cell::Cell::new(0);
+        let times = |count: u32| {
+            asked.set(0);
+            let given = commits.give_way(&|| {
+                asked.set(asked.get() + 1);
+                asked.get() < count
+            });
+            (given.is_ok(), asked.get())
+        };
+        assert_eq!(times(1), (true, 0), "nobody commits");
+        commits.begun.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(times(3), (true, 3), "urgent at the third look");
+        let (given, looks) = times(u32::MAX);
+        assert!(given && looks > 1, "not for ever: {looks} looks");
+        commits.ended.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(times(1), (true, 0), "it is over, and none has begun since the last look");
+        commits.begun.fetch_add(1, Ordering::Relaxed);
+        commits.ended.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(times(1), (true, 1), "another one was there meanwhile");
+        commits.begun.fetch_add(1, Ordering::Relaxed);
+        commits.ending.store(true, Ordering::Relaxed);
+        assert_eq!(times(u32::MAX), (false, 0));
+    }
 
     /// Why: who follows the log gives way by these numbers; without them nobody would, and no other test would notice.
     #[test]

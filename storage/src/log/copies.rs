@@ -85,7 +85,7 @@ impl Log {
             ));
         }
         let held = sink.poll(now)?;
-        if let Some(spare) = &self.spare {
+        for spare in &self.spares {
             sink.prepare(spare.id, spare.len);
         }
         self.copies.copies.push(Attachment { sink, failure, held, lost: false });

@@ -130,9 +130,9 @@ impl Log {
         self.rewrite = Some(Rewrite { again, first_write: first_write.max(1), cuts, arrival: None });
     }
 
-    /// Whether a failed batch still waits for a segment to go to.
+    /// Whether a failed batch waits for a segment to go to, and none stands ready.
     pub(super) fn seeks_way_out(&self) -> bool {
-        self.rewrite.as_ref().is_some_and(|rewrite| !rewrite.again.is_empty())
+        self.spares.is_empty() && self.rewrite.as_ref().is_some_and(|rewrite| !rewrite.again.is_empty())
     }
 
     /// What stays of a segment waits for its seal; a segment of which nothing stays goes.
@@ -224,7 +224,7 @@ impl Log {
 
     /// The records that recovery could not prove: written again like those of a failed sync.
     pub(super) fn rewrite_tail(&mut self, mut records: Vec<u8>, count: u32) {
-        let Some(spare) = self.spare.as_ref().filter(|_| count > 0) else { return };
+        let Some(spare) = self.spares.first().filter(|_| count > 0) else { return };
         records.splice(0..0, [0; BATCH_HEADER_LEN]);
         // A target that stands for the place they come from; nothing is read from there or written to it.
         let stamp = SegmentStamp { segment: SegmentId::default(), epoch: 0, nonce: 0 };

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
 use super::{Log, LogState};
 use crate::batch::Target;
-use crate::disk::{DiskOp, Done, Work};
+use crate::disk::{DiskOp, Done, Hurry, Work};
 use crate::env::{File, Now};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter, SegmentStamp};
@@ -30,12 +32,18 @@ impl Current {
     }
 }
 
+/// Segments that stand ready at most: one ahead of the open one, and, while none is open, the one that will be.
+pub(crate) const SPARES_MAX: usize = 2;
+
 /// A prewritten segment that nobody has written to.
 pub(crate) struct Spare {
     pub(crate) id: SegmentId,
     pub(crate) file: Arc<dyn File>,
     pub(crate) len: u64,
 }
+
+/// Those that stand ready, oldest first.
+pub(crate) type Spares = ArrayVec<Spare, SPARES_MAX>;
 
 /// A segment that takes no more batches and waits for its seal.
 pub(crate) struct Closing {
@@ -57,12 +65,20 @@ pub(crate) struct Closing {
     pub(crate) give_back: bool,
 }
 
+/// A segment that is being prewritten.
+pub(super) struct Preparing {
+    pub(super) token: u64,
+    segment: SegmentId,
+    hurry: Hurry,
+}
+
 /// A seal on its way.
 pub(super) struct Sealing {
     pub(super) token: u64,
     pub(super) closing: Closing,
     /// Without its chain.
     pub(super) footer: SegmentFooter,
+    hurry: Hurry,
 }
 
 /// SplitMix64: spreads the random seed of the process over the segments.
@@ -74,7 +90,7 @@ fn nonce_of(seed: u64, segment: SegmentId) -> u64 {
 }
 
 impl Log {
-    /// Makes the spare the open segment; its first record will be the next one.
+    /// Makes the oldest spare the open segment; its first record will be the next one.
     pub(super) fn open_spare(&mut self) {
         let Some((target, entry)) = self.take_spare(self.next_lsn) else { return };
         self.shared.table_mut().insert(target.stamp.segment, entry);
@@ -84,7 +100,7 @@ impl Log {
 
     /// Gives the spare a life that begins with `base`, and says what readers will have to know of it.
     pub(super) fn take_spare(&mut self, base: Lsn) -> Option<(Arc<Target>, Entry)> {
-        let Spare { id, file, len } = self.spare.take()?;
+        let Spare { id, file, len } = self.spares.pop_at(0)?;
         let stamp = SegmentStamp { segment: id, epoch: self.epoch, nonce: nonce_of(self.seed, id) };
         let block_len = self.options.block_len;
         let entry = Entry {
@@ -139,30 +155,66 @@ impl Log {
         }
     }
 
-    /// One segment is always ready ahead.
+    /// Whether another segment should stand ready, and none is on its way.
+    pub(super) fn lacks_spare(&self) -> bool {
+        let open = usize::from(self.current.is_some());
+        // A start waits for the first one, an end for no more than it needs.
+        let wanted = if self.hurry { 1 } else { SPARES_MAX.saturating_sub(open) };
+        self.spares.len() < wanted && self.preparing.is_none()
+    }
+
+    /// What is done behind the watermark is put off for commits as long as it comes in time. It is the same for every segment, a prewriting and
+    /// a seal, and goes on evenly while one is used: a rush that ends in the first quarter of it has the disk for itself, and a log that is
+    /// filled without a pause does not have to wait for all of it at once.
+    pub(super) fn hurry_behind(&self) {
+        let eighth = self.options.segment_len / 8;
+        // Eight bytes of it for three of commits, from this eighth on.
+        let due_from = |eighths: u64| {
+            self.current.as_ref().map_or(u64::MAX, |current| {
+                u64::from(current.next).saturating_sub(eighths.saturating_mul(eighth)).saturating_mul(8) / 3
+            })
+        };
+        let mut of_seal = due_from(5);
+        if let Some(preparing) = self.preparing.as_ref().filter(|_| self.spares.is_empty()) {
+            preparing.hurry.up_to(due_from(2));
+            // It may wait for a seal.
+            of_seal = of_seal.max(due_from(2));
+        }
+        if let Some(sealing) = &self.sealing {
+            sealing.hurry.up_to(of_seal);
+            if !self.closing.is_empty() {
+                // It is late.
+                sealing.hurry.up();
+                self.preparing.iter().for_each(|it| it.hurry.up());
+            }
+        }
+    }
+
+    /// Further segments are always ready ahead.
     pub(super) fn prepare_spare(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        let wanted = self.spare.is_none() && self.preparing.is_none() && self.state != LogState::Closed;
+        let wanted = self.lacks_spare() && self.state != LogState::Closed;
         if !wanted || now.mono_us < self.prepare_at_us {
             return;
         }
         let (token, segment) = (self.next_token(), self.next_segment);
-        self.preparing = Some((token, segment));
+        let hurry = Hurry::default();
+        self.preparing = Some(Preparing { token, segment, hurry: hurry.clone() });
         let len = self.options.segment_len;
         self.copies.each(|sink| sink.prepare(segment, len));
         // The way out of a failed write is what the reserve is kept for.
         let free_min = if self.seeks_way_out() { 0 } else { self.options.low_water() };
-        ops.push(DiskOp { token, work: Work::Prepare { segment, len: self.options.segment_len, free_min } });
+        ops.push(DiskOp { token, work: Work::Prepare { segment, len, free_min, hurry } });
     }
 
     pub(super) fn prepared(&mut self, now: Now, result: Result<Done, Error>) {
-        let Some((_, id)) = self.preparing.take() else { return };
+        let Some(Preparing { segment: id, .. }) = self.preparing.take() else { return };
         match result {
             Ok(Done::Prepared(file)) => {
                 self.prepare_at_us = 0;
                 self.deferring = false;
                 // A try that failed has left nothing: the next one takes the same number.
                 self.next_segment = id.next();
-                self.spare = Some(Spare { id, file, len: self.options.segment_len });
+                self.spares.push(Spare { id, file, len: self.options.segment_len });
             }
             Ok(_) => {}
             // Refused for the low-water mark before the failure came: now the reserve is there to be used.
@@ -223,8 +275,10 @@ impl Log {
         let (file, len) = (Arc::clone(&closing.target.file), closing.target.len);
         let write = !closing.poisoned || planted!(15);
         let give_back = closing.give_back;
-        ops.push(DiskOp { token, work: Work::Seal { file, footer, len, write, give_back } });
-        self.sealing = Some(Sealing { token, closing, footer });
+        let hurry = Hurry::default();
+        let work = Work::Seal { file, footer, len, write, give_back, hurry: hurry.clone() };
+        ops.push(DiskOp { token, work });
+        self.sealing = Some(Sealing { token, closing, footer, hurry });
     }
 
     pub(super) fn sealed(
@@ -266,5 +320,69 @@ impl Log {
                 self.closing.push_front(Closing { poisoned: true, tried: true, ..closing });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
+    use super::*;
+    use crate::env::{Env, RealEnv};
+    use crate::log::LogOptions;
+    use crate::record::{NO_PARTITION, NewRecord};
+    use crate::recover::recover;
+
+    const OPTIONS: LogOptions =
+        LogOptions { segment_len: 64 << 10, batch_len_max: 4096, block_len: 512, ..LogOptions::DEFAULT };
+
+    /// Steps the log and does what it asks for, but no segment is ever prepared.
+    fn step(env: &dyn Env, log: &mut Log) {
+        let (mut completions, mut ops) = (Vec::new(), Vec::new());
+        loop {
+            log.step(env.now(), &mut completions, &mut ops);
+            let now: Vec<_> = ops.drain(..).filter(|op| op.name() != "prepare").collect();
+            if now.is_empty() {
+                return;
+            }
+            completions.extend(now.into_iter().map(|op| crate::disk::execute(env, op)));
+        }
+    }
+
+    /// Why: before that a rush has the disk for itself; behind it, it is the rush that would have to wait.
+    #[test]
+    fn the_next_segment_is_due_while_the_middle_of_the_open_one_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
+        let (mut log, _) = recover(Arc::clone(&env), OPTIONS, &mut |_, _| {}).unwrap();
+        let parts: [&[u8]; 1] = [&[7; 1000]];
+        let kind = crate::record::RecordKind::Document;
+        let record =
+            NewRecord { kind, flags: 0, partition: NO_PARTITION, key_id: 0, answer_code: 0, parts: &parts };
+        step(&*env, &mut log);
+        assert!(log.preparing.is_some() && log.spares.len() == 1, "none is open: a second one is on its way");
+        let mut due = Vec::new();
+        loop {
+            let used = match log.append(env.now(), record) {
+                Ok(appended) => u64::from(appended.location.offset),
+                Err(full) => {
+                    assert!(matches!(full, super::super::Full::Wait), "{full}");
+                    break;
+                }
+            };
+            step(&*env, &mut log);
+            let preparing = log.preparing.as_ref().unwrap();
+            due.push((used, preparing.hurry.is_due(0), preparing.hurry.is_due(OPTIONS.segment_len - 1)));
+        }
+        // From a quarter to five eighths of it, a batch more or less.
+        let (eighth, batch) = (OPTIONS.segment_len / 8, 8192);
+        for (used, first, last) in &due {
+            assert!(*first || *used < 2 * eighth + batch, "{due:?}");
+            assert!(!first || *used > 2 * eighth - batch, "{due:?}");
+            assert!(*last || *used < 5 * eighth + batch, "{due:?}");
+            assert!(!last || *used > 5 * eighth - batch, "{due:?}");
+        }
+        assert!(
+            due.iter().any(|it| !it.1) && due.iter().any(|it| it.1 && !it.2) && due.iter().any(|it| it.2)
+        );
     }
 }
