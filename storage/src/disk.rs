@@ -56,10 +56,10 @@ pub(crate) enum Work {
     /// The same for the mirror: never in the thread that polls, which has the local disk to wait for.
     Mirror(Write),
     /// Makes a segment file of real zeros, durable under its name, if so many bytes are free.
-    Prepare { segment: SegmentId, len: u64, free_min: u64, hurry: Hurry },
+    Prepare { segment: SegmentId, len: u64, free_min: u64, due: Due },
     /// Reads a segment back, chains its hash and, unless the file is poisoned, writes the footer. `give_back`: at the end of
     /// a shorter file, where many blocks are unused.
-    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool, give_back: bool, hurry: Hurry },
+    Seal { file: Arc<dyn File>, footer: SegmentFooter, len: u64, write: bool, give_back: bool, due: Due },
     /// Reads a segment of the mirror back and, if it is the one that was sealed, writes the same footer.
     SealMirror { file: Arc<dyn File>, footer: SegmentFooter, len: u64 },
     /// Removes a prepared file that holds nothing.
@@ -91,29 +91,41 @@ impl Run {
     }
 }
 
-/// How many bytes of work behind the watermark are due by now: what goes beyond them a queue may put off for commits, piece by piece.
+/// How many bytes of a piece of work behind the watermark are due by now: what goes beyond them a queue may put off for commits, piece by piece.
 #[derive(Clone, Default)]
-pub(crate) struct Hurry(Arc<AtomicU64>);
+pub(crate) struct Due(Arc<Wanted>);
 
-impl Hurry {
+#[derive(Default)]
+struct Wanted {
+    bytes: AtomicU64,
+    by_nobody: AtomicBool,
+}
+
+impl Due {
     /// Of what is urgent from the beginning.
-    pub(crate) fn due() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    pub(crate) fn at_once() -> Self {
+        let due = Self::default();
+        due.up_to(u64::MAX);
+        due
     }
 
     /// So much is due; that never becomes less.
     pub(crate) fn up_to(&self, bytes: u64) {
-        self.0.fetch_max(bytes, Ordering::Relaxed);
-    }
-
-    /// All of it is due.
-    pub(crate) fn up(&self) {
-        self.up_to(u64::MAX);
+        self.0.bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 
     /// Is the byte at this place due?
-    pub(crate) fn is_due(&self, at: u64) -> bool {
-        at < self.0.load(Ordering::Relaxed)
+    pub(crate) fn has_reached(&self, at: u64) -> bool {
+        at < self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Nobody wants it any more: it ends with the next piece.
+    pub(crate) fn give_up(&self) {
+        self.0.by_nobody.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.0.by_nobody.load(Ordering::Relaxed)
     }
 }
 
@@ -139,16 +151,19 @@ impl Pace for AtOnce {
 #[derive(Clone, Copy)]
 struct Between<'a> {
     pace: &'a dyn Pace,
-    hurry: Option<&'a Hurry>,
+    due: Option<&'a Due>,
 }
 
 impl Between<'_> {
-    const AT_ONCE: Self = Between { pace: &AtOnce, hurry: None };
+    const AT_ONCE: Self = Between { pace: &AtOnce, due: None };
 
     /// Before the piece that begins at this place.
     fn pieces(&self, at: u64) -> Result<(), Error> {
-        match self.hurry {
-            Some(hurry) if !hurry.is_due(at) => self.pace.give_way(&|| !hurry.is_due(at)),
+        match self.due {
+            Some(due) if due.is_given_up() => Err(Error::new(ErrorKind::Retry, "nobody wants it any more")),
+            Some(due) if !due.has_reached(at) => {
+                self.pace.give_way(&|| !due.has_reached(at) && !due.is_given_up())
+            }
             _ => Ok(()),
         }
     }
@@ -223,15 +238,14 @@ pub(crate) fn execute_at(pace: &dyn Pace, env: &dyn Env, op: DiskOp) -> Completi
             Completion { token, result }
         }
         Work::Mirror(write) => Completion { token, result: commit(write) },
-        Work::Prepare { segment, len, free_min, hurry } => {
-            let between = Between { pace, hurry: Some(&hurry) };
+        Work::Prepare { segment, len, free_min, due } => {
+            let between = Between { pace, due: Some(&due) };
             let room = has_room(env, segment, free_min);
             let result = room.and_then(|()| prepare_at(between, env, segment, len)).map(Done::Prepared);
             Completion { token, result }
         }
-        Work::Seal { file, footer, len, write, give_back, hurry } => {
-            let how =
-                SealHow { write, give_back, wanted: None, between: Between { pace, hurry: Some(&hurry) } };
+        Work::Seal { file, footer, len, write, give_back, due } => {
+            let how = SealHow { write, give_back, wanted: None, between: Between { pace, due: Some(&due) } };
             let result = seal(&*file, footer, len, how).map(|chain| Done::Sealed { chain });
             Completion { token, result }
         }
@@ -426,7 +440,7 @@ mod tests {
         times: Cell<u32>,
         ends_after: u32,
         urgent_after: u32,
-        hurry: Hurry,
+        due: Due,
     }
 
     impl Pace for Asked {
@@ -434,7 +448,7 @@ mod tests {
             assert!(not_urgent(), "what is urgent gives way to nobody");
             self.times.set(self.times.get() + 1);
             if self.times.get() == self.urgent_after {
-                self.hurry.up();
+                self.due.up_to(u64::MAX);
                 assert!(!not_urgent());
             }
             if self.times.get() > self.ends_after {
@@ -452,9 +466,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let env = RealEnv::new(dir.path());
         env.create_dir_all(Path::new(LOG_DIR)).unwrap();
-        let hurry = Hurry::default();
-        let asked = Asked { times: Cell::new(0), ends_after, urgent_after, hurry: hurry.clone() };
-        let work = Work::Prepare { segment: SegmentId::new(1), len: LEN, free_min: 0, hurry };
+        let due = Due::default();
+        let asked = Asked { times: Cell::new(0), ends_after, urgent_after, due: due.clone() };
+        let work = Work::Prepare { segment: SegmentId::new(1), len: LEN, free_min: 0, due };
         let made = execute_at(&asked, &env, DiskOp { token: 1, work }).result.is_ok();
         (asked.times.get(), made, std::fs::read_dir(dir.path().join(LOG_DIR)).unwrap().count())
     }

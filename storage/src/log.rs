@@ -27,7 +27,7 @@
 //! - A further copy that the host requires ([`Sink`](crate::Sink)) gets what every commit carries, and a batch is
 //!   durable when the local sync and every copy have answered.
 //! - Behind the watermark, on the other lane: further segments are prewritten, full ones are sealed. A rush goes into what stands ready;
-//!   that work takes what the commits leave of the disk, as long as it comes in time ([`Hurry`](crate::disk::Hurry)).
+//!   that work takes what the commits leave of the disk, as long as it comes in time ([`Due`](crate::disk::Due)).
 //!
 //! Invariants, with the test that holds each:
 //! - I2, nothing is published before its sync returned Ok: `nothing_is_durable_before_its_sync_returned`;
@@ -381,9 +381,10 @@ impl Log {
             LogState::Failed | LogState::Closed => {}
         }
         if self.state != LogState::Failed {
-            self.prepare_spare(now, ops);
+            // In this order: a seal that was asked for does not stand behind zeros for later.
             self.seal_next(now, ops);
-            self.hurry_behind();
+            self.prepare_spare(now, ops);
+            self.tell_what_is_due();
         }
         Progress {
             durable: self.durable,
@@ -668,6 +669,7 @@ impl Log {
     pub fn shutdown(&mut self) {
         self.shutting_down = true;
         self.hurry = true;
+        self.give_up_preparing();
         // The hot path of `append` looks at the filling batch alone: without one it asks `make_room`.
         self.close_filling();
     }

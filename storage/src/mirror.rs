@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::disk::{Completion, DiskOp, Done, Hurry, Work, Write, execute};
+use crate::disk::{Completion, DiskOp, Done, Due, Work, Write, execute};
 use crate::env::{DiskQueue, Env, File, LockGuard, Now, Wake};
 use crate::error::{Error, ErrorKind};
 use crate::planted::planted;
@@ -175,7 +175,7 @@ impl MirrorSink {
             // Bytes that somebody waits for may have the last of the disk, as after a failed local write.
             let urgent = self.waiting.iter().any(|carried| carried.segment == segment);
             let free_min = if urgent { 0 } else { self.options.free_bytes_min };
-            let token = self.submit(Work::Prepare { segment, len, free_min, hurry: Hurry::due() });
+            let token = self.submit(Work::Prepare { segment, len, free_min, due: Due::at_once() });
             self.preparing = Some((token, segment));
             moved = true;
         }

@@ -228,7 +228,9 @@ fn recover_over(
     report.durable = log.durable();
     if let Some(mirror) = env.mirror() {
         let reader = log.reader();
-        let sink = mirror_lock.map(|lock| mirror::bring_up(&*env, lock, &options, &reader, &mut mirrored));
+        let later = log.second_spare();
+        let bring = |lock| mirror::bring_up(&*env, lock, &options, later, &reader, &mut mirrored);
+        let sink = mirror_lock.map(bring);
         match sink.and_then(|sink| mirror::or_degrade(&*env, sink).transpose()).transpose()?.flatten() {
             Some(sink) => log.attach(Box::new(sink), env.now(), mirror.failure)?,
             None => log.lack_a_copy(),
@@ -422,7 +424,7 @@ fn start(
         proven: reading.stays,
         received_at_us: reading.numbers.received_at_us,
         partition_seq: reading.numbers.sequences(),
-        next_segment: spares.iter().fold(survey.highest, |highest, spare| highest.max(spare.id)).next(),
+        next_segment: spares.last().map_or(survey.highest, |spare| survey.highest.max(spare.id)).next(),
         spares,
         closing,
         newest_chain,

@@ -530,27 +530,6 @@ fn a_segment_whose_name_cannot_be_synced_does_not_stay() {
     assert_eq!(machine.names().len(), 3, "{:?}", machine.names());
 }
 
-// While no segment is open one stands ready and another is prepared: that one was taken for the way out.
-#[test]
-fn a_segment_that_cannot_be_prepared_is_no_second_failure_while_another_stands_ready() {
-    let mut machine = Machine::new();
-    let appended = machine.append(b"acknowledged, and kept until something proves it");
-    assert_eq!(machine.rest().durable, appended.lsn);
-    machine.log.seal();
-    machine.step();
-    // Of the sync that asks for late errors, and of the segment that is prepared.
-    machine.faults(|knobs| knobs.sync_error = ALWAYS);
-    machine.disk();
-    machine.faults(|knobs| knobs.sync_error = 0);
-    assert_eq!((machine.env.stats().sync_errors, machine.names().len()), (2, 2));
-    let progress = machine.step();
-    assert_ne!(progress.state, LogState::Failed);
-    machine.env.advance(OPTIONS.prepare_retry_us, 0);
-    assert_eq!(machine.rest().state, LogState::Healthy);
-    let appended = machine.append(b"again");
-    assert_eq!(machine.rest().durable, appended.lsn);
-}
-
 #[test]
 fn a_device_that_turns_read_only_acknowledges_nothing() {
     let mut machine = Machine::new();

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ofd_storage::{
-    DiskQueue, Driver, Env, ErrorKind, Location, Log, LogOptions, LogReader, Lsn, NO_PARTITION, NewRecord,
-    Position, RealEnv, RecordKind, RecoveryReport, recover,
+    DiskOp, DiskQueue, Driver, Env, ErrorKind, Location, Log, LogOptions, LogReader, Lsn, NO_PARTITION,
+    NewRecord, Position, RealEnv, RecordKind, RecoveryReport, recover,
 };
 
 /// Small enough that a few hundred records fill several segments.
@@ -352,26 +352,32 @@ impl ByHand {
         Self { queue: env.queue(Arc::new(|| {})).unwrap(), env, log }
     }
 
-    fn step(&mut self) {
+    /// Tells what the log has asked for.
+    fn step(&mut self) -> Vec<&'static str> {
         let (mut completions, mut ops) = (Vec::new(), Vec::new());
         self.queue.poll(&mut completions);
         self.log.step(self.env.now(), &mut completions, &mut ops);
+        let asked = ops.iter().map(DiskOp::name).collect();
         ops.into_iter().for_each(|op| self.queue.submit(op));
+        asked
     }
 
-    fn step_until(&mut self, done: impl Fn(&Log) -> bool) {
+    fn step_until(&mut self, done: impl Fn(&Log) -> bool) -> Vec<&'static str> {
+        let (began, mut asked) = (self.env.now().mono_us, Vec::new());
         while !done(&self.log) {
-            self.step();
+            asked.extend(self.step());
+            assert!(self.env.now().mono_us - began < 60_000_000, "it takes for ever");
             std::thread::yield_now();
         }
+        asked
     }
 
-    /// The segment that a record came to, when it is durable.
-    fn append(&mut self) -> u64 {
+    /// The segment that a record came to, and what was asked for until it was durable.
+    fn append(&mut self) -> (u64, Vec<&'static str>) {
         loop {
             if let Ok(appended) = self.log.append(self.env.now(), record(&[&[7; 1000]], 0)) {
-                self.step_until(|log| log.durable() >= appended.lsn);
-                return appended.location.segment.get().into();
+                let asked = self.step_until(|log| log.durable() >= appended.lsn);
+                return (appended.location.segment.get().into(), asked);
             }
             self.step();
         }
@@ -405,10 +411,8 @@ fn two_segments_stand_ready_and_the_next_start_takes_both() {
     drop(log);
     let mut log = ByHand::open(&house, SMALL);
     assert_eq!(house.files(), ready);
-    assert_eq!(log.append(), 1);
-    (0..100).for_each(|_| log.step());
-    assert_eq!(house.files(), ready, "one stands ready besides the open one");
-    while log.append() == 1 {}
+    assert_eq!(log.append(), (1, vec!["commit"]), "one stands ready besides the open one");
+    while log.append().0 == 1 {}
     log.step_until(|_| house.has_segments(3));
     assert_eq!(house.files()[..2], ready);
 }

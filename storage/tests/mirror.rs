@@ -679,6 +679,20 @@ fn a_full_mirror_makes_the_log_wait_and_space_lets_it_go_on() {
     assert_eq!((progress.durable, progress.deferring), (taken, false));
 }
 
+// Two segments stand ready here, and a start needs one: the other is made there when there is room.
+#[test]
+fn a_start_beside_a_mirror_without_room_for_a_segment_that_it_does_not_need() {
+    let Machine { local, mirror, .. } = Machine::new(1, SinkFailure::Stop);
+    let (local, mirror) = (local.power_cut(), mirror.power_cut());
+    assert!(mirror.take_away(&path(SegmentId::new(2))).is_some());
+    mirror.set_knobs(|knobs| knobs.space = Some(100_000));
+    let (mut machine, ..) = open(local, mirror);
+    machine.fill(3, 100);
+    machine.mirror.set_knobs(|knobs| knobs.space = None);
+    machine.local.advance(OPTIONS.prepare_retry_us, 0);
+    machine.fill(100, 700);
+}
+
 // A failed local sync moves the batch; the mirror follows it to the new segment.
 #[test]
 fn a_local_rewrite_is_mirrored() {

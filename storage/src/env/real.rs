@@ -230,21 +230,25 @@ impl Env for RealEnv {
     }
 
     fn queue(&self, wake: Wake) -> Result<Box<dyn DiskQueue>, Error> {
-        let (done, completions) = mpsc::channel();
-        let commits = Arc::new(Commits::default());
-        Ok(Box::new(RealQueue {
-            commit: Some(self.lane("ofd-commit", &done, &wake, &commits)?),
-            background: Some(self.lane("ofd-background", &done, &wake, &commits)?),
-            completions,
-            env: self.clone(),
-            commits,
-            wake,
-            small: None,
-        }))
+        Ok(Box::new(self.start_queue(&wake)?))
     }
 }
 
 impl RealEnv {
+    fn start_queue(&self, wake: &Wake) -> Result<RealQueue, Error> {
+        let (done, completions) = mpsc::channel();
+        let commits = Arc::new(Commits::default());
+        Ok(RealQueue {
+            commit: Some(self.lane("ofd-commit", &done, wake, &commits)?),
+            background: Some(self.lane("ofd-background", &done, wake, &commits)?),
+            completions,
+            env: self.clone(),
+            commits,
+            wake: Arc::clone(wake),
+            small: None,
+        })
+    }
+
     fn lane(
         &self,
         name: &str,
@@ -314,10 +318,13 @@ impl Pace for Commits {
     fn give_way(&self, not_urgent: &dyn Fn() -> bool) -> Result<(), Error> {
         let since = Instant::now();
         loop {
+            if !not_urgent() {
+                return Ok(());
+            }
             if self.ending.load(Ordering::Relaxed) {
                 return Err(Error::new(ErrorKind::Retry, "the log ends before this is needed"));
             }
-            if self.are_quiet() || !not_urgent() || since.elapsed() >= PUT_OFF_MAX {
+            if self.are_quiet() || since.elapsed() >= PUT_OFF_MAX {
                 return Ok(());
             }
             thread::sleep(QUIET);
@@ -539,6 +546,7 @@ impl CoreClock for ThreadClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Due;
 
     /// Why: without an end of it a busy door would keep the next segment from being ready, or a log from ending.
     #[test]
@@ -553,19 +561,40 @@ mod tests {
             });
             (given.is_ok(), asked.get())
         };
-        assert_eq!(times(1), (true, 0), "nobody commits");
+        assert_eq!(times(2), (true, 1), "nobody commits");
         commits.begun.fetch_add(1, Ordering::Relaxed);
         assert_eq!(times(3), (true, 3), "urgent at the third look");
         let (given, looks) = times(u32::MAX);
         assert!(given && looks > 1, "not for ever: {looks} looks");
         commits.ended.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(times(1), (true, 0), "it is over, and none has begun since the last look");
+        assert_eq!(times(2), (true, 1), "it is over, and none has begun since the last look");
         commits.begun.fetch_add(1, Ordering::Relaxed);
         commits.ended.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(times(1), (true, 1), "another one was there meanwhile");
+        assert_eq!(times(2), (true, 2), "another one was there meanwhile");
         commits.begun.fetch_add(1, Ordering::Relaxed);
         commits.ending.store(true, Ordering::Relaxed);
-        assert_eq!(times(u32::MAX), (false, 0));
+        assert_eq!(times(u32::MAX), (false, 1));
+        assert_eq!(times(1), (true, 1), "what is urgent is done all the same");
+    }
+
+    /// Why: the process would stay for a second and more, for zeros that nobody writes to.
+    #[test]
+    fn a_queue_that_ends_waits_for_nothing_that_is_not_due() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let env = RealEnv::new(dir.path());
+        let log = Path::new(crate::disk::LOG_DIR);
+        env.create_dir_all(log).expect("a folder for the log");
+        let mut queue = env.start_queue(&(Arc::new(|| {}) as Wake)).expect("two threads");
+        // As if commits came without a pause: it takes more than a second to its end then.
+        queue.commits.begun.fetch_add(1, Ordering::Relaxed);
+        let segment = crate::position::SegmentId::new(1);
+        let work = crate::disk::Work::Prepare { segment, len: 64 << 20, free_min: 0, due: Due::default() };
+        queue.submit(DiskOp { token: 1, work });
+        while env.list(log).expect("a list").is_empty() {
+            thread::yield_now();
+        }
+        drop(queue);
+        assert!(env.list(log).expect("a list").is_empty(), "neither made nor left half-made");
     }
 
     /// Why: who follows the log gives way by these numbers; without them nobody would, and no other test would notice.

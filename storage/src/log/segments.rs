@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use super::{Log, LogState};
 use crate::batch::Target;
-use crate::disk::{DiskOp, Done, Hurry, Work};
+use crate::disk::{DiskOp, Done, Due, Work};
 use crate::env::{File, Now};
 use crate::error::{Error, ErrorKind};
 use crate::format::{ChainHash, FOOTER_BLOCK_LEN, HEADER_BLOCK_LEN, SegmentFooter, SegmentStamp};
@@ -69,7 +69,7 @@ pub(crate) struct Closing {
 pub(super) struct Preparing {
     pub(super) token: u64,
     segment: SegmentId,
-    hurry: Hurry,
+    due: Due,
 }
 
 /// A seal on its way.
@@ -78,7 +78,7 @@ pub(super) struct Sealing {
     pub(super) closing: Closing,
     /// Without its chain.
     pub(super) footer: SegmentFooter,
-    hurry: Hurry,
+    due: Due,
 }
 
 /// SplitMix64: spreads the random seed of the process over the segments.
@@ -155,38 +155,60 @@ impl Log {
         }
     }
 
+    /// The one that stands ready behind the one that is opened next.
+    pub(crate) fn second_spare(&self) -> Option<SegmentId> {
+        self.spares.get(1).map(|spare| spare.id)
+    }
+
     /// Whether another segment should stand ready, and none is on its way.
     pub(super) fn lacks_spare(&self) -> bool {
-        let open = usize::from(self.current.is_some());
-        // A start waits for the first one, an end for no more than it needs.
-        let wanted = if self.hurry { 1 } else { SPARES_MAX.saturating_sub(open) };
+        let is_idle = self.current.is_none() && self.closing.is_empty() && self.sealing.is_none();
+        let wanted = match self.shutting_down {
+            // No further record comes; what fails may still need one.
+            true => usize::from(self.rewrite.is_some()),
+            // A start waits for the first one, and a seal for none that stands before it in vain.
+            false => {
+                if is_idle && !self.hurry {
+                    SPARES_MAX
+                } else {
+                    1
+                }
+            }
+        };
         self.spares.len() < wanted && self.preparing.is_none()
     }
 
     /// What is done behind the watermark is put off for commits as long as it comes in time. It is the same for every segment, a prewriting and
     /// a seal, and goes on evenly while one is used: a rush that ends in the first quarter of it has the disk for itself, and a log that is
     /// filled without a pause does not have to wait for all of it at once.
-    pub(super) fn hurry_behind(&self) {
+    pub(super) fn tell_what_is_due(&self) {
         let eighth = self.options.segment_len / 8;
-        // Eight bytes of it for three of commits, from this eighth on.
+        // Eight bytes of it for three of commits, from this eighth on; all of it while no segment is open.
         let due_from = |eighths: u64| {
             self.current.as_ref().map_or(u64::MAX, |current| {
                 u64::from(current.next).saturating_sub(eighths.saturating_mul(eighth)).saturating_mul(8) / 3
             })
         };
-        let mut of_seal = due_from(5);
-        if let Some(preparing) = self.preparing.as_ref().filter(|_| self.spares.is_empty()) {
-            preparing.hurry.up_to(due_from(2));
-            // It may wait for a seal.
-            of_seal = of_seal.max(due_from(2));
-        }
-        if let Some(sealing) = &self.sealing {
-            sealing.hurry.up_to(of_seal);
-            if !self.closing.is_empty() {
-                // It is late.
-                sealing.hurry.up();
-                self.preparing.iter().for_each(|it| it.hurry.up());
+        let of_prepare = if self.spares.is_empty() { due_from(2) } else { 0 };
+        // With another behind it it is late.
+        let of_seal = if self.closing.is_empty() { due_from(5) } else { u64::MAX };
+        // The one that stands before the other is waited for by both.
+        match (&self.preparing, &self.sealing) {
+            (Some(preparing), Some(sealing)) => {
+                let goes_first = preparing.token < sealing.token;
+                preparing.due.up_to(if goes_first { of_prepare.max(of_seal) } else { of_prepare });
+                sealing.due.up_to(if goes_first { of_seal } else { of_seal.max(of_prepare) });
             }
+            (Some(preparing), None) => preparing.due.up_to(of_prepare),
+            (None, Some(sealing)) => sealing.due.up_to(of_seal),
+            (None, None) => {}
+        }
+    }
+
+    /// Nobody waits for a segment that no record will come to.
+    pub(super) fn give_up_preparing(&self) {
+        if let Some(preparing) = self.preparing.as_ref().filter(|_| self.rewrite.is_none()) {
+            preparing.due.give_up();
         }
     }
 
@@ -197,17 +219,17 @@ impl Log {
             return;
         }
         let (token, segment) = (self.next_token(), self.next_segment);
-        let hurry = Hurry::default();
-        self.preparing = Some(Preparing { token, segment, hurry: hurry.clone() });
+        let due = Due::default();
+        self.preparing = Some(Preparing { token, segment, due: due.clone() });
         let len = self.options.segment_len;
         self.copies.each(|sink| sink.prepare(segment, len));
         // The way out of a failed write is what the reserve is kept for.
         let free_min = if self.seeks_way_out() { 0 } else { self.options.low_water() };
-        ops.push(DiskOp { token, work: Work::Prepare { segment, len, free_min, hurry } });
+        ops.push(DiskOp { token, work: Work::Prepare { segment, len, free_min, due } });
     }
 
     pub(super) fn prepared(&mut self, now: Now, result: Result<Done, Error>) {
-        let Some(Preparing { segment: id, .. }) = self.preparing.take() else { return };
+        let Some(Preparing { segment: id, due, .. }) = self.preparing.take() else { return };
         match result {
             Ok(Done::Prepared(file)) => {
                 self.prepare_at_us = 0;
@@ -217,6 +239,7 @@ impl Log {
                 self.spares.push(Spare { id, file, len: self.options.segment_len });
             }
             Ok(_) => {}
+            Err(_) if due.is_given_up() => {}
             // Refused for the low-water mark before the failure came: now the reserve is there to be used.
             Err(error) if self.seeks_way_out() && error.kind() == ErrorKind::Retry => {
                 self.prepare_at_us = 0;
@@ -275,10 +298,10 @@ impl Log {
         let (file, len) = (Arc::clone(&closing.target.file), closing.target.len);
         let write = !closing.poisoned || planted!(15);
         let give_back = closing.give_back;
-        let hurry = Hurry::default();
-        let work = Work::Seal { file, footer, len, write, give_back, hurry: hurry.clone() };
+        let due = Due::default();
+        let work = Work::Seal { file, footer, len, write, give_back, due: due.clone() };
         ops.push(DiskOp { token, work });
-        self.sealing = Some(Sealing { token, closing, footer, hurry });
+        self.sealing = Some(Sealing { token, closing, footer, due });
     }
 
     pub(super) fn sealed(
@@ -327,62 +350,158 @@ impl Log {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed test may panic")]
     use super::*;
+    use crate::disk::{Completion, Lane, execute};
     use crate::env::{Env, RealEnv};
-    use crate::log::LogOptions;
-    use crate::record::{NO_PARTITION, NewRecord};
+    use crate::log::{Full, LogOptions};
+    use crate::position::Location;
+    use crate::record::{NO_PARTITION, NewRecord, RecordKind};
     use crate::recover::recover;
 
     const OPTIONS: LogOptions =
         LogOptions { segment_len: 64 << 10, batch_len_max: 4096, block_len: 512, ..LogOptions::DEFAULT };
 
-    /// Steps the log and does what it asks for, but no segment is ever prepared.
-    fn step(env: &dyn Env, log: &mut Log) {
-        let (mut completions, mut ops) = (Vec::new(), Vec::new());
-        loop {
-            log.step(env.now(), &mut completions, &mut ops);
-            let now: Vec<_> = ops.drain(..).filter(|op| op.name() != "prepare").collect();
-            if now.is_empty() {
-                return;
-            }
-            completions.extend(now.into_iter().map(|op| crate::disk::execute(env, op)));
+    /// A log over real files whose prewriting and seals are done by hand.
+    struct ByHand {
+        env: Arc<dyn Env>,
+        log: Log,
+        put_off: Vec<DiskOp>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl ByHand {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
+            let (log, _) = recover(Arc::clone(&env), OPTIONS, &mut |_, _| {}).unwrap();
+            let mut by_hand = Self { env, log, put_off: Vec::new(), _dir: dir };
+            by_hand.step(Vec::new());
+            by_hand
         }
+
+        /// Until nothing is asked for but what is put off.
+        fn step(&mut self, mut completions: Vec<Completion>) {
+            let mut ops = Vec::new();
+            loop {
+                self.log.step(self.env.now(), &mut completions, &mut ops);
+                let (put_off, now): (Vec<_>, Vec<_>) =
+                    ops.drain(..).partition(|op: &DiskOp| op.lane() == Lane::Background);
+                self.put_off.extend(put_off);
+                if now.is_empty() {
+                    return;
+                }
+                completions.extend(now.into_iter().map(|op| execute(&*self.env, op)));
+            }
+        }
+
+        fn waiting(&self) -> Vec<&'static str> {
+            self.put_off.iter().map(DiskOp::name).collect()
+        }
+
+        /// Does the oldest of what was put off.
+        fn do_one(&mut self) {
+            let op = self.put_off.remove(0);
+            let completion = execute(&*self.env, op);
+            self.step(vec![completion]);
+        }
+
+        /// A record more, durable: where it lies. `None` when there is no room for it.
+        fn append(&mut self) -> Option<Location> {
+            let parts: [&[u8]; 1] = [&[7; 1000]];
+            let (kind, partition) = (RecordKind::Document, NO_PARTITION);
+            let record = NewRecord { kind, flags: 0, partition, key_id: 0, answer_code: 0, parts: &parts };
+            let appended = self.log.append(self.env.now(), record);
+            self.step(Vec::new());
+            assert!(matches!(appended, Ok(_) | Err(Full::Wait)));
+            Some(appended.ok()?.location)
+        }
+
+        /// Fills the open segment to its end, and tells after which part of it, in eighths, the first byte and the last one of it were due.
+        fn due(&mut self, of: impl Fn(&Log) -> &Due) -> (f64, f64) {
+            let (mut first, mut last) = (f64::MAX, f64::MAX);
+            while let Some(location) = self.append() {
+                let eighths = f64::from(location.offset) / (OPTIONS.segment_len / 8) as f64;
+                let due = of(&self.log);
+                if due.has_reached(0) {
+                    first = first.min(eighths);
+                }
+                if due.has_reached(OPTIONS.segment_len - 1) {
+                    last = last.min(eighths);
+                }
+            }
+            (first, last)
+        }
+    }
+
+    fn of_preparing(log: &Log) -> &Due {
+        &log.preparing.as_ref().unwrap().due
+    }
+
+    fn of_sealing(log: &Log) -> &Due {
+        &log.sealing.as_ref().unwrap().due
+    }
+
+    fn is_about(found: f64, wanted: f64) -> bool {
+        (wanted - 0.25..wanted + 0.75).contains(&found)
     }
 
     /// Why: before that a rush has the disk for itself; behind it, it is the rush that would have to wait.
     #[test]
     fn the_next_segment_is_due_while_the_middle_of_the_open_one_is_used() {
-        let dir = tempfile::tempdir().unwrap();
-        let env: Arc<dyn Env> = Arc::new(RealEnv::new(dir.path()));
-        let (mut log, _) = recover(Arc::clone(&env), OPTIONS, &mut |_, _| {}).unwrap();
-        let parts: [&[u8]; 1] = [&[7; 1000]];
-        let kind = crate::record::RecordKind::Document;
-        let record =
-            NewRecord { kind, flags: 0, partition: NO_PARTITION, key_id: 0, answer_code: 0, parts: &parts };
-        step(&*env, &mut log);
-        assert!(log.preparing.is_some() && log.spares.len() == 1, "none is open: a second one is on its way");
-        let mut due = Vec::new();
-        loop {
-            let used = match log.append(env.now(), record) {
-                Ok(appended) => u64::from(appended.location.offset),
-                Err(full) => {
-                    assert!(matches!(full, super::super::Full::Wait), "{full}");
-                    break;
-                }
-            };
-            step(&*env, &mut log);
-            let preparing = log.preparing.as_ref().unwrap();
-            due.push((used, preparing.hurry.is_due(0), preparing.hurry.is_due(OPTIONS.segment_len - 1)));
-        }
-        // From a quarter to five eighths of it, a batch more or less.
-        let (eighth, batch) = (OPTIONS.segment_len / 8, 8192);
-        for (used, first, last) in &due {
-            assert!(*first || *used < 2 * eighth + batch, "{due:?}");
-            assert!(!first || *used > 2 * eighth - batch, "{due:?}");
-            assert!(*last || *used < 5 * eighth + batch, "{due:?}");
-            assert!(!last || *used > 5 * eighth - batch, "{due:?}");
-        }
-        assert!(
-            due.iter().any(|it| !it.1) && due.iter().any(|it| it.1 && !it.2) && due.iter().any(|it| it.2)
+        let mut log = ByHand::new();
+        assert_eq!((log.waiting(), log.log.spares.len()), (vec!["prepare"], 1), "none is open: a second one");
+        let (first, last) = log.due(of_preparing);
+        assert!(is_about(first, 2.0) && is_about(last, 5.0), "{first} {last}");
+    }
+
+    #[test]
+    fn a_seal_is_due_at_the_end_and_what_stands_before_the_other_as_early_as_that() {
+        // A rush: the next segment is wanted before the one that is full can be sealed.
+        let mut log = ByHand::new();
+        log.do_one();
+        while log.append().unwrap().segment == SegmentId::new(1) {}
+        assert_eq!(log.waiting(), ["prepare", "seal"]);
+        let (first, last) = log.due(of_sealing);
+        assert!(is_about(first, 5.0) && last > 7.0, "{first} {last}");
+        // Somebody asked for the seal, then records came.
+        let mut log = ByHand::new();
+        log.do_one();
+        assert_eq!(log.append().unwrap().segment, SegmentId::new(1));
+        log.log.seal();
+        log.step(Vec::new());
+        assert_eq!(log.waiting(), ["seal"], "it stands behind no zeros for later");
+        assert!(of_sealing(&log.log).has_reached(u64::MAX - 1), "with no segment open all of it is due");
+        assert_eq!(log.append().unwrap().segment, SegmentId::new(2));
+        assert_eq!(log.waiting(), ["seal", "prepare"]);
+    }
+
+    #[test]
+    fn a_seal_behind_a_prewriting_makes_that_due() {
+        let mut log = ByHand::new();
+        assert_eq!(log.append().unwrap().segment, SegmentId::new(1));
+        assert!(!of_preparing(&log.log).has_reached(0));
+        log.log.seal();
+        log.step(Vec::new());
+        assert_eq!(log.waiting(), ["prepare", "seal"]);
+        assert!(of_preparing(&log.log).has_reached(u64::MAX - 1));
+    }
+
+    /// Why: a process that is asked to end would write a segment of zeros first that nobody has asked for.
+    #[test]
+    fn a_log_that_ends_gives_up_what_it_prepares() {
+        let mut log = ByHand::new();
+        assert!(log.append().is_some());
+        log.log.seal();
+        log.log.shutdown();
+        log.step(Vec::new());
+        assert_eq!(log.waiting(), ["prepare", "seal"]);
+        log.do_one();
+        log.do_one();
+        assert_eq!(log.waiting(), [""; 0], "no other one is prepared");
+        assert_eq!((log.log.state(), log.log.last_error().is_none()), (LogState::Closed, true));
+        assert_eq!(
+            log.env.list(std::path::Path::new(crate::disk::LOG_DIR)).unwrap().len(),
+            2,
+            "and the metadata"
         );
     }
 }

@@ -422,11 +422,13 @@ fn replace(env: &dyn Env, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     env::replace_file(env, path, bytes)
 }
 
-/// Makes the mirror what the local log is, and gives the sink that keeps it so.
+/// Makes the mirror what the local log is, and gives the sink that keeps it so. Blank segments from `later` on are left to that sink, which
+/// looks at the low-water mark: a start needs none of them.
 pub(super) fn bring_up(
     env: &dyn Env,
     lock: LockGuard,
     options: &LogOptions,
+    later: Option<SegmentId>,
     reader: &LogReader,
     report: &mut MirrorReport,
 ) -> Result<Option<MirrorSink>, Error> {
@@ -447,12 +449,18 @@ pub(super) fn bring_up(
     for id in &here {
         let sealed = is_same_sealed(env, &*mirror, *id)?;
         let passed_over = planted!(51) && mirror.exists(&segment_path(*id))?;
-        if !sealed && !passed_over && copy_or_prepare(env, &*mirror, *id)? {
-            report.copied.push(*id);
+        if sealed {
+            continue;
         }
-        if !sealed {
-            files.insert(*id, mirror.open(&segment_path(*id))?);
+        let needed = later.is_none_or(|later| *id < later);
+        let brought =
+            if passed_over { Brought::Stands } else { copy_or_prepare(env, &*mirror, *id, needed)? };
+        match brought {
+            Brought::Later => continue,
+            Brought::Copied => report.copied.push(*id),
+            Brought::Stands => {}
         }
+        files.insert(*id, mirror.open(&segment_path(*id))?);
     }
     // Before a segment goes that it says was dropped.
     let begin = Begin::load(env)?;
@@ -579,9 +587,16 @@ fn is_same_sealed(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<bool
     Ok(footer_of(&*theirs, id, len)? == Some(footer) && (header_there.is_some() && header == header_there))
 }
 
-/// The mirror's file becomes the local one, whole. A segment of zeros that is one on both sides stays. True when
-/// something was copied.
-fn copy_or_prepare(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<bool, Error> {
+/// What became of a segment of the mirror.
+enum Brought {
+    Copied,
+    Stands,
+    /// It is blank, not needed yet, and not there.
+    Later,
+}
+
+/// The mirror's file becomes the local one, whole. A segment of zeros that is one on both sides stays.
+fn copy_or_prepare(env: &dyn Env, mirror: &dyn Env, id: SegmentId, needed: bool) -> Result<Brought, Error> {
     let path = segment_path(id);
     let ours = env.open_read(&path)?;
     let len = ours.len()?;
@@ -596,12 +611,15 @@ fn copy_or_prepare(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<boo
             let mut there = Vec::new();
             let same = theirs.len()? == len && read_whole(&*theirs, len, &mut there)? == 0;
             if same && is_blank(&there) {
-                return Ok(false);
+                return Ok(Brought::Stands);
             }
             mirror.remove(&path)?;
         }
+        if !needed {
+            return Ok(Brought::Later);
+        }
         disk::prepare(mirror, id, len)?;
-        return Ok(false);
+        return Ok(Brought::Stands);
     }
     let footer = footer_of(&*ours, id, len)?;
     if let Some(footer) = footer
@@ -611,9 +629,9 @@ fn copy_or_prepare(env: &dyn Env, mirror: &dyn Env, id: SegmentId) -> Result<boo
         // Two damaged copies are better than one: the mirror's stays as it is, if there is one.
         tracing::error!(segment = %id, "alarm: a sealed segment is damaged, and the mirror has no whole copy");
         if mirror.exists(&path)? {
-            return Ok(false);
+            return Ok(Brought::Stands);
         }
     }
     replace(mirror, &PathBuf::from(&path), &bytes)?;
-    Ok(true)
+    Ok(Brought::Copied)
 }
