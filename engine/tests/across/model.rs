@@ -769,8 +769,26 @@ fn told(life: &Life) -> Vec<Told> {
 #[test]
 fn a_naive_reading_of_all_documents_finds_the_same() {
     let lives = std::env::var("OFD_LIVES").map_or(10_000, |text| text.parse().unwrap());
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let found: Vec<_> = std::thread::scope(|scope| {
+        let parts =
+            (1..=cores).map(|first| scope.spawn(move || compared((first..=lives).step_by(cores as usize))));
+        let parts: Vec<_> = parts.collect();
+        parts.into_iter().map(|part| part.join().unwrap()).collect()
+    });
     let (mut findings, mut rules) = (0, BTreeMap::new());
-    for seed in 1..=lives {
+    for (many, of_rules) in found {
+        findings += many;
+        of_rules.into_iter().for_each(|(rule, count)| *rules.entry(rule).or_insert(0) += count);
+    }
+    println!("{lives} lives, {findings} findings by {} rules: {rules:?}", rules.len());
+    assert!(lives < 10_000 || rules.len() >= 56, "{rules:?}");
+}
+
+/// How many findings these lives have on both sides, and how many of each rule.
+fn compared(seeds: impl Iterator<Item = u64>) -> (usize, BTreeMap<&'static str, u32>) {
+    let (mut findings, mut rules) = (0, BTreeMap::new());
+    for seed in seeds {
         let life = life(&mut Rng(seed));
         let wanted = expected(&life).into_iter().map(|set| {
             let plain = |it| match it {
@@ -791,6 +809,5 @@ fn a_naive_reading_of_all_documents_finds_the_same() {
             found.iter().filter(|it| !it.1).for_each(|it| *rules.entry(it.0).or_insert(0) += 1);
         }
     }
-    println!("{lives} lives, {findings} findings by {} rules: {rules:?}", rules.len());
-    assert!(lives < 10_000 || rules.len() >= 56, "{rules:?}");
+    (findings, rules)
 }

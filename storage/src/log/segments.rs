@@ -415,17 +415,17 @@ mod tests {
             Some(appended.ok()?.location)
         }
 
-        /// Fills the open segment to its end, and tells after which part of it, in eighths, the first byte and the last one of it were due.
-        fn due(&mut self, of: impl Fn(&Log) -> &Due) -> (f64, f64) {
-            let (mut first, mut last) = (f64::MAX, f64::MAX);
+        /// Fills the open segment to its end, and tells after how many per mille of it the first byte and the last one were due.
+        fn due(&mut self, of: impl Fn(&Log) -> &Due) -> (u64, u64) {
+            let (mut first, mut last) = (u64::MAX, u64::MAX);
             while let Some(location) = self.append() {
-                let eighths = f64::from(location.offset) / (OPTIONS.segment_len / 8) as f64;
+                let used = u64::from(location.offset) * 1000 / OPTIONS.segment_len;
                 let due = of(&self.log);
                 if due.has_reached(0) {
-                    first = first.min(eighths);
+                    first = first.min(used);
                 }
                 if due.has_reached(OPTIONS.segment_len - 1) {
-                    last = last.min(eighths);
+                    last = last.min(used);
                 }
             }
             (first, last)
@@ -440,8 +440,8 @@ mod tests {
         &log.sealing.as_ref().unwrap().due
     }
 
-    fn is_about(found: f64, wanted: f64) -> bool {
-        (wanted - 0.25..wanted + 0.75).contains(&found)
+    fn is_about(found: u64, wanted: u64) -> bool {
+        (wanted - 30..wanted + 90).contains(&found)
     }
 
     /// Why: before that a rush has the disk for itself; behind it, it is the rush that would have to wait.
@@ -450,7 +450,7 @@ mod tests {
         let mut log = ByHand::new();
         assert_eq!((log.waiting(), log.log.spares.len()), (vec!["prepare"], 1), "none is open: a second one");
         let (first, last) = log.due(of_preparing);
-        assert!(is_about(first, 2.0) && is_about(last, 5.0), "{first} {last}");
+        assert!(is_about(first, 250) && is_about(last, 625), "{first} {last}");
     }
 
     #[test]
@@ -461,7 +461,7 @@ mod tests {
         while log.append().unwrap().segment == SegmentId::new(1) {}
         assert_eq!(log.waiting(), ["prepare", "seal"]);
         let (first, last) = log.due(of_sealing);
-        assert!(is_about(first, 5.0) && last > 7.0, "{first} {last}");
+        assert!(is_about(first, 625) && last > 900, "{first} {last}");
         // Somebody asked for the seal, then records came.
         let mut log = ByHand::new();
         log.do_one();
