@@ -2,8 +2,8 @@
 //!
 //! The log decides and the disk obeys: a [`DiskOp`] is a whole piece of work (write and sync a batch, prewrite
 //! a segment, seal one), [`execute`] does it by the synchronous calls of [`File`], and a [`Completion`] brings
-//! the result and the buffers back. The real queue runs `execute` on two threads, the simulated one inside
-//! its scheduler: the same code, so that a crash can fall between any two calls of it.
+//! the result and the buffers back. The real queue runs that on two threads, at a pace of its own, the simulated one inside
+//! its scheduler, without a pause: the same code, so that a crash can fall between any two calls of it.
 //!
 //! All bytes of a segment go past the page cache, zeros, batches and footer, and are read back past it for the chain: nobody but a
 //! reader fills the cache with them (docs/adr/0005-past-the-page-cache.md).

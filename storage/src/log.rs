@@ -123,6 +123,9 @@ pub struct Log {
     shutting_down: bool,
     /// Markers go at once: recovery wants its rewritten tail proven before anyone builds on it.
     hurry: bool,
+    /// A start has yet to bring the mirror up to date: nothing is proven and nothing sealed before, since a record that rots where the tail was
+    /// written again can be mended from its old place alone until then.
+    copies_lag: bool,
     idle_since_us: u64,
     error: Option<Error>,
 }
@@ -226,6 +229,7 @@ impl Log {
             seal_asked: false,
             shutting_down: false,
             hurry: true,
+            copies_lag: true,
             idle_since_us: 0,
             error: None,
         };
@@ -234,18 +238,29 @@ impl Log {
         log
     }
 
+    /// The mirror is up to date, or there is none.
+    pub(crate) fn copies_are_there(&mut self) {
+        self.copies_lag = false;
+    }
+
+    /// Whether the tail of the last process is durable in its new place.
+    pub(crate) fn has_written_again(&self) -> bool {
+        self.state == LogState::Healthy && self.flight.is_none()
+    }
+
     /// Recovery is over: markers wait for idleness from now on.
     pub(crate) fn settled(&mut self) {
         self.hurry = false;
     }
 
-    /// Whether everything is durable and proven, and the next segment stands ready.
+    /// Whether everything is durable and proven, here and in every copy, and the next segment stands ready.
     pub(crate) fn is_settled(&self) -> bool {
         self.state == LogState::Healthy
             && self.flight.is_none()
             && self.filling.is_none()
             && self.closed.is_empty()
             && self.retained.is_none()
+            && self.copies.settled()
             && (!self.spares.is_empty() || self.current.is_some())
     }
 
@@ -606,7 +621,7 @@ impl Log {
 
     /// Writes a marker when the last batch has gone unproven long enough, or the process is about to end.
     fn prove(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        if self.flight.is_some() || self.filling.is_some() {
+        if self.flight.is_some() || self.filling.is_some() || self.copies_lag {
             return;
         }
         let Some(due) = self.marker_at() else {
@@ -653,7 +668,8 @@ impl Log {
     fn wake_at(&self) -> Option<u64> {
         let marker = self.marker_at().filter(|due| self.state == LogState::Healthy && *due < u64::MAX);
         let prepare = (self.lacks_spare() && self.prepare_at_us > 0).then_some(self.prepare_at_us);
-        let seal = (!self.closing.is_empty() && self.seal_at_us > 0).then_some(self.seal_at_us);
+        let waits = self.sealing.is_none() && !self.closing.is_empty();
+        let seal = (waits && self.seal_at_us > 0).then_some(self.seal_at_us);
         let waits = [marker, prepare, seal, self.copies.wake_at()];
         if self.state == LogState::Failed { None } else { waits.into_iter().flatten().min() }
     }
@@ -669,7 +685,6 @@ impl Log {
     pub fn shutdown(&mut self) {
         self.shutting_down = true;
         self.hurry = true;
-        self.give_up_preparing();
         // The hot path of `append` looks at the filling batch alone: without one it asks `make_room`.
         self.close_filling();
     }

@@ -39,7 +39,7 @@ pub(crate) struct MirrorSink {
     waiting: VecDeque<Carried>,
     flight: Option<(u64, Carried)>,
     wanted: VecDeque<(SegmentId, u64)>,
-    preparing: Option<(u64, SegmentId)>,
+    preparing: Option<(u64, SegmentId, Due)>,
     prepare_at_us: u64,
     seals: VecDeque<SealedCopy>,
     sealing: Option<(u64, SegmentId)>,
@@ -102,7 +102,7 @@ impl MirrorSink {
                 Ok(_) => self.held = self.before_what_waits(self.held.max(carried.last)),
                 Err(error) => self.fail(error),
             }
-        } else if let Some((_, segment)) = self.preparing.take_if(|(expected, _)| *expected == token) {
+        } else if let Some((_, segment, _)) = self.preparing.take_if(|(expected, ..)| *expected == token) {
             match result {
                 Ok(Done::Prepared(file)) => {
                     self.prepare_at_us = 0;
@@ -175,8 +175,9 @@ impl MirrorSink {
             // Bytes that somebody waits for may have the last of the disk, as after a failed local write.
             let urgent = self.waiting.iter().any(|carried| carried.segment == segment);
             let free_min = if urgent { 0 } else { self.options.free_bytes_min };
-            let token = self.submit(Work::Prepare { segment, len, free_min, due: Due::at_once() });
-            self.preparing = Some((token, segment));
+            let due = Due::at_once();
+            let token = self.submit(Work::Prepare { segment, len, free_min, due: due.clone() });
+            self.preparing = Some((token, segment, due));
             moved = true;
         }
         if self.sealing.is_none()
@@ -224,6 +225,13 @@ impl MirrorSink {
     }
 }
 
+impl Drop for MirrorSink {
+    fn drop(&mut self) {
+        // Its queue is waited for, and nobody waits for zeros any more.
+        self.preparing.iter().for_each(|(.., due)| due.give_up());
+    }
+}
+
 impl Sink for MirrorSink {
     fn start(&mut self, wake: Wake) -> Result<(), Error> {
         self.queue = Some(self.env.queue(wake)?);
@@ -250,7 +258,8 @@ impl Sink for MirrorSink {
         match &self.failed {
             None => {
                 let starved = self.prepare_at_us > 0 && !self.waiting.is_empty() && self.flight.is_none();
-                let wake_at_mono_us = (self.prepare_at_us > 0).then_some(self.prepare_at_us);
+                let waits = self.prepare_at_us > 0 && self.preparing.is_none() && !self.wanted.is_empty();
+                let wake_at_mono_us = waits.then_some(self.prepare_at_us);
                 let settled = self.flight.is_none()
                     && self.waiting.is_empty()
                     && self.sealing.is_none()

@@ -218,23 +218,26 @@ fn recover_over(
     report.cut = reading.cut;
     report.damaged = std::mem::take(&mut reading.damaged);
     let mut log = start(&env, lock, options, epoch, spares, &survey, &plan, reading)?;
+    report.durable = log.durable();
+    if let Some(mirror) = env.mirror() {
+        let reader = log.reader();
+        let wanted = mirror::Wanted { not: &later, blank_later: log.second_spare() };
+        let bring = |lock| mirror::bring_up(&*env, lock, &options, &wanted, &reader, &mut mirrored);
+        let sink = mirror_lock.map(bring);
+        match sink.and_then(|sink| mirror::or_degrade(&*env, sink).transpose()).transpose()?.flatten() {
+            Some(sink) => log.attach(Box::new(sink), env.now(), mirror.failure)?,
+            None => log.lack_a_copy(),
+        }
+    }
+    log.copies_are_there();
+    settle(&*env, &mut log, Log::is_settled)?;
+    log.settled();
     if !later.is_empty() && !planted!(42) {
         // Only now: a crash before this finds their records once more.
         for id in later {
             env.rename(&segment_path(id), &torn_path(id))?;
         }
         env.sync_dir(Path::new(LOG_DIR))?;
-    }
-    report.durable = log.durable();
-    if let Some(mirror) = env.mirror() {
-        let reader = log.reader();
-        let later = log.second_spare();
-        let bring = |lock| mirror::bring_up(&*env, lock, &options, later, &reader, &mut mirrored);
-        let sink = mirror_lock.map(bring);
-        match sink.and_then(|sink| mirror::or_degrade(&*env, sink).transpose()).transpose()?.flatten() {
-            Some(sink) => log.attach(Box::new(sink), env.now(), mirror.failure)?,
-            None => log.lack_a_copy(),
-        }
     }
     report.mirror = mirrored;
     tracing::info!(
@@ -431,7 +434,7 @@ fn start(
         first_chain: before,
         tail: (reading.tail, reading.tail_records),
     });
-    settle(&**env, &mut log)?;
+    settle(&**env, &mut log, Log::has_written_again)?;
     Ok(log)
 }
 
@@ -449,19 +452,22 @@ fn entry_of(seen: &Seen, life: Life, closed: &Closed) -> Entry {
     }
 }
 
-/// Runs the log until the tail is durable and proven in its new segment, and what was left open is sealed.
-fn settle(env: &dyn Env, log: &mut Log) -> Result<(), Error> {
+/// Runs the log until it asks for nothing more: the tail is durable in its new segment then, and, once the copies are there, proven, and what was
+/// left open is sealed.
+fn settle(env: &dyn Env, log: &mut Log, done: fn(&Log) -> bool) -> Result<(), Error> {
     let (mut ops, mut completions) = (Vec::new(), Vec::new());
+    let mut stands_still = false;
     loop {
         log.step(env.now(), &mut completions, &mut ops);
-        if log.state() == LogState::Failed || (ops.is_empty() && !log.is_settled()) {
+        if log.state() != LogState::Failed && ops.is_empty() && done(log) {
+            return Ok(());
+        }
+        // What a step hands to the mirror is done, and heard of, by the next one.
+        if log.state() == LogState::Failed || (ops.is_empty() && stands_still) {
             let text = "what the last process left unproven could not be written again";
             return Err(log.take_error().unwrap_or_else(|| Error::new(ErrorKind::Reopen, text)));
         }
-        if ops.is_empty() {
-            log.settled();
-            return Ok(());
-        }
+        stands_still = ops.is_empty();
         completions.extend(ops.drain(..).map(|op| execute(env, op)));
     }
 }

@@ -417,7 +417,7 @@ fn two_segments_stand_ready_and_the_next_start_takes_both() {
     assert_eq!(house.files()[..2], ready);
 }
 
-/// Why: a process that asks for a minute's work would wait for zeros that nobody writes to, or leave a file half made.
+/// Why: every short process would leave one, and a start has to clear it away.
 #[test]
 fn a_log_that_ends_leaves_no_segment_half_made() {
     let house = House::new();

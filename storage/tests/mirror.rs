@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a failed test may panic")]
 
 mod machine_support;
+mod mirror_support;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,129 +10,12 @@ use std::sync::Arc;
 use ofd_storage::scrub::{Scrub, ScrubOptions, ScrubStep};
 use ofd_storage::testing::{SimEnv, SimKnobs};
 use ofd_storage::{
-    Appended, Completion, Copies, DiskOp, DiskQueue, Driver, Env, Error, ErrorKind, File, Full, Log,
-    LogOptions, LogState, Lsn, Mirror, Mirrored, Progress, RealEnv, RecoveryReport, SegmentId, SinkFailure,
-    recover,
+    Copies, Driver, Env, Error, ErrorKind, File, Full, LogOptions, LogState, Mirror, Mirrored, RealEnv,
+    SegmentId, SinkFailure, recover,
 };
 
 use machine_support::{ALWAYS, document, path};
-
-const OPTIONS: LogOptions = LogOptions {
-    segment_len: 64 * 1024,
-    batch_len_max: 8192,
-    prepare_retry_us: 10_000,
-    free_bytes_min: Some(0),
-    ..LogOptions::DEFAULT
-};
-
-/// A log with its mirror, on two simulated machines.
-struct Machine {
-    local: SimEnv,
-    mirror: SimEnv,
-    log: Log,
-    queue: Box<dyn DiskQueue>,
-    ops: Vec<DiskOp>,
-    completions: Vec<Completion>,
-}
-
-type Opened = (Machine, RecoveryReport, Vec<Vec<u8>>);
-
-fn pair(local: &SimEnv, mirror: &SimEnv, failure: SinkFailure) -> Arc<dyn Env> {
-    let further = Mirror { env: Arc::new(mirror.clone()), failure };
-    Arc::new(Mirrored::new(Arc::new(local.clone()), further))
-}
-
-fn try_open(local: SimEnv, mirror: SimEnv, failure: SinkFailure) -> Result<Opened, Error> {
-    let mut seen = Vec::new();
-    let env = pair(&local, &mirror, failure);
-    let (mut log, report) = recover(env, OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))?;
-    let queue = local.queue(Arc::new(|| {})).unwrap();
-    log.start_copies(&(Arc::new(|| {}) as ofd_storage::env::Wake)).unwrap();
-    Ok((Machine { local, mirror, log, queue, ops: Vec::new(), completions: Vec::new() }, report, seen))
-}
-
-fn open(local: SimEnv, mirror: SimEnv) -> Opened {
-    try_open(local, mirror, SinkFailure::Stop).unwrap()
-}
-
-/// What a log alone in this directory gives.
-fn alone(env: &SimEnv) -> (RecoveryReport, Vec<Vec<u8>>) {
-    let mut seen = Vec::new();
-    let (_, report) =
-        recover(Arc::new(env.clone()), OPTIONS, &mut |record, _| seen.push(record.payload().to_vec()))
-            .unwrap();
-    (report, seen)
-}
-
-impl Machine {
-    fn new(seed: u64, failure: SinkFailure) -> Self {
-        let (local, mirror) =
-            (SimEnv::new(seed, SimKnobs::default()), SimEnv::new(!seed, SimKnobs::default()));
-        let (mut machine, ..) = try_open(local, mirror, failure).unwrap();
-        machine.rest();
-        machine
-    }
-
-    fn append(&mut self, payload: &[u8]) -> Appended {
-        self.try_append(payload).unwrap()
-    }
-
-    fn try_append(&mut self, payload: &[u8]) -> Result<Appended, Full> {
-        self.log.append(self.local.now(), document(&[payload]))
-    }
-
-    fn step(&mut self) -> Progress {
-        let progress = self.log.step(self.local.now(), &mut self.completions, &mut self.ops);
-        self.ops.drain(..).for_each(|op| self.queue.submit(op));
-        progress
-    }
-
-    /// Until nothing moves any more.
-    fn rest(&mut self) -> Progress {
-        for _ in 0..12 {
-            self.step();
-            self.queue.poll(&mut self.completions);
-        }
-        self.step()
-    }
-
-    /// Ends the log; both copies are complete then.
-    fn close(mut self) -> (SimEnv, SimEnv) {
-        self.log.shutdown();
-        let state = self.rest().state;
-        assert_eq!(state, LogState::Closed);
-        (self.local, self.mirror)
-    }
-
-    /// Appends `count` records of `len` bytes, each acknowledged.
-    fn fill(&mut self, count: u32, len: usize) {
-        for at in 0..count {
-            let appended = loop {
-                match self.try_append(&vec![at as u8; len]) {
-                    Ok(appended) => break appended,
-                    Err(full) => assert_eq!((full, self.rest().state), (Full::Wait, LogState::Healthy)),
-                }
-            };
-            assert_eq!(self.rest().durable, appended.lsn);
-        }
-    }
-}
-
-/// A file: its name, its length, and its bytes by their CRC.
-type Listed = (String, usize, u32);
-
-/// The segments of a log and its metadata. A segment of zeros is no testimony: it may or may not be prepared yet.
-fn files(env: &dyn Env) -> Vec<Listed> {
-    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISCSI);
-    let names = env.list(Path::new("log")).unwrap().into_iter().map(|entry| entry.name);
-    let kept = names.filter(|name| name.ends_with(".seg") || name == "meta");
-    kept.filter_map(|name| {
-        let bytes = ofd_storage::env::read_file(env, &Path::new("log").join(&name), 1 << 30).unwrap();
-        let blank = bytes.iter().all(|byte| *byte == 0);
-        (!blank).then(|| (name, bytes.len(), crc.checksum(&bytes)))
-    })
-    .collect()
-}
+use mirror_support::{Machine, OPTIONS, alone, files, open, pair, try_open};
 
 #[test]
 fn both_copies_are_the_same_after_a_run() {
@@ -691,107 +575,6 @@ fn a_start_beside_a_mirror_without_room_for_a_segment_that_it_does_not_need() {
     machine.mirror.set_knobs(|knobs| knobs.space = None);
     machine.local.advance(OPTIONS.prepare_retry_us, 0);
     machine.fill(100, 700);
-}
-
-// A failed local sync moves the batch; the mirror follows it to the new segment.
-#[test]
-fn a_local_rewrite_is_mirrored() {
-    for seed in 0..30 {
-        let mut machine = Machine::new(seed, SinkFailure::Stop);
-        machine.fill(8, 300);
-        let _ = machine.append(b"whose local sync fails");
-        machine.step();
-        machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 1);
-        let progress = machine.rest();
-        assert_eq!((progress.state, progress.durable), (LogState::Healthy, Lsn::new(9)));
-        machine.fill(100, 700);
-        let (report, seen) = alone(&machine.mirror.power_cut());
-        assert_eq!((seen.len(), report.damaged.len()), (109, 0), "seed {seed}: {report:?}");
-        let (machine, report, seen) = open(machine.local.power_cut(), machine.mirror.power_cut());
-        assert_eq!((seen.len(), report.damaged.len()), (109, 0), "seed {seed}: {report:?}");
-        assert_eq!(files(&machine.local), files(&machine.mirror), "seed {seed}");
-    }
-}
-
-// The mirror holds the record in the segment that the local log has left for another, where nothing can be mended from it: found by the
-// simulation, an acknowledged record rotted in the local copy before the mirror had the new one.
-#[test]
-fn a_local_rewrite_is_durable_when_the_mirror_has_it_as_well() {
-    let mut machine = Machine::new(1, SinkFailure::Stop);
-    machine.fill(8, 300);
-    let last = machine.append(&[9; 300]).lsn;
-    machine.step();
-    machine.step();
-    machine.mirror.set_knobs(|knobs| knobs.lane_moves = 1);
-    machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 1);
-    for _ in 0..4 {
-        let progress = machine.rest();
-        assert_eq!((progress.state, progress.durable), (LogState::Rewriting, last.prev()));
-    }
-    // Whatever happens now to the new local copy, the old one is as good as the mirror's.
-    let moved_to = path(SegmentId::new(2));
-    let (local, mirror) = (machine.local.fork().power_cut(), machine.mirror.fork().power_cut());
-    for at in (0..8192).step_by(128) {
-        let (local, mirror) = (local.fork(), mirror.fork());
-        local.flip_bit(&moved_to, at * 8).unwrap();
-        let (_, report, seen) = open(local, mirror);
-        // Where nothing lies a flipped bit is taken for a write that was begun.
-        assert!(
-            report.damaged.is_empty() && report.cut.is_none_or(|cut| cut.first > last),
-            "{at}: {report:?}"
-        );
-        assert_eq!(seen.len(), 9, "byte {at}: {report:?}");
-    }
-    machine.mirror.set_knobs(|knobs| knobs.lane_moves = 0);
-    let progress = machine.rest();
-    assert_eq!((progress.state, progress.durable), (LogState::Healthy, last));
-    let (local, mirror) = (machine.local.power_cut(), machine.mirror.power_cut());
-    for at in (0..8192).step_by(128) {
-        let (local, mirror) = (local.fork(), mirror.fork());
-        local.flip_bit(&moved_to, at * 8).unwrap();
-        let (_, report, seen) = open(local, mirror);
-        assert_eq!((seen.len(), report.damaged.len()), (9, 0), "byte {at}: {report:?}");
-    }
-}
-
-// Local syncs fail at any moment, also at a rotation whose segment the mirror has yet to prepare: it may come when nobody wants
-// it any more, and the log must not wait for another in vain.
-#[test]
-fn a_local_rewrite_beside_a_slow_mirror_comes_to_an_end() {
-    for seed in 0..300_u64 {
-        let mut machine = Machine::new(seed, SinkFailure::Stop);
-        machine.mirror.set_knobs(|knobs| knobs.lane_moves = ALWAYS / 8);
-        for at in 0..120_u64 {
-            while machine.try_append(&[at as u8; 700]).is_ok() {}
-            if at % 12 == seed % 12 {
-                machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 1);
-            }
-            machine.step();
-            machine.queue.poll(&mut machine.completions);
-        }
-        let taken = machine.log.next_lsn().prev();
-        machine.mirror.set_knobs(|knobs| knobs.lane_moves = 0);
-        machine.local.set_knobs(|knobs| knobs.fail_next_syncs = 0);
-        for _ in 0..20 {
-            machine.rest();
-            machine.local.advance(OPTIONS.prepare_retry_us, 0);
-        }
-        let progress = machine.step();
-        // A rewrite that fails itself ends the log, by design.
-        if progress.state == LogState::Failed {
-            continue;
-        }
-        assert_eq!((progress.state, progress.durable), (LogState::Healthy, taken), "seed {seed}");
-        let (local, mirror) = machine.close();
-        for copy in [local, mirror] {
-            let (report, seen) = alone(&copy.power_cut());
-            assert_eq!(
-                (seen.len() as u64, report.damaged.len()),
-                (taken.get(), 0),
-                "seed {seed}: {report:?}"
-            );
-        }
-    }
 }
 
 // Real threads, real files: the lanes of both devices and the bell between them.

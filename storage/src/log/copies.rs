@@ -88,6 +88,9 @@ impl Log {
         for spare in &self.spares {
             sink.prepare(spare.id, spare.len);
         }
+        if let Some(preparing) = &self.preparing {
+            sink.prepare(preparing.segment, self.options.segment_len);
+        }
         self.copies.copies.push(Attachment { sink, failure, held, lost: false });
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The segments of the writer: one open, one prewritten ahead, full ones on their way to their seal.
+//! The segments of the writer: one open, one prewritten ahead or two, full ones on their way to their seal.
 
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub(crate) struct Closing {
 /// A segment that is being prewritten.
 pub(super) struct Preparing {
     pub(super) token: u64,
-    segment: SegmentId,
+    pub(super) segment: SegmentId,
     due: Due,
 }
 
@@ -155,9 +155,9 @@ impl Log {
         }
     }
 
-    /// The one that stands ready behind the one that is opened next.
+    /// The one that stands ready behind the one that records go to next.
     pub(crate) fn second_spare(&self) -> Option<SegmentId> {
-        self.spares.get(1).map(|spare| spare.id)
+        self.spares.get(usize::from(self.current.is_none())).map(|spare| spare.id)
     }
 
     /// Whether another segment should stand ready, and none is on its way.
@@ -203,11 +203,10 @@ impl Log {
             (None, Some(sealing)) => sealing.due.up_to(of_seal),
             (None, None) => {}
         }
-    }
-
-    /// Nobody waits for a segment that no record will come to.
-    pub(super) fn give_up_preparing(&self) {
-        if let Some(preparing) = self.preparing.as_ref().filter(|_| self.rewrite.is_none()) {
+        // Nobody waits for a segment that no record will come to.
+        if let Some(preparing) =
+            self.preparing.as_ref().filter(|_| self.shutting_down && self.rewrite.is_none())
+        {
             preparing.due.give_up();
         }
     }
@@ -249,10 +248,14 @@ impl Log {
             Err(error) => {
                 // A full disk: what is reserved still fits, then the log waits until space comes back. Told once, and
                 // not with every try.
-                if self.prepare_at_us == 0 {
-                    tracing::warn!(%error, segment = %id, "alarm: no segment could be prepared");
+                if self.current.is_none() && !self.spares.is_empty() {
+                    tracing::debug!(%error, segment = %id, "one segment stands ready, and no second one");
+                } else {
+                    if self.prepare_at_us == 0 {
+                        tracing::warn!(%error, segment = %id, "alarm: no segment could be prepared");
+                    }
+                    self.error = Some(error);
                 }
-                self.error = Some(error);
                 self.prepare_at_us = now.mono_us.saturating_add(self.options.prepare_retry_us).max(1);
             }
         }
@@ -261,7 +264,7 @@ impl Log {
     /// Seals the oldest closed segment once everything in it is durable. One at a time, in order: each chain
     /// begins where the one before ends.
     pub(super) fn seal_next(&mut self, now: Now, ops: &mut Vec<DiskOp>) {
-        if self.sealing.is_some() || now.mono_us < self.seal_at_us {
+        if self.sealing.is_some() || now.mono_us < self.seal_at_us || self.copies_lag {
             return;
         }
         let busy = self
@@ -494,6 +497,7 @@ mod tests {
         log.log.shutdown();
         log.step(Vec::new());
         assert_eq!(log.waiting(), ["prepare", "seal"]);
+        assert!(of_preparing(&log.log).is_given_up());
         log.do_one();
         log.do_one();
         assert_eq!(log.waiting(), [""; 0], "no other one is prepared");

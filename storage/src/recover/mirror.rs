@@ -2,7 +2,7 @@
 //! acknowledged.
 //!
 //! ```text
-//! mend_open ─▶ recovery of the local log, as without a mirror ─▶ compare ─▶ bring_up ─▶ MirrorSink
+//! mend_open ─▶ recovery of the local log, up to a durable tail ─▶ compare ─▶ bring_up ─▶ MirrorSink ─▶ proofs, seals
 //!    │             └ mend_sealed: a damaged segment, when it is met
 //!    └ batches of the open segment that are whole on the mirror alone
 //! ```
@@ -422,13 +422,21 @@ fn replace(env: &dyn Env, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     env::replace_file(env, path, bytes)
 }
 
-/// Makes the mirror what the local log is, and gives the sink that keeps it so. Blank segments from `later` on are left to that sink, which
-/// looks at the low-water mark: a start needs none of them.
+/// What a start needs of the segments that the local log has a file of.
+pub(super) struct Wanted<'a> {
+    /// They are set aside as soon as the log is open.
+    pub(super) not: &'a [SegmentId],
+    /// Blank ones from here on are left to the sink, which looks at the low-water mark.
+    pub(super) blank_later: Option<SegmentId>,
+}
+
+/// Makes the mirror what the local log is, and gives the sink that keeps it so. What was written again has been synced by now, and nothing
+/// proves it: until the mirror has it, too, the old copies count should it rot.
 pub(super) fn bring_up(
     env: &dyn Env,
     lock: LockGuard,
     options: &LogOptions,
-    later: Option<SegmentId>,
+    wanted: &Wanted<'_>,
     reader: &LogReader,
     report: &mut MirrorReport,
 ) -> Result<Option<MirrorSink>, Error> {
@@ -444,7 +452,8 @@ pub(super) fn bring_up(
     for name in &there.leftovers {
         remove_leftover(&*mirror, &Path::new(LOG_DIR).join(name))?;
     }
-    let here = segments(env)?;
+    let mut here = segments(env)?;
+    here.retain(|id| !wanted.not.contains(id));
     let mut files: BTreeMap<SegmentId, Arc<dyn File>> = BTreeMap::new();
     for id in &here {
         let sealed = is_same_sealed(env, &*mirror, *id)?;
@@ -452,7 +461,7 @@ pub(super) fn bring_up(
         if sealed {
             continue;
         }
-        let needed = later.is_none_or(|later| *id < later);
+        let needed = wanted.blank_later.is_none_or(|later| *id < later);
         let brought =
             if passed_over { Brought::Stands } else { copy_or_prepare(env, &*mirror, *id, needed)? };
         match brought {
