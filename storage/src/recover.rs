@@ -219,6 +219,10 @@ fn recover_over(
     report.damaged = std::mem::take(&mut reading.damaged);
     let mut log = start(&env, lock, options, epoch, spares, &survey, &plan, reading)?;
     report.durable = log.durable();
+    if planted!(55) {
+        log.copies_are_there();
+        settle(&*env, &mut log, Log::is_settled)?;
+    }
     if let Some(mirror) = env.mirror() {
         let reader = log.reader();
         let wanted = mirror::Wanted { not: &later, blank_later: log.second_spare() };

@@ -19,7 +19,7 @@ use sim_support::{Class, Scenario, run, scenario, with_a_mirror};
 /// What is planted where. The first nine are those every log has had. There is no 12: that the first write did not say how
 /// much belongs to it broke no promise, since what lies behind the first batch of a rewrite was never acknowledged. 46 needs
 /// damage in three places at once and is found by `tests/faults.rs`; 48 is in compaction.
-const BUGS: [(u32, &str, &str); 51] = [
+const BUGS: [(u32, &str, &str); 53] = [
     (1, "disk", "acknowledged before the sync"),
     (2, "writer", "acknowledged when submitted"),
     (3, "disk", "a failed sync is tried again on the same file"),
@@ -71,6 +71,8 @@ const BUGS: [(u32, &str, &str); 51] = [
     (52, "mirror", "an open segment is not mended from the mirror"),
     (53, "disk", "a write that waits behind a failed one is begun all the same"),
     (54, "rewrite", "the batch that waits at the disk is forgotten"),
+    (55, "mirror", "a start proves what it has written again before the mirror has it"),
+    (56, "mirror", "a rewrite counts as held where it lay before"),
 ];
 const _: () = assert!(BUGS.len() >= 30);
 /// Seeds after which a bug counts as not found, and the most that half of the starting points may need.
@@ -82,7 +84,19 @@ const MEDIAN_MAX: u64 = 1_000;
 fn directed(bug: u32, seed: u64) -> Scenario {
     let mut scenario = scenario(seed);
     if MIRRORED.contains(&bug) {
-        return with_a_mirror(scenario);
+        scenario = with_a_mirror(scenario);
+        if let Some(beside) = scenario.mirror.as_mut().filter(|_| bug >= 55) {
+            // The local copy rots, and the mirror may be late, or fail.
+            (beside.rots, beside.rots_in_starts, beside.degrades, beside.loses_directories) =
+                (Some(true), true, false, false);
+            (beside.knobs.lane_moves, beside.knobs.late_error) = (20_000, 0);
+            if bug == 56 {
+                (scenario.knobs.sync_error, beside.knobs.lane_moves) = (20_000, 4_000);
+                (scenario.calls, scenario.turns, scenario.lives) = (120, 40, 20);
+            }
+            scenario.knobs.late_error = 0;
+        }
+        return scenario;
     }
     if !DIRECTED.contains(&bug) {
         return scenario;
@@ -105,10 +119,10 @@ fn directed(bug: u32, seed: u64) -> Scenario {
 }
 
 /// Bugs that are looked for in scenarios of their own.
-const DIRECTED: [u32; 10] = [22, 28, 35, 36, 40, 47, 49, 50, 51, 52];
+const DIRECTED: [u32; 12] = [22, 28, 35, 36, 40, 47, 49, 50, 51, 52, 55, 56];
 
 /// Those of the mirror.
-const MIRRORED: [u32; 3] = [50, 51, 52];
+const MIRRORED: [u32; 5] = [50, 51, 52, 55, 56];
 
 /// Seeds until the bug shows, and how.
 fn seeds_to_find(bug: u32, from: u64, seeds_max: u64) -> Option<(u64, String)> {

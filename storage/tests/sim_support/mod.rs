@@ -181,7 +181,9 @@ pub struct Scenario {
 
 /// Seeds with the faults that came later, drawn from a stream of their own: a seed outside makes the machine that it always made, so that
 /// what it once found is looked for again.
-pub const NEWER: Range<u64> = 1 << 40..1 << 41;
+pub const NEWER: Range<u64> = 1 << 40..1 << 42;
+/// Those of them where a copy rots between two starts as well, the first of which has been interrupted.
+pub const NEWEST: Range<u64> = 1 << 41..1 << 42;
 
 fn newer_faults(seed: u64, knobs: &mut SimKnobs) -> Option<Beside> {
     let mut rng = Rng(seed ^ 0x4A4E);
@@ -193,7 +195,8 @@ fn newer_faults(seed: u64, knobs: &mut SimKnobs) -> Option<Beside> {
         knobs.dir_sync_error = rate();
     }
     // One in eight of the fresh seeds, of which half are of the range.
-    rng.one_in(4).then(|| pair::beside(&mut rng, knobs))
+    let beside = rng.one_in(4).then(|| pair::beside(&mut rng, knobs));
+    beside.map(|beside| Beside { rots_in_starts: NEWEST.contains(&seed), ..beside })
 }
 
 /// Every seed turns on another subset of faults; half of them at most one.

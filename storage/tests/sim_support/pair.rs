@@ -27,6 +27,8 @@ pub struct Beside {
     /// Bits flip and sectors go bad between two lives, on one side, which is the local one if true: what rots on both may be lost. Beside a
     /// log that goes on without its mirror the mirror alone.
     pub rots: Option<bool>,
+    /// And between a start that was interrupted and the next one.
+    pub rots_in_starts: bool,
     /// One of the two directories is lost between two lives.
     pub loses_directories: bool,
 }
@@ -53,7 +55,13 @@ pub fn beside(rng: &mut Rng, local: &mut SimKnobs) -> Beside {
         let side = if rng.one_in(2) && !degrades { &mut *local } else { &mut mirror };
         side.late_error = 300 + rng.below(3_000) as u32;
     }
-    Beside { knobs: mirror, degrades, rots, loses_directories: rots.is_none() && rng.one_in(2) }
+    Beside {
+        knobs: mirror,
+        degrades,
+        rots,
+        rots_in_starts: false,
+        loses_directories: rots.is_none() && rng.one_in(2),
+    }
 }
 
 /// Two machines through all their lives.
@@ -150,13 +158,17 @@ impl Pair<'_> {
         if self.beside.loses_directories && rng.one_in(4) {
             return self.lose(rng.one_in(2));
         }
+        self.rot(rng);
+        Ok(())
+    }
+
+    fn rot(&mut self, rng: &mut Rng) {
         if let Some(local) = self.beside.rots
             && rng.one_in(2)
         {
             rot(if local { &self.local } else { &self.mirror }, rng);
             self.totals.flips += 1;
         }
-        Ok(())
     }
 
     /// A directory alone is a log with everything that was acknowledged.
@@ -276,6 +288,9 @@ impl Pair<'_> {
                     self.totals.nested += 1;
                     drop(opened);
                     self.crash(rng, false);
+                    if self.beside.rots_in_starts && self.whole {
+                        self.rot(rng);
+                    }
                 }
                 Ok((log, report)) => {
                     let opened = self.opened(log, &report, visit)?;
