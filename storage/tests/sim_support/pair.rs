@@ -75,6 +75,7 @@ pub fn run(scenario: &Scenario, beside: &Beside) -> Result<Totals, Broken> {
         oracle: Oracle::default(),
         totals: Totals { mirrored: 1, ..Totals::default() },
         whole: false,
+        well: false,
     };
     for life in 0..scenario.lives {
         let broken = |broken: Broken| format!("with a mirror, life {life}: {broken}");
@@ -84,6 +85,7 @@ pub fn run(scenario: &Scenario, beside: &Beside) -> Result<Totals, Broken> {
         pair.crash(&mut rng, clean);
     }
     pair.calm();
+    pair.well = true;
     pair.live_well(&mut rng).map_err(|broken| format!("with a mirror, at the end: {broken}"))?;
     pair.ended()
 }
@@ -97,6 +99,8 @@ struct Pair<'s> {
     totals: Totals,
     /// Everything acknowledged is on both.
     whole: bool,
+    /// Nothing happens to either any more.
+    well: bool,
 }
 
 /// An open log, its first operations, and where its records are.
@@ -288,7 +292,7 @@ impl Pair<'_> {
                     self.totals.nested += 1;
                     drop(opened);
                     self.crash(rng, false);
-                    if self.beside.rots_in_starts && self.whole {
+                    if self.beside.rots_in_starts && self.whole && !self.well {
                         self.rot(rng);
                     }
                 }
