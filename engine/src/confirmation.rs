@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Each type has private fields and one maker, the step before it. So a confirmation of what is not on disk
-//! does not compile; `tests/compile_fail` shows the ways one might try.
+//! does not compile; `engine/misuse` shows the ways one might try.
 //!
 //! Source: order ЕД-7-20/662@, form 7 «подтверждение оператора»; the order of the tags is the one of live
 //! answers.
