@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use crate::dictionary::places::{Head, Limits, Table, TableSet};
+use crate::dictionary::places::{Head, Limits, Over, Place, Table, TableSet};
 use crate::dictionary::{self, Kind};
 use crate::document::{DEPTH_MAX, TAGS_MAX, check_structure};
 use crate::tlv::TLV_HEADER_LEN;
@@ -110,10 +110,12 @@ pub struct Requisite<'a> {
     pub parent: u16,
     /// The eight bytes that begin with the value, little-endian; its own alone where the document has no eight. Of a nest nothing.
     word: u64,
+    /// True for a number or a decimal of eight bytes at most; of another kind nothing.
+    fits: bool,
 }
 
-/// The bytes of a value of so many bytes, in the eight that begin with it.
-const MASKS: [u64; VLN_LEN_MAX + 1] = [
+/// The bytes of a value of so many bytes, in the eight that begin with it; sixteen, so that four bits of a length find theirs.
+const MASKS: [u64; 16] = [
     0,
     0xFF,
     0xFFFF,
@@ -123,6 +125,13 @@ const MASKS: [u64; VLN_LEN_MAX + 1] = [
     0xFFFF_FFFF_FFFF,
     0xFF_FFFF_FFFF_FFFF,
     u64::MAX,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
 ];
 
 impl Requisite<'_> {
@@ -149,7 +158,8 @@ impl Requisite<'_> {
 
     #[inline(always)]
     fn little_endian(&self) -> Option<u64> {
-        MASKS.get(self.value.bytes().len()).map(|mask| self.word & mask)
+        let mask = MASKS.get(self.value.bytes().len() % MASKS.len()).copied().unwrap_or(0);
+        self.fits.then_some(self.word & mask)
     }
 }
 
@@ -311,58 +321,85 @@ struct Level {
     parent: u16,
 }
 
-/// Shows the TLVs about which there is nothing to do but that, and gives the place of the next one and the bits of those that
-/// stood here.
+/// Shows the TLVs about which there is nothing to do but that. It stops at the first of another kind, which it gives with what the
+/// table has in its slot, or with nothing where the level does not go on or the document has no whole window any more.
 ///
 /// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
-/// chain. It is a loop of its own, which reads what stops it once more behind it: so it has little to keep and keeps it in
-/// registers. It stops short of the end of the document, so that one comparison tells that there is a level left, a header in it
-/// and a word behind the header.
+/// chain. It is a loop of its own, so it has little to keep and keeps it in registers. Of the level it asks only where the
+/// TLV ends: behind the last one of a level none does.
 #[inline(always)]
 fn plain<'a, V: Visitor<'a>>(
     visitor: &mut V,
     document: &'a [u8],
-    mut at: usize,
-    end: usize,
-    mut once: u64,
+    level: &'a [u8],
+    at: &mut usize,
+    once: &mut u64,
     table: &'static Table,
     parent: u16,
-) -> (usize, u64) {
-    let Some(level) = document.get(..end) else { return (at, once) };
+) -> Option<Met<'a>> {
     // Where a window begins at the latest that is still whole.
-    let Some(last) = document.len().checked_sub(WINDOW_LEN) else { return (at, once) };
-    let last = last.min(end.wrapping_sub(1));
-    while at <= last {
-        let Some(window) = document.get(at..).and_then(<[u8]>::first_chunk::<WINDOW_LEN>) else { break };
-        // Two loads, since the next TLV waits for the length and for nothing else.
-        let Some((tag, tail)) = window.split_first_chunk() else { break };
-        let Some((len, tail)) = tail.split_first_chunk() else { break };
-        let Some(word) = tail.first_chunk() else { break };
-        let (tag, len) = (u16::from_le_bytes(*tag), u16::from_le_bytes(*len));
-        let word = u64::from_le_bytes(*word);
-        // In 32 bits, so that the compiler cannot put off the addition of the header behind that of the length.
-        let from = (at as u32).wrapping_add(TLV_HEADER_LEN as u32) as usize;
+    let last = document.len().checked_sub(WINDOW_LEN)?;
+    while *at <= last {
+        let window = document.get(*at..)?.first_chunk::<WINDOW_LEN>()?;
+        let (wire, word) = window.split_first_chunk::<TLV_HEADER_LEN>()?;
+        // A load of its own, since the next TLV waits for the length and for nothing else.
+        let len = u16::from_le_bytes(*wire.last_chunk()?);
+        let word = u64::from_le_bytes(*word.first_chunk()?);
+        let head = Head::of_wire(*wire);
+        let from = behind_header(*at);
         let next = from.wrapping_add(usize::from(len));
-        let Some(bytes) = level.get(from..next) else { break };
-        let head = Head::new(tag, len);
-        let place = table.glance(tag);
-        if !place.is_plain(head) || once & place.once != 0 {
-            break;
+        let bytes = level.get(from..next)?;
+        let place = table.glance(u32::from_le_bytes(*wire));
+        let over = place.over(head);
+        if !place.is_plain(over) || *once & place.once() != 0 {
+            return Some(Met { bytes, place, over });
         }
-        once |= place.once;
-        at = next;
-        let value = Value::new(Tag(tag), bytes, from as u32);
-        visitor.requisite(Requisite { value, kind: place.kind, parent, word });
+        *once |= place.once();
+        *at = next;
+        let value = Value::new(Tag(head.tag()), bytes, from as u32);
+        visitor.requisite(Requisite { value, kind: place.kind(), parent, word, fits: true });
     }
-    (at, once)
+    None
+}
+
+/// Where a value begins. In 32 bits, so that the compiler can not put off the addition of the header behind that of the length;
+/// lengths of documents have 17 bits.
+#[inline(always)]
+const fn behind_header(at: usize) -> usize {
+    (at as u32).wrapping_add(TLV_HEADER_LEN as u32) as usize
+}
+
+/// A TLV that closes: its bytes, what the table has in its slot, and how it fits in there.
+struct Met<'a> {
+    bytes: &'a [u8],
+    place: Place,
+    over: Over,
 }
 
 /// Head and bytes of the TLV at a place of a level; `None` where it does not close.
 #[inline(always)]
-fn cut(document: &[u8], at: usize, end: usize) -> Option<(Head, &[u8])> {
-    let (head, tail) = document.get(at..end)?.split_first_chunk::<TLV_HEADER_LEN>()?;
+fn cut(level: &[u8], at: usize) -> Option<(Head, &[u8])> {
+    let (head, tail) = level.get(at..)?.split_first_chunk::<TLV_HEADER_LEN>()?;
     let head = Head::of_wire(*head);
     Some((head, tail.get(..usize::from(head.len()))?))
+}
+
+/// A nest that is to be walked.
+struct Nest {
+    tag: u16,
+    /// Of the table of its children.
+    column: u8,
+    /// Behind its last byte.
+    end: usize,
+}
+
+/// What became of a TLV that is not plain.
+enum Odd {
+    /// It was shown, and the next one stands there.
+    Next(usize),
+    Nest(Nest),
+    /// It does not close.
+    Unclosed,
 }
 
 impl<'a> Pass<'a, '_> {
@@ -378,63 +415,98 @@ impl<'a> Pass<'a, '_> {
         let mut outer = [Level { inside: 0, end, once, table, parent }; DEPTH_MAX];
         let mut depth = 0_usize;
         loop {
-            (at, once) = plain(visitor, document, at, end, once, table, parent);
-            // What is left of it: nests, the version, tags that no table knows, repeats, odd lengths, the end of the document.
-            let Some((head, bytes)) = cut(document, at, end) else {
-                // The level is done, or does not close.
-                let nest;
-                (at, nest, depth) = if at == end {
-                    (at, parent, depth.wrapping_sub(1))
-                } else {
-                    self.unwind(parent, outer.get(..depth).unwrap_or_default())?
-                };
-                let Some(level) = outer.get(depth) else { return Ok(()) };
-                Level { end, once, table, parent, .. } = *level;
-                visitor.leave(Tag(nest));
-                continue;
-            };
-            let from = at.wrapping_add(TLV_HEADER_LEN);
-            at = from.wrapping_add(bytes.len());
-            let tag = Tag(head.tag());
-            let place = table.glance(head.tag());
-            // Lengths of documents have 17 bits.
-            let value = Value::new(tag, bytes, from as u32);
-            let first = once & place.once == 0;
-            let column = if place.is_nest(head) && first {
-                once |= place.once;
-                visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, word: 0 });
-                place.column
-            } else {
-                let word = document.get(from..).and_then(<[u8]>::first_chunk);
-                // The last few bytes of a document.
-                let word = word.map_or_else(|| value.vln().unwrap_or_default(), |it| u64::from_le_bytes(*it));
-                let again = table.knows(tag.0) && !first;
-                if table.knows(tag.0) {
-                    once |= place.once;
+            let Some(level) = document.get(..end) else { return Err(Stop::Structure) };
+            let met = plain(visitor, document, level, &mut at, &mut once, table, parent);
+            let from = behind_header(at);
+            let found = match met {
+                None if at == end => {
+                    depth = depth.wrapping_sub(1);
+                    let Some(around) = outer.get(depth) else { return Ok(()) };
+                    visitor.leave(Tag(parent));
+                    Level { end, once, table, parent, .. } = *around;
+                    continue;
                 }
-                let (kind, nest) = if place.is_plain(head) && first {
-                    (place.kind, None)
-                } else {
-                    self.odd(value, table, again, parent)?
-                };
-                visitor.requisite(Requisite { value, kind, parent, word });
-                let Some(column) = nest else { continue };
-                column
+                Some(Met { bytes, place, over }) if place.is_nest(over) && once & place.once() == 0 => {
+                    once |= place.once();
+                    let value = Value::new(Tag(place.tag()), bytes, from as u32);
+                    visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, word: 0, fits: true });
+                    Odd::Nest(Nest {
+                        tag: place.tag(),
+                        column: place.column(),
+                        end: from.wrapping_add(bytes.len()),
+                    })
+                }
+                _ => self.odd(visitor, level, at, &mut once, table, parent)?,
             };
-            let Some(slot) = outer.get_mut(depth) else { return Err(Stop::Structure) };
-            *slot = Level { inside: from as u32, end, once, table, parent };
-            depth = depth.wrapping_add(1);
-            // One that is too deep gets an end that it cannot come to.
-            end = if depth < DEPTH_MAX { at } else { usize::MAX };
-            (at, once, table, parent) = (from, 0, self.tables.nest(column), tag.0);
+            let mut unclosed = parent;
+            match found {
+                Odd::Next(next) => {
+                    at = next;
+                    continue;
+                }
+                Odd::Nest(nest) => {
+                    let Some(slot) = outer.get_mut(depth) else { return Err(Stop::Structure) };
+                    *slot = Level { inside: from as u32, end, once, table, parent };
+                    depth = depth.wrapping_add(1);
+                    if depth < DEPTH_MAX {
+                        (at, end, once, parent) = (from, nest.end, 0, nest.tag);
+                        table = self.tables.nest(nest.column);
+                        continue;
+                    }
+                    // One that is too deep does not close.
+                    unclosed = nest.tag;
+                }
+                Odd::Unclosed => {}
+            }
+            (at, unclosed, depth) = self.unwind(unclosed, outer.get(..depth).unwrap_or_default())?;
+            let Some(around) = outer.get(depth) else { return Ok(()) };
+            visitor.leave(Tag(unclosed));
+            Level { end, once, table, parent, .. } = *around;
         }
+    }
+
+    /// Shows the TLV at a place of a level, whatever it is: the version, one that no table knows, a repeat, one of an odd length, one
+    /// of the last few bytes of the document.
+    #[inline(never)]
+    fn odd<V: Visitor<'a>>(
+        &mut self,
+        visitor: &mut V,
+        level: &'a [u8],
+        at: usize,
+        once: &mut u64,
+        table: &'static Table,
+        parent: u16,
+    ) -> Result<Odd, Stop> {
+        let Some((head, bytes)) = cut(level, at) else { return Ok(Odd::Unclosed) };
+        let from = behind_header(at);
+        let (tag, end) = (head.tag(), from.wrapping_add(bytes.len()));
+        let value = Value::new(Tag(tag), bytes, from as u32);
+        let place = table.glance(u32::from(tag));
+        let first = *once & place.once() == 0;
+        let known = table.knows(tag);
+        if known {
+            *once |= place.once();
+        }
+        let over = place.over(head);
+        let (kind, column) = if place.is_plain(over) && first {
+            (place.kind(), None)
+        } else if place.is_nest(over) && first {
+            (Kind::Stlv, Some(place.column()))
+        } else {
+            self.ask(value, table, known && !first, parent)?
+        };
+        // Where the document ends before, the bytes of the value alone.
+        let word = self.document.get(from..).and_then(<[u8]>::first_chunk);
+        let word = word.map_or_else(|| value.vln().unwrap_or_default(), |it| u64::from_le_bytes(*it));
+        visitor.requisite(Requisite { value, kind, parent, word, fits: bytes.len() <= VLN_LEN_MAX });
+        Ok(column.map_or(Odd::Next(end), |column| Odd::Nest(Nest { tag, column, end })))
     }
 
     /// A TLV about which there is something to say, or the version: how it is read, and the column of its children if they
     /// are to be walked.
     #[cold]
     #[inline(never)]
-    fn odd(
+    fn ask(
         &mut self,
         value: Value<'_>,
         table: &'static Table,

@@ -35,6 +35,10 @@ impl<'a> Visitor<'a> for Seen {
         let tag = i32::from(value.tag().0);
         self.met.push((tag, value.offset(), value.bytes().len(), requisite.parent));
         self.kinds.push(requisite.kind);
+        // Numbers are read out of eight bytes, whatever stands behind the value.
+        let kind = requisite.kind;
+        assert_eq!(requisite.number(), value.vln().ok().filter(|_| kind.is_number()), "{value:?}");
+        assert_eq!(requisite.decimal(), value.fvln().ok().filter(|_| kind == Kind::Fvln), "{value:?}");
     }
 
     fn leave(&mut self, nest: Tag) {

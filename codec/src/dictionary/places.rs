@@ -1,14 +1,16 @@
 //! What the tables say of a tag in a place, in a form that the fused walk can ask for every TLV.
 //!
 //! Shape: a table of the order (version, form, parent) is a row of bytes, one for the lower 11 bits of a tag, each the number of
-//! a [`Place`] among those of the table, which says whose it is; number 0 is the place of nobody. So one question costs two loads, and
-//! neither of them stands in the chain from one TLV to the next. A receipt of ФФД 1.2 touches about a dozen lines of cache.
-//! Both lie in one piece, so that the walk keeps one pointer.
+//! a [`Place`] among those of the table, which says whose it is; number 0 is the place of nobody. What is said of a place lies in
+//! columns, each as wide as its kind of number: so a number is compared where it lies, and the processor finds it by the number
+//! of the place without an addition of ours. None of these loads stands in the chain from one TLV to the next.
+//! All of a table lies in one piece, so that the walk keeps one pointer.
 //! Everything is built while the crate is compiled, from the tables beside this file; there is nothing to keep in step.
 //! Invariants: a place says the same as `lookup` and `requirement` (test `places_say_what_the_dictionary_says`), and of its own
 //! tag alone (test `no_other_tag_passes_for_the_one_of_its_slot`).
 
 use super::{Entry, Kind, generated, span};
+use crate::value::VLN_LEN_MAX;
 use crate::{FfdVersion, Tag};
 
 /// Slots of a table: a tag stands in the one of its lower bits, so that no tag needs a comparison to be looked for.
@@ -18,39 +20,14 @@ const TABLES: usize = generated::CHARTS.len() + 1;
 /// Places of a table: its rows and the one it does not know. A mask keeps every number below it.
 const PLACES: usize = 128;
 
-/// One requisite in one place.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Place {
-    /// The bit of a tag that may stand once under its parent; none for one that may repeat.
-    pub(crate) once: u64,
-    /// The [`Head`] of the shortest value that is nothing to look at twice; its length is longer than any for nests, for the
-    /// version of the document and for what the table does not know.
-    plain_min: Head,
-    /// How much longer it may be; of a nest, how long.
-    span: u16,
-    /// How the value is read.
-    pub(crate) kind: Kind,
-    /// Column of the table of its children, [`NO_COLUMN`] where there is none.
-    pub(crate) column: u8,
-}
-
-// Four to a line of the cache.
-const _: () = assert!(size_of::<Place>() == 16);
-
 /// No table describes the children.
 pub(crate) const NO_COLUMN: u8 = u8::MAX;
 
 /// Longer than any value inside a document.
 const LEN_NEVER: u16 = u16::MAX;
 
-/// A requisite that the table does not know.
-const STRAY: Place = Place {
-    once: 0,
-    plain_min: Head::new(u16::MAX, LEN_NEVER),
-    span: 0,
-    kind: Kind::Bytes,
-    column: NO_COLUMN,
-};
+/// Of a requisite that the table does not know: no TLV is as long as this says.
+const STRAY: Head = Head::new(u16::MAX, LEN_NEVER);
 
 /// Tag and length of a TLV as one number, the tag above: a comparison asks for both.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -79,22 +56,78 @@ impl Head {
     }
 }
 
+/// One requisite in one place: what the table of a nest has in the slot of a tag.
+#[derive(Copy, Clone)]
+pub(crate) struct Place {
+    table: &'static Table,
+    /// Below [`PLACES`].
+    number: u8,
+}
+
 impl Place {
-    /// Whether there is nothing to do about a TLV but to show it: the tag is the one of this place, the length one that it may have.
+    #[inline(always)]
+    fn of<T: Copy>(self, column: &[T; PLACES], stray: T) -> T {
+        column.get(usize::from(self.number)).copied().unwrap_or(stray)
+    }
+
+    #[inline(always)]
+    fn plain_min(self) -> Head {
+        self.of(&self.table.plain_min, STRAY)
+    }
+
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u16 {
+        self.plain_min().tag()
+    }
+
+    #[inline(always)]
+    fn span(self) -> u32 {
+        self.of(&self.table.spans, 0)
+    }
+
+    /// The bit of a tag that may stand once under its parent; none for one that may repeat.
+    #[inline(always)]
+    pub(crate) fn once(self) -> u64 {
+        self.of(&self.table.once, 0)
+    }
+
+    /// How the value is read.
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Kind {
+        self.of(&self.table.kinds, Kind::Bytes)
+    }
+
+    /// Column of the table of its children, [`NO_COLUMN`] where there is none.
+    #[inline(always)]
+    pub(crate) fn column(self) -> u8 {
+        self.of(&self.table.columns, NO_COLUMN)
+    }
+
+    /// How a TLV fits into this place, for [`Self::is_plain`] and [`Self::is_nest`].
+    #[inline(always)]
+    pub(crate) fn over(self, head: Head) -> Over {
+        Over(head.0.wrapping_sub(self.plain_min().0))
+    }
+
+    /// Whether there is nothing to do about a TLV but to show it: the tag is the one of this place, the length one that it may
+    /// have. A number or a decimal has eight bytes at most then.
     ///
     /// Tags of one slot are 2,048 apart or more, so that no difference of lengths makes up for one of tags.
     #[inline(always)]
-    pub(crate) const fn is_plain(&self, head: Head) -> bool {
-        head.0.wrapping_sub(self.plain_min.0) <= self.span as u32
+    pub(crate) fn is_plain(self, over: Over) -> bool {
+        over.0 <= self.span()
     }
 
     /// Whether it is the nest of this place, and no longer than it may be.
     #[inline(always)]
-    pub(crate) const fn is_nest(&self, head: Head) -> bool {
-        let empty = Head::new(self.plain_min.tag(), 0);
-        matches!(self.kind, Kind::Stlv) && head.0.wrapping_sub(empty.0) <= self.span as u32
+    pub(crate) fn is_nest(self, over: Over) -> bool {
+        matches!(self.kind(), Kind::Stlv) && over.0.wrapping_add(LEN_NEVER as u32) <= self.span()
     }
 }
+
+/// By how much the head of a TLV is above the shortest that is plain in a place; far above any length for another tag.
+#[derive(Copy, Clone)]
+pub(crate) struct Over(u32);
 
 /// How long a value may be.
 #[derive(Copy, Clone, Debug)]
@@ -133,30 +166,46 @@ impl Limits {
 pub(crate) struct Table {
     /// Numbers of places by the lower bits of a tag.
     codes: [u8; SLOTS],
-    places: [Place; PLACES],
+    /// As [`Place::once`].
+    once: [u64; PLACES],
+    /// The [`Head`] of the shortest value that is nothing to look at twice; its length is longer than any for nests, for the
+    /// version of the document and for what the table does not know.
+    plain_min: [Head; PLACES],
+    /// How much longer it may be; of a nest, how long.
+    spans: [u32; PLACES],
+    kinds: [Kind; PLACES],
+    columns: [u8; PLACES],
 }
 
 impl Table {
-    const BLANK: Self = Self { codes: [0; SLOTS], places: [STRAY; PLACES] };
+    const BLANK: Self = Self {
+        codes: [0; SLOTS],
+        once: [0; PLACES],
+        plain_min: [STRAY; PLACES],
+        spans: [0; PLACES],
+        kinds: [Kind::Bytes; PLACES],
+        columns: [NO_COLUMN; PLACES],
+    };
 
-    /// The place of the slot of a tag, which may be that of another tag: [`Place::is_plain`] tells.
+    /// The place of the slot of a tag, which may be that of another tag: [`Place::is_plain`] tells. Above the tag
+    /// stands what it will: the first four bytes of a TLV do.
     #[inline(always)]
-    pub(crate) fn glance(&self, tag: u16) -> &Place {
-        let code = self.codes.get(usize::from(tag) % SLOTS).copied().unwrap_or(0);
-        self.places.get(usize::from(code) % PLACES).unwrap_or(&STRAY)
+    pub(crate) fn glance(&'static self, wire: u32) -> Place {
+        let code = self.codes.get(wire as usize % SLOTS).copied().unwrap_or(0);
+        Place { table: self, number: code % PLACES as u8 }
     }
 
     /// What the table says of a tag.
     #[cfg(test)]
-    fn place(&self, tag: u16) -> &Place {
-        let place = self.glance(tag);
-        if place.plain_min.tag() == tag { place } else { &STRAY }
+    fn place(&'static self, tag: u16) -> Place {
+        let place = self.glance(u32::from(tag));
+        if place.tag() == tag { place } else { Place { number: 0, ..place } }
     }
 
     /// Whether the table has a row for a tag.
-    pub(crate) fn knows(&self, tag: u16) -> bool {
+    pub(crate) fn knows(&'static self, tag: u16) -> bool {
         // The tag of `STRAY` has no row either.
-        tag != STRAY.plain_min.tag() && self.glance(tag).plain_min.tag() == tag
+        tag != STRAY.tag() && self.glance(u32::from(tag)).tag() == tag
     }
 
     /// False where no table is known, so that nobody knows what is allowed.
@@ -293,6 +342,9 @@ const fn build() -> [Table; TABLES] {
                     !version || matches!(entry.kind, Kind::Byte),
                     "the version of a document is one byte"
                 );
+                let short = limits.len_min + limits.len_span <= VLN_LEN_MAX as u16;
+                let number = entry.kind.is_number() || matches!(entry.kind, Kind::Fvln);
+                assert!(short || !number, "a number has eight bytes at most");
                 let len_min = if version || nest { LEN_NEVER } else { limits.len_min };
                 let plain_min = Head::new(tag, len_min);
                 let span = if version { 0 } else { limits.len_span };
@@ -301,7 +353,11 @@ const fn build() -> [Table; TABLES] {
                 let code = &mut dense[table].codes[tag as usize % SLOTS];
                 assert!(*code == 0, "two tags in one slot");
                 *code = row as u8 + 1;
-                dense[table].places[row + 1] = Place { once, plain_min, span, kind: entry.kind, column };
+                dense[table].once[row + 1] = once;
+                dense[table].plain_min[row + 1] = plain_min;
+                dense[table].spans[row + 1] = span as u32;
+                dense[table].kinds[row + 1] = entry.kind;
+                dense[table].columns[row + 1] = column;
                 row += 1;
             }
         }
@@ -338,29 +394,28 @@ mod tests {
                         let context = format!("{version} form {form} parent {parent} tag {tag}");
                         let Some(row) = requirement(version, form, parent, Tag(tag)) else {
                             assert!(!table.knows(tag), "{context}");
-                            assert!(place.kind != Kind::Stlv, "{context}");
+                            assert!(place.kind() != Kind::Stlv, "{context}");
                             continue;
                         };
                         known += 1;
                         let entry = lookup(Tag(tag), place_parent, version).expect("rows have entries");
-                        assert_eq!(place.kind, entry.kind, "{context}");
-                        assert_eq!(place.once == 0, row.repeats || entry.repeatable, "{context}: repeats");
+                        assert_eq!(place.kind(), entry.kind, "{context}");
+                        assert_eq!(place.once() == 0, row.repeats || entry.repeatable, "{context}: repeats");
                         assert!(table.knows(tag), "{context}");
                         let (nest, version) =
                             (entry.kind == Kind::Stlv, parent == 0 && Tag(tag) == tags::FFD_VERSION);
-                        assert_eq!(place.column, TableSet::column(tag), "{context}");
+                        assert_eq!(place.column(), TableSet::column(tag), "{context}");
                         let limits = Limits::of(entry);
                         for len in (0..600).chain([65_527]) {
                             let allowed = limits.allow(len);
-                            assert_eq!(
-                                place.is_nest(Head::new(tag, len)),
-                                nest && allowed,
-                                "{context}: {len} bytes"
-                            );
+                            let over = place.over(Head::new(tag, len));
+                            assert_eq!(place.is_nest(over), nest && allowed, "{context}: {len} bytes");
                             // What passes at a glance is right; of the rest only empty numbers are looked at twice.
                             let plain = allowed && !nest && !version && (len > 0 || limits.len_min == 0);
-                            assert_eq!(place.is_plain(Head::new(tag, len)), plain, "{context}: {len} bytes");
-                            assert_eq!(table.glance(tag).is_plain(Head::new(tag, len)), plain, "{context}");
+                            assert_eq!(place.is_plain(over), plain, "{context}: {len} bytes");
+                            // Whatever stands above the tag.
+                            let place = table.glance(u32::from(tag) | u32::from(len) << 16);
+                            assert_eq!(place.is_plain(place.over(Head::new(tag, len))), plain, "{context}");
                         }
                     }
                 }
@@ -374,9 +429,10 @@ mod tests {
     fn no_other_tag_passes_for_the_one_of_its_slot() {
         for (number, table) in DENSE.iter().enumerate() {
             for tag in (0..=u16::MAX).filter(|&tag| !table.knows(tag)) {
-                let place = table.glance(tag);
+                let place = table.glance(u32::from(tag));
                 for head in [0, 1, 8, 1000, 65_527].map(|len| Head::new(tag, len)) {
-                    assert!(!place.is_plain(head) && !place.is_nest(head), "table {number} tag {tag}");
+                    let over = place.over(head);
+                    assert!(!place.is_plain(over) && !place.is_nest(over), "table {number} tag {tag}");
                 }
             }
         }
@@ -388,7 +444,7 @@ mod tests {
         for (number, table) in DENSE.iter().enumerate() {
             let mut seen = 0_u64;
             for tag in 1000..2200 {
-                let once = table.place(tag).once;
+                let once = table.place(tag).once();
                 assert_eq!(seen & once, 0, "table {number} tag {tag}");
                 seen |= once;
             }
