@@ -483,6 +483,19 @@ impl<'a> Pass<'a, '_> {
         let value = Value::new(Tag(tag), bytes, from as u32);
         let place = table.glance(u32::from(tag));
         let first = *once & place.once() == 0;
+        // What nearly every document says, and nothing is wrong with.
+        if tag == tags::FFD_VERSION.0
+            && parent == 0
+            && first
+            && place.tag() == tag
+            && bytes == [self.version.code()]
+        {
+            *once |= place.once();
+            self.told = true;
+            let word = u64::from(self.version.code());
+            visitor.requisite(Requisite { value, kind: Kind::Byte, parent, word, fits: true });
+            return Ok(Odd::Next(end));
+        }
         let known = table.knows(tag);
         if known {
             *once |= place.once();
@@ -502,7 +515,7 @@ impl<'a> Pass<'a, '_> {
         Ok(column.map_or(Odd::Next(end), |column| Odd::Nest(Nest { tag, column, end })))
     }
 
-    /// A TLV about which there is something to say, or the version: how it is read, and the column of its children if they
+    /// A TLV about which there is something to say, or another version: how it is read, and the column of its children if they
     /// are to be walked.
     #[cold]
     #[inline(never)]
@@ -515,11 +528,6 @@ impl<'a> Pass<'a, '_> {
     ) -> Result<(Kind, Option<u8>), Stop> {
         let tag = value.tag();
         let version = tag == tags::FFD_VERSION && parent == 0;
-        // What nearly every document says, and nothing is wrong with.
-        if version && table.knows(tag.0) && !again && value.u8() == Ok(self.version.code()) {
-            self.told = true;
-            return Ok((Kind::Byte, None));
-        }
         let offset = u32::try_from(value.offset()).unwrap_or(u32::MAX);
         let (known, charted) = (table.knows(tag.0), table.charted());
         let entry = dictionary::lookup(tag, if parent == 0 { self.form } else { parent }, self.version);

@@ -204,6 +204,28 @@ fn the_version_is_that_of_the_first_1209() {
     assert_eq!(told(&[&[4, 4], &[2], &[4]]), FfdVersion::V1_1);
 }
 
+/// Why: nests of the table are walked without asking how deep they lie but once, and beyond four levels nothing is entered; one
+/// that was text once ends what is too deep in it.
+#[test]
+fn nests_are_entered_as_deep_as_the_view_enters_them() {
+    for outermost in [1059_u16, 1115, 1119, 1223] {
+        for inner in [1059_u16, 1115, 1223, 1174] {
+            for depth in 0..7 {
+                let mut inside = vec![0x37, 4, 1, 0, 7];
+                for level in (0..depth).rev() {
+                    let tag = if level == 0 { outermost } else { inner };
+                    let len = u16::try_from(inside.len()).unwrap();
+                    inside =
+                        [&tag.to_le_bytes()[..], &len.to_le_bytes(), &inside, &[0x38, 4, 1, 0, 7]].concat();
+                    // The TLV behind stands beside the nest, so that there is a level to come back to.
+                }
+                let len = u16::try_from(inside.len()).unwrap();
+                compare(&[&[3, 0][..], &len.to_le_bytes(), &inside].concat());
+            }
+        }
+    }
+}
+
 /// Why: beyond what a container holds the number of TLVs is limited by the view's own count.
 #[test]
 fn more_tags_than_are_allowed_are_refused() {
