@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
+use hdrhistogram::Histogram;
 use ofd_codec::{ConfirmationRequest, DriveNumber, LocalSeconds, SESSION_HEADER_LEN};
 use ofd_engine::Engine;
 use tempfile::TempDir;
@@ -21,6 +22,7 @@ use crate::Plan;
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 use crate::log::{fresh, stand_ready};
+use crate::raw::{Prewritten, frame};
 
 /// How the documents come.
 #[derive(Clone, Copy)]
@@ -37,9 +39,12 @@ pub(crate) struct Load {
     pub(crate) reconnect: bool,
 }
 
+/// The load whose answers are bound by the disk as well.
+const C64: &str = "server.c64";
+
 /// The loads that are measured.
 pub(crate) const LOADS: [Load; 4] = [
-    Load { bench: "server.c64", connections: 64, depth: 1, turns: 500, reconnect: false },
+    Load { bench: C64, connections: 64, depth: 1, turns: 500, reconnect: false },
     Load { bench: "server.c1000", connections: 1000, depth: 1, turns: 40, reconnect: false },
     Load { bench: "server.pipe16", connections: 64, depth: 16, turns: 100, reconnect: false },
     Load { bench: "server.perdoc", connections: 64, depth: 1, turns: 30, reconnect: true },
@@ -65,19 +70,65 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
     let corpus = Corpus::new(plan.seed, registers, documents);
     let scripts = scripts(&corpus, load);
     let dir = plan.temp_dir()?;
-    let pairs: Vec<Pair> = interleave(
+    let mut syncs = Syncs::new(&dir, &corpus)?;
+    let rounds = interleave(
         ROUNDS_FEW,
         || confirmed(load, &scripts, &dir, documents),
         || {
             let echo = Echo::start()?;
             let rate = drive(load, &scripts, echo.address, false)?;
             echo.stop();
-            Ok(rate)
+            Ok((rate, syncs.median()?))
         },
     )?;
-    let figure =
-        Figure::rate(load.bench, "documents/s", "tokio server that answers at once and stores nothing");
-    sink.figure(figure, &pairs, (ROUNDS_FEW * documents) as u64)
+    let runs = (ROUNDS_FEW * documents) as u64;
+    let pairs: Vec<Pair> = rounds.iter().map(|&(ours, (echo, _))| (ours, echo)).collect();
+    let vs = "tokio server that answers at once and stores nothing";
+    sink.figure(Figure::rate(load.bench, "documents/s", vs), &pairs, runs)?;
+    if load.bench != C64 {
+        return Ok(());
+    }
+    // Who awaits an answer waits for what the echo takes, for the sync that is on its way and for the one behind it.
+    let most = |echo: f64, sync: f64| {
+        let connections = load.connections as f64;
+        (0.75 * echo).min(connections / (connections / echo + 2.0 * sync))
+    };
+    let pairs: Vec<Pair> = rounds.iter().map(|&(ours, (echo, sync))| (ours, most(echo, sync))).collect();
+    let vs =
+        "the lower one of 0.75 of that server, and 64 / (its round trip + 2 raw syncs); at least 0.8 wanted";
+    sink.figure(Figure::rate("server.c64.bound", "documents/s", vs), &pairs, runs)?;
+    let syncs: Vec<Pair> =
+        rounds.iter().map(|&(_, (echo, sync))| (sync * 1e6, load.connections as f64 / echo * 1e6)).collect();
+    let vs = "round trip of that server with 64 connections";
+    sink.figure(Figure::time("server.c64.sync", "us", vs), &syncs, (ROUNDS_FEW * Syncs::COUNT) as u64)
+}
+
+/// What a sync takes here: one document of the corpus after another, each written and synced.
+struct Syncs<'a> {
+    file: Prewritten,
+    corpus: &'a Corpus,
+}
+
+impl<'a> Syncs<'a> {
+    const COUNT: usize = 300;
+
+    fn new(dir: &TempDir, corpus: &'a Corpus) -> anyhow::Result<Self> {
+        Ok(Self { file: Prewritten::new(&dir.path().join("syncs"), 1 << 20)?, corpus })
+    }
+
+    /// Seconds.
+    fn median(&mut self) -> anyhow::Result<f64> {
+        let mut times = Histogram::<u64>::new(3)?;
+        let mut buffer = Vec::new();
+        for message in self.corpus.messages().take(Self::COUNT) {
+            let started = Instant::now();
+            buffer.clear();
+            frame(&mut buffer, message);
+            self.file.commit(&buffer)?;
+            times.record(u64::try_from(started.elapsed().as_nanos())?)?;
+        }
+        Ok(times.value_at_quantile(0.5) as f64 / 1e9)
+    }
 }
 
 /// What each connection writes, write by write. The corpus brings one document of each register in turn; a connection is one

@@ -108,9 +108,9 @@ pub struct Requisite<'a> {
     pub kind: Kind,
     /// The tag around it, 0 for the document itself.
     pub parent: u16,
-    /// The eight bytes that begin with the value, little-endian; its own alone where the document has no eight. Of a nest nothing.
+    /// The eight bytes that begin with the value, little-endian; its own alone where the document has no eight. Nothing to go by of a nest.
     word: u64,
-    /// True for a number or a decimal of eight bytes at most; of another kind nothing.
+    /// Whether a number or a decimal has eight bytes at most; nothing to go by of another kind.
     fits: bool,
 }
 
@@ -322,7 +322,7 @@ struct Level {
 }
 
 /// Shows the TLVs about which there is nothing to do but that. It stops at the first of another kind, which it gives with what the
-/// table has in its slot, or with nothing where the level does not go on or the document has no whole window any more.
+/// table has in its slot, or with nothing where the level does not go on, a TLV does not close or the document has no whole window any more.
 ///
 /// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
 /// chain. It is a loop of its own, so it has little to keep and keeps it in registers. Of the level it asks only where the
@@ -438,8 +438,7 @@ impl<'a> Pass<'a, '_> {
                 }
                 _ => self.odd(visitor, level, at, &mut once, table, parent)?,
             };
-            let mut unclosed = parent;
-            match found {
+            let unclosed = match found {
                 Odd::Next(next) => {
                     at = next;
                     continue;
@@ -454,13 +453,14 @@ impl<'a> Pass<'a, '_> {
                         continue;
                     }
                     // One that is too deep does not close.
-                    unclosed = nest.tag;
+                    nest.tag
                 }
-                Odd::Unclosed => {}
-            }
-            (at, unclosed, depth) = self.unwind(unclosed, outer.get(..depth).unwrap_or_default())?;
+                Odd::Unclosed => parent,
+            };
+            let left;
+            (at, left, depth) = self.unwind(unclosed, outer.get(..depth).unwrap_or_default())?;
             let Some(around) = outer.get(depth) else { return Ok(()) };
-            visitor.leave(Tag(unclosed));
+            visitor.leave(Tag(left));
             Level { end, once, table, parent, .. } = *around;
         }
     }
@@ -515,7 +515,7 @@ impl<'a> Pass<'a, '_> {
         Ok(column.map_or(Odd::Next(end), |column| Odd::Nest(Nest { tag, column, end })))
     }
 
-    /// A TLV about which there is something to say, or another version: how it is read, and the column of its children if they
+    /// A TLV that is not right at a glance, or tells another version: how it is read, and the column of its children if they
     /// are to be walked.
     #[cold]
     #[inline(never)]
@@ -532,7 +532,7 @@ impl<'a> Pass<'a, '_> {
         let (known, charted) = (table.knows(tag.0), table.charted());
         let entry = dictionary::lookup(tag, if parent == 0 { self.form } else { parent }, self.version);
         match entry {
-            _ if known && again => self.find(tag, offset, parent, FindingKind::Repeated),
+            _ if again => self.find(tag, offset, parent, FindingKind::Repeated),
             None if charted => self.find(tag, offset, parent, FindingKind::Unknown),
             Some(_) if !known && charted && self.version != FfdVersion::V1_0 => {
                 self.find(tag, offset, parent, FindingKind::Undeclared);

@@ -200,29 +200,88 @@ fn the_version_is_that_of_the_first_1209() {
     assert_eq!(told(&[&[]]), FfdVersion::V1_0);
     assert_eq!(told(&[&[9]]), FfdVersion::V1_1);
     assert_eq!(told(&[&[9], &[4]]), FfdVersion::V1_1);
+    // A form that no table describes has a version as well.
+    for told in [&[][..], &[4], &[9], &[2, 2]] {
+        compare(&tlv(90, &[tlv(1020, &[5]), tlv(1209, told), tlv(1209, &[4])].concat()));
+    }
     // Behind one that can not be read none is looked for, as the header does not.
     assert_eq!(told(&[&[4, 4], &[2], &[4]]), FfdVersion::V1_1);
 }
 
-/// Why: nests of the table are walked without asking how deep they lie but once, and beyond four levels nothing is entered; one
-/// that was text once ends what is too deep in it.
+/// A TLV.
+fn tlv(tag: u16, value: &[u8]) -> Vec<u8> {
+    [&tag.to_le_bytes()[..], &u16::try_from(value.len()).unwrap().to_le_bytes(), value].concat()
+}
+
+/// Why: a nest that the table knows goes in on the short way and one that it does not on the long way, as deep as the view
+/// goes and no deeper; one that was text once ends what is too deep in it.
 #[test]
 fn nests_are_entered_as_deep_as_the_view_enters_them() {
-    for outermost in [1059_u16, 1115, 1119, 1223] {
-        for inner in [1059_u16, 1115, 1223, 1174] {
-            for depth in 0..7 {
-                let mut inside = vec![0x37, 4, 1, 0, 7];
-                for level in (0..depth).rev() {
-                    let tag = if level == 0 { outermost } else { inner };
-                    let len = u16::try_from(inside.len()).unwrap();
-                    inside =
-                        [&tag.to_le_bytes()[..], &len.to_le_bytes(), &inside, &[0x38, 4, 1, 0, 7]].concat();
-                    // The TLV behind stands beside the nest, so that there is a level to come back to.
+    // What a table has of those that stand in one another, and what none has.
+    let chains: [&[u16]; 8] = [
+        &[1059, 1223],
+        &[1115, 1059, 1059, 1223],
+        &[1059, 1157, 1133, 1145],
+        &[1059, 1059, 1059, 1059, 1059],
+        &[1119, 1059, 1223, 1059, 1223, 1059],
+        &[1059, 1115, 1059, 1119, 1223],
+        &[1223, 1174, 1223, 1174, 1223, 1174],
+        &[1115, 1115, 1115, 1115, 1115, 1115],
+    ];
+    for chain in chains {
+        for depth in 0..=chain.len() {
+            for tail in [0, 1, 20] {
+                // Behind each there is something to come back to, or nothing.
+                let behind = if tail == 0 { Vec::new() } else { tlv(1030, &vec![b'a'; tail]) };
+                let mut inside = tlv(1079, &[7]);
+                for &tag in chain[..depth].iter().rev() {
+                    inside = [tlv(tag, &inside), behind.clone()].concat();
                 }
-                let len = u16::try_from(inside.len()).unwrap();
-                compare(&[&[3, 0][..], &len.to_le_bytes(), &inside].concat());
+                for form in [3, 5, 31] {
+                    compare(&tlv(form, &inside));
+                }
             }
         }
+    }
+    // On the short way to the fourth level: undeclared, undeclared, known, and then the end of 1115.
+    let deep = tlv(3, &tlv(1115, &tlv(1059, &tlv(1059, &tlv(1223, &tlv(1075, b"aaaaaa"))))));
+    compare(&deep);
+    let found = *Validated::check(&deep, FfdVersion::V1_2).unwrap().findings();
+    assert_eq!(found.iter().last().unwrap().kind, FindingKind::Unclosed);
+}
+
+/// Why: numbers are read out of eight bytes and masked by four bits of their length, so no longer one may pass for one.
+#[test]
+fn numbers_of_every_length_are_those_of_their_values() {
+    let bytes: Vec<u8> = (1..=60).collect();
+    // VLN, FVLN, fixed numbers, text; of the document and of a nest.
+    for tag in [1020, 1023, 1040, 1012, 1054, 1048, 1043, 1079] {
+        for len in 0..=40 {
+            for behind in [0, 4, 12] {
+                let one = tlv(tag, &bytes[..len]);
+                let tail = if behind == 0 { Vec::new() } else { tlv(1037, &bytes[..behind]) };
+                compare(&tlv(3, &[&one[..], &tail].concat()));
+                compare(&tlv(3, &[&tlv(1059, &one)[..], &tail].concat()));
+            }
+        }
+    }
+}
+
+/// Why: near its end a document has no whole window of twelve bytes, and a nest may end there or be longer than it may.
+#[test]
+fn the_last_bytes_are_read_as_those_before_them() {
+    for len in 0..=24 {
+        compare(&tlv(3, &tlv(1048, &vec![b'a'; len])));
+        compare(&tlv(3, &[tlv(1020, &[1, 2]), tlv(1048, &vec![b'a'; len])].concat()));
+        for behind in 0..=4 {
+            let nest = tlv(1059, &[tlv(1079, &[1, 2, 3]), tlv(1030, &vec![b'a'; len])].concat());
+            compare(&tlv(3, &[nest, tlv(1020, &[1, 2]).repeat(behind)].concat()));
+        }
+    }
+    for len in [400, 600, 900, 1_010, 1_020, 1_030] {
+        let long = [tlv(1030, &vec![b'a'; len]), tlv(1079, &[1])].concat();
+        compare(&tlv(3, &[tlv(1059, &long), tlv(1020, &[1])].concat()));
+        compare(&tlv(3, &[tlv(1059, &tlv(1223, &long)), tlv(1020, &[1])].concat()));
     }
 }
 

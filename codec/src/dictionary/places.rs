@@ -125,7 +125,7 @@ impl Place {
     }
 }
 
-/// By how much the head of a TLV is above the shortest that is plain in a place; far above any length for another tag.
+/// By how much the head of a TLV is above the shortest that is plain in a place; far above any length for another tag, and for a value that is shorter.
 #[derive(Copy, Clone)]
 pub(crate) struct Over(u32);
 
