@@ -120,7 +120,6 @@ fn single(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
     let engine = Engine::builder(dir.path().join("engine")).open()?;
     let mut file = Prewritten::new(&dir.path().join("raw"), (count * (64 << 10)) as u64)?;
     let (mut ours, mut theirs) = (frames.chunks(count), frames.chunks(count).cycle());
-    let mut buffer = Vec::with_capacity(64 << 10);
     let pairs: Vec<Pair> = interleave(
         rounds,
         || {
@@ -133,15 +132,8 @@ fn single(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
             Ok(times.value_at_quantile(0.5) as f64 / 1e3)
         },
         || {
-            let mut times = Histogram::<u64>::new(3)?;
-            for message in theirs.next().unwrap_or_default() {
-                let started = Instant::now();
-                buffer.clear();
-                frame(&mut buffer, message);
-                file.commit(&buffer)?;
-                times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-            }
-            Ok(times.value_at_quantile(0.5) as f64 / 1e3)
+            let messages = theirs.next().unwrap_or_default();
+            Ok(file.one_by_one(messages.iter().map(|message| &**message))? * 1e6)
         },
     )?;
     engine.shutdown()?;

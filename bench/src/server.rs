@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
-use hdrhistogram::Histogram;
 use ofd_codec::{ConfirmationRequest, DriveNumber, LocalSeconds, SESSION_HEADER_LEN};
 use ofd_engine::Engine;
 use tempfile::TempDir;
@@ -22,7 +21,7 @@ use crate::Plan;
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
 use crate::log::{fresh, stand_ready};
-use crate::raw::{Prewritten, frame};
+use crate::raw::Prewritten;
 
 /// How the documents come.
 #[derive(Clone, Copy)]
@@ -41,6 +40,8 @@ pub(crate) struct Load {
 
 /// The load whose answers are bound by the disk as well.
 const C64: &str = "server.c64";
+/// Documents that are written and synced one by one a round, to know what a sync takes.
+const SYNCS: usize = 300;
 
 /// The loads that are measured.
 pub(crate) const LOADS: [Load; 4] = [
@@ -70,7 +71,8 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
     let corpus = Corpus::new(plan.seed, registers, documents);
     let scripts = scripts(&corpus, load);
     let dir = plan.temp_dir()?;
-    let mut syncs = Syncs::new(&dir, &corpus)?;
+    let bound = load.bench == C64;
+    let mut raw = Prewritten::new(&dir.path().join("raw"), 1 << 20)?;
     let rounds = interleave(
         ROUNDS_FEW,
         || confirmed(load, &scripts, &dir, documents),
@@ -78,14 +80,15 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
             let echo = Echo::start()?;
             let rate = drive(load, &scripts, echo.address, false)?;
             echo.stop();
-            Ok((rate, syncs.median()?))
+            let sync = if bound { raw.one_by_one(corpus.messages().take(SYNCS))? } else { 0.0 };
+            Ok((rate, sync))
         },
     )?;
     let runs = (ROUNDS_FEW * documents) as u64;
     let pairs: Vec<Pair> = rounds.iter().map(|&(ours, (echo, _))| (ours, echo)).collect();
     let vs = "tokio server that answers at once and stores nothing";
     sink.figure(Figure::rate(load.bench, "documents/s", vs), &pairs, runs)?;
-    if load.bench != C64 {
+    if !bound {
         return Ok(());
     }
     // Who awaits an answer waits for what the echo takes, for the sync that is on its way and for the one behind it.
@@ -100,35 +103,7 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
     let syncs: Vec<Pair> =
         rounds.iter().map(|&(_, (echo, sync))| (sync * 1e6, load.connections as f64 / echo * 1e6)).collect();
     let vs = "round trip of that server with 64 connections";
-    sink.figure(Figure::time("server.c64.sync", "us", vs), &syncs, (ROUNDS_FEW * Syncs::COUNT) as u64)
-}
-
-/// What a sync takes here: one document of the corpus after another, each written and synced.
-struct Syncs<'a> {
-    file: Prewritten,
-    corpus: &'a Corpus,
-}
-
-impl<'a> Syncs<'a> {
-    const COUNT: usize = 300;
-
-    fn new(dir: &TempDir, corpus: &'a Corpus) -> anyhow::Result<Self> {
-        Ok(Self { file: Prewritten::new(&dir.path().join("syncs"), 1 << 20)?, corpus })
-    }
-
-    /// Seconds.
-    fn median(&mut self) -> anyhow::Result<f64> {
-        let mut times = Histogram::<u64>::new(3)?;
-        let mut buffer = Vec::new();
-        for message in self.corpus.messages().take(Self::COUNT) {
-            let started = Instant::now();
-            buffer.clear();
-            frame(&mut buffer, message);
-            self.file.commit(&buffer)?;
-            times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-        }
-        Ok(times.value_at_quantile(0.5) as f64 / 1e9)
-    }
+    sink.figure(Figure::time("server.c64.sync", "us", vs), &syncs, (ROUNDS_FEW * SYNCS) as u64)
 }
 
 /// What each connection writes, write by write. The corpus brings one document of each register in turn; a connection is one

@@ -482,23 +482,16 @@ impl<'a> Pass<'a, '_> {
         let (tag, end) = (head.tag(), from.wrapping_add(bytes.len()));
         let value = Value::new(Tag(tag), bytes, from as u32);
         let place = table.glance(u32::from(tag));
-        let first = *once & place.once() == 0;
-        // What nearly every document says, and nothing is wrong with.
-        if tag == tags::FFD_VERSION.0
-            && parent == 0
-            && first
-            && place.tag() == tag
-            && bytes == [self.version.code()]
-        {
+        let (known, first) = (place.is_of(tag), *once & place.once() == 0);
+        if known {
             *once |= place.once();
+        }
+        // What nearly every document says, and nothing is wrong with.
+        if tag == tags::FFD_VERSION.0 && parent == 0 && first && known && bytes == [self.version.code()] {
             self.told = true;
             let word = u64::from(self.version.code());
             visitor.requisite(Requisite { value, kind: Kind::Byte, parent, word, fits: true });
             return Ok(Odd::Next(end));
-        }
-        let known = table.knows(tag);
-        if known {
-            *once |= place.once();
         }
         let over = place.over(head);
         let (kind, column) = if place.is_plain(over) && first {

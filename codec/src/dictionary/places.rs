@@ -80,6 +80,13 @@ impl Place {
         self.plain_min().tag()
     }
 
+    /// Whether it is the place of a tag, and not of another one in its slot.
+    #[inline(always)]
+    pub(crate) fn is_of(self, tag: u16) -> bool {
+        // The tag of `STRAY` has no row either.
+        tag != STRAY.tag() && self.tag() == tag
+    }
+
     #[inline(always)]
     fn span(self) -> u32 {
         self.of(&self.table.spans, 0)
@@ -204,8 +211,7 @@ impl Table {
 
     /// Whether the table has a row for a tag.
     pub(crate) fn knows(&'static self, tag: u16) -> bool {
-        // The tag of `STRAY` has no row either.
-        tag != STRAY.tag() && self.glance(u32::from(tag)).tag() == tag
+        self.glance(u32::from(tag)).is_of(tag)
     }
 
     /// False where no table is known, so that nobody knows what is allowed.
