@@ -133,13 +133,33 @@ fn single(plan: &Plan, sink: &mut Sink) -> anyhow::Result<()> {
         },
         || {
             let messages = theirs.next().unwrap_or_default();
-            Ok(file.one_by_one(messages.iter().map(|message| &**message))? * 1e6)
+            Ok(one_by_one(&mut file, messages.iter().map(|message| &**message))? * 1e6)
         },
     )?;
     engine.shutdown()?;
     let figure =
         Figure::time("lane.submit.single", "us", "raw prewritten pwrite + fdatasync, one at a time, p50");
     sink.figure(figure, &pairs, (rounds * count) as u64)
+}
+
+/// Writes and syncs each of these records alone: seconds of one, p50.
+///
+/// # Errors
+/// Of the disk.
+pub(crate) fn one_by_one<'a>(
+    file: &mut Prewritten,
+    payloads: impl Iterator<Item = &'a [u8]>,
+) -> anyhow::Result<f64> {
+    let mut times = Histogram::<u64>::new(3)?;
+    let mut buffer = Vec::with_capacity(64 << 10);
+    for payload in payloads {
+        let started = Instant::now();
+        buffer.clear();
+        frame(&mut buffer, payload);
+        file.commit(&buffer)?;
+        times.record(u64::try_from(started.elapsed().as_nanos())?)?;
+    }
+    Ok(times.value_at_quantile(0.5) as f64 / 1e9)
 }
 
 /// Submits all frames and waits for every answer; each must be code 0.

@@ -8,9 +8,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
-use std::time::Instant;
-
-use hdrhistogram::Histogram;
 
 /// Bytes that a raw record has besides its payload.
 const FRAME_LEN: usize = 8;
@@ -60,23 +57,6 @@ impl Prewritten {
         self.file.write_all_at(batch, self.at)?;
         self.at += batch.len() as u64;
         self.file.sync_data()
-    }
-
-    /// Writes and syncs each of these records alone: seconds of one, p50.
-    ///
-    /// # Errors
-    /// Of the disk.
-    pub(crate) fn one_by_one<'a>(&mut self, payloads: impl Iterator<Item = &'a [u8]>) -> anyhow::Result<f64> {
-        let mut times = Histogram::<u64>::new(3)?;
-        let mut buffer = Vec::with_capacity(64 << 10);
-        for payload in payloads {
-            let started = Instant::now();
-            buffer.clear();
-            frame(&mut buffer, payload);
-            self.commit(&buffer)?;
-            times.record(u64::try_from(started.elapsed().as_nanos())?)?;
-        }
-        Ok(times.value_at_quantile(0.5) as f64 / 1e9)
     }
 }
 

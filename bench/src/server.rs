@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::Plan;
 use crate::corpus::Corpus;
 use crate::harness::{Figure, Pair, ROUNDS_FEW, Sink, interleave};
+use crate::lane::one_by_one;
 use crate::log::{fresh, stand_ready};
 use crate::raw::Prewritten;
 
@@ -80,7 +81,7 @@ fn figure(plan: &Plan, sink: &mut Sink, load: Load) -> anyhow::Result<()> {
             let echo = Echo::start()?;
             let rate = drive(load, &scripts, echo.address, false)?;
             echo.stop();
-            let sync = if bound { raw.one_by_one(corpus.messages().take(SYNCS))? } else { 0.0 };
+            let sync = if bound { one_by_one(&mut raw, corpus.messages().take(SYNCS))? } else { 0.0 };
             Ok((rate, sync))
         },
     )?;
