@@ -164,13 +164,14 @@ impl<'a> Visitor<'a> for Sum {
 
     #[inline]
     fn requisite(&mut self, requisite: Requisite<'a>) {
-        let part = match (requisite.number(), requisite.kind) {
-            (Some(number), _) => number,
-            (None, Kind::Text | Kind::Bytes) => requisite.value.bytes().len() as u64,
-            // A nest is no decimal: its children are summed one by one.
-            (None, _) => requisite.decimal().map_or(0, |decimal| decimal.mantissa),
-        };
-        self.0 = self.0.wrapping_add(part);
+        if let Some(number) = requisite.number() {
+            self.0 = self.0.wrapping_add(number);
+        } else if matches!(requisite.kind, Kind::Text | Kind::Bytes) {
+            self.0 = self.0.wrapping_add(requisite.value.bytes().len() as u64);
+        } else if let Some(decimal) = requisite.decimal() {
+            // A nest is none: its children are summed one by one.
+            self.0 = self.0.wrapping_add(decimal.mantissa);
+        }
     }
 }
 

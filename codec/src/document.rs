@@ -146,9 +146,8 @@ impl FfdVersion {
 /// A document whose structure holds; it borrows the bytes.
 #[derive(Clone, Copy)]
 pub struct DocumentView<'a> {
+    /// The outer TLV: its header has the form, the rest is its value.
     bytes: &'a [u8],
-    body: &'a [u8],
-    form: Form,
 }
 
 impl<'a> DocumentView<'a> {
@@ -176,10 +175,10 @@ impl<'a> DocumentView<'a> {
     ) -> Result<(Self, DocumentHeader), DecodeError> {
         let (view, rest) = Self::cut(tlv)?;
         let mut firsts = Firsts::default();
-        visit.begin(view.form);
-        check_and_visit(view.body, (&mut firsts, visit)).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
+        visit.begin(view.form());
+        check_and_visit(view.body(), (&mut firsts, visit)).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
         if rest.is_empty() {
-            Ok((view, firsts.header(view.form)))
+            Ok((view, firsts.header(view.form())))
         } else {
             Err(DecodeError::new(DecodeErrorKind::TlvTrailing, view.bytes.len()))
         }
@@ -188,32 +187,34 @@ impl<'a> DocumentView<'a> {
     /// As [`DocumentView::new_checked`] for a document at the front of `stream`; gives the rest as well.
     pub(crate) fn split_checked(stream: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
         let (view, rest) = Self::cut(stream)?;
-        check_structure(view.body).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
+        check_structure(view.body()).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
         Ok((view, rest))
     }
 
     /// The outer TLV alone: what is in it has yet to be checked before anyone may have the view.
     pub(crate) fn cut(stream: &'a [u8]) -> Result<(Self, &'a [u8]), DecodeError> {
-        let Some((&[f0, f1, l0, l1], tail)) = stream.split_first_chunk::<TLV_HEADER_LEN>() else {
+        let Some(&[f0, f1, l0, l1]) = stream.first_chunk::<TLV_HEADER_LEN>() else {
             return Err(DecodeError::new(DecodeErrorKind::Truncated, stream.len()));
         };
         let code = u16::from_le_bytes([f0, f1]);
-        let form = match u8::try_from(code) {
-            Ok(form @ 1..) => Form(form),
-            _ => return Err(DecodeError::at(DecodeErrorKind::Form, Tag(code), 0)),
-        };
-        let len = usize::from(u16::from_le_bytes([l0, l1]));
-        let Some((body, rest)) = tail.split_at_checked(len) else {
+        if !matches!(u8::try_from(code), Ok(1..)) {
+            return Err(DecodeError::at(DecodeErrorKind::Form, Tag(code), 0));
+        }
+        let len = TLV_HEADER_LEN.saturating_add(usize::from(u16::from_le_bytes([l0, l1])));
+        let Some((bytes, rest)) = stream.split_at_checked(len) else {
             return Err(DecodeError::at(DecodeErrorKind::TlvLength, Tag(code), 0));
         };
-        let bytes = stream.get(..TLV_HEADER_LEN.saturating_add(len)).unwrap_or_default();
-        Ok((Self { bytes, body, form }, rest))
+        Ok((Self { bytes }, rest))
     }
 
     /// Form of the document.
     #[must_use]
     pub const fn form(&self) -> Form {
-        self.form
+        // Of a number that has a byte, the first one on the wire.
+        match self.bytes {
+            [form, ..] => Form(*form),
+            [] => Form(0),
+        }
     }
 
     /// The whole TLV.
@@ -224,13 +225,16 @@ impl<'a> DocumentView<'a> {
 
     /// What is in the outer TLV.
     pub(crate) const fn body(&self) -> &'a [u8] {
-        self.body
+        match self.bytes.split_at_checked(TLV_HEADER_LEN) {
+            Some((_, body)) => body,
+            None => &[],
+        }
     }
 
     /// The requisites of the upper level in the order of the wire.
     #[must_use]
     pub const fn tags(&self) -> Tags<'a> {
-        Tags(Tlv::at(self.body, TLV_HEADER_LEN as u32))
+        Tags(Tlv::at(self.body(), TLV_HEADER_LEN as u32))
     }
 
     /// The first requisite with this tag.
@@ -250,7 +254,7 @@ impl<'a> DocumentView<'a> {
     pub fn header(&self) -> DocumentHeader {
         let mut firsts = Firsts::default();
         self.tags().for_each(|(tag, value)| firsts.upper(tag, &value));
-        firsts.header(self.form)
+        firsts.header(self.form())
     }
 }
 
@@ -298,7 +302,7 @@ impl<'a, A: Visit<'a>, B: Visit<'a>> Visit<'a> for (&mut A, &mut B) {
 
 impl fmt::Debug for DocumentView<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DocumentView({}, {} bytes)", self.form, self.bytes.len())
+        write!(f, "DocumentView({}, {} bytes)", self.form(), self.bytes.len())
     }
 }
 

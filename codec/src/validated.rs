@@ -17,7 +17,7 @@
 
 use core::fmt;
 
-use crate::dictionary::places::{Head, Limits, Over, Place, Table, TableSet};
+use crate::dictionary::places::{Limits, NestPlace, Place, Table, TableSet};
 use crate::dictionary::{self, Kind};
 use crate::document::{DEPTH_MAX, TAGS_MAX, check_structure};
 use crate::tlv::TLV_HEADER_LEN;
@@ -99,7 +99,7 @@ impl fmt::Debug for Findings {
 }
 
 /// A requisite as a [`Visitor`] meets it.
-#[derive(Copy, Clone, Debug)]
+#[derive(Copy, Clone)]
 pub struct Requisite<'a> {
     /// Tag, bytes and place.
     pub value: Value<'a>,
@@ -108,42 +108,32 @@ pub struct Requisite<'a> {
     pub kind: Kind,
     /// The tag around it, 0 for the document itself.
     pub parent: u16,
+    /// As [`Kind::is_number`]: told by the place, so that of a number the kind is not asked.
+    is_number: bool,
     /// The eight bytes that begin with the value, little-endian; its own alone where the document has no eight. Nothing to go by of a nest.
     word: u64,
+    /// Of which bits of the word are the value's, as [`Table::masks`].
+    masks: &'static [u64; 16],
     /// Whether a number or a decimal has eight bytes at most; nothing to go by of another kind.
     fits: bool,
 }
 
-/// The bytes of a value of so many bytes, in the eight that begin with it; sixteen, so that four bits of a length find theirs.
-const MASKS: [u64; 16] = [
-    0,
-    0xFF,
-    0xFFFF,
-    0xFF_FFFF,
-    0xFFFF_FFFF,
-    0xFF_FFFF_FFFF,
-    0xFFFF_FFFF_FFFF,
-    0xFF_FFFF_FFFF_FFFF,
-    u64::MAX,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-];
+impl<'a> Requisite<'a> {
+    #[inline(always)]
+    fn nest(tag: u16, bytes: &'a [u8], from: usize, parent: u16, table: &'static Table) -> Self {
+        let value = Value::new(Tag(tag), bytes, from as u32);
+        Self { value, kind: Kind::Stlv, is_number: false, parent, word: 0, masks: table.masks(), fits: true }
+    }
 
-impl Requisite<'_> {
-    /// The number, of a kind that is one ([`Kind::is_number`]); `None` for other kinds and for a value that is too long for
-    /// any.
+    /// The number, of a kind that is one ([`Kind::is_number`], as the visitor got it); `None` for other kinds and for a value that is
+    /// too long for any.
     ///
     /// The same as [`Value::vln`], without a branch on the length: eight bytes are read, and those of the next TLV
     /// are masked away.
     #[must_use]
     #[inline]
     pub fn number(&self) -> Option<u64> {
-        if self.kind.is_number() { self.little_endian() } else { None }
+        if self.is_number { self.little_endian() } else { None }
     }
 
     /// The decimal, of a kind that is one; `None` for other kinds and for a value of a wrong length. As [`Value::fvln`].
@@ -158,8 +148,19 @@ impl Requisite<'_> {
 
     #[inline(always)]
     fn little_endian(&self) -> Option<u64> {
-        let mask = MASKS.get(self.value.bytes().len() % MASKS.len()).copied().unwrap_or(0);
+        let mask = self.masks.get(self.value.bytes().len() % self.masks.len()).copied().unwrap_or(0);
         self.fits.then_some(self.word & mask)
+    }
+}
+
+impl fmt::Debug for Requisite<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { value, kind, parent, .. } = self;
+        f.debug_struct("Requisite")
+            .field("value", value)
+            .field("kind", kind)
+            .field("parent", parent)
+            .finish_non_exhaustive()
     }
 }
 
@@ -236,15 +237,14 @@ impl<'a> Validated<'a> {
         if view.body().len() > TAGS_MAX.saturating_mul(TLV_HEADER_LEN) {
             check_structure(view.body()).map_err(|error| error.shifted(TLV_HEADER_LEN))?;
         }
-        let mut validated = Self { view, version: expected, findings: Findings::NONE };
-        let mut stop = validated.pass(visitor);
-        if let Err(Stop::Version(told)) = stop {
-            validated = Self { view, version: told, findings: Findings::NONE };
-            stop = validated.pass(visitor);
-        }
-        match stop {
-            Ok(()) => Ok(validated),
-            Err(_) => Err(Self::broken(view)),
+        let mut version = expected;
+        loop {
+            let mut findings = Findings::NONE;
+            match Pass::of(view, version, &mut findings).walk(visitor) {
+                Ok(()) => return Ok(Self { view, version, findings }),
+                Err(Stop::Version(told)) if version == expected => version = told,
+                Err(_) => return Err(Self::broken(view)),
+            }
         }
     }
 
@@ -264,20 +264,6 @@ impl<'a> Validated<'a> {
     #[must_use]
     pub const fn findings(&self) -> &Findings {
         &self.findings
-    }
-
-    fn pass<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Stop> {
-        visitor.begin(self.version);
-        let form = self.view.form().0;
-        let mut pass = Pass {
-            document: self.view.bytes(),
-            tables: TableSet::new(self.version, form),
-            form: u16::from(form),
-            version: self.version,
-            told: false,
-            findings: &mut self.findings,
-        };
-        pass.walk(visitor)
     }
 
     /// What is wrong with a document that did not close, and where: worked out apart, so that the pass carries no places.
@@ -311,7 +297,10 @@ struct Pass<'a, 'f> {
 #[derive(Copy, Clone)]
 struct Level {
     /// Behind its last byte.
-    end: usize,
+    end: u32,
+    /// The shortest value of that nest that is too long for it to stand here again; 0 where it may stand once,
+    /// and where it was taken up the long way.
+    again: u32,
     /// Where the value of that nest begins.
     inside: u32,
     /// The bits of the tags that stood here and may stand once.
@@ -321,8 +310,19 @@ struct Level {
     parent: u16,
 }
 
+impl Level {
+    /// Bytes of the TLV behind the nest, if that is one of the same tag about which there is nothing to do but to walk it.
+    #[inline(always)]
+    fn sibling<'a>(&self, document: &'a [u8], at: usize, nest: u16) -> Option<&'a [u8]> {
+        let (tag, bytes) = cut(document, at)?;
+        let end = behind_header(at).wrapping_add(bytes.len());
+        (tag == nest && bytes.len() < self.again as usize && end <= self.end as usize).then_some(bytes)
+    }
+}
+
 /// Shows the TLVs about which there is nothing to do but that. It stops at the first of another kind, which it gives with what the
-/// table has in its slot, or with nothing where the level does not go on, a TLV does not close or the document has no whole window any more.
+/// table has for its tag, or with nothing where the level does not go on, a TLV does not close, its tag is above all that are known or the
+/// document has no whole window any more.
 ///
 /// What one of them needs of the one before is the length alone: neither the table nor the finding of repeats stands in that
 /// chain. It is a loop of its own, so it has little to keep and keeps it in registers. Of the level it asks only where the
@@ -345,19 +345,20 @@ fn plain<'a, V: Visitor<'a>>(
         // A load of its own, since the next TLV waits for the length and for nothing else.
         let len = u16::from_le_bytes(*wire.last_chunk()?);
         let word = u64::from_le_bytes(*word.first_chunk()?);
-        let head = Head::of_wire(*wire);
+        let tag = u16::from_le_bytes(*wire.first_chunk()?);
         let from = behind_header(*at);
         let next = from.wrapping_add(usize::from(len));
         let bytes = level.get(from..next)?;
-        let place = table.glance(u32::from_le_bytes(*wire));
-        let over = place.over(head);
-        if !place.is_plain(over) || *once & place.once() != 0 {
-            return Some(Met { bytes, place, over });
+        let place = table.find(tag)?;
+        if !place.is_plain(len) || *once & place.once() != 0 {
+            return Some(Met { bytes, place });
         }
         *once |= place.once();
         *at = next;
-        let value = Value::new(Tag(head.tag()), bytes, from as u32);
-        visitor.requisite(Requisite { value, kind: place.kind(), parent, word, fits: true });
+        let value = Value::new(Tag(tag), bytes, from as u32);
+        let masks = table.masks();
+        let (kind, is_number) = (place.kind(), place.is_number());
+        visitor.requisite(Requisite { value, kind, is_number, parent, word, masks, fits: true });
     }
     None
 }
@@ -369,26 +370,23 @@ const fn behind_header(at: usize) -> usize {
     (at as u32).wrapping_add(TLV_HEADER_LEN as u32) as usize
 }
 
-/// A TLV that closes: its bytes, what the table has in its slot, and how it fits in there.
+/// A TLV that closes: its bytes, and what the table has for its tag.
 struct Met<'a> {
     bytes: &'a [u8],
     place: Place,
-    over: Over,
 }
 
-/// Head and bytes of the TLV at a place of a level; `None` where it does not close.
+/// Tag and bytes of the TLV at a place of a level; `None` where it does not close.
 #[inline(always)]
-fn cut(level: &[u8], at: usize) -> Option<(Head, &[u8])> {
+fn cut(level: &[u8], at: usize) -> Option<(u16, &[u8])> {
     let (head, tail) = level.get(at..)?.split_first_chunk::<TLV_HEADER_LEN>()?;
-    let head = Head::of_wire(*head);
-    Some((head, tail.get(..usize::from(head.len()))?))
+    let [a, b, c, d] = *head;
+    Some((u16::from_le_bytes([a, b]), tail.get(..usize::from(u16::from_le_bytes([c, d])))?))
 }
 
 /// A nest that is to be walked.
 struct Nest {
-    tag: u16,
-    /// Of the table of its children.
-    column: u8,
+    of: NestPlace,
     /// Behind its last byte.
     end: usize,
 }
@@ -402,17 +400,30 @@ enum Odd {
     Unclosed,
 }
 
-impl<'a> Pass<'a, '_> {
+impl<'a, 'f> Pass<'a, 'f> {
+    fn of(view: DocumentView<'a>, version: FfdVersion, findings: &'f mut Findings) -> Self {
+        let form = view.form().0;
+        Self {
+            document: view.bytes(),
+            findings,
+            tables: TableSet::new(version, form),
+            form: u16::from(form),
+            version,
+            told: false,
+        }
+    }
+
     /// All TLVs in the order of the wire: a nest, then those in it.
     ///
     /// # Errors
     /// `Structure` for a level that does not close, whatever is around it. It ends at the first nest that was text once (1115,
     /// 1119): that one is left as it is, and there is a finding. Any other one breaks what is around it.
     fn walk<V: Visitor<'a>>(&mut self, visitor: &mut V) -> Result<(), Stop> {
+        visitor.begin(self.version);
         let document = self.document;
         let (mut at, mut end, mut parent) = (TLV_HEADER_LEN, document.len(), 0);
         let (mut once, mut table) = (0, self.tables.document());
-        let mut outer = [Level { inside: 0, end, once, table, parent }; DEPTH_MAX];
+        let mut outer = [Level { inside: 0, end: 0, again: 0, once, table, parent }; DEPTH_MAX];
         let mut depth = 0_usize;
         loop {
             let Some(level) = document.get(..end) else { return Err(Stop::Structure) };
@@ -420,23 +431,53 @@ impl<'a> Pass<'a, '_> {
             let from = behind_header(at);
             let found = match met {
                 None if at == end => {
-                    depth = depth.wrapping_sub(1);
-                    let Some(around) = outer.get(depth) else { return Ok(()) };
+                    let Some(around) = outer.get_mut(depth.wrapping_sub(1)) else { return Ok(()) };
                     visitor.leave(Tag(parent));
-                    Level { end, once, table, parent, .. } = *around;
+                    // The items of a receipt stand one behind the other: from one into the next, without the level around them.
+                    if let Some(bytes) = around.sibling(document, at, parent) {
+                        around.inside = from as u32;
+                        visitor.requisite(Requisite::nest(parent, bytes, from, around.parent, table));
+                        (at, end, once) = (from, from.wrapping_add(bytes.len()), 0);
+                        continue;
+                    }
+                    depth = depth.wrapping_sub(1);
+                    Level { once, table, parent, .. } = *around;
+                    end = around.end as usize;
                     continue;
                 }
-                Some(Met { bytes, place, over }) if place.is_nest(over) && once & place.once() == 0 => {
+                Some(Met { bytes, place }) if place.is_nest(bytes.len()) && once & place.once() == 0 => {
                     once |= place.once();
-                    let value = Value::new(Tag(place.tag()), bytes, from as u32);
-                    visitor.requisite(Requisite { value, kind: Kind::Stlv, parent, word: 0, fits: true });
-                    Odd::Nest(Nest {
-                        tag: place.tag(),
-                        column: place.column(),
-                        end: from.wrapping_add(bytes.len()),
-                    })
+                    let of = place.nest();
+                    visitor.requisite(Requisite::nest(of.tag, bytes, from, parent, table));
+                    Odd::Nest(Nest { of, end: from.wrapping_add(bytes.len()) })
                 }
-                _ => self.odd(visitor, level, at, &mut once, table, parent)?,
+                // What nearly every document says, most of them at their end, and nothing is wrong with.
+                _ if depth == 0 && self.says_version(at, once, table) => {
+                    self.told = true;
+                    once |= table.place(tags::FFD_VERSION.0).once();
+                    let end = from.wrapping_add(1);
+                    let value =
+                        Value::new(tags::FFD_VERSION, level.get(from..end).unwrap_or_default(), from as u32);
+                    let (kind, word, masks) = (Kind::Byte, u64::from(self.version.code()), table.masks());
+                    visitor.requisite(Requisite {
+                        value,
+                        kind,
+                        is_number: true,
+                        parent,
+                        word,
+                        masks,
+                        fits: true,
+                    });
+                    if end == document.len() {
+                        return Ok(());
+                    }
+                    Odd::Next(end)
+                }
+                _ => {
+                    let odd;
+                    (odd, once) = self.odd(visitor, level, at, once, table, parent)?;
+                    odd
+                }
             };
             let unclosed = match found {
                 Odd::Next(next) => {
@@ -445,15 +486,16 @@ impl<'a> Pass<'a, '_> {
                 }
                 Odd::Nest(nest) => {
                     let Some(slot) = outer.get_mut(depth) else { return Err(Stop::Structure) };
-                    *slot = Level { inside: from as u32, end, once, table, parent };
+                    let (inside, again) = (from as u32, nest.of.again);
+                    *slot = Level { end: end as u32, again, inside, once, table, parent };
                     depth = depth.wrapping_add(1);
                     if depth < DEPTH_MAX {
-                        (at, end, once, parent) = (from, nest.end, 0, nest.tag);
-                        table = self.tables.nest(nest.column);
+                        (at, end, once, parent) = (from, nest.end, 0, nest.of.tag);
+                        table = self.tables.nest(nest.of.column);
                         continue;
                     }
                     // One that is too deep does not close.
-                    nest.tag
+                    nest.of.tag
                 }
                 Odd::Unclosed => parent,
             };
@@ -461,11 +503,21 @@ impl<'a> Pass<'a, '_> {
             (at, left, depth) = self.unwind(unclosed, outer.get(..depth).unwrap_or_default())?;
             let Some(around) = outer.get(depth) else { return Ok(()) };
             visitor.leave(Tag(left));
-            Level { end, once, table, parent, .. } = *around;
+            Level { once, table, parent, .. } = *around;
+            end = around.end as usize;
         }
     }
 
-    /// Shows the TLV at a place of a level, whatever it is: the version, one that no table knows, a repeat, one of an odd length, one
+    /// Whether the TLV at a place of the document says its version, the one that was expected, for the first time.
+    #[inline(always)]
+    fn says_version(&self, at: usize, once: u64, table: &'static Table) -> bool {
+        let [low, high] = tags::FFD_VERSION.0.to_le_bytes();
+        let tlv = self.document.get(at..).and_then(<[u8]>::first_chunk);
+        let place = table.place(tags::FFD_VERSION.0);
+        tlv == Some(&[low, high, 1, 0, self.version.code()]) && place.is_known() && once & place.once() == 0
+    }
+
+    /// Shows the TLV at a place of a level, whatever it is: a version that is not the expected one, a tag that no table knows, a repeat, one of an odd length, one
     /// of the last few bytes of the document.
     #[inline(never)]
     fn odd<V: Visitor<'a>>(
@@ -473,39 +525,31 @@ impl<'a> Pass<'a, '_> {
         visitor: &mut V,
         level: &'a [u8],
         at: usize,
-        once: &mut u64,
+        once: u64,
         table: &'static Table,
         parent: u16,
-    ) -> Result<Odd, Stop> {
-        let Some((head, bytes)) = cut(level, at) else { return Ok(Odd::Unclosed) };
+    ) -> Result<(Odd, u64), Stop> {
+        let Some((tag, bytes)) = cut(level, at) else { return Ok((Odd::Unclosed, once)) };
         let from = behind_header(at);
-        let (tag, end) = (head.tag(), from.wrapping_add(bytes.len()));
+        let end = from.wrapping_add(bytes.len());
         let value = Value::new(Tag(tag), bytes, from as u32);
-        let place = table.glance(u32::from(tag));
-        let (known, first) = (place.is_of(tag), *once & place.once() == 0);
-        if known {
-            *once |= place.once();
-        }
-        // What nearly every document says, and nothing is wrong with.
-        if tag == tags::FFD_VERSION.0 && parent == 0 && first && known && bytes == [self.version.code()] {
-            self.told = true;
-            let word = u64::from(self.version.code());
-            visitor.requisite(Requisite { value, kind: Kind::Byte, parent, word, fits: true });
-            return Ok(Odd::Next(end));
-        }
-        let over = place.over(head);
-        let (kind, column) = if place.is_plain(over) && first {
+        let (place, len) = (table.place(tag), bytes.len() as u16);
+        let (known, first) = (place.is_known(), once & place.once() == 0);
+        let once = if known { once | place.once() } else { once };
+        let (kind, column) = if place.is_plain(len) && first {
             (place.kind(), None)
-        } else if place.is_nest(over) && first {
-            (Kind::Stlv, Some(place.column()))
+        } else if place.is_nest(bytes.len()) && first {
+            (Kind::Stlv, Some(place.nest().column))
         } else {
             self.ask(value, table, known && !first, parent)?
         };
         // Where the document ends before, the bytes of the value alone.
         let word = self.document.get(from..).and_then(<[u8]>::first_chunk);
         let word = word.map_or_else(|| value.vln().unwrap_or_default(), |it| u64::from_le_bytes(*it));
-        visitor.requisite(Requisite { value, kind, parent, word, fits: bytes.len() <= VLN_LEN_MAX });
-        Ok(column.map_or(Odd::Next(end), |column| Odd::Nest(Nest { tag, column, end })))
+        let (is_number, fits, masks) = (kind.is_number(), bytes.len() <= VLN_LEN_MAX, table.masks());
+        visitor.requisite(Requisite { value, kind, is_number, parent, word, masks, fits });
+        let nest = |column| Odd::Nest(Nest { of: NestPlace::of(tag, column), end });
+        Ok((column.map_or(Odd::Next(end), nest), once))
     }
 
     /// A TLV that is not right at a glance, or tells another version: how it is read, and the column of its children if they

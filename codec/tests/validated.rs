@@ -285,6 +285,94 @@ fn the_last_bytes_are_read_as_those_before_them() {
     }
 }
 
+/// Why: a nest behind one of its own kind is entered from that one, and must be what it would be behind another: too long, over
+/// the end of what is around it, without an end of its own, not allowed twice, of no table, the last of its level or document.
+#[test]
+fn nests_that_stand_one_behind_the_other_are_those_that_stand_apart() {
+    let (price, name) = (tlv(1079, &[7]), |len: usize| tlv(1030, &vec![b'a'; len]));
+    let item = tlv(1059, &[name(3), price.clone()].concat());
+    // Long enough for the loop, so that the end is not all there is to them.
+    let (before, behind) = (tlv(1048, &[b'a'; 30]), tlv(1009, &[b'a'; 30]));
+    let vat = |inside: &[u8]| tlv(1119, inside);
+    let seconds: Vec<Vec<u8>> = vec![
+        item.clone(),
+        tlv(1059, &[]),
+        tlv(1059, &price),
+        tlv(1059, &[1, 2, 3]),
+        tlv(1059, &[price.clone(), vec![8, 4, 9, 0, 1]].concat()),
+        tlv(1059, &[price.clone(), price.clone()].concat()),
+        tlv(1059, &name(1020)),
+        tlv(1059, &name(1021)),
+        tlv(1059, &[tlv(1223, &price), tlv(1223, &price), tlv(1224, &price)].concat()),
+        tlv(1084, &[tlv(1085, b"a"), tlv(1086, b"b")].concat()),
+        tlv(1224, &price),
+        // Its value is longer than what is left.
+        vec![0x23, 4, 200, 0, 1],
+        vec![0x23, 4, 0],
+    ];
+    for second in &seconds {
+        for tail in [&[][..], &behind, &before, &item, &tlv(1209, &[4]), &tlv(1209, &[2])] {
+            for head in [&[][..], &before] {
+                let document = [head, &item, second, second, tail].concat();
+                compare(&tlv(3, &document));
+                // No table describes the first, and none puts items into the second.
+                compare(&tlv(90, &document));
+                compare(&tlv(3, &tlv(1115, &document)));
+                compare(&tlv(3, &[&tlv(1115, &vat(&document).repeat(2))[..], &behind].concat()));
+            }
+        }
+        // Two of which a document has one.
+        let twice = [tlv(1084, second), tlv(1084, second), tlv(1084, &[]), behind.clone()].concat();
+        compare(&tlv(3, &twice));
+        compare(&tlv(3, &[vat(second), vat(second), behind.clone()].concat()));
+        // One that was text once, behind one that closes.
+        let sums = tlv(1115, &[vat(&price), vat(second), vat(&price)].concat());
+        compare(&tlv(3, &[sums, behind.clone()].concat()));
+    }
+    // In one another, where a table has them so.
+    let detail = |inside: &[u8]| tlv(1260, inside);
+    for second in [tlv(1262, b"001"), Vec::new(), vec![1, 2, 3], detail(&price)] {
+        let pair = [detail(&tlv(1262, b"002")), detail(&second), detail(&second)].concat();
+        for (form, nest) in [(3, 1059), (82, 2007)] {
+            compare(&tlv(form, &[tlv(nest, &pair), tlv(nest, &pair), behind.clone()].concat()));
+        }
+    }
+    // Over the end of the nest around it, and not of the document.
+    for over in 0..40 {
+        let mut second = vat(&price);
+        second[2] += over;
+        let sums = tlv(1115, &[vat(&price), second].concat());
+        compare(&tlv(3, &[sums, behind.clone(), price.clone()].concat()));
+    }
+}
+
+/// Why: the version is told on a short way where it is the one that was expected, whatever stands around it.
+#[test]
+fn the_version_is_told_in_the_middle_and_at_the_end() {
+    let (total, long) = (tlv(1020, &[5]), tlv(1048, &[b'a'; 30]));
+    for code in 0..=5 {
+        let version = tlv(1209, &[code]);
+        for parts in [
+            vec![&version],
+            vec![&total, &version],
+            vec![&long, &version],
+            vec![&version, &long],
+            vec![&long, &version, &long],
+            vec![&long, &version, &version],
+            vec![&version, &long, &version],
+            vec![&version, &long, &version, &long],
+        ] {
+            let body: Vec<u8> = parts.into_iter().flatten().copied().collect();
+            for form in [1, 3, 5, 7, 90] {
+                compare(&tlv(form, &body));
+                // In a nest, where no table has it.
+                compare(&tlv(form, &[&tlv(1059, &body)[..], &long].concat()));
+                compare(&tlv(form, &[&tlv(1059, &body)[..], &version].concat()));
+            }
+        }
+    }
+}
+
 /// Why: beyond what a container holds the number of TLVs is limited by the view's own count.
 #[test]
 fn more_tags_than_are_allowed_are_refused() {
