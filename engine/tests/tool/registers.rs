@@ -123,13 +123,18 @@ fn registers_are_filtered_and_sorted_by_what_is_known_of_them() {
     let today = (now + 3 * 3_600) / DAY;
     let engine = Engine::builder(folder.path()).segment_len_bytes(1 << 20).open().unwrap();
     for number in 0..6_u32 {
-        let long_ago = ProfileOptions::default().from;
-        let options = ProfileOptions {
-            from: if number < 3 { LocalSeconds(today * DAY) } else { long_ago },
+        let mut options = ProfileOptions {
             ffd: Some([FfdVersion::V1_05, FfdVersion::V1_1, FfdVersion::V1_2][number as usize % 3]),
             receipts_per_shift: Some(9),
             ..ProfileOptions::default()
         };
+        if number < 3 {
+            // A register begins on the day that it is told or on one of the two behind it. Here all have to begin today: what is dated
+            // later than tomorrow in UTC counts to the day of UTC on which it came, which in Moscow is yesterday until three.
+            let first = Register::new(5, number, &options).next_message(&mut Vec::new()).unwrap();
+            let behind = first.at.0 / DAY - options.from.0 / DAY;
+            options.from = LocalSeconds((today - behind) * DAY);
+        }
         let mut register = Register::new(5, number, &options);
         // Its registration, a shift, one to six receipts.
         for _ in 0..3 + number {
