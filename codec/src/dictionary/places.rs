@@ -113,7 +113,7 @@ impl NestPlace {
 pub(crate) struct Limits {
     /// Shortest value in bytes.
     len_min: u16,
-    /// How much longer it may be, at most 65,535.
+    /// How much longer it may be.
     len_span: u16,
     /// Whether an empty value is right as well, as of numbers that registers leave empty.
     empty_too: bool,
