@@ -517,8 +517,8 @@ impl<'a, 'f> Pass<'a, 'f> {
         tlv == Some(&[low, high, 1, 0, self.version.code()]) && place.is_known() && once & place.once() == 0
     }
 
-    /// Shows the TLV at a place of a level, whatever it is: a version that is not the expected one, a tag that no table knows, a repeat, one of an odd length, one
-    /// of the last few bytes of the document.
+    /// Shows the TLV at a place of a level, whatever it is: a version that is not the expected one, a tag that no table knows, a
+    /// repeat, one of an odd length, one of the last few bytes of the document.
     #[inline(never)]
     fn odd<V: Visitor<'a>>(
         &mut self,
